@@ -1,0 +1,53 @@
+.DEFAULT_GOAL := help
+SHELL := /bin/sh
+PYTHON ?= $(shell command -v python3.11 || command -v python3)
+BIN := .venv/bin
+
+.PHONY: help run test check format bench pins clean
+
+help: ## List what there is to run
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 10
+
+run: .venv/run ## Serve everything on 127.0.0.1:8000 (PORT=, DATA_DIR=), until Ctrl-C
+	@exec $(BIN)/python -m config.run
+
+test: .venv/dev ## Run the tests
+	@exec $(BIN)/python -m pytest $(ARGS)
+
+check: .venv/dev ## Lint, format, types, import rules, migrations, then the tests
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+	$(BIN)/python -m tests.manage makemigrations --check --dry-run
+	$(BIN)/python -m pytest --cov $(ARGS)
+
+format: .venv/dev ## Format the code
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+bench: .venv/dev ## Measure PUT and GET against the floors of this machine (needs wrk)
+	@exec $(BIN)/python -m benchmarks.run $(ARGS)
+
+pins: .venv/dev ## Write requirements*.txt anew from requirements*.in
+	$(BIN)/uv pip compile -q --upgrade --no-annotate --no-header requirements.in -o requirements.txt
+	$(BIN)/uv pip compile -q --upgrade --no-annotate --no-header requirements-dev.in -o requirements-dev.txt
+
+clean: ## Remove the virtual environment and caches (not var)
+	rm -rf .venv .cache .mypy_cache .pytest_cache .ruff_cache .import_linter_cache .hypothesis
+
+.venv/bin/python:
+	@$(PYTHON) -c 'import sys; sys.exit("statekeep: needs Python 3.11 or newer; name it with PYTHON=") if sys.version_info < (3, 11) else 0'
+	@echo "Making .venv"
+	@$(PYTHON) -m venv .venv || { rm -rf .venv; echo "statekeep: $(PYTHON) -m venv failed (on Debian: apt-get install python3-venv)" >&2; exit 1; }
+	@$(BIN)/python -m pip install -q --disable-pip-version-check "$$(grep '^uv==' requirements-dev.txt)"
+
+.venv/run: .venv/bin/python requirements.txt
+	@echo "Installing requirements.txt"
+	@$(BIN)/uv pip install -q -p $(BIN)/python -r requirements.txt
+	@touch $@
+
+.venv/dev: .venv/bin/python requirements.txt requirements-dev.txt
+	@echo "Installing requirements-dev.txt"
+	@$(BIN)/uv pip install -q -p $(BIN)/python -r requirements-dev.txt
+	@touch $@ .venv/run

@@ -1,0 +1,203 @@
+"""Every environment variable that Statekeep reads: its type, its unit and its default.
+
+The environment wins. With the embedded stores (neither REDIS_URL nor DATABASE_URL is set), the
+secrets that `make run` generated in DATA_DIR/settings.env fill in what it leaves out.
+"""
+
+import hashlib
+import os
+import tempfile
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated, Literal, Self
+
+from cryptography.fernet import Fernet
+from pydantic import Field, SecretStr, ValidationError, field_validator, model_validator
+from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
+
+BASE_DIR = Path(__file__).resolve().parent.parent
+GENERATED_FILE = "settings.env"
+UNIX_SOCKET_PATH_MAX_BYTES = 103  # the smallest limit of the systems we run on (macOS)
+
+CommaSeparated = Annotated[tuple[str, ...], NoDecode]
+
+
+class Environment(BaseSettings):
+    """The typed environment. Field names in upper case are the variables' names."""
+
+    model_config = SettingsConfigDict(
+        frozen=True, env_ignore_empty=True, extra="ignore", hide_input_in_errors=True
+    )
+
+    # Where things are
+    data_dir: Path = Path("var")
+    stores: Literal["embedded", "external"] = "external"
+    redis_url: str = ""
+    redis_sentinels: CommaSeparated = ()
+    database_url: str = ""
+
+    # Secrets
+    secret_key: SecretStr = Field(min_length=32)
+    connector_secret_keys: CommaSeparated = Field(min_length=1, repr=False)
+    enrollment_tokens: CommaSeparated = Field(default=(), repr=False)
+
+    # Web
+    allowed_hosts: CommaSeparated = ("localhost", "127.0.0.1", "[::1]")
+    csrf_trusted_origins: CommaSeparated = ()
+    https_only: bool | None = None
+    trusted_proxy_count: int = Field(default=0, ge=0, le=10)
+    log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = "INFO"
+
+    # Redis
+    redis_connect_timeout_seconds: float = Field(default=1.0, gt=0, le=10)
+    redis_timeout_seconds: float = Field(default=2.0, gt=0, le=10)
+    redis_retry_seconds: float = Field(default=2.0, ge=0, le=8)
+
+    # Connector state
+    hmac_skew_seconds: int = Field(default=60, ge=1, le=3600)
+    credential_cache_seconds: float = Field(default=1.0, ge=0, le=2)
+    state_max_value_bytes: int = Field(default=65_536, ge=1, le=16_777_216)
+    state_max_batch_bytes: int = Field(default=4_194_304, ge=1, le=67_108_864)
+    state_max_keys: int = Field(default=250_000, ge=0)
+    state_max_bytes: int = Field(default=1_073_741_824, ge=0)
+    state_max_requests_per_second: int = Field(default=500, ge=0)
+    audit_max_entries: int = Field(default=10_000, ge=100)
+    audit_max_age_seconds: int = Field(default=2_592_000, ge=60)
+    enrollment_max_connectors: int = Field(default=1_000, ge=1)
+    enrollment_new_per_minute: int = Field(default=60, ge=1)
+
+    @field_validator(
+        "redis_sentinels",
+        "connector_secret_keys",
+        "enrollment_tokens",
+        "allowed_hosts",
+        "csrf_trusted_origins",
+        mode="before",
+    )
+    @classmethod
+    def split_commas(cls, value: object) -> object:
+        """Turn "a, b" into ("a", "b"); blank items are dropped."""
+        if isinstance(value, str):
+            return tuple(item.strip() for item in value.split(",") if item.strip())
+        return value
+
+    @field_validator("data_dir")
+    @classmethod
+    def anchor_data_dir(cls, value: Path) -> Path:
+        """A relative DATA_DIR stands beside manage.py, whatever the working directory."""
+        return (BASE_DIR / value.expanduser()).resolve()
+
+    @field_validator("redis_sentinels")
+    @classmethod
+    def check_sentinels(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        """Each sentinel is host:port."""
+        for sentinel in value:
+            host, _, port = sentinel.rpartition(":")
+            if not host or not port.isdecimal():
+                raise ValueError("must be host:port, separated by commas")
+        return value
+
+    @field_validator("connector_secret_keys")
+    @classmethod
+    def check_fernet_keys(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        """Each key must be one that Fernet takes; the first encrypts, all decrypt."""
+        for key in value:
+            try:
+                Fernet(key)
+            except ValueError:
+                raise ValueError(
+                    "must be Fernet keys (url-safe base64 of 32 bytes), separated by commas"
+                ) from None
+        return value
+
+    @field_validator("enrollment_tokens")
+    @classmethod
+    def check_enrollment_tokens(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        """A group's token may not be blank: everybody knows that one."""
+        if any(entry.endswith(":") and entry.count(":") == 1 for entry in value):
+            raise ValueError("must be token or group:token, separated by commas, none of them blank")
+        return value
+
+    @model_validator(mode="after")
+    def check_sentinel_url(self) -> Self:
+        """Sentinel needs a REDIS_URL that names the service."""
+        if self.redis_sentinels and not self.redis_url:
+            raise ValueError("REDIS_SENTINELS needs REDIS_URL=redis://SERVICE_NAME/DB")
+        return self
+
+    @property
+    def embedded_redis(self) -> bool:
+        """Whether Redis is the Valkey that `make run` starts."""
+        return not self.redis_url
+
+    @property
+    def effective_redis_url(self) -> str:
+        """REDIS_URL, or the socket of the embedded Valkey."""
+        return self.redis_url or f"unix://{embedded_socket(self.data_dir)}"
+
+    @property
+    def effective_database_url(self) -> str:
+        """DATABASE_URL, or the SQLite file in DATA_DIR."""
+        return self.database_url or f"sqlite:///{self.data_dir / 'db.sqlite3'}"
+
+    @property
+    def https(self) -> bool:
+        """Whether admin is served over TLS alone: HTTPS_ONLY, else true with external stores."""
+        return self.stores == "external" if self.https_only is None else self.https_only
+
+
+def embedded_socket(data_dir: Path) -> Path:
+    """Return the embedded Valkey's unix socket: in DATA_DIR, or where a shorter path exists.
+
+    A unix socket's path has to fit into about a hundred bytes. For a longer DATA_DIR it stands in
+    a private folder (mode 700) of the system's temporary directory, named after DATA_DIR.
+    """
+    path = data_dir / "valkey.sock"
+    if len(os.fsencode(path)) <= UNIX_SOCKET_PATH_MAX_BYTES:
+        return path
+    digest = hashlib.sha256(os.fsencode(data_dir)).hexdigest()[:16]
+    return Path(tempfile.gettempdir()) / f"statekeep-{os.getuid()}-{digest}" / "valkey.sock"
+
+
+def generated_file(environ: Mapping[str, str] = os.environ) -> Path:
+    """Return the path of the settings that `make run` generates, in DATA_DIR."""
+    data_dir = Path(environ.get("DATA_DIR") or "var").expanduser()
+    return (BASE_DIR / data_dir).resolve() / GENERATED_FILE
+
+
+def uses_external_stores(environ: Mapping[str, str] = os.environ) -> bool:
+    """Whether the environment names a Redis or a database of its own."""
+    return bool(environ.get("REDIS_URL") or environ.get("DATABASE_URL"))
+
+
+def load() -> Environment:
+    """Read the environment once.
+
+    Raises:
+        SystemExit: with one line that names the variable and says what is wrong with it.
+    """
+    generated = generated_file()
+    external = uses_external_stores()
+    try:
+        environment = (
+            Environment(stores="external") if external else Environment(_env_file=generated)
+        )
+    except ValidationError as error:
+        raise SystemExit(f"statekeep: {_explain(error, external, generated)}") from None
+    if not external and environment.stores == "external" and generated.exists():
+        raise SystemExit(
+            f"statekeep: the last `make run` in {generated.parent} used REDIS_URL or DATABASE_URL; "
+            "set the same variables (and secrets) here, or run `make run` without them"
+        )
+    return environment
+
+
+def _explain(error: ValidationError, external: bool, generated: Path) -> str:
+    """Put a validation error into one line, without the value (it may be a secret)."""
+    first = error.errors(include_input=False, include_url=False)[0]
+    name = str(first["loc"][0]).upper() if first["loc"] else ""
+    if first["type"] != "missing":
+        return f"{name}: {first['msg']}".removeprefix(": ")
+    if external:
+        return f"{name} is not set; with REDIS_URL or DATABASE_URL set, secrets come from the environment"
+    return f"{name} is not set, nor generated in {generated}: `make run` generates it"

@@ -1,0 +1,134 @@
+"""The one table from domain errors to HTTP answers: `{"detail": ..., "code": ...}`."""
+
+import json
+import logging
+from http import HTTPStatus
+from typing import Any
+
+from django.core.exceptions import PermissionDenied
+from django.db import DatabaseError
+from django.http import Http404, HttpRequest, HttpResponse
+from django.views import defaults
+from rest_framework import exceptions
+
+from config.paths import is_api_path
+from connector_state import errors as state
+
+logger = logging.getLogger(__name__)
+
+RETRY_AFTER_SECONDS = 2  # about what a fail-over takes
+
+STATUS: dict[type[Exception], HTTPStatus] = {
+    state.SignatureRefused: HTTPStatus.UNAUTHORIZED,
+    state.Forbidden: HTTPStatus.FORBIDDEN,
+    state.InvalidRequest: HTTPStatus.BAD_REQUEST,
+    state.LengthRequired: HTTPStatus.LENGTH_REQUIRED,
+    state.ValueTooLarge: HTTPStatus.REQUEST_ENTITY_TOO_LARGE,
+    state.PreconditionFailed: HTTPStatus.PRECONDITION_FAILED,
+    state.RateLimited: HTTPStatus.TOO_MANY_REQUESTS,
+    state.Unavailable: HTTPStatus.SERVICE_UNAVAILABLE,
+    state.Corrupt: HTTPStatus.INTERNAL_SERVER_ERROR,
+}
+
+
+def error_response(
+    status: int, code: str, detail: str, headers: dict[str, str] | None = None
+) -> HttpResponse:
+    """Return the JSON error answer.
+
+    Args:
+        status: the HTTP status.
+        code: stable, listed in the README.
+        detail: for people: what to change.
+        headers: more headers, such as Retry-After.
+    """
+    response = HttpResponse(
+        json.dumps({"detail": detail, "code": code}),
+        content_type="application/json",
+        status=status,
+        headers=headers,
+    )
+    response.headers["Cache-Control"] = "no-store"
+    return response
+
+
+def api_exception_handler(exc: Exception, context: dict[str, Any]) -> HttpResponse | None:
+    """DRF's EXCEPTION_HANDLER: every error an API view raises becomes one JSON shape.
+
+    Errors that are not in the table are left to Django, which logs them and calls server_error.
+    """
+    if isinstance(exc, Http404):
+        exc = exceptions.NotFound()
+    if isinstance(exc, PermissionDenied):
+        exc = exceptions.PermissionDenied()
+    if isinstance(exc, exceptions.APIException):
+        return _from_drf(exc, context)
+    if isinstance(exc, DatabaseError):
+        logger.error("the database failed: %r", exc)
+        return error_response(
+            503,
+            "database_unavailable",
+            "The database can't be reached right now. Try again.",
+            {"Retry-After": str(RETRY_AFTER_SECONDS)},
+        )
+    for kind, status in STATUS.items():
+        if isinstance(exc, kind):
+            return _from_domain(exc, status)
+    return None
+
+
+def _from_domain(exc: Any, status: HTTPStatus) -> HttpResponse:
+    headers = {}
+    if status == HTTPStatus.UNAUTHORIZED:
+        headers["WWW-Authenticate"] = "DSX-HMAC"
+    if status == HTTPStatus.SERVICE_UNAVAILABLE:
+        headers["Retry-After"] = str(RETRY_AFTER_SECONDS)
+    if isinstance(exc, state.RateLimited):
+        headers["Retry-After"] = str(exc.retry_after_seconds)
+    return error_response(status, exc.code, exc.detail, headers)
+
+
+def _from_drf(exc: exceptions.APIException, context: dict[str, Any]) -> HttpResponse:
+    detail = exc.detail
+    while isinstance(detail, list | dict):
+        detail = next(iter(detail.values() if isinstance(detail, dict) else detail))
+    headers = {}
+    if challenge := getattr(exc, "auth_header", None):
+        headers["WWW-Authenticate"] = challenge
+    if isinstance(exc, exceptions.MethodNotAllowed):
+        headers["Allow"] = ", ".join(context["view"].allowed_methods)
+    if wait := getattr(exc, "wait", None):
+        headers["Retry-After"] = str(int(wait) + 1)
+    code = getattr(detail, "code", exc.default_code)
+    return error_response(exc.status_code, code, str(detail), headers)
+
+
+# --- Django's own errors (handler400 and so on of config.urls) ---------------------------------
+
+
+def bad_request(request: HttpRequest, exception: Exception) -> HttpResponse:
+    """400, for what Django finds suspicious."""
+    if is_api_path(request.path_info):
+        return error_response(400, "invalid_request", "The request is malformed.")
+    return defaults.bad_request(request, exception)
+
+
+def permission_denied(request: HttpRequest, exception: Exception) -> HttpResponse:
+    """403."""
+    if is_api_path(request.path_info):
+        return error_response(403, "forbidden", "You may not do this.")
+    return defaults.permission_denied(request, exception)
+
+
+def not_found(request: HttpRequest, exception: Exception) -> HttpResponse:
+    """404, for a path that no route matches."""
+    if is_api_path(request.path_info):
+        return error_response(404, "not_found", "No such path. Is the connector id a UUID?")
+    return defaults.page_not_found(request, exception)
+
+
+def server_error(request: HttpRequest) -> HttpResponse:
+    """500. Django has logged the traceback."""
+    if is_api_path(request.path_info):
+        return error_response(500, "server_error", "An unexpected error; the server's log has it.")
+    return defaults.server_error(request)

@@ -1,0 +1,52 @@
+"""Liveness and readiness, for whatever runs the process. No credentials needed."""
+
+import logging
+from collections.abc import Callable
+
+from django.db import connection
+from django.http import HttpRequest, JsonResponse
+from django.views.decorators.http import require_safe
+from django_redis import get_redis_connection
+
+logger = logging.getLogger(__name__)
+
+
+@require_safe
+def livez(request: HttpRequest) -> JsonResponse:
+    """200: this process serves."""
+    return JsonResponse({"status": "ok"})
+
+
+@require_safe
+def readyz(request: HttpRequest) -> JsonResponse:
+    """200 when Redis and the database answer, else 503 naming what does not."""
+    results = {name: _answers(name, probe) for name, probe in PROBES.items()}
+    ready = all(results.values())
+    return JsonResponse(
+        {
+            "status": "ready" if ready else "unready",
+            **{name: "ok" if ok else "does not answer" for name, ok in results.items()},
+        },
+        status=200 if ready else 503,
+    )
+
+
+def _ping_redis() -> None:
+    get_redis_connection().ping()
+
+
+def _query_database() -> None:
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT 1")
+
+
+PROBES: dict[str, Callable[[], None]] = {"redis": _ping_redis, "database": _query_database}
+
+
+def _answers(name: str, probe: Callable[[], None]) -> bool:
+    try:
+        probe()
+    except Exception as error:  # whatever the reason, it does not answer
+        logger.warning("readyz: %s does not answer: %r", name, error)
+        return False
+    return True

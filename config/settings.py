@@ -1,0 +1,194 @@
+"""Django settings, made from config.env alone."""
+
+import dj_database_url
+
+from config import env
+from config.paths import HTTPS_REDIRECT_EXEMPT
+
+ENV = env.load()
+BASE_DIR = env.BASE_DIR
+DATA_DIR = ENV.data_dir
+
+DEBUG = False
+SECRET_KEY = ENV.secret_key.get_secret_value()
+ALLOWED_HOSTS = list(ENV.allowed_hosts)
+ROOT_URLCONF = "config.urls"
+WSGI_APPLICATION = "config.wsgi.application"
+DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
+
+INSTALLED_APPS = [
+    "django.contrib.admin",
+    "django.contrib.auth",
+    "django.contrib.contenttypes",
+    "django.contrib.sessions",
+    "django.contrib.messages",
+    "django.contrib.staticfiles",
+    "rest_framework",
+    "axes",
+    "config.apps.StatekeepConfig",
+    "connector_state",
+]
+
+# API paths go through the first two alone (config/middleware.py).
+MIDDLEWARE = [
+    "config.middleware.APIPathMiddleware",
+    "django.middleware.security.SecurityMiddleware",
+    "config.middleware.WhiteNoiseMiddleware",
+    "config.middleware.SessionMiddleware",
+    "config.middleware.CommonMiddleware",
+    "config.middleware.CsrfViewMiddleware",
+    "config.middleware.AuthenticationMiddleware",
+    "config.middleware.MessageMiddleware",
+    "config.middleware.XFrameOptionsMiddleware",
+    "config.middleware.ContentSecurityPolicyMiddleware",
+    "axes.middleware.AxesMiddleware",
+]
+
+TEMPLATES = [
+    {
+        "BACKEND": "django.template.backends.django.DjangoTemplates",
+        "DIRS": [BASE_DIR / "templates"],
+        "APP_DIRS": True,
+        "OPTIONS": {
+            "context_processors": [
+                "django.template.context_processors.request",
+                "django.contrib.auth.context_processors.auth",
+                "django.contrib.messages.context_processors.messages",
+            ]
+        },
+    }
+]
+
+# --- Stores -----------------------------------------------------------------------------------
+
+DATABASES = {
+    "default": dj_database_url.parse(
+        ENV.effective_database_url, conn_max_age=60, conn_health_checks=True
+    )
+}
+if DATABASES["default"]["ENGINE"] == "django.db.backends.sqlite3":
+    DATABASES["default"]["OPTIONS"] = {
+        "transaction_mode": "IMMEDIATE",
+        "timeout": 5,
+        "init_command": "PRAGMA journal_mode=WAL; PRAGMA synchronous=FULL;",
+    }
+
+# The contract's keys are raw: they are reached through get_redis_connection(), never through
+# django.core.cache, whose serialiser would wrap them.
+CACHES = {
+    "default": {
+        "BACKEND": "django_redis.cache.RedisCache",
+        "LOCATION": ENV.effective_redis_url,
+        "KEY_PREFIX": "statekeep:cache",
+        "OPTIONS": {
+            "SERIALIZER": "django_redis.serializers.json.JSONSerializer",
+            "SOCKET_CONNECT_TIMEOUT": ENV.redis_connect_timeout_seconds,
+            "SOCKET_TIMEOUT": ENV.redis_timeout_seconds,
+        },
+    }
+}
+if ENV.redis_sentinels:
+    CACHES["default"]["OPTIONS"] |= {
+        "CLIENT_CLASS": "django_redis.client.SentinelClient",
+        "CONNECTION_POOL_CLASS": "redis.sentinel.SentinelConnectionPool",
+        "SENTINELS": [
+            (host.strip("[]"), int(port))
+            for host, _, port in (s.rpartition(":") for s in ENV.redis_sentinels)
+        ],
+        "SENTINEL_KWARGS": {
+            "socket_connect_timeout": ENV.redis_connect_timeout_seconds,
+            "socket_timeout": ENV.redis_timeout_seconds,
+        },
+    }
+    DJANGO_REDIS_CONNECTION_FACTORY = "django_redis.pool.SentinelConnectionFactory"
+
+REDIS_RETRY_SECONDS = ENV.redis_retry_seconds
+
+# --- Connector state --------------------------------------------------------------------------
+
+CONNECTOR_SECRET_KEYS = list(ENV.connector_secret_keys)
+HMAC_SKEW_SECONDS = ENV.hmac_skew_seconds
+CREDENTIAL_CACHE_SECONDS = ENV.credential_cache_seconds
+STATE_MAX_VALUE_BYTES = ENV.state_max_value_bytes
+STATE_MAX_BATCH_BYTES = ENV.state_max_batch_bytes
+STATE_MAX_KEYS = ENV.state_max_keys
+STATE_MAX_BYTES = ENV.state_max_bytes
+STATE_MAX_REQUESTS_PER_SECOND = ENV.state_max_requests_per_second
+AUDIT_MAX_ENTRIES = ENV.audit_max_entries
+AUDIT_MAX_AGE_SECONDS = ENV.audit_max_age_seconds
+DATA_UPLOAD_MAX_MEMORY_SIZE = max(2_621_440, STATE_MAX_VALUE_BYTES, STATE_MAX_BATCH_BYTES)
+ENROLLMENT_TOKENS = list(ENV.enrollment_tokens)
+ENROLLMENT_MAX_CONNECTORS = ENV.enrollment_max_connectors
+ENROLLMENT_NEW_PER_MINUTE = ENV.enrollment_new_per_minute
+
+# --- API --------------------------------------------------------------------------------------
+
+REST_FRAMEWORK = {
+    "DEFAULT_AUTHENTICATION_CLASSES": [],
+    "DEFAULT_PERMISSION_CLASSES": ["rest_framework.permissions.IsAuthenticated"],
+    "DEFAULT_RENDERER_CLASSES": ["rest_framework.renderers.JSONRenderer"],
+    "DEFAULT_PARSER_CLASSES": ["rest_framework.parsers.JSONParser"],
+    "EXCEPTION_HANDLER": "config.errors.api_exception_handler",
+    "URL_FORMAT_OVERRIDE": None,
+    "UNAUTHENTICATED_USER": None,
+}
+
+# --- Admin and its login ----------------------------------------------------------------------
+
+AUTHENTICATION_BACKENDS = [
+    "axes.backends.AxesStandaloneBackend",
+    "django.contrib.auth.backends.ModelBackend",
+]
+AUTH_PASSWORD_VALIDATORS = [
+    {"NAME": f"django.contrib.auth.password_validation.{name}"}
+    for name in (
+        "UserAttributeSimilarityValidator",
+        "MinimumLengthValidator",
+        "CommonPasswordValidator",
+        "NumericPasswordValidator",
+    )
+]
+LOGIN_URL = "admin:login"
+CSRF_TRUSTED_ORIGINS = list(ENV.csrf_trusted_origins)
+TRUSTED_PROXY_COUNT = ENV.trusted_proxy_count
+AXES_FAILURE_LIMIT = 5
+AXES_COOLOFF_TIME = 0.25  # hours
+AXES_LOCKOUT_PARAMETERS = [["username", "ip_address"]]
+AXES_RESET_ON_SUCCESS = True
+AXES_CLIENT_IP_CALLABLE = "connector_state.addresses.client_address"
+AXES_ENABLE_ADMIN = True
+AXES_VERBOSE = False
+
+SECURE_SSL_REDIRECT = ENV.https
+SECURE_REDIRECT_EXEMPT = HTTPS_REDIRECT_EXEMPT
+SECURE_HSTS_SECONDS = 31_536_000 if ENV.https else 0
+SESSION_COOKIE_SECURE = ENV.https
+CSRF_COOKIE_SECURE = ENV.https
+if ENV.https and ENV.trusted_proxy_count:
+    SECURE_PROXY_SSL_HEADER = ("HTTP_X_FORWARDED_PROTO", "https")
+# Subdomains and browsers' preload lists belong to whoever owns the domain, not to this service.
+SILENCED_SYSTEM_CHECKS = ["security.W005", "security.W021"]
+
+# --- Static files, language, time, logs -------------------------------------------------------
+
+STATIC_URL = "static/"
+WHITENOISE_USE_FINDERS = True  # nothing to collect before a start
+LANGUAGE_CODE = "en-us"
+TIME_ZONE = "UTC"
+USE_TZ = True
+
+LOGGING = {
+    "version": 1,
+    "disable_existing_loggers": False,
+    "formatters": {
+        "line": {"()": "config.logs.LineFormatter"},
+    },
+    "handlers": {"console": {"class": "logging.StreamHandler", "formatter": "line"}},
+    "root": {"handlers": ["console"], "level": "WARNING"},
+    "loggers": {
+        "connector_state": {"level": ENV.log_level},
+        "config": {"level": ENV.log_level},
+        "django": {"handlers": ["console"], "level": "WARNING", "propagate": False},
+        "django.request": {"level": "ERROR"},  # a 4xx is the client's to know
+    },
+}

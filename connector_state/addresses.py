@@ -1,0 +1,19 @@
+"""The client's address, behind a known number of proxies."""
+
+from django.conf import settings
+from django.http import HttpRequest
+
+
+def client_address(request: HttpRequest) -> str:
+    """Return the address of the client, as text.
+
+    With TRUSTED_PROXY_COUNT = n > 0 it is the n-th entry from the right of X-Forwarded-For (each
+    trusted proxy appends the peer it saw; entries further left are the client's own claims). With
+    0, or when the header is shorter than that, it is the peer of the connection.
+    """
+    count: int = settings.TRUSTED_PROXY_COUNT
+    if count:
+        forwarded = [part.strip() for part in request.headers.get("X-Forwarded-For", "").split(",")]
+        if len(forwarded) >= count and forwarded[-count]:
+            return forwarded[-count][:64]
+    return str(request.META.get("REMOTE_ADDR", ""))

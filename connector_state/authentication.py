@@ -1,0 +1,128 @@
+"""DSX-HMAC as a DRF authentication class, and who is allowed in by it."""
+
+import logging
+import time
+from dataclasses import dataclass
+from typing import Any
+
+from django.conf import settings
+from django.http import HttpRequest
+from rest_framework.authentication import BaseAuthentication
+from rest_framework.permissions import BasePermission
+from rest_framework.request import Request
+
+from connector_state import credentials, failures, signing
+from connector_state.errors import (
+    Forbidden,
+    InvalidRequest,
+    LengthRequired,
+    SignatureRefused,
+    ValueTooLarge,
+)
+from connector_state.policy import Policy
+from connector_state.store import Nonce
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class ConnectorPrincipal:
+    """request.user of a signed request."""
+
+    uuid: str
+    key_id: str
+    policy: Policy
+
+    is_authenticated = True
+
+
+class DSXHMACAuthentication(BaseAuthentication):
+    """Authenticates a connector by its signature.
+
+    request.user is the ConnectorPrincipal, request.auth its Nonce, not claimed yet: the script
+    that does the request's work claims it (ConnectorAPIView sees to it that one did).
+
+    Everything that can be checked without the body is, before a byte of it is read: an anonymous
+    upload can't hold a thread.
+    """
+
+    def authenticate(self, request: Request) -> tuple[ConnectorPrincipal, Nonce] | None:
+        """Return the connector and the nonce of its request; None for a foreign scheme.
+
+        Raises:
+            SignatureRefused, LengthRequired, ValueTooLarge, InvalidRequest.
+        """
+        context = request.parser_context
+        try:
+            return _authenticate(
+                request._request, context["kwargs"].get("key", ""), context["view"].max_body_bytes
+            )
+        except SignatureRefused as refusal:
+            report_refusal(refusal)
+            raise
+
+    def authenticate_header(self, request: Request) -> str:
+        """The challenge of a 401."""
+        return signing.SCHEME
+
+
+def report_refusal(refusal: SignatureRefused) -> None:
+    """Log and count a refused signature, by its reason."""
+    logger.warning("refused a signed request: %s", refusal.reason)
+    failures.count(refusal.reason)
+
+
+def _authenticate(
+    request: HttpRequest, key: str, max_body_bytes: int
+) -> tuple[ConnectorPrincipal, Nonce] | None:
+    header = signing.parse_authorization_header(request.META.get("HTTP_AUTHORIZATION", ""))
+    if header is None:
+        return None
+    _check_timestamp(header.ts)
+    credential = credentials.find_live(header.key_id)
+    if credential is None:
+        raise SignatureRefused(reason="unknown_key_id")
+    _check_length(request, max_body_bytes)
+    query = request.META.get("QUERY_STRING", "").encode("latin-1")
+    if signing.SEPARATOR in query:
+        raise InvalidRequest("Send '|' in a query as %7C.", code="invalid_query")
+    targets = signing.candidate_targets(request.path, key, query, _exact_target(request.META))
+    method = request.method or ""
+    if not signing.verify(credential.secret, header, method, targets, request.body):
+        raise SignatureRefused()
+    principal = ConnectorPrincipal(credential.connector_uuid, header.key_id, credential.policy)
+    return principal, Nonce(header.key_id, header.nonce)
+
+
+def _check_timestamp(ts: str) -> None:
+    if abs(time.time() - int(ts)) > settings.HMAC_SKEW_SECONDS:
+        raise SignatureRefused(
+            f"The timestamp is more than {settings.HMAC_SKEW_SECONDS} s off this server's clock.",
+            code="timestamp_out_of_window",
+        )
+
+
+def _check_length(request: HttpRequest, max_bytes: int) -> None:
+    if "HTTP_TRANSFER_ENCODING" in request.META:
+        raise LengthRequired()
+    length = request.META.get("CONTENT_LENGTH") or "0"
+    if not length.isdecimal() or int(length) > max_bytes:
+        raise ValueTooLarge(f"The body may have at most {max_bytes} bytes.")
+
+
+def _exact_target(meta: dict[str, Any]) -> bytes | None:
+    """Return the request target as sent, where the server supplies it (gunicorn, uWSGI)."""
+    target = meta.get("RAW_URI") or meta.get("REQUEST_URI")
+    return target.encode("latin-1", "replace") if target else None
+
+
+class OwnConnector(BasePermission):
+    """A credential opens its own connector's UUID alone, whether or not another one exists."""
+
+    def has_permission(self, request: Request, view: Any) -> bool:
+        """Whether the path names the caller's own connector; 401 for an anonymous caller."""
+        if request.user is None:
+            return False
+        if request.user.uuid != view.kwargs["connector_uuid"]:
+            raise Forbidden("This credential belongs to another connector.", code="other_connector")
+        return True

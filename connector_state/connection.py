@@ -1,0 +1,128 @@
+"""Scripts on Redis: one round trip each, tried again while Redis fails over.
+
+Redis' own errors end here: what leaves this module is Unavailable or Corrupt.
+"""
+
+import hashlib
+import threading
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from django.conf import settings
+from django_redis import get_redis_connection
+from redis import exceptions
+
+from connector_state.errors import Corrupt, Unavailable
+
+RETRY_PAUSE_SECONDS = 0.05
+
+Argument = str | bytes | int
+
+
+class Script:
+    """A Lua script: scripts/common.lua and one more file, known to Redis by its digest."""
+
+    folder = Path(__file__).parent / "scripts"
+
+    def __init__(self, name: str) -> None:
+        common, own = ((self.folder / f"{part}.lua").read_text() for part in ("common", name))
+        self.source = f"{common}\n{own}"
+        self.sha = hashlib.sha1(self.source.encode(), usedforsecurity=False).hexdigest()
+
+
+class _Outage:
+    """How long Redis has been failing, as this process saw it.
+
+    Each call waits for a fail-over, but not for ever: once Redis has been failing for longer than
+    that under load, further calls try once. Otherwise they would all queue up for threads, and be
+    answered long after their clients had gone.
+    """
+
+    def __init__(self) -> None:
+        self._began = self._last_failure = float("-inf")
+
+    def failed(self, now: float) -> float:
+        """Note a failure; return the time (monotonic, s) until which it is worth trying again."""
+        patience: float = settings.REDIS_RETRY_SECONDS
+        if now - self._last_failure > patience:
+            self._began = now
+        self._last_failure = now
+        return self._began + patience
+
+    def over(self) -> None:
+        """Note a success."""
+        self._last_failure = float("-inf")
+
+
+_local = threading.local()
+_outage = _Outage()
+
+
+def run(script: Script, keys: Sequence[Argument], arguments: Sequence[Argument]) -> list[Any]:
+    """Run the script and return its reply.
+
+    A call may reach Redis twice, when its reply was lost. Scripts are written for that: the claim
+    id in their arguments tells a retry from a replay.
+
+    Raises:
+        Unavailable: Redis did not answer within REDIS_RETRY_SECONDS, or can't carry it out now.
+        Corrupt: a key holds another type than its script expects.
+    """
+    while True:
+        try:
+            reply = _evaluate(script, keys, arguments)
+        except exceptions.OutOfMemoryError as error:
+            raise Unavailable("The state store is full.", code="store_full") from error
+        except exceptions.ResponseError as error:
+            if "WRONGTYPE" in str(error):
+                raise Corrupt(
+                    "What is stored under this key is not a string; an operator has to look at it."
+                ) from error
+            _wait_or_give_up(error)
+        except (exceptions.RedisError, OSError) as error:
+            _wait_or_give_up(error)
+        else:
+            _outage.over()
+            return reply
+
+
+def _wait_or_give_up(error: Exception) -> None:
+    now = time.monotonic()
+    if now >= _outage.failed(now):
+        raise Unavailable() from error
+    time.sleep(RETRY_PAUSE_SECONDS)
+
+
+def _evaluate(
+    script: Script, keys: Sequence[Argument], arguments: Sequence[Argument]
+) -> list[Any]:
+    """EVALSHA, or EVAL where Redis does not know the script (a new or restarted server)."""
+    connection = _thread_connection()
+    try:
+        connection.send_command("EVALSHA", script.sha, len(keys), *keys, *arguments)
+        try:
+            reply = connection.read_response()
+        except exceptions.NoScriptError:
+            connection.send_command("EVAL", script.source, len(keys), *keys, *arguments)
+            reply = connection.read_response()
+    except BaseException:
+        # A reply still under way must not meet the next call; and a server that answers READONLY
+        # is no longer the primary, which connecting anew finds out.
+        connection.disconnect()
+        raise
+    return list(reply)
+
+
+def _thread_connection() -> Any:
+    """Return this thread's own connection, not connected until it is used.
+
+    A pool's get and release, and the client's layers above a connection, cost a third of a call.
+    """
+    try:
+        return _local.connection
+    except AttributeError:
+        pool = get_redis_connection().connection_pool
+        _local.connection = pool.make_connection()
+        return _local.connection

@@ -1,0 +1,47 @@
+"""`manage.py create_connector NAME [--uuid UUID] [--json]`."""
+
+import json
+from argparse import ArgumentParser
+from typing import Any
+from uuid import UUID
+
+from django.core.management.base import BaseCommand, CommandError
+from django.db import IntegrityError
+
+from connector_state.credentials import create_connector
+
+
+class Command(BaseCommand):
+    """Create a connector."""
+
+    help = "Create a connector, and print its UUID, key id and secret. The secret is shown once."
+
+    def add_arguments(self, parser: ArgumentParser) -> None:
+        """NAME, --uuid and --json."""
+        parser.add_argument("name", metavar="NAME", help="a name for people")
+        parser.add_argument(
+            "--uuid", type=UUID, help="the connector's UUID, if it has one already"
+        )
+        parser.add_argument(
+            "--json", action="store_true", help="one JSON object, as `sign --credentials` takes it"
+        )
+
+    def handle(self, *args: Any, **options: Any) -> None:
+        """Create and print."""
+        name = options["name"].strip()
+        if not 0 < len(name) <= 255 or not name.isprintable():
+            raise CommandError("NAME must be 1 to 255 printable characters.")
+        try:
+            issued = create_connector(name, options["uuid"])
+        except IntegrityError:
+            raise CommandError(
+                f"There is a connector {options['uuid']} already; "
+                "`manage.py rotate_credential` gives it another credential."
+            ) from None
+        if options["json"]:
+            self.stdout.write(json.dumps(issued.as_json()))
+            return
+        self.stdout.write(f"connector UUID  {issued.connector.uuid}")
+        self.stdout.write(f"key id          {issued.key_id}")
+        self.stdout.write(f"secret          {issued.secret}")
+        self.stderr.write("Keep the secret now: it is not shown again.")

@@ -1,0 +1,79 @@
+"""`manage.py sign METHOD URL --credentials FILE`: what the curl examples leave as <sig>."""
+
+import json
+import secrets
+import shlex
+import sys
+import time
+from argparse import ArgumentParser
+from base64 import b64encode
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+from django.core.management.base import BaseCommand, CommandError
+
+from connector_state import signing
+
+
+class Command(BaseCommand):
+    """Sign one request."""
+
+    help = (
+        "Print the Authorization header of one request, or with --curl the whole curl line. "
+        "It is good once, for as long as the server's timestamp window (60 s)."
+    )
+    requires_system_checks: list[str] = []
+
+    def add_arguments(self, parser: ArgumentParser) -> None:
+        """METHOD, URL, --credentials, --data or --data-file, --curl."""
+        parser.add_argument("method", metavar="METHOD", type=str.upper)
+        parser.add_argument("url", metavar="URL", help="exactly as it is sent")
+        parser.add_argument(
+            "--credentials",
+            required=True,
+            metavar="FILE",
+            help="what `create_connector --json` printed; - for standard input",
+        )
+        body = parser.add_mutually_exclusive_group()
+        body.add_argument("--data", default="", help="the body, as text")
+        body.add_argument("--data-file", type=Path, metavar="FILE", help="the body, as a file")
+        parser.add_argument("--curl", action="store_true", help="print the whole curl line")
+
+    def handle(self, *args: Any, **options: Any) -> None:
+        """Print the header or the curl line."""
+        key_id, secret = _read_credentials(options["credentials"])
+        body = options["data_file"].read_bytes() if options["data_file"] else options["data"].encode()
+        header = _header(key_id, secret, options["method"], options["url"], body)
+        if not options["curl"]:
+            self.stdout.write(header)
+            return
+        line = ["curl", "-i", "-X", options["method"], "-H", header]
+        if options["data_file"]:
+            line += ["--data-binary", f"@{options['data_file']}"]
+        elif options["data"]:
+            line += ["--data-raw", options["data"]]
+        self.stdout.write(shlex.join([*line, options["url"]]))
+
+
+def _read_credentials(source: str) -> tuple[str, bytes]:
+    try:
+        text = sys.stdin.read() if source == "-" else Path(source).read_text()
+        credentials = json.loads(text)
+        return credentials["hmac_key_id"], credentials["hmac_secret"].encode()
+    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+        raise CommandError(
+            f"{source} is not what `create_connector --json` prints: {error!r}"
+        ) from None
+
+
+def _header(key_id: str, secret: bytes, method: str, url: str, body: bytes) -> str:
+    parts = urlsplit(url)
+    if not parts.netloc or not parts.path:
+        raise CommandError("URL must be absolute, such as http://127.0.0.1:8000/dsx-connect/…")
+    target = (parts.path + (f"?{parts.query}" if parts.query else "")).encode()
+    ts, nonce = str(int(time.time())), b64encode(secrets.token_bytes(12)).decode()
+    signature = signing.sign(secret, method, target, ts, nonce, body)
+    return (
+        f"Authorization: {signing.SCHEME} key_id={key_id}, ts={ts}, nonce={nonce}, sig={signature}"
+    )

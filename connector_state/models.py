@@ -1,0 +1,94 @@
+"""Connectors, their credentials, and what enrolment changed about them."""
+
+import uuid
+
+from django.db import models
+from django.db.models import Q
+from django.utils import timezone
+
+
+class Connector(models.Model):
+    """A stateless program whose state is kept here, known by its UUID."""
+
+    uuid = models.UUIDField(primary_key=True, default=uuid.uuid4)
+    name = models.CharField(max_length=255)
+    enabled = models.BooleanField(
+        default=True, help_text="A disabled connector is refused, and can't enrol."
+    )
+    created_at = models.DateTimeField(default=timezone.now)
+
+    # Enrolment. NULL: an operator created the connector, so enrolment never hands out its secret.
+    enrolment_group = models.CharField(max_length=64, null=True, editable=False)
+    url = models.CharField(max_length=2048, blank=True, editable=False)
+    peer_address = models.CharField(max_length=64, blank=True, editable=False)
+    last_seen_at = models.DateTimeField(null=True, editable=False)
+    offline_at = models.DateTimeField(null=True, editable=False)
+
+    # Policy. NULL: the default of the settings.
+    read_only = models.BooleanField(default=False)
+    allowed_namespaces = models.TextField(
+        blank=True,
+        help_text="Patterns, one a line, such as m365 or m365-*. Empty: any namespace.",
+    )
+    max_keys = models.PositiveIntegerField(null=True, blank=True)
+    max_bytes = models.PositiveBigIntegerField(null=True, blank=True)
+    max_requests_per_second = models.PositiveIntegerField(null=True, blank=True)
+
+    class Meta:
+        ordering = ("name", "uuid")
+
+    def __str__(self) -> str:
+        return f"{self.name} ({self.uuid})"
+
+
+class CredentialQuerySet(models.QuerySet["Credential"]):
+    """Credentials by their state."""
+
+    def live(self) -> "CredentialQuerySet":
+        """Those that are neither revoked nor expired."""
+        return self.filter(
+            Q(expires_at=None) | Q(expires_at__gt=timezone.now()), revoked_at=None
+        )
+
+
+class Credential(models.Model):
+    """A key id and its secret, encrypted (connector_state.secrets). A connector may have several."""
+
+    connector = models.ForeignKey(Connector, models.CASCADE, related_name="credentials")
+    key_id = models.CharField(max_length=64, unique=True)
+    encrypted_secret = models.TextField()
+    created_at = models.DateTimeField(default=timezone.now)
+    expires_at = models.DateTimeField(null=True, blank=True)
+    revoked_at = models.DateTimeField(null=True, blank=True)
+
+    objects = CredentialQuerySet.as_manager()
+
+    class Meta:
+        ordering = ("-created_at", "-id")
+
+    def __str__(self) -> str:
+        return self.key_id
+
+    @property
+    def is_live(self) -> bool:
+        """Whether it opens anything now."""
+        return self.revoked_at is None and (
+            self.expires_at is None or self.expires_at > timezone.now()
+        )
+
+
+class EnrolmentChange(models.Model):
+    """A connector registered with another url, name or peer address than before."""
+
+    connector = models.ForeignKey(Connector, models.CASCADE, related_name="enrolment_changes")
+    at = models.DateTimeField(default=timezone.now)
+    field = models.CharField(max_length=32)
+    before = models.CharField(max_length=2048, blank=True)
+    after = models.CharField(max_length=2048, blank=True)
+
+    class Meta:
+        ordering = ("-at", "-id")
+        indexes = [models.Index(fields=["connector", "-at"])]
+
+    def __str__(self) -> str:
+        return f"{self.field}: {self.before!r} to {self.after!r}"

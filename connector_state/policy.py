@@ -1,0 +1,50 @@
+"""What a connector may do with its state."""
+
+from dataclasses import dataclass
+from fnmatch import fnmatchcase
+
+from django.conf import settings
+
+from connector_state.errors import Forbidden
+from connector_state.models import Connector
+from connector_state.store import Limits
+
+
+@dataclass(frozen=True, slots=True)
+class Policy:
+    """A connector's policy, with the settings' defaults filled in."""
+
+    read_only: bool
+    namespaces: tuple[str, ...]
+    limits: Limits
+
+    @classmethod
+    def of(cls, connector: Connector) -> "Policy":
+        """The policy of a connector as it is in the database."""
+
+        def chosen(own: int | None, default: int) -> int:
+            return default if own is None else own
+
+        return cls(
+            read_only=connector.read_only,
+            namespaces=tuple(connector.allowed_namespaces.split()),
+            limits=Limits(
+                requests_per_second=chosen(
+                    connector.max_requests_per_second, settings.STATE_MAX_REQUESTS_PER_SECOND
+                ),
+                max_keys=chosen(connector.max_keys, settings.STATE_MAX_KEYS),
+                max_bytes=chosen(connector.max_bytes, settings.STATE_MAX_BYTES),
+            ),
+        )
+
+    def check_namespace(self, namespace: str) -> None:
+        """Raise Forbidden unless the connector may use this namespace."""
+        if self.namespaces and not any(fnmatchcase(namespace, p) for p in self.namespaces):
+            raise Forbidden(
+                "This connector may not use this namespace.", code="namespace_not_allowed"
+            )
+
+    def check_write(self) -> None:
+        """Raise Forbidden if the connector may only read."""
+        if self.read_only:
+            raise Forbidden("This connector may only read.", code="read_only")

@@ -1,0 +1,41 @@
+-- A page of one namespace's keys, in byte order.
+--
+-- ARGV  7 'namespace:prefix'   8 member after which the page begins ('' for the first)   9 limit
+--
+-- Returns {'ok', more (1 or 0), then for each key: member, size, etag, ttl ms (-1: none)}.
+-- What is listed is what stands there: members without a value are taken out of the index, and a
+-- page that met many of them may be short although more is 1.
+
+local STALE_AT_MOST = 1000
+
+local refusal = admit()
+if refusal then return refusal end
+
+local from = ARGV[8] ~= '' and '(' .. ARGV[8] or '[' .. ARGV[7]
+local to = '[' .. ARGV[7] .. '\255' -- no UTF-8 text holds this byte
+local limit = tonumber(ARGV[9])
+local reply, listed, stale = {'ok', 0}, 0, 0
+
+repeat
+  local members = redis.call('ZRANGEBYLEX', index, from, to, 'LIMIT', 0, limit - listed + 1)
+  for _, member in ipairs(members) do
+    if listed == limit then
+      reply[2] = 1
+      break
+    end
+    local value = redis.call('GET', value_prefix .. member)
+    if value then
+      listed = listed + 1
+      reply[#reply + 1] = member
+      reply[#reply + 1] = #value
+      reply[#reply + 1] = redis.sha1hex(value)
+      reply[#reply + 1] = redis.call('PTTL', value_prefix .. member)
+    else
+      stale = stale + 1
+      forget(member)
+    end
+    from = '(' .. member
+  end
+until #members == 0 or reply[2] == 1 or stale >= STALE_AT_MOST
+if stale >= STALE_AT_MOST then reply[2] = 1 end
+return reply

@@ -1,0 +1,132 @@
+-- Read and write values of one connector: all of a request's operations, or none of its writes.
+--
+-- ARGV  7 most keys   8 most bytes (0: any)   9 audit entries kept   10 oldest audit id kept
+--       then six for each operation (each names another member):
+--       'get' | 'put' | 'delete', member, value, ttl ms ('' for none), if_match, if_none_match
+-- The two conditions are '', '*' or ETags separated by commas.
+--
+-- Returns {'ok', one result an operation}: get {value, etag, ttl ms (-1: none)} or {} when
+-- missing, put {etag}, delete {1 or 0: whether it existed};
+-- or {'replay'}, {'limited', wait ms}, {'condition', number of the operation, etag or ''},
+-- {'quota', 'keys' or 'bytes', limit}.
+
+local SWEPT_PER_WRITE = 4
+local SWEPT_FOR_ROOM = 100
+
+local max_keys, max_bytes = tonumber(ARGV[7]), tonumber(ARGV[8])
+local audit_length, audit_oldest = ARGV[9], ARGV[10]
+
+local function names(list, etag)
+  if not etag then return false end
+  return list == '*' or string.find(',' .. list .. ',', ',' .. etag .. ',', 1, true) ~= nil
+end
+
+-- Returns nil when the operation's conditions hold, else the ETag that stands there ('' for none).
+local function broken_condition(operation)
+  if operation.if_match == '' and operation.if_none_match == '' then return nil end
+  local value = redis.call('GET', value_prefix .. operation.member)
+  local etag = value and redis.sha1hex(value)
+  if (operation.if_match ~= '' and not names(operation.if_match, etag))
+    or (operation.if_none_match ~= '' and names(operation.if_none_match, etag)) then
+    return etag or ''
+  end
+  return nil
+end
+
+-- Returns nil when the writes fit, else 'keys' or 'bytes'. Only growth can be refused.
+local function exceeded(writes)
+  local keys, bytes = 0, 0
+  for _, write in ipairs(writes) do
+    local old = redis.call('HGET', sizes, write.member)
+    if write.kind == 'put' then
+      keys = keys + (old and 0 or 1)
+      bytes = bytes + #write.value - (old or 0)
+    elseif old then
+      keys = keys - 1
+      bytes = bytes - old
+    end
+  end
+  if max_keys > 0 and keys > 0 and redis.call('ZCARD', index) + keys > max_keys then return 'keys' end
+  local total = redis.call('HGET', sizes, 'total') or 0
+  if max_bytes > 0 and bytes > 0 and total + bytes > max_bytes then return 'bytes' end
+  return nil
+end
+
+local function exceeded_after_sweep(writes)
+  local what = exceeded(writes)
+  while what and sweep(SWEPT_FOR_ROOM) > 0 do what = exceeded(writes) end
+  return what
+end
+
+local function record(kind, member, size, etag)
+  redis.call('XADD', audit, 'MAXLEN', '~', audit_length, '*',
+    'op', kind, 'by', caller, 'member', member, 'size', size, 'etag', etag)
+end
+
+local function put(write)
+  local key, etag = value_prefix .. write.member, redis.sha1hex(write.value)
+  local expires_ms = write.ttl ~= '' and now_ms + tonumber(write.ttl)
+  note(write.member, #write.value, expires_ms)
+  if expires_ms then
+    redis.call('SET', key, write.value, 'PXAT', string.format('%.0f', expires_ms))
+  else
+    redis.call('SET', key, write.value)
+  end
+  record('put', write.member, #write.value, etag)
+  return {etag}
+end
+
+local function delete(write)
+  local existed = redis.call('DEL', value_prefix .. write.member)
+  forget(write.member)
+  if existed == 1 then record('delete', write.member, 0, '') end
+  return {existed}
+end
+
+local function get(member)
+  local value = redis.call('GET', value_prefix .. member)
+  if not value then return {} end
+  return {value, redis.sha1hex(value), redis.call('PTTL', value_prefix .. member)}
+end
+
+local refusal, remembered = admit()
+if refusal then return refusal end
+
+local operations, writes = {}, {}
+for at = 11, #ARGV, 6 do
+  local operation = {
+    kind = ARGV[at], member = ARGV[at + 1], value = ARGV[at + 2],
+    ttl = ARGV[at + 3], if_match = ARGV[at + 4], if_none_match = ARGV[at + 5],
+    number = #operations + 1,
+  }
+  operations[operation.number] = operation
+  if operation.kind ~= 'get' then writes[#writes + 1] = operation end
+end
+
+local results = remembered
+if not results then
+  for _, write in ipairs(writes) do
+    local etag = broken_condition(write)
+    if etag then return {'condition', write.number, etag} end
+  end
+  if #writes > 0 then
+    local what = exceeded_after_sweep(writes)
+    if what then return {'quota', what, what == 'keys' and max_keys or max_bytes} end
+  end
+  results = {}
+  for number, operation in ipairs(operations) do results[number] = false end
+  for _, write in ipairs(writes) do
+    results[write.number] = write.kind == 'put' and put(write) or delete(write)
+  end
+  if #writes > 0 then
+    remember(results)
+    redis.call('XTRIM', audit, 'MINID', '~', audit_oldest)
+    sweep(SWEPT_PER_WRITE)
+  end
+end
+
+local reply = {'ok'}
+for number, operation in ipairs(operations) do
+  reply[number + 1] = operation.kind == 'get' and get(operation.member) or results[number]
+end
+return reply

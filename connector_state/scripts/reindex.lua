@@ -1,0 +1,28 @@
+-- Bring the index to what stands in Redis, for the given members.
+--
+-- ARGV  7 … members
+--
+-- Returns {'ok', indexed, forgotten, then members whose value is not a string}.
+
+local refusal = admit()
+if refusal then return refusal end
+
+local reply = {'ok', 0, 0}
+for at = 7, #ARGV do
+  local member = ARGV[at]
+  local key = value_prefix .. member
+  local kind = redis.call('TYPE', key).ok
+  if kind == 'string' then
+    local left = redis.call('PTTL', key)
+    note(member, redis.call('STRLEN', key), left >= 0 and now_ms + left)
+    reply[2] = reply[2] + 1
+  else
+    forget(member)
+    if kind == 'none' then
+      reply[3] = reply[3] + 1
+    else
+      reply[#reply + 1] = member
+    end
+  end
+end
+return reply

@@ -1,0 +1,172 @@
+"""DSX-HMAC: parsing the header, the canonical request, and the signature over it.
+
+    Authorization: DSX-HMAC key_id=<kid>, ts=<unix seconds>, nonce=<nonce>, sig=<signature>
+    canonical request = METHOD|path?query|ts|nonce|body
+    signature = base64(HMAC-SHA256(secret as UTF-8, canonical request))
+
+The canonical request escapes nothing, so no field of it may hold a `|` except the body, which
+comes last: otherwise one signature could be split in two ways (docs/decisions/0001).
+
+Pure functions; no Django, no clock, no I/O.
+"""
+
+import base64
+import hmac
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from urllib.parse import quote, unquote_to_bytes
+
+from connector_state.errors import SignatureRefused
+
+SCHEME = "DSX-HMAC"
+HEADER_MAX_BYTES = 512
+SEPARATOR = b"|"
+
+_GRAMMAR = {
+    "key_id": re.compile(r"[A-Za-z0-9+/_=-]{1,64}"),
+    "ts": re.compile(r"[0-9]{1,11}"),
+    "nonce": re.compile(r"[A-Za-z0-9+/_=-]{8,64}"),
+    "sig": re.compile(r"[A-Za-z0-9+/]{43}="),
+}
+
+# What real clients leave unescaped in a path segment, beside letters, digits and "_.-~".
+_CONNECTORS = ""  # quote(segment, safe="")
+_RFC_3986_PCHAR = "!$&'()*+,;=:@"  # curl, requests, httpx, Go
+_ENCODE_URI_COMPONENT = "!*'()"  # JavaScript
+
+
+@dataclass(frozen=True, slots=True)
+class AuthorizationHeader:
+    """The four fields of a DSX-HMAC header, each of its grammar."""
+
+    key_id: str
+    ts: str
+    nonce: str
+    sig: str
+
+
+def parse_authorization_header(value: str) -> AuthorizationHeader | None:
+    """Parse an Authorization header.
+
+    Returns:
+        None for a foreign scheme.
+
+    Raises:
+        SignatureRefused: code `malformed_header`, for an oversized header, a missing, duplicate
+            or unknown field, a field outside its grammar, or anything left over.
+    """
+    scheme, _, parameters = value.partition(" ")
+    if scheme.upper() != SCHEME:
+        return None
+    if len(value) > HEADER_MAX_BYTES:
+        raise _malformed(f"is over {HEADER_MAX_BYTES} bytes")
+    fields: dict[str, str] = {}
+    for parameter in parameters.split(","):
+        # Only the first "=" separates: base64 values end in "=".
+        name, _, field = parameter.strip(" ").partition("=")
+        grammar = _GRAMMAR.get(name)
+        if grammar is None:
+            raise _malformed("has a field that is not one of key_id, ts, nonce and sig")
+        if name in fields:
+            raise _malformed(f"has {name} twice")
+        if grammar.fullmatch(field) is None:
+            raise _malformed(f"has a {name} that is not of its form, {grammar.pattern}")
+        fields[name] = field
+    if len(fields) < len(_GRAMMAR):
+        missing = next(name for name in _GRAMMAR if name not in fields)
+        raise _malformed(f"lacks {missing}")
+    return AuthorizationHeader(**fields)
+
+
+def _malformed(what: str) -> SignatureRefused:
+    return SignatureRefused(f"The Authorization header {what}.", code="malformed_header")
+
+
+def canonical_request(method: str, target: bytes, ts: str, nonce: str, body: bytes) -> bytes:
+    """Return the bytes that are signed. `target` is the path with `?query` if there is one."""
+    return b"%b|%b|%b|%b|%b" % (method.encode(), target, ts.encode(), nonce.encode(), body)
+
+
+def sign(secret: bytes, method: str, target: bytes, ts: str, nonce: str, body: bytes) -> str:
+    """Return the signature: base64 text of 44 characters.
+
+    Args:
+        secret: the UTF-8 bytes of the secret string (which is not base64-decoded first).
+        method: in upper case.
+        target: path and `?query`, as they go over the wire.
+        ts: unix seconds, decimal.
+        nonce: fresh for each request.
+        body: the raw body, empty when there is none.
+    """
+    digest = hmac.digest(secret, canonical_request(method, target, ts, nonce, body), "sha256")
+    return base64.b64encode(digest).decode()
+
+
+def verify(
+    secret: bytes, header: AuthorizationHeader, method: str, targets: Iterator[bytes], body: bytes
+) -> bool:
+    """Whether the header's signature is good for one of the targets. Compares in constant time."""
+    given = header.sig.encode()
+    return any(
+        hmac.compare_digest(
+            given, sign(secret, method, target, header.ts, header.nonce, body).encode()
+        )
+        for target in targets
+    )
+
+
+def candidate_targets(
+    path: str, key: str, query: bytes, exact: bytes | None = None
+) -> Iterator[bytes]:
+    """Yield what a client may have signed to reach this resource, the likeliest first.
+
+    A signature covers the path as it was sent, which a WSGI server need not hand over. So it is
+    tried over every encoding of the routed path that real clients produce; each must decode to
+    the very resource that was routed.
+
+    Args:
+        path: the decoded path that was routed.
+        key: its tail that may hold slashes of its own ("" where the route has none).
+        query: the query string as it was sent, without "?".
+        exact: the request target as it was sent, where the server supplies it.
+    """
+    head = path[: len(path) - len(key)]
+    wanted = path.encode()
+    suffix = b"?" + query if query else b""
+    if exact is not None and _opens(exact, wanted, query) and not _encodes_slash(exact, head):
+        yield exact
+    for safe, key_safe in (
+        (_CONNECTORS, ""),
+        (_RFC_3986_PCHAR, "/"),
+        (_ENCODE_URI_COMPONENT, ""),
+    ):
+        encoded = quote(head, safe="/" + safe) + quote(key, safe=safe + key_safe)
+        candidate = encoded.encode() + suffix
+        if _opens(candidate, wanted, query):
+            yield candidate
+    candidate = wanted + suffix
+    if _opens(candidate, wanted, query):
+        yield candidate
+
+
+def _opens(target: bytes, path: bytes, query: bytes) -> bool:
+    """Whether this target, sent as it stands, reaches just this path and query.
+
+    This is what keeps one signed string from opening two resources: without it a signature for
+    `delta%3Auser` would open the key sent as `delta%253Auser`.
+    """
+    raw_path, _, raw_query = target.partition(b"?")
+    return (
+        SEPARATOR not in target
+        and raw_query == query
+        and (raw_path == path if b"%" not in raw_path else unquote_to_bytes(raw_path) == path)
+    )
+
+
+def _encodes_slash(exact: bytes, head: str) -> bool:
+    """Whether the exact target encodes a slash in `head`: before the key, where it would separate."""
+    raw_path = exact.partition(b"?")[0]
+    separators = head.count("/")
+    raw_head = raw_path if not head.endswith("/") else b"/".join(raw_path.split(b"/")[:separators])
+    return b"%2f" in raw_head.lower()

@@ -1,0 +1,17 @@
+"""Routes under /dsx-connect/api/v1/connectors/."""
+
+from django.urls import path, register_converter
+
+from connector_state.converters import ConnectorUUIDConverter, RestConverter, SegmentConverter
+from connector_state.enrolment_views import RegisterView, UnregisterView
+from connector_state.views import StateView
+
+register_converter(ConnectorUUIDConverter, "connector")
+register_converter(SegmentConverter, "segment")
+register_converter(RestConverter, "rest")
+
+urlpatterns = [
+    path("register", RegisterView.as_view()),
+    path("unregister/<connector:connector_uuid>", UnregisterView.as_view()),
+    path("state/<connector:connector_uuid>/<segment:ns>/<rest:key>", StateView.as_view()),
+]

@@ -1,0 +1,181 @@
+"""The state calls over REST. Contract: connector-state-kv.md."""
+
+import json
+import logging
+from typing import Any
+
+from django.conf import settings
+from django.http import HttpRequest, HttpResponse
+from django.http.response import HttpResponseBase
+from rest_framework.negotiation import BaseContentNegotiation
+from rest_framework.parsers import BaseParser
+from rest_framework.renderers import BaseRenderer
+from rest_framework.request import Request
+from rest_framework.views import APIView
+
+from connector_state import parameters
+from connector_state.authentication import (
+    ConnectorPrincipal,
+    DSXHMACAuthentication,
+    OwnConnector,
+    report_refusal,
+)
+from connector_state.errors import InvalidRequest, SignatureRefused
+from connector_state.keys import Address
+from connector_state.store import Caller, Entry, Nonce, StateStore
+
+logger = logging.getLogger(__name__)
+
+
+class JSONAlone(BaseContentNegotiation):
+    """The answer is JSON, whatever the client says it accepts; nothing is negotiated."""
+
+    def select_parser(self, request: Request, parsers: list[BaseParser]) -> BaseParser:
+        """The first."""
+        return parsers[0]
+
+    def select_renderer(
+        self, request: Request, renderers: list[BaseRenderer], format_suffix: str | None = None
+    ) -> tuple[BaseRenderer, str]:
+        """The first."""
+        return renderers[0], renderers[0].media_type
+
+
+class ConnectorAPIView(APIView):
+    """What every call of a connector has in common.
+
+    The method is checked before anything else, and an answer of success to a signed request whose
+    nonce nobody claimed is turned into a 500: it could be replayed.
+    """
+
+    authentication_classes = [DSXHMACAuthentication]
+    permission_classes = [OwnConnector]
+    content_negotiation_class = JSONAlone
+    max_body_bytes = 0
+
+    nonce: Nonce | None = None
+
+    def initial(self, request: Request, *args: Any, **kwargs: Any) -> None:
+        """Check method, signature and permission."""
+        if request.method not in self.allowed_methods:
+            self.http_method_not_allowed(request, *args, **kwargs)
+        super().initial(request, *args, **kwargs)
+        self.nonce = request.auth
+
+    def finalize_response(
+        self, request: Request, response: HttpResponseBase, *args: Any, **kwargs: Any
+    ) -> HttpResponseBase:
+        """Fail closed if the nonce was not claimed."""
+        if self.nonce is not None and not self.nonce.claimed and _is_success(response.status_code):
+            logger.critical("%s answered without claiming the nonce", type(self).__name__)
+            response = HttpResponse(
+                b'{"detail": "An unexpected error; the server\'s log has it.", "code": "server_error"}',
+                content_type="application/json",
+                status=500,
+            )
+        response.headers["Cache-Control"] = "no-store"
+        return response
+
+    def handle_exception(self, exc: Exception) -> HttpResponseBase:
+        """Report a replay, which only the store can tell, as the other refusals are."""
+        if isinstance(exc, SignatureRefused) and exc.code == "replayed":
+            report_refusal(exc)
+        return super().handle_exception(exc)
+
+    def store_of(self, principal: ConnectorPrincipal) -> StateStore:
+        """The caller's own state."""
+        assert self.nonce is not None
+        caller = Caller(principal.key_id, self.nonce, principal.policy.limits)
+        return StateStore(principal.uuid, caller)
+
+
+class StateView(ConnectorAPIView):
+    """One value: read, store, delete."""
+
+    http_method_names = ["get", "head", "put", "delete"]
+
+    @property
+    def max_body_bytes(self) -> int:  # type: ignore[override]
+        """The limit of a value."""
+        return int(settings.STATE_MAX_VALUE_BYTES)
+
+    def get(self, request: Request, connector_uuid: str, ns: str, key: str) -> HttpResponse:
+        """`{"value": "..."}`, an empty string when nothing is stored."""
+        address = Address(ns, key)
+        request.user.policy.check_namespace(ns)
+        known = _if_none_match(request._request)
+        entry = self.store_of(request.user).get(address)
+        if entry is None:
+            return json_response({"value": ""})
+        headers = entry_headers(entry)
+        if known == "*" or entry.etag in known.split(","):
+            return HttpResponse(status=304, headers=headers)
+        return json_response({"value": entry.text}, headers)
+
+    def put(self, request: Request, connector_uuid: str, ns: str, key: str) -> HttpResponse:
+        """Store the body. `?ttl=SECONDS`, `?if_match=ETAG`, `?if_none_match=*`."""
+        address = Address(ns, key)
+        _check_may_write(request.user, ns)
+        wsgi_request = request._request
+        query = parameters.read_query(
+            wsgi_request, ("ttl", "if_match", "if_none_match"), strict=True
+        )
+        etag = self.store_of(request.user).put(
+            address,
+            utf8_body(wsgi_request),
+            parameters.ttl_seconds(query),
+            parameters.condition(wsgi_request, query),
+        )
+        return HttpResponse(status=204, headers={"ETag": f'"{etag}"'})
+
+    def delete(self, request: Request, connector_uuid: str, ns: str, key: str) -> HttpResponse:
+        """Delete the value, if there is one. `?if_match=ETAG`."""
+        address = Address(ns, key)
+        _check_may_write(request.user, ns)
+        wsgi_request = request._request
+        query = parameters.read_query(wsgi_request, ("if_match", "if_none_match"), strict=True)
+        condition = parameters.condition(wsgi_request, query)
+        self.store_of(request.user).delete(address, condition)
+        return HttpResponse(status=204)
+
+
+def json_response(data: Any, headers: dict[str, str] | None = None) -> HttpResponse:
+    """Return a JSON answer; DRF's Response would cost a state call a tenth of its time."""
+    return HttpResponse(json.dumps(data), content_type="application/json", headers=headers)
+
+
+def entry_headers(entry: Entry) -> dict[str, str]:
+    """The ETag of a value, and how long it still lives."""
+    headers = {"ETag": f'"{entry.etag}"'}
+    if entry.ttl_seconds is not None:
+        headers["State-TTL"] = str(entry.ttl_seconds)
+    return headers
+
+
+def utf8_body(request: HttpRequest) -> bytes:
+    """Return the body.
+
+    Raises:
+        InvalidRequest: code `value_not_utf8`; it could not be answered as a JSON string.
+    """
+    try:
+        request.body.decode()
+    except UnicodeDecodeError:
+        raise InvalidRequest("The value must be UTF-8 text.", code="value_not_utf8") from None
+    return request.body
+
+
+def _check_may_write(principal: ConnectorPrincipal, namespace: str) -> None:
+    principal.policy.check_namespace(namespace)
+    principal.policy.check_write()
+
+
+def _if_none_match(request: HttpRequest) -> str:
+    header = request.headers.get("If-None-Match")
+    if header is None:
+        return ""
+    return parameters.header_condition("If-None-Match", header, weak=True)
+
+
+def _is_success(status: int) -> bool:
+    return 200 <= status < 300 or status == 304
