@@ -22,7 +22,12 @@ OPERATOR = "operator"
 
 def introduction(data_dir: Path, url: str) -> str:
     """Return what a newcomer needs next."""
-    lines = ["", f"Statekeep is up:  {url}", f"  admin          {url}/admin/", f"  health         {url}/readyz"]
+    lines = [
+        "",
+        f"Statekeep is up:  {url}",
+        f"  admin          {url}/admin/",
+        f"  health         {url}/readyz",
+    ]
     if settings.ENV.stores == "embedded":
         lines += _demo_lines(data_dir, url)
     lines += ["", "Ctrl-C stops everything. Everything it wrote is in " + str(data_dir), ""]
@@ -40,9 +45,10 @@ def _demo_lines(data_dir: Path, url: str) -> list[str]:
         manage = f"DATA_DIR={shlex.quote(str(data_dir))} {manage}"
     sign = f"{manage} sign --credentials {shown}"
     value_url = f"{url}/dsx-connect/api/v1/connectors/state/{demo['connector_uuid']}/m365/delta"
-    put, get = (f'-H "$({sign} {call})" {value_url}' for call in (
-        f"PUT {value_url} --data my-delta-token", f"GET {value_url}"
-    ))
+    put, get = (
+        f'-H "$({sign} {call})" {value_url}'
+        for call in (f"PUT {value_url} --data my-delta-token", f"GET {value_url}")
+    )
     return [
         f"  operator       {demo['operator']}, password {demo['password']}",
         f"  demo connector {demo['connector_uuid']}",

@@ -115,7 +115,9 @@ class Environment(BaseSettings):
     def check_enrollment_tokens(cls, value: tuple[str, ...]) -> tuple[str, ...]:
         """A group's token may not be blank: everybody knows that one."""
         if any(entry.endswith(":") and entry.count(":") == 1 for entry in value):
-            raise ValueError("must be token or group:token, separated by commas, none of them blank")
+            raise ValueError(
+                "must be token or group:token, separated by commas, none of them blank"
+            )
         return value
 
     @model_validator(mode="after")

@@ -13,6 +13,7 @@ from django.contrib.sessions import middleware as sessions
 from django.http import HttpRequest, HttpResponse
 from django.http.response import HttpResponseBase
 from django.middleware import clickjacking, common, csrf
+from django.utils.deprecation import MiddlewareMixin
 
 from config.errors import error_response
 from config.paths import is_api_path
@@ -48,14 +49,22 @@ def _is_utf8(wsgi_text: str) -> bool:
 
 
 class PagesOnly:
-    """Mixed into a middleware: API paths pass it by."""
+    """Mixed into a middleware: API paths pass it by, and those further in as well.
+
+    Of a row of such middlewares the outermost hands an API request straight to what stands behind
+    the innermost. (Django wraps each one in a function, which takes over its attributes.)
+    """
 
     get_response: GetResponse
+
+    def __init__(self, get_response: GetResponse) -> None:
+        super().__init__(get_response)  # type: ignore[call-arg]
+        self.behind_pages: GetResponse = getattr(get_response, "behind_pages", get_response)
 
     def __call__(self, request: HttpRequest) -> HttpResponseBase:
         """Run the middleware on pages alone."""
         if is_api_path(request.path_info):
-            return self.get_response(request)
+            return self.behind_pages(request)
         response: HttpResponseBase = super().__call__(request)  # type: ignore[misc]
         return response
 
@@ -88,20 +97,16 @@ class XFrameOptionsMiddleware(PagesOnly, clickjacking.XFrameOptionsMiddleware):
     """No framing."""
 
 
-class ContentSecurityPolicyMiddleware:
-    """Nothing but our own files may run or load on a page (admin needs no inline script)."""
-
+class _ContentSecurityPolicy(MiddlewareMixin):
     policy = (
-        "default-src 'self'; img-src 'self' data:; style-src 'self'; script-src 'self'; "
-        "object-src 'none'; base-uri 'none'; form-action 'self'; frame-ancestors 'none'"
+        "default-src 'self'; img-src 'self' data:; object-src 'none'; base-uri 'none'; "
+        "form-action 'self'; frame-ancestors 'none'"
     )
 
-    def __init__(self, get_response: GetResponse) -> None:
-        self.get_response = get_response
-
-    def __call__(self, request: HttpRequest) -> HttpResponseBase:
-        """Add the header to pages."""
-        response = self.get_response(request)
-        if isinstance(response, HttpResponse) and not is_api_path(request.path_info):
-            response.headers.setdefault("Content-Security-Policy", self.policy)
+    def process_response(self, request: HttpRequest, response: HttpResponse) -> HttpResponse:
+        response.headers.setdefault("Content-Security-Policy", self.policy)
         return response
+
+
+class ContentSecurityPolicyMiddleware(PagesOnly, _ContentSecurityPolicy):
+    """Nothing but our own files may run or load on a page (admin needs no inline script)."""

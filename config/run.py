@@ -65,7 +65,9 @@ def write_generated_settings(data_dir: Path, *, embedded: bool) -> None:
         settings.setdefault("SECRET_KEY", secrets.token_urlsafe(48))
         settings.setdefault("CONNECTOR_SECRET_KEYS", Fernet.generate_key().decode())
     lines = "".join(f"{name}={value}\n" for name, value in settings.items())
-    write_private(path, f"# Written by `make run`. Keep it: it holds the keys to what is stored.\n{lines}")
+    write_private(
+        path, f"# Written by `make run`. Keep it: it holds the keys to what is stored.\n{lines}"
+    )
 
 
 class _Runner:
@@ -145,7 +147,9 @@ class _Runner:
         while not is_up():
             self._check_parts(hint)
             if time.monotonic() > deadline:
-                _fail(f"{next(reversed(self.tethers))} did not start within {START_SECONDS} s: {hint}")
+                _fail(
+                    f"{next(reversed(self.tethers))} did not start within {START_SECONDS} s: {hint}"
+                )
             time.sleep(0.05)
 
     def _wait(self) -> None:
@@ -191,7 +195,9 @@ def _check_port_is_free(port: int) -> None:
         try:
             probe.bind((HOST, port))
         except OSError as error:
-            _fail(f"port {port} of {HOST} can't be used ({error.strerror}): try PORT={port + 1} make run")
+            _fail(
+                f"port {port} of {HOST} can't be used ({error.strerror}): try PORT={port + 1} make run"
+            )
 
 
 def _lock(data_dir: Path) -> int:

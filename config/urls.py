@@ -7,11 +7,11 @@ from django.views.generic import RedirectView
 from config import health
 
 urlpatterns = [
+    path("dsx-connect/api/v1/connectors/", include("connector_state.urls")),
     path("", RedirectView.as_view(pattern_name="admin:index")),
     path("admin/", admin.site.urls),
     path("livez", health.livez),
     path("readyz", health.readyz),
-    path("dsx-connect/api/v1/connectors/", include("connector_state.urls")),
 ]
 
 handler400 = "config.errors.bad_request"

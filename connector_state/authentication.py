@@ -121,8 +121,8 @@ class OwnConnector(BasePermission):
 
     def has_permission(self, request: Request, view: Any) -> bool:
         """Whether the path names the caller's own connector; 401 for an anonymous caller."""
-        if request.user is None:
+        if view.principal is None:
             return False
-        if request.user.uuid != view.kwargs["connector_uuid"]:
+        if view.principal.uuid != view.kwargs["connector_uuid"]:
             raise Forbidden("This credential belongs to another connector.", code="other_connector")
         return True

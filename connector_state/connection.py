@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+import hiredis
 from django.conf import settings
 from django_redis import get_redis_connection
 from redis import exceptions
@@ -95,24 +96,25 @@ def _wait_or_give_up(error: Exception) -> None:
     time.sleep(RETRY_PAUSE_SECONDS)
 
 
-def _evaluate(
-    script: Script, keys: Sequence[Argument], arguments: Sequence[Argument]
-) -> list[Any]:
+def _evaluate(script: Script, keys: Sequence[Argument], arguments: Sequence[Argument]) -> list[Any]:
     """EVALSHA, or EVAL where Redis does not know the script (a new or restarted server)."""
     connection = _thread_connection()
     try:
-        connection.send_command("EVALSHA", script.sha, len(keys), *keys, *arguments)
         try:
-            reply = connection.read_response()
+            reply = _command(connection, "EVALSHA", script.sha, len(keys), *keys, *arguments)
         except exceptions.NoScriptError:
-            connection.send_command("EVAL", script.source, len(keys), *keys, *arguments)
-            reply = connection.read_response()
+            reply = _command(connection, "EVAL", script.source, len(keys), *keys, *arguments)
     except BaseException:
         # A reply still under way must not meet the next call; and a server that answers READONLY
         # is no longer the primary, which connecting anew finds out.
         connection.disconnect()
         raise
     return list(reply)
+
+
+def _command(connection: Any, *command: Argument) -> Any:
+    connection.send_packed_command([hiredis.pack_command(command)])
+    return connection.read_response()
 
 
 def _thread_connection() -> Any:

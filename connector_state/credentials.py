@@ -64,9 +64,7 @@ def create_connector(
         return issue_credential(connector)
 
 
-def issue_credential(
-    connector: Connector, expires_at: datetime | None = None
-) -> IssuedCredential:
+def issue_credential(connector: Connector, expires_at: datetime | None = None) -> IssuedCredential:
     """Give the connector one more credential."""
     key_id = _random_base64(KEY_ID_BYTES)
     secret = _random_base64(SECRET_BYTES)

@@ -188,9 +188,7 @@ def _note_changes(connector: Connector, registration: Registration, peer_address
         before = getattr(connector, field)
         if before == after:
             continue
-        EnrolmentChange.objects.create(
-            connector=connector, field=field, before=before, after=after
-        )
+        EnrolmentChange.objects.create(connector=connector, field=field, before=before, after=after)
         logger.info("connector %s changed its %s", connector.uuid, field)
         setattr(connector, field, after)
 

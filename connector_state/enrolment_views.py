@@ -14,7 +14,7 @@ from connector_state import enrolment
 from connector_state.addresses import client_address
 from connector_state.authentication import OwnConnector
 from connector_state.errors import Forbidden, InvalidRequest, LengthRequired, ValueTooLarge
-from connector_state.views import ConnectorAPIView, json_response
+from connector_state.views import ConnectorAPIView, json_response, no_content
 
 REGISTER_MAX_BODY_BYTES = 65_536
 
@@ -68,7 +68,7 @@ class RegisterView(ConnectorAPIView):
         """Register, and return the credential."""
         registration = _read_registration(request._request)
         issued, created = enrolment.register(
-            registration, request.user, client_address(request._request)
+            registration, self.principal, client_address(request._request)
         )
         response = json_response(
             {
@@ -87,7 +87,7 @@ class HasToken(AllowAny):
 
     def has_permission(self, request: Request, view: Any) -> bool:
         """The group may be "", which is a group like any other."""
-        return request.user is not None
+        return view.principal is not None
 
 
 class UnregisterView(ConnectorAPIView):
@@ -108,11 +108,11 @@ class UnregisterView(ConnectorAPIView):
     def delete(self, request: Request, connector_uuid: str) -> HttpResponse:
         """Mark the connector offline."""
         if self.nonce is None:
-            enrolment.check_group(connector_uuid, request.user)
+            enrolment.check_group(connector_uuid, self.principal)
         else:
-            self.store_of(request.user).claim()
+            self.store.claim()
         enrolment.unregister(connector_uuid)
-        return HttpResponse(status=204)
+        return no_content()
 
 
 def _read_registration(request: HttpRequest) -> enrolment.Registration:

@@ -91,4 +91,6 @@ class Corrupt(ConnectorStateError):
     """What is stored is not what this service stores."""
 
     code = "value_corrupt"
-    detail = "The stored value is not UTF-8 text; an operator has to look at it. It was left as it is."
+    detail = (
+        "The stored value is not UTF-8 text; an operator has to look at it. It was left as it is."
+    )

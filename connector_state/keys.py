@@ -46,9 +46,7 @@ def check_namespace(namespace: str) -> None:
     """Raise InvalidRequest unless this is a namespace."""
     _check("namespace", namespace, NAMESPACE_MAX_BYTES)
     if ":" in namespace or "/" in namespace:
-        raise InvalidRequest(
-            "A namespace may hold no ':' and no '/'.", code="invalid_namespace"
-        )
+        raise InvalidRequest("A namespace may hold no ':' and no '/'.", code="invalid_namespace")
 
 
 def _check(what: str, text: str, max_bytes: int) -> None:

@@ -46,9 +46,7 @@ class CredentialQuerySet(models.QuerySet["Credential"]):
 
     def live(self) -> "CredentialQuerySet":
         """Those that are neither revoked nor expired."""
-        return self.filter(
-            Q(expires_at=None) | Q(expires_at__gt=timezone.now()), revoked_at=None
-        )
+        return self.filter(Q(expires_at=None) | Q(expires_at__gt=timezone.now()), revoked_at=None)
 
 
 class Credential(models.Model):

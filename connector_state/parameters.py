@@ -15,9 +15,7 @@ _QUERY_ETAG = re.compile(r'\*|"?([0-9a-f]{40})"?')
 _NO_ETAG = "-"  # a condition that names no ETag of ours holds for none
 
 
-def read_query(
-    request: HttpRequest, known: Collection[str], *, strict: bool
-) -> dict[str, str]:
+def read_query(request: HttpRequest, known: Collection[str], *, strict: bool) -> dict[str, str]:
     """Return the query's parameters.
 
     Args:
@@ -28,6 +26,8 @@ def read_query(
     Raises:
         InvalidRequest: a parameter is there twice or, if strict, unknown.
     """
+    if not request.META.get("QUERY_STRING"):
+        return {}
     parameters = {}
     for name, values in request.GET.lists():
         if name not in known:
@@ -64,11 +64,11 @@ def condition(request: HttpRequest, parameters: dict[str, str]) -> Condition:
     """
     return Condition(
         if_match=_one_of(
-            parameters.get("if_match"), request.headers.get("If-Match"), "if_match", "If-Match"
+            parameters.get("if_match"), request.META.get("HTTP_IF_MATCH"), "if_match", "If-Match"
         ),
         if_none_match=_one_of(
             parameters.get("if_none_match"),
-            request.headers.get("If-None-Match"),
+            request.META.get("HTTP_IF_NONE_MATCH"),
             "if_none_match",
             "If-None-Match",
         ),

@@ -11,7 +11,7 @@ register_converter(SegmentConverter, "segment")
 register_converter(RestConverter, "rest")
 
 urlpatterns = [
+    path("state/<connector:connector_uuid>/<segment:ns>/<rest:key>", StateView.as_view()),
     path("register", RegisterView.as_view()),
     path("unregister/<connector:connector_uuid>", UnregisterView.as_view()),
-    path("state/<connector:connector_uuid>/<segment:ns>/<rest:key>", StateView.as_view()),
 ]

@@ -19,9 +19,7 @@ class Command(BaseCommand):
     def add_arguments(self, parser: ArgumentParser) -> None:
         """NAME, --uuid and --json."""
         parser.add_argument("name", metavar="NAME", help="a name for people")
-        parser.add_argument(
-            "--uuid", type=UUID, help="the connector's UUID, if it has one already"
-        )
+        parser.add_argument("--uuid", type=UUID, help="the connector's UUID, if it has one already")
         parser.add_argument(
             "--json", action="store_true", help="one JSON object, as `sign --credentials` takes it"
         )

