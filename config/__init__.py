@@ -1,0 +1,1 @@
+"""The project: environment, settings, routes, the error table, health, and `make run`."""

@@ -65,7 +65,7 @@ def _demo_lines(data_dir: Path, url: str) -> list[str]:
 
 
 def _create_accounts(path: Path) -> None:
-    """Make the operator and the connector; the file is the last step, so a crash makes them anew."""
+    """Make operator and connector. The file comes last, so that a crash makes them anew."""
     password = secrets.token_urlsafe(12)
     with transaction.atomic():
         users = get_user_model().objects

@@ -201,5 +201,5 @@ def _explain(error: ValidationError, external: bool, generated: Path) -> str:
     if first["type"] != "missing":
         return f"{name}: {first['msg']}".removeprefix(": ")
     if external:
-        return f"{name} is not set; with REDIS_URL or DATABASE_URL set, secrets come from the environment"
+        return f"{name} is not set; beside REDIS_URL or DATABASE_URL the environment has to set it"
     return f"{name} is not set, nor generated in {generated}: `make run` generates it"

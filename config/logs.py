@@ -11,7 +11,7 @@ class LineFormatter(logging.Formatter):
     a second record, and an escape sequence from reaching a terminal. Tracebacks keep their lines.
     """
 
-    converter = time.gmtime
+    converter = time.gmtime  # type: ignore[assignment]
 
     def __init__(self) -> None:
         super().__init__(

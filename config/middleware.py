@@ -1,4 +1,4 @@
-"""What an API path skips, and what it is checked for before Django routes it.
+"""What an API path skips.
 
 An API call uses no session, cookie, message or static file. Leaving those middlewares out saves a
 state call a tenth of its time, and keeps cookies from meaning anything on an API path.
@@ -15,37 +15,9 @@ from django.http.response import HttpResponseBase
 from django.middleware import clickjacking, common, csrf
 from django.utils.deprecation import MiddlewareMixin
 
-from config.errors import error_response
 from config.paths import is_api_path
 
 GetResponse = Callable[[HttpRequest], HttpResponseBase]
-
-
-class APIPathMiddleware:
-    """Answers 400 to an API path that is not UTF-8, before it is routed.
-
-    Django replaces such bytes by their percent-encoding, so that `%FF` and `%25FF` would become
-    one key.
-    """
-
-    def __init__(self, get_response: GetResponse) -> None:
-        self.get_response = get_response
-
-    def __call__(self, request: HttpRequest) -> HttpResponseBase:
-        """Pass the request on if its path is UTF-8, or none of ours."""
-        raw: str = request.META.get("PATH_INFO", "")
-        if not raw.isascii() and is_api_path(request.path_info) and not _is_utf8(raw):
-            return error_response(400, "invalid_path", "The path must be UTF-8, percent-encoded.")
-        return self.get_response(request)
-
-
-def _is_utf8(wsgi_text: str) -> bool:
-    """Whether the bytes that WSGI carries as latin-1 text are UTF-8."""
-    try:
-        wsgi_text.encode("latin-1").decode()
-    except UnicodeError:
-        return False
-    return True
 
 
 class PagesOnly:
@@ -54,8 +26,6 @@ class PagesOnly:
     Of a row of such middlewares the outermost hands an API request straight to what stands behind
     the innermost. (Django wraps each one in a function, which takes over its attributes.)
     """
-
-    get_response: GetResponse
 
     def __init__(self, get_response: GetResponse) -> None:
         super().__init__(get_response)  # type: ignore[call-arg]
@@ -69,7 +39,7 @@ class PagesOnly:
         return response
 
 
-class WhiteNoiseMiddleware(PagesOnly, whitenoise.middleware.WhiteNoiseMiddleware):
+class WhiteNoiseMiddleware(PagesOnly, whitenoise.middleware.WhiteNoiseMiddleware):  # type: ignore[misc]
     """Static files."""
 
 

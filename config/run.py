@@ -195,9 +195,7 @@ def _check_port_is_free(port: int) -> None:
         try:
             probe.bind((HOST, port))
         except OSError as error:
-            _fail(
-                f"port {port} of {HOST} can't be used ({error.strerror}): try PORT={port + 1} make run"
-            )
+            _fail(f"port {port} can't be used ({error.strerror}): try PORT={port + 1} make run")
 
 
 def _lock(data_dir: Path) -> int:

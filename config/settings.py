@@ -1,6 +1,10 @@
 """Django settings, made from config.env alone."""
 
+from typing import Any
+
 import dj_database_url
+from redis.backoff import NoBackoff
+from redis.retry import Retry
 
 from config import env
 from config.paths import HTTPS_REDIRECT_EXEMPT
@@ -29,9 +33,8 @@ INSTALLED_APPS = [
     "connector_state",
 ]
 
-# API paths go through the first two alone (config/middleware.py).
+# API paths go through SecurityMiddleware, and pass those of config.middleware by.
 MIDDLEWARE = [
-    "config.middleware.APIPathMiddleware",
     "django.middleware.security.SecurityMiddleware",
     "config.middleware.WhiteNoiseMiddleware",
     "config.middleware.SessionMiddleware",
@@ -75,7 +78,7 @@ if DATABASES["default"]["ENGINE"] == "django.db.backends.sqlite3":
 
 # The contract's keys are raw: they are reached through get_redis_connection(), never through
 # django.core.cache, whose serialiser would wrap them.
-CACHES = {
+CACHES: dict[str, Any] = {
     "default": {
         "BACKEND": "django_redis.cache.RedisCache",
         "LOCATION": ENV.effective_redis_url,
@@ -84,6 +87,9 @@ CACHES = {
             "SERIALIZER": "django_redis.serializers.json.JSONSerializer",
             "SOCKET_CONNECT_TIMEOUT": ENV.redis_connect_timeout_seconds,
             "SOCKET_TIMEOUT": ENV.redis_timeout_seconds,
+            # Once, at once, for a connection that went stale. redis-py's own default goes on for
+            # many seconds; who waits for a fail-over, and how long, is the store's to say.
+            "CONNECTION_POOL_KWARGS": {"retry": Retry(NoBackoff(), 1)},
         },
     }
 }
@@ -98,6 +104,7 @@ if ENV.redis_sentinels:
         "SENTINEL_KWARGS": {
             "socket_connect_timeout": ENV.redis_connect_timeout_seconds,
             "socket_timeout": ENV.redis_timeout_seconds,
+            "retry": Retry(NoBackoff(), 1),
         },
     }
     DJANGO_REDIS_CONNECTION_FACTORY = "django_redis.pool.SentinelConnectionFactory"

@@ -26,7 +26,7 @@ def main() -> None:
 
     signal.signal(signal.SIGTERM, stop)
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    # Open files (the lock on DATA_DIR) are handed on: they are held for as long as the command runs.
+    # Open files (the lock on DATA_DIR) are handed on, and so held for as long as the command runs.
     child = subprocess.Popen(command, close_fds=False)
     while not stopping and os.getppid() == parent and not _ended(child, POLL_SECONDS):
         pass

@@ -1,0 +1,1 @@
+"""Connector state: an HMAC-protected key/value store for stateless connectors."""

@@ -18,6 +18,7 @@ from redis import exceptions
 from connector_state.errors import Corrupt, Unavailable
 
 RETRY_PAUSE_SECONDS = 0.05
+OUTAGE_GAP_SECONDS = 10  # with no call that failed in between, it is another outage
 
 Argument = str | bytes | int
 
@@ -44,13 +45,12 @@ class _Outage:
     def __init__(self) -> None:
         self._began = self._last_failure = float("-inf")
 
-    def failed(self, now: float) -> float:
-        """Note a failure; return the time (monotonic, s) until which it is worth trying again."""
-        patience: float = settings.REDIS_RETRY_SECONDS
-        if now - self._last_failure > patience:
+    def failing_since(self, now: float) -> float:
+        """Note a failure; return when the outage began that it belongs to (monotonic, s)."""
+        if now - self._last_failure > OUTAGE_GAP_SECONDS:
             self._began = now
         self._last_failure = now
-        return self._began + patience
+        return self._began
 
     def over(self) -> None:
         """Note a success."""
@@ -71,29 +71,32 @@ def run(script: Script, keys: Sequence[Argument], arguments: Sequence[Argument])
         Unavailable: Redis did not answer within REDIS_RETRY_SECONDS, or can't carry it out now.
         Corrupt: a key holds another type than its script expects.
     """
+    give_up_at = None
     while True:
         try:
             reply = _evaluate(script, keys, arguments)
-        except exceptions.OutOfMemoryError as error:
-            raise Unavailable("The state store is full.", code="store_full") from error
-        except exceptions.ResponseError as error:
-            if "WRONGTYPE" in str(error):
-                raise Corrupt(
-                    "What is stored under this key is not a string; an operator has to look at it."
-                ) from error
-            _wait_or_give_up(error)
         except (exceptions.RedisError, OSError) as error:
-            _wait_or_give_up(error)
+            _raise_if_final(error)
+            now = time.monotonic()
+            began = _outage.failing_since(now)
+            if give_up_at is None:
+                give_up_at = began + settings.REDIS_RETRY_SECONDS
+            if now >= give_up_at:
+                raise Unavailable() from error
+            time.sleep(RETRY_PAUSE_SECONDS)
         else:
             _outage.over()
             return reply
 
 
-def _wait_or_give_up(error: Exception) -> None:
-    now = time.monotonic()
-    if now >= _outage.failed(now):
-        raise Unavailable() from error
-    time.sleep(RETRY_PAUSE_SECONDS)
+def _raise_if_final(error: Exception) -> None:
+    """Raise what trying again can't change."""
+    if isinstance(error, exceptions.OutOfMemoryError):
+        raise Unavailable("The state store is full.", code="store_full") from error
+    if isinstance(error, exceptions.ResponseError) and "WRONGTYPE" in str(error):
+        raise Corrupt(
+            "What is stored under this key is not a string; an operator has to look at it."
+        ) from error
 
 
 def _evaluate(script: Script, keys: Sequence[Argument], arguments: Sequence[Argument]) -> list[Any]:

@@ -58,7 +58,7 @@ class ValueTooLarge(ConnectorStateError):
 class PreconditionFailed(ConnectorStateError):
     """A compare-and-swap met something else than it expected; nothing was written.
 
-    `operation` is the index of the operation in its batch, `etag` what stands there (None: nothing).
+    `operation` is the operation's index in its batch, `etag` what stands there (None: nothing).
     """
 
     code = "precondition_failed"

@@ -165,7 +165,7 @@ def _opens(target: bytes, path: bytes, query: bytes) -> bool:
 
 
 def _encodes_slash(exact: bytes, head: str) -> bool:
-    """Whether the exact target encodes a slash in `head`: before the key, where it would separate."""
+    """Whether the exact target encodes a slash before the key, where it would separate."""
     raw_path = exact.partition(b"?")[0]
     separators = head.count("/")
     raw_head = raw_path if not head.endswith("/") else b"/".join(raw_path.split(b"/")[:separators])

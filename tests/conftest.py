@@ -3,9 +3,19 @@
 from collections.abc import Iterator
 
 import pytest
+from django.db import connections
 from django_redis import get_redis_connection
 
 from connector_state import credentials
+from tests.environment import data_dir
+
+
+@pytest.fixture(scope="session")
+def django_db_modify_db_settings() -> None:
+    """The tests' SQLite is a file, as in production: in memory, threads would lock tables."""
+    settings = connections["default"].settings_dict
+    if settings["ENGINE"].endswith("sqlite3"):
+        settings["TEST"]["NAME"] = str(data_dir() / "test.sqlite3")
 
 
 @pytest.fixture(autouse=True)

@@ -1,4 +1,4 @@
-"""Real servers for the tests: Valkey, granian and gunicorn, on loopback, each stopped by its pid."""
+"""Real servers for the tests, on loopback and free ports, each stopped by its pid."""
 
 import os
 import socket

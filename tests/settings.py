@@ -1,4 +1,4 @@
-"""config.settings under the tests' environment, for tools that import the settings (mypy, manage)."""
+"""config.settings under the tests' environment, for tools that import settings (mypy)."""
 
 import os
 

@@ -1,0 +1,206 @@
+"""The store against a real Valkey: replays, our own retries, and a Redis that is away."""
+
+import threading
+import time
+
+import pytest
+from django_redis import get_redis_connection
+from redis import Redis, exceptions
+from redis.backoff import NoBackoff
+from redis.retry import Retry
+
+from connector_state import connection
+from connector_state.errors import SignatureRefused, Unavailable
+from connector_state.keys import Address
+from connector_state.store import Caller, Condition, Limits, Nonce, StateStore
+from tests.servers import start_valkey
+
+UUID = "3f8e0c8e-6f0a-4c8e-9a52-2f1d6c7b9e11"
+DELTA = Address("m365", "delta")
+
+
+def store_of(nonce: str = "", **limits: int) -> StateStore:
+    caller = Caller.operator("tests", Limits(**limits))
+    if nonce:
+        caller = Caller("kid", Nonce("kid", nonce), Limits(**limits))
+    return StateStore(UUID, caller)
+
+
+def test_replay__of_fifty_at_once_exactly_one_wins(settings):
+    outcomes = []
+    barrier = threading.Barrier(50)
+
+    def call(number: int) -> None:
+        store = store_of("the-captured-nonce")
+        barrier.wait()
+        try:
+            store.put(DELTA, str(number).encode())
+            outcomes.append(number)
+        except SignatureRefused as refusal:
+            assert refusal.code == "replayed"
+            outcomes.append(None)
+
+    threads = [threading.Thread(target=call, args=(n,)) for n in range(50)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    (winner,) = [number for number in outcomes if number is not None]
+    assert len(outcomes) == 50
+    assert store_of().get(DELTA).value == str(winner).encode()
+
+
+class LostReplies:
+    """Lets commands reach Redis and loses the first `lost` of their replies."""
+
+    def __init__(self, monkeypatch, lost: int) -> None:
+        self.sent = 0
+        real = connection._command
+
+        def command(redis_connection, *arguments):
+            reply = real(redis_connection, *arguments)
+            self.sent += 1
+            if self.sent <= lost:
+                raise exceptions.ConnectionError("the reply was lost")
+            return reply
+
+        monkeypatch.setattr(connection, "_command", command)
+
+
+def test_retry__of_our_own_is_not_a_replay(monkeypatch):
+    lost = LostReplies(monkeypatch, lost=2)
+    store_of("nonce-one").put(DELTA, b"v")
+    assert lost.sent == 3
+    assert store_of().get(DELTA).value == b"v"
+    with pytest.raises(SignatureRefused):
+        store_of("nonce-one").put(DELTA, b"w")
+
+
+def test_retry__of_a_create_gets_the_outcome_of_the_first_try(monkeypatch):
+    LostReplies(monkeypatch, lost=1)
+    etag = store_of("nonce-two").put(DELTA, b"v", condition=Condition(if_none_match="*"))
+    assert etag == store_of().get(DELTA).etag
+
+
+def test_retry__does_not_write_again_over_what_came_between(monkeypatch):
+    real = connection._command
+    calls = []
+
+    def command(redis_connection, *arguments):
+        reply = real(redis_connection, *arguments)
+        calls.append(arguments)
+        if len(calls) == 1:
+            get_redis_connection().set(f"dsxconnect:connector_state:{UUID}:m365:delta", "between")
+            raise exceptions.TimeoutError("the reply was lost")
+        return reply
+
+    monkeypatch.setattr(connection, "_command", command)
+    store_of("nonce-three").put(DELTA, b"first")
+    assert store_of().get(DELTA).value == b"between"
+
+
+def test_script__unknown_to_a_restarted_redis_is_loaded_again():
+    store_of().put(DELTA, b"v")
+    get_redis_connection().script_flush()
+    assert store_of().get(DELTA).value == b"v"
+
+
+@pytest.fixture
+def other_redis(settings, tmp_path, monkeypatch):
+    """A Valkey that can be stopped and started; this thread's calls go to it."""
+    socket = str(tmp_path / "s")
+    arguments = ("--port", "0", "--unixsocket", socket, "--appendonly", "yes")
+    arguments += ("--appendfsync", "always")
+    retry = Retry(NoBackoff(), 1)  # as in the settings
+    client = Redis(
+        unix_socket_path=socket, socket_timeout=0.5, socket_connect_timeout=0.5, retry=retry
+    )
+    monkeypatch.setattr(connection, "get_redis_connection", lambda: client)
+    monkeypatch.setattr(connection, "_local", threading.local())
+    monkeypatch.setattr(connection, "_outage", connection._Outage())
+    running = []
+
+    def start() -> None:
+        running.append(start_valkey(tmp_path / "data", *arguments))
+
+    def stop(how: str = "kill") -> None:
+        process = running.pop()
+        getattr(process, how)()
+        process.wait(10)
+
+    start()
+    yield start, stop, running
+    while running:
+        running[-1].send_signal(18)
+        stop()
+
+
+def test_outage__shorter_than_the_wait_is_not_noticed(other_redis, settings):
+    start, stop, _ = other_redis
+    settings.REDIS_RETRY_SECONDS = 20
+    store_of().put(DELTA, b"v")
+    stop()
+    back = threading.Timer(0.5, start)
+    back.start()
+    assert store_of().get(DELTA).value == b"v"
+    back.join()
+
+
+def test_outage__longer_than_the_wait_is_unavailable(other_redis, settings):
+    _, stop, _ = other_redis
+    settings.REDIS_RETRY_SECONDS = 0.3
+    stop()
+    with pytest.raises(Unavailable):
+        store_of().get(DELTA)
+
+
+def test_outage__that_goes_on_lets_no_calls_queue_up(other_redis, settings):
+    _, stop, _ = other_redis
+    settings.REDIS_RETRY_SECONDS = 1
+    stop()
+    with pytest.raises(Unavailable):
+        store_of().get(DELTA)
+    began = time.monotonic()
+    for _ in range(10):
+        with pytest.raises(Unavailable):
+            store_of().get(DELTA)
+    assert time.monotonic() - began < 5  # ten waits of a second would be ten
+
+
+def test_outage__a_frozen_redis_is_unavailable_and_recovers(other_redis, settings):
+    _, _, running = other_redis
+    settings.REDIS_RETRY_SECONDS = 0.1
+    store_of().put(DELTA, b"v")
+    running[0].send_signal(19)
+    with pytest.raises(Unavailable):
+        store_of().get(DELTA)
+    running[0].send_signal(18)
+    assert store_of().get(DELTA).value == b"v"
+
+
+def test_power_cut__right_after_a_write_keeps_it(other_redis):
+    start, stop, _ = other_redis
+    for number in range(20):
+        store_of().put(DELTA, str(number).encode())
+        stop()
+        start()
+        assert store_of().get(DELTA).value == str(number).encode()
+
+
+def test_full__is_unavailable_and_says_so(other_redis):
+    store_of().put(DELTA, b"v")
+    client = connection.get_redis_connection()
+    client.config_set("maxmemory", 1)
+    with pytest.raises(Unavailable) as error:
+        store_of().put(DELTA, b"w")
+    assert error.value.code == "store_full"
+
+
+def test_api__redis_away_is_503_with_retry_after(connector, other_redis, settings):
+    _, stop, _ = other_redis
+    settings.REDIS_RETRY_SECONDS = 0.2
+    stop()
+    for method in ("GET", "PUT", "DELETE"):
+        response = connector.call(method, connector.path())
+        assert (response.status_code, response["Retry-After"]) == (503, "2")
+        assert response.json()["code"] == "store_unavailable"
