@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Annotated, Literal, Self
 
 from cryptography.fernet import Fernet
+from dotenv import dotenv_values
 from pydantic import Field, SecretStr, ValidationError, field_validator, model_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
@@ -180,17 +181,17 @@ def load() -> Environment:
     """
     generated = generated_file()
     external = uses_external_stores()
+    if not external and dotenv_values(generated).get("STORES") == "external":
+        raise SystemExit(
+            f"statekeep: the last `make run` in {generated.parent} used REDIS_URL or DATABASE_URL; "
+            "set the same variables (and secrets) here, or run `make run` without them"
+        )
     try:
         environment = (
             Environment(stores="external") if external else Environment(_env_file=generated)
         )
     except ValidationError as error:
         raise SystemExit(f"statekeep: {_explain(error, external, generated)}") from None
-    if not external and environment.stores == "external" and generated.exists():
-        raise SystemExit(
-            f"statekeep: the last `make run` in {generated.parent} used REDIS_URL or DATABASE_URL; "
-            "set the same variables (and secrets) here, or run `make run` without them"
-        )
     return environment
 
 

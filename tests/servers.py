@@ -111,7 +111,8 @@ def granian(environ: dict[str, str], log: Path, workers: int = 2, threads: int =
     command = [sys.executable, "-m", "granian", "config.wsgi:application", "--interface", "wsgi"]
     command += ["--http", "1", "--no-ws", "--host", "127.0.0.1", "--port", str(port)]
     command += ["--workers", str(workers), "--blocking-threads", str(threads)]
-    return Server([*command, "--log-level", "warning"], port, environ, log)
+    command += ["--workers-kill-timeout", "2", "--log-level", "warning"]
+    return Server(command, port, environ, log)
 
 
 def gunicorn(environ: dict[str, str], log: Path, workers: int = 2, threads: int = 4) -> Server:
