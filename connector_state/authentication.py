@@ -11,7 +11,8 @@ from rest_framework.authentication import BaseAuthentication
 from rest_framework.permissions import BasePermission
 from rest_framework.request import Request
 
-from connector_state import credentials, failures, signing
+from connector_state import failures, live_credentials, signing
+from connector_state.calls import Nonce
 from connector_state.errors import (
     Forbidden,
     InvalidRequest,
@@ -20,7 +21,6 @@ from connector_state.errors import (
     ValueTooLarge,
 )
 from connector_state.policy import Policy
-from connector_state.store import Nonce
 
 logger = logging.getLogger(__name__)
 
@@ -79,7 +79,7 @@ def _authenticate(
     if header is None:
         return None
     _check_timestamp(header.ts)
-    credential = credentials.find_live(header.key_id)
+    credential = live_credentials.find_live(header.key_id)
     if credential is None:
         raise SignatureRefused(reason="unknown_key_id")
     _check_length(request, max_body_bytes)

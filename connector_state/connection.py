@@ -128,6 +128,7 @@ def _thread_connection() -> Any:
     try:
         return _local.connection
     except AttributeError:
+        # Made beside the pool, which counts what it makes and is never told that a thread ended.
         pool = get_redis_connection().connection_pool
-        _local.connection = pool.make_connection()
+        _local.connection = pool.connection_class(**pool.connection_kwargs)
         return _local.connection

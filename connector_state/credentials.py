@@ -1,25 +1,23 @@
-"""Issuing credentials, and finding the live one of a request."""
+"""Issuing, rotating and revoking credentials."""
 
 import base64
 import secrets
-import threading
-import time
 import uuid
-from collections import OrderedDict
+from collections.abc import Iterator
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 
-from django.conf import settings
 from django.db import transaction
+from django.db.models import Q
+from django.utils import timezone
 
 from connector_state import secrets as encryption
+from connector_state.errors import Unavailable
 from connector_state.models import Connector, Credential
-from connector_state.policy import Policy
 
 KEY_ID_BYTES = 12
 SECRET_BYTES = 32
-UNKNOWN_KEY_IDS_REMEMBERED = 1024
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,17 +35,6 @@ class IssuedCredential:
             "hmac_key_id": self.key_id,
             "hmac_secret": self.secret,
         }
-
-
-@dataclass(frozen=True, slots=True)
-class LiveCredential:
-    """What a request is checked against."""
-
-    key_id: str
-    secret: bytes = field(repr=False)
-    connector_uuid: str
-    expires_at: float | None
-    policy: Policy
 
 
 def create_connector(
@@ -77,6 +64,49 @@ def issue_credential(connector: Connector, expires_at: datetime | None = None) -
     return IssuedCredential(connector, key_id, secret)
 
 
+@transaction.atomic
+def rotate_credential(
+    connector: Connector, overlap: timedelta, expires_at: datetime | None = None
+) -> IssuedCredential:
+    """Issue a credential, and let those that are live now end after the overlap."""
+    ends = timezone.now() + overlap
+    outlive = Q(expires_at=None) | Q(expires_at__gt=ends)
+    connector.credentials.live().filter(outlive).update(expires_at=ends)
+    return issue_credential(connector, expires_at)
+
+
+def revoke_credential(key_id: str) -> Credential:
+    """Revoke a credential. Every process refuses it within CREDENTIAL_CACHE_SECONDS.
+
+    Raises:
+        Credential.DoesNotExist: there is none of this key id.
+    """
+    credential = Credential.objects.select_related("connector").get(key_id=key_id)
+    if credential.revoked_at is None:
+        credential.revoked_at = timezone.now()
+        credential.save(update_fields=["revoked_at"])
+    return credential
+
+
+def reencrypt_secrets() -> Iterator[tuple[Credential, bool]]:
+    """Encrypt every secret anew under the first of CONNECTOR_SECRET_KEYS.
+
+    Yields:
+        Each credential, and whether it worked; one that none of the keys decrypts is left as it is.
+    """
+    for credential in Credential.objects.select_related("connector").order_by("pk").iterator():
+        before = credential.encrypted_secret
+        try:
+            after = encryption.rotate(before)
+        except Unavailable:
+            yield credential, False
+            continue
+        Credential.objects.filter(pk=credential.pk, encrypted_secret=before).update(
+            encrypted_secret=after
+        )
+        yield credential, True
+
+
 def newest_live_credential(connector: Connector) -> IssuedCredential | None:
     """Return the connector's newest live credential with its secret, or None."""
     credential = connector.credentials.live().first()
@@ -88,82 +118,3 @@ def newest_live_credential(connector: Connector) -> IssuedCredential | None:
 
 def _random_base64(length: int) -> str:
     return base64.b64encode(secrets.token_bytes(length)).decode()
-
-
-# --- The cache of each process ------------------------------------------------------------------
-
-
-class _Cache:
-    """Live credentials by key id, for CREDENTIAL_CACHE_SECONDS.
-
-    Key ids that are unknown stand in a cache of their own, bounded, so that inventing them neither
-    fills the memory nor drives the known ones out.
-    """
-
-    def __init__(self) -> None:
-        self._known: dict[str, tuple[float, LiveCredential]] = {}
-        self._unknown: OrderedDict[str, float] = OrderedDict()
-        self._lock = threading.Lock()
-
-    def find(self, key_id: str) -> LiveCredential | None:
-        now = time.monotonic()
-        known = self._known.get(key_id)
-        if known is not None and now < known[0]:
-            return known[1]
-        if now < self._unknown.get(key_id, 0):
-            return None
-        credential = _read(key_id)
-        until = now + settings.CREDENTIAL_CACHE_SECONDS
-        with self._lock:
-            if credential is not None:
-                self._known[key_id] = (until, credential)
-            else:
-                self._known.pop(key_id, None)
-                self._unknown[key_id] = until
-                while len(self._unknown) > UNKNOWN_KEY_IDS_REMEMBERED:
-                    self._unknown.popitem(last=False)
-        return credential
-
-    def clear(self) -> None:
-        with self._lock:
-            self._known.clear()
-            self._unknown.clear()
-
-
-_cache = _Cache()
-clear_cache = _cache.clear
-
-
-def find_live(key_id: str) -> LiveCredential | None:
-    """Return the live credential with this key id, as it was at most CREDENTIAL_CACHE_SECONDS ago.
-
-    None when it is unknown, revoked or expired, or its connector is disabled.
-
-    Raises:
-        Unavailable: its secret can't be decrypted.
-        django.db.DatabaseError: the database did not answer.
-    """
-    credential = _cache.find(key_id)
-    if credential is None:
-        return None
-    if credential.expires_at is not None and credential.expires_at <= time.time():
-        return None
-    return credential
-
-
-def _read(key_id: str) -> LiveCredential | None:
-    credential = (
-        Credential.objects.live()
-        .select_related("connector")
-        .filter(key_id=key_id, connector__enabled=True)
-        .first()
-    )
-    if credential is None:
-        return None
-    return LiveCredential(
-        key_id=key_id,
-        secret=encryption.decrypt(credential.encrypted_secret).encode(),
-        connector_uuid=str(credential.connector.uuid),
-        expires_at=credential.expires_at.timestamp() if credential.expires_at else None,
-        policy=Policy.of(credential.connector),
-    )

@@ -13,6 +13,7 @@ from rest_framework.request import Request
 from connector_state import enrolment
 from connector_state.addresses import client_address
 from connector_state.authentication import OwnConnector
+from connector_state.calls import claim
 from connector_state.errors import Forbidden, InvalidRequest, LengthRequired, ValueTooLarge
 from connector_state.views import ConnectorAPIView, json_response, no_content
 
@@ -110,7 +111,7 @@ class UnregisterView(ConnectorAPIView):
         if self.nonce is None:
             enrolment.check_group(connector_uuid, self.principal)
         else:
-            self.store.claim()
+            claim(self.principal.uuid, self.caller)
         enrolment.unregister(connector_uuid)
         return no_content()
 

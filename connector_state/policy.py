@@ -5,9 +5,9 @@ from fnmatch import fnmatchcase
 
 from django.conf import settings
 
+from connector_state.calls import Limits
 from connector_state.errors import Forbidden
 from connector_state.models import Connector
-from connector_state.store import Limits
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,14 +37,19 @@ class Policy:
             ),
         )
 
+    def allows(self, namespace: str) -> bool:
+        """Whether the connector may use this namespace."""
+        return not self.namespaces or any(fnmatchcase(namespace, p) for p in self.namespaces)
+
     def check_namespace(self, namespace: str) -> None:
         """Raise Forbidden unless the connector may use this namespace."""
-        if self.namespaces and not any(fnmatchcase(namespace, p) for p in self.namespaces):
+        if not self.allows(namespace):
             raise Forbidden(
                 "This connector may not use this namespace.", code="namespace_not_allowed"
             )
 
-    def check_write(self) -> None:
-        """Raise Forbidden if the connector may only read."""
+    def check_write(self, namespace: str) -> None:
+        """Raise Forbidden unless the connector may write to this namespace."""
+        self.check_namespace(namespace)
         if self.read_only:
             raise Forbidden("This connector may only read.", code="read_only")

@@ -4,67 +4,19 @@ Contract: connector-state-kv.md. The value is the plain body under the contract'
 sizes, expiries, audit, rate and last use are written by the same script (docs/decisions/0003).
 """
 
-import secrets
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any, Literal
 
 from django.conf import settings
 
-from connector_state import connection
-from connector_state.errors import (
-    Corrupt,
-    Forbidden,
-    PreconditionFailed,
-    RateLimited,
-    SignatureRefused,
-)
-from connector_state.keys import Address, connector_keys
+from connector_state.calls import Caller, call
+from connector_state.connection import Argument, Script
+from connector_state.errors import Corrupt
+from connector_state.keys import Address
 
-_OPERATE = connection.Script("operate")
-_CLAIM = connection.Script("claim")
-
-# A request is good from skew before its ts until skew after it; its nonce is kept for longer.
-NONCE_MARGIN_SECONDS = 30
-
-
-@dataclass(slots=True)
-class Nonce:
-    """The nonce of one request, claimed by whatever script the request runs first.
-
-    `claim_id` is fresh for each request that arrives, so that our own retry after a lost reply is
-    told from a replay, which has the same nonce and another claim id.
-    """
-
-    key_id: str
-    value: str
-    claim_id: bytes = field(default_factory=lambda: secrets.token_bytes(12))
-    claimed: bool = False
-
-
-@dataclass(frozen=True, slots=True)
-class Limits:
-    """What a connector may use. 0 is no limit."""
-
-    requests_per_second: int = 0
-    max_keys: int = 0
-    max_bytes: int = 0
-
-
-@dataclass(frozen=True, slots=True)
-class Caller:
-    """Who calls, under which nonce and limits."""
-
-    name: str
-    nonce: Nonce
-    limits: Limits
-
-    @classmethod
-    def operator(cls, username: str, limits: Limits | None = None) -> "Caller":
-        """A person at the admin pages or the command line, unlimited unless limits are given."""
-        nonce = Nonce(key_id="operator", value=secrets.token_hex(12))
-        return cls(f"operator:{username}", nonce, limits or Limits())
+_OPERATE = Script("operate")
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,12 +82,11 @@ Result = Entry | Written | Deleted | None
 class StateStore:
     """The values of one connector, for one caller.
 
-    Every method raises Unavailable (Redis did not answer), SignatureRefused (code `replayed`: the
-    nonce was used before) and RateLimited.
+    Every method raises what calls.call does: Unavailable, SignatureRefused, RateLimited, Corrupt.
     """
 
     def __init__(self, connector_uuid: str, caller: Caller) -> None:
-        self._keys = connector_keys(connector_uuid)
+        self._connector_uuid = connector_uuid
         self._caller = caller
 
     def get(self, address: Address) -> Entry | None:
@@ -179,7 +130,7 @@ class StateStore:
             PreconditionFailed, Forbidden: as in put; `operation` is the index of the culprit.
         """
         limits = self._caller.limits
-        arguments: list[connection.Argument] = [
+        arguments: list[Argument] = [
             limits.max_keys,
             limits.max_bytes,
             settings.AUDIT_MAX_ENTRIES,
@@ -195,51 +146,10 @@ class StateStore:
                 operation.condition.if_match,
                 operation.condition.if_none_match,
             )
-        replies = self._run(_OPERATE, arguments)
+        replies = call(_OPERATE, self._connector_uuid, self._caller, arguments)
         return [
             _result(operation, reply) for operation, reply in zip(operations, replies, strict=True)
         ]
-
-    def claim(self) -> None:
-        """Claim the caller's nonce, for a request that has no other business in Redis."""
-        self._run(_CLAIM, [])
-
-    def _run(
-        self, script: connection.Script, arguments: Sequence[connection.Argument]
-    ) -> list[Any]:
-        nonce, limits = self._caller.nonce, self._caller.limits
-        status, *reply = connection.run(
-            script,
-            [self._keys.nonce(nonce.key_id, nonce.value), *self._keys.own],
-            [
-                nonce.claim_id,
-                2 * settings.HMAC_SKEW_SECONDS + NONCE_MARGIN_SECONDS,
-                self._caller.name,
-                limits.requests_per_second,
-                limits.requests_per_second,
-                self._keys.value_prefix,
-                *arguments,
-            ],
-        )
-        if status == b"replay":
-            raise SignatureRefused("This nonce was used before.", code="replayed")
-        nonce.claimed = True
-        if status != b"ok":
-            raise _refusal(status, reply)
-        return reply
-
-
-def _refusal(status: bytes, reply: list[Any]) -> Exception:
-    if status == b"limited":
-        seconds = -(-reply[0] // 1000)
-        return RateLimited("Too many requests from this connector.", seconds)
-    if status == b"condition":
-        number, etag = reply
-        return PreconditionFailed(operation=number - 1, etag=etag.decode() or None)
-    what, limit = reply
-    return Forbidden(
-        f"The connector would exceed its quota of {limit} {what.decode()}.", code="quota_exceeded"
-    )
 
 
 def _result(operation: Operation, reply: list[Any]) -> Result:
@@ -247,9 +157,13 @@ def _result(operation: Operation, reply: list[Any]) -> Result:
         return Written(etag=reply[0].decode())
     if operation.kind == "delete":
         return Deleted(existed=bool(reply[0]))
-    return entry(*reply) if reply else None
+    return _entry(*reply) if reply else None
 
 
-def entry(value: bytes, etag: bytes, ttl_ms: int) -> Entry:
-    """Build an Entry of a script's reply. A TTL of part of a second is rounded up."""
-    return Entry(value, etag.decode(), None if ttl_ms < 0 else -(-ttl_ms // 1000))
+def _entry(value: bytes, etag: bytes, ttl_ms: int) -> Entry:
+    return Entry(value, etag.decode(), ttl_seconds(ttl_ms))
+
+
+def ttl_seconds(ttl_ms: int) -> int | None:
+    """Return Redis' PTTL in seconds, part of one rounded up; None for a key that never expires."""
+    return None if ttl_ms < 0 else -(-ttl_ms // 1000)

@@ -4,6 +4,7 @@ from django.urls import path, register_converter
 
 from connector_state.converters import ConnectorUUIDConverter, RestConverter, SegmentConverter
 from connector_state.enrolment_views import RegisterView, UnregisterView
+from connector_state.listing_views import NamespacesView, NamespaceView
 from connector_state.views import StateView
 
 register_converter(ConnectorUUIDConverter, "connector")
@@ -12,6 +13,8 @@ register_converter(RestConverter, "rest")
 
 urlpatterns = [
     path("state/<connector:connector_uuid>/<segment:ns>/<rest:key>", StateView.as_view()),
+    path("state/<connector:connector_uuid>/<segment:ns>", NamespaceView.as_view()),
+    path("state/<connector:connector_uuid>", NamespacesView.as_view()),
     path("register", RegisterView.as_view()),
     path("unregister/<connector:connector_uuid>", UnregisterView.as_view()),
 ]

@@ -11,14 +11,14 @@ from rest_framework.views import APIView
 
 from connector_state import parameters
 from connector_state.authentication import (
-    ConnectorPrincipal,
     DSXHMACAuthentication,
     OwnConnector,
     report_refusal,
 )
+from connector_state.calls import Caller, Nonce
 from connector_state.errors import InvalidRequest, SignatureRefused
 from connector_state.keys import Address
-from connector_state.store import Caller, Entry, Nonce, StateStore
+from connector_state.store import Entry, StateStore
 
 
 class ConnectorAPIView(APIView):
@@ -63,12 +63,10 @@ class ConnectorAPIView(APIView):
         return super().handle_exception(exc)
 
     @property
-    def store(self) -> StateStore:
-        """The caller's own state."""
-        principal: ConnectorPrincipal = self.principal
+    def caller(self) -> Caller:
+        """The connector, under the nonce of this request and its own limits."""
         assert self.nonce is not None
-        caller = Caller(principal.key_id, self.nonce, principal.policy.limits)
-        return StateStore(principal.uuid, caller)
+        return Caller(self.principal.key_id, self.nonce, self.principal.policy.limits)
 
 
 class StateView(ConnectorAPIView):
@@ -86,7 +84,7 @@ class StateView(ConnectorAPIView):
         address = Address(ns, key)
         self.principal.policy.check_namespace(ns)
         known = _if_none_match(request._request)
-        entry = self.store.get(address)
+        entry = StateStore(self.principal.uuid, self.caller).get(address)
         if entry is None:
             return json_response({"value": ""})
         headers = entry_headers(entry)
@@ -97,12 +95,12 @@ class StateView(ConnectorAPIView):
     def put(self, request: Request, connector_uuid: str, ns: str, key: str) -> HttpResponse:
         """Store the body. `?ttl=SECONDS`, `?if_match=ETAG`, `?if_none_match=*`."""
         address = Address(ns, key)
-        _check_may_write(self.principal, ns)
+        self.principal.policy.check_write(ns)
         wsgi_request = request._request
         query = parameters.read_query(
             wsgi_request, ("ttl", "if_match", "if_none_match"), strict=True
         )
-        etag = self.store.put(
+        etag = StateStore(self.principal.uuid, self.caller).put(
             address,
             utf8_body(wsgi_request),
             parameters.ttl_seconds(query),
@@ -113,11 +111,11 @@ class StateView(ConnectorAPIView):
     def delete(self, request: Request, connector_uuid: str, ns: str, key: str) -> HttpResponse:
         """Delete the value, if there is one. `?if_match=ETAG`."""
         address = Address(ns, key)
-        _check_may_write(self.principal, ns)
+        self.principal.policy.check_write(ns)
         wsgi_request = request._request
         query = parameters.read_query(wsgi_request, ("if_match", "if_none_match"), strict=True)
         condition = parameters.condition(wsgi_request, query)
-        self.store.delete(address, condition)
+        StateStore(self.principal.uuid, self.caller).delete(address, condition)
         return no_content()
 
 
@@ -153,11 +151,6 @@ def utf8_body(request: HttpRequest) -> bytes:
     except UnicodeDecodeError:
         raise InvalidRequest("The value must be UTF-8 text.", code="value_not_utf8") from None
     return body
-
-
-def _check_may_write(principal: ConnectorPrincipal, namespace: str) -> None:
-    principal.policy.check_namespace(namespace)
-    principal.policy.check_write()
 
 
 def _if_none_match(request: HttpRequest) -> str:

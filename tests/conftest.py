@@ -6,7 +6,7 @@ import pytest
 from django.db import connections
 from django_redis import get_redis_connection
 
-from connector_state import credentials
+from connector_state import live_credentials
 from tests.environment import data_dir
 
 
@@ -22,6 +22,6 @@ def django_db_modify_db_settings() -> None:
 def _fresh_stores() -> Iterator[None]:
     """Each test meets an empty Redis and an empty credential cache."""
     get_redis_connection().flushall()
-    credentials.clear_cache()
+    live_credentials.clear_cache()
     yield
-    credentials.clear_cache()
+    live_credentials.clear_cache()

@@ -24,7 +24,7 @@ ENVIRONMENT = {
     "HTTPS_ONLY": "false",
 }
 
-_folder = Path(tempfile.mkdtemp(prefix="statekeep-tests-"))
+_folder = Path()
 _valkey: "subprocess.Popen[bytes] | None" = None
 
 
@@ -36,11 +36,12 @@ def data_dir() -> Path:
 @pytest.hookimpl(tryfirst=True)
 def pytest_load_initial_conftests() -> None:
     """Start Valkey and set the environment."""
-    global _valkey
+    global _folder, _valkey
     from tests.servers import start_valkey
 
     for name in ("STATE_MAX_VALUE_BYTES", "PORT", "DATA_DIR", "REDIS_SENTINELS"):
         os.environ.pop(name, None)
+    _folder = Path(tempfile.mkdtemp(prefix="statekeep-tests-"))
     socket = _folder / "valkey.sock"
     _valkey = start_valkey(_folder / "valkey", "--port", "0", "--unixsocket", str(socket))
     os.environ.update(

@@ -72,7 +72,11 @@ class Run:
         if self.process.poll() is None:
             os.killpg(self.process.pid, signal.SIGINT)
         self.process.wait(30)
-        wait_until(lambda: not self.processes(), 20, f"the end of {self.processes()}")
+        try:
+            wait_until(lambda: not self.processes(), 20, f"the end of {self.processes()}")
+        finally:
+            for pid in self.processes():
+                os.kill(pid, signal.SIGKILL)
 
     def connector(self) -> SigningConnector:
         demo = json.loads((self.data_dir / "demo.json").read_text())

@@ -10,9 +10,10 @@ from redis.backoff import NoBackoff
 from redis.retry import Retry
 
 from connector_state import connection
+from connector_state.calls import Caller, Limits, Nonce
 from connector_state.errors import SignatureRefused, Unavailable
 from connector_state.keys import Address
-from connector_state.store import Caller, Condition, Limits, Nonce, StateStore
+from connector_state.store import Condition, StateStore
 from tests.servers import start_valkey
 
 UUID = "3f8e0c8e-6f0a-4c8e-9a52-2f1d6c7b9e11"
@@ -103,6 +104,18 @@ def test_script__unknown_to_a_restarted_redis_is_loaded_again():
     store_of().put(DELTA, b"v")
     get_redis_connection().script_flush()
     assert store_of().get(DELTA).value == b"v"
+
+
+def test_connections__of_threads_that_ended_are_closed():
+    def clients() -> int:
+        return int(get_redis_connection().info("clients")["connected_clients"])
+
+    before = clients()
+    for _ in range(150):
+        thread = threading.Thread(target=lambda: store_of().get(DELTA))
+        thread.start()
+        thread.join()
+    assert clients() <= before + 2
 
 
 @pytest.fixture

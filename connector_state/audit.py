@@ -1,0 +1,88 @@
+"""Who wrote, deleted or looked at what, and when: a stream per connector, never with a value.
+
+Writes and deletes are entered by the script that makes them. The stream is bounded by
+AUDIT_MAX_ENTRIES and AUDIT_MAX_AGE_SECONDS.
+"""
+
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import UTC, datetime
+
+from django.conf import settings
+from django_redis import get_redis_connection
+
+from connector_state.keys import Address, connector_keys
+
+PAGE = 500
+
+
+@dataclass(frozen=True, slots=True)
+class AuditEntry:
+    """One entry. `operation` is put, delete or read; `by` a key id, or operator:NAME."""
+
+    id: str
+    at: datetime
+    operation: str
+    by: str
+    namespace: str
+    key: str
+    size: int
+    etag: str
+
+
+def record_read(connector_uuid: str, username: str, address: Address) -> None:
+    """Enter that an operator looked at a value.
+
+    Raises:
+        redis.exceptions.RedisError: Redis did not answer; do not show the value then.
+    """
+    fields: dict[str, str | int] = {
+        "op": "read",
+        "by": f"operator:{username}",
+        "member": address.member,
+        "size": 0,
+        "etag": "",
+    }
+    get_redis_connection().xadd(
+        connector_keys(connector_uuid).named("audit"),
+        fields,
+        maxlen=settings.AUDIT_MAX_ENTRIES,
+        approximate=True,
+    )
+
+
+def entries(
+    connector_uuid: str, since: datetime | None = None, before_id: str = "+"
+) -> Iterator[AuditEntry]:
+    """Yield a connector's entries, newest first, none older than AUDIT_MAX_AGE_SECONDS.
+
+    Args:
+        since: none older than this.
+        before_id: go on below the entry of this id.
+    """
+    oldest = time.time() - settings.AUDIT_MAX_AGE_SECONDS
+    least = str(int(max(oldest, since.timestamp() if since else 0) * 1000))
+    stream = connector_keys(connector_uuid).named("audit")
+    newest = before_id if before_id == "+" else f"({before_id}"
+    while True:
+        page = get_redis_connection().xrevrange(stream, newest, least, count=PAGE)
+        for entry_id, fields in page:
+            yield _entry(entry_id.decode(), {k.decode(): v.decode() for k, v in fields.items()})
+        if len(page) < PAGE:
+            return
+        newest = f"({page[-1][0].decode()}"
+
+
+def _entry(entry_id: str, fields: dict[str, str]) -> AuditEntry:
+    namespace, _, key = fields["member"].partition(":")
+    return AuditEntry(
+        id=entry_id,
+        at=datetime.fromtimestamp(int(entry_id.partition("-")[0]) / 1000, UTC),
+        operation=fields["op"],
+        by=fields["by"],
+        namespace=namespace,
+        key=key,
+        size=int(fields["size"]),
+        etag=fields["etag"],
+    )

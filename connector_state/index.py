@@ -1,0 +1,166 @@
+"""What a connector has stored: its namespaces and keys, in sorted pages, from its index.
+
+A page costs what it holds, whatever else Redis holds. A value that came from elsewhere (an
+existing dsx-connect) is not in the index until reindex takes it in.
+"""
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+
+from django_redis import get_redis_connection
+
+from connector_state.calls import Caller, call
+from connector_state.connection import Argument, Script
+from connector_state.errors import InvalidRequest
+from connector_state.keys import KEY_MAX_BYTES, Address, connector_keys
+from connector_state.store import ttl_seconds
+
+_LIST_KEYS = Script("list_keys")
+_LIST_NAMESPACES = Script("list_namespaces")
+_REINDEX = Script("reindex")
+
+REINDEX_BATCH = 500
+PREFIX_MAX_BYTES = KEY_MAX_BYTES
+_GLOB = str.maketrans({character: f"\\{character}" for character in "\\*?[]"})
+
+
+@dataclass(frozen=True, slots=True)
+class KeySummary:
+    """A key without its value: size in bytes, ETag, TTL in seconds (None: never expires)."""
+
+    key: str
+    size: int
+    etag: str
+    ttl_seconds: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class NamespaceSummary:
+    """A namespace and its number of keys."""
+
+    namespace: str
+    keys: int
+
+
+@dataclass(frozen=True, slots=True)
+class KeyPage:
+    """Keys in byte order; when there are `more`, they come after the key `last`."""
+
+    keys: list[KeySummary]
+    more: bool
+    last: str
+
+
+@dataclass(frozen=True, slots=True)
+class NamespacePage:
+    """Namespaces in byte order; `more` tells whether others come after."""
+
+    namespaces: list[NamespaceSummary]
+    more: bool
+
+
+@dataclass(slots=True)
+class Reindexed:
+    """What a reindex did. `skipped` are Redis keys that no address of this API can name."""
+
+    indexed: int = 0
+    forgotten: int = 0
+    skipped: int = 0
+
+
+def list_namespaces(
+    connector_uuid: str, caller: Caller, after: str = "", limit: int = 100
+) -> NamespacePage:
+    """Return the namespaces that come after the one named, at most `limit`."""
+    more, *reply = call(_LIST_NAMESPACES, connector_uuid, caller, [after, limit])
+    names, counts = reply[::2], reply[1::2]
+    return NamespacePage(
+        [NamespaceSummary(n.decode(), c) for n, c in zip(names, counts, strict=True)], bool(more)
+    )
+
+
+def list_keys(
+    connector_uuid: str,
+    caller: Caller,
+    namespace: str,
+    prefix: str = "",
+    after: str = "",
+    limit: int = 100,
+) -> KeyPage:
+    """Return the keys of a namespace that begin with `prefix` and come after the one named."""
+    arguments: list[Argument] = [
+        f"{namespace}:{prefix}",
+        f"{namespace}:{after}" if after else "",
+        limit,
+    ]
+    more, last, *reply = call(_LIST_KEYS, connector_uuid, caller, arguments)
+    rows = zip(reply[::4], reply[1::4], reply[2::4], reply[3::4], strict=True)
+    return KeyPage(
+        [
+            KeySummary(
+                key=_key_of(member),
+                size=size,
+                etag=etag.decode(),
+                ttl_seconds=ttl_seconds(ttl_ms),
+            )
+            for member, size, etag, ttl_ms in rows
+        ],
+        bool(more),
+        _key_of(last),
+    )
+
+
+def _key_of(member: bytes) -> str:
+    return member.decode().partition(":")[2]
+
+
+def reindex(connector_uuid: str, username: str) -> Iterator[Reindexed]:
+    """Bring a connector's index to what stands in Redis; yield the running total after each batch.
+
+    It goes over Redis by SCAN, and then over the index for members without a value. Safe beside
+    writes, and to run again.
+    """
+    total = Reindexed()
+    for members in _batches(_stored_members(connector_uuid, total)):
+        _reindex(connector_uuid, username, members, total)
+        yield total
+    for members in _batches(_indexed_members(connector_uuid)):
+        before = total.indexed
+        _reindex(connector_uuid, username, members, total)
+        total.indexed = before  # these were counted above
+        yield total
+
+
+def _reindex(connector_uuid: str, username: str, members: list[str], total: Reindexed) -> None:
+    caller = Caller.operator(username)
+    indexed, forgotten, *foreign = call(_REINDEX, connector_uuid, caller, members)
+    total.indexed += indexed
+    total.forgotten += forgotten
+    total.skipped += len(foreign)
+
+
+def _stored_members(connector_uuid: str, total: Reindexed) -> Iterator[str]:
+    prefix = connector_keys(connector_uuid).value_prefix
+    pattern = prefix.translate(_GLOB) + "*"
+    for key in get_redis_connection().scan_iter(pattern, count=REINDEX_BATCH):
+        try:
+            yield Address.from_member(key.decode()[len(prefix) :]).member
+        except (InvalidRequest, UnicodeDecodeError):
+            total.skipped += 1
+
+
+def _indexed_members(connector_uuid: str) -> Iterator[str]:
+    index = connector_keys(connector_uuid).named("index")
+    for member, _ in get_redis_connection().zscan_iter(index, count=REINDEX_BATCH):
+        yield member.decode()
+
+
+def _batches(members: Iterable[str]) -> Iterator[list[str]]:
+    batch: list[str] = []
+    for member in members:
+        batch.append(member)
+        if len(batch) == REINDEX_BATCH:
+            yield batch
+            batch = []
+    if batch:
+        yield batch

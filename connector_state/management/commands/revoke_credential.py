@@ -1,0 +1,30 @@
+"""`manage.py revoke_credential KEY_ID`."""
+
+from argparse import ArgumentParser
+from typing import Any
+
+from django.core.management.base import BaseCommand, CommandError
+
+from connector_state.credentials import revoke_credential
+from connector_state.models import Credential
+
+
+class Command(BaseCommand):
+    """Revoke a credential."""
+
+    help = "Revoke a credential, on every worker within two seconds. It can't be taken back."
+
+    def add_arguments(self, parser: ArgumentParser) -> None:
+        """KEY_ID."""
+        parser.add_argument("key_id", metavar="KEY_ID")
+
+    def handle(self, *args: Any, **options: Any) -> None:
+        """Revoke, and say what is left."""
+        try:
+            credential = revoke_credential(options["key_id"])
+        except Credential.DoesNotExist:
+            raise CommandError(f"There is no credential {options['key_id']!r}.") from None
+        left = credential.connector.credentials.live().count()
+        self.stdout.write(
+            f"Revoked {credential.key_id} of {credential.connector}; live credentials left: {left}"
+        )

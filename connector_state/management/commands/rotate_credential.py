@@ -1,0 +1,57 @@
+"""`manage.py rotate_credential CONNECTOR [--overlap 24h] [--expires-in 90d] [--json]`."""
+
+import json
+from argparse import ArgumentParser
+from datetime import timedelta
+from typing import Any
+
+from django.core.management.base import BaseCommand
+from django.utils import timezone
+
+from connector_state.credentials import rotate_credential
+from connector_state.management.operator import duration_seconds, find_connector
+
+DAY_SECONDS = 86_400
+
+
+class Command(BaseCommand):
+    """Give a connector a new credential."""
+
+    help = (
+        "Issue a new credential, shown once, and let the live ones end after the overlap. "
+        "A connector that enrols by token gets the new one with its next heartbeat."
+    )
+
+    def add_arguments(self, parser: ArgumentParser) -> None:
+        """CONNECTOR, --overlap, --expires-in, --json."""
+        parser.add_argument("connector", metavar="CONNECTOR", help="its UUID, or its name")
+        parser.add_argument(
+            "--overlap",
+            type=duration_seconds,
+            default=DAY_SECONDS,
+            metavar="DURATION",
+            help="how long the old ones stay good (default 24h; 0 ends them now)",
+        )
+        parser.add_argument(
+            "--expires-in", type=duration_seconds, metavar="DURATION", help="default: never"
+        )
+        parser.add_argument("--json", action="store_true", help="one JSON object")
+
+    def handle(self, *args: Any, **options: Any) -> None:
+        """Rotate and print."""
+        connector = find_connector(options["connector"])
+        expires_in = options["expires_in"]
+        issued = rotate_credential(
+            connector,
+            timedelta(seconds=options["overlap"]),
+            None if expires_in is None else timezone.now() + timedelta(seconds=expires_in),
+        )
+        if options["json"]:
+            self.stdout.write(json.dumps(issued.as_json()))
+            return
+        self.stdout.write(f"connector UUID  {connector.uuid}")
+        self.stdout.write(f"key id          {issued.key_id}")
+        self.stdout.write(f"secret          {issued.secret}")
+        self.stderr.write(
+            f"The secret is not shown again. Other credentials end in {options['overlap']} s."
+        )

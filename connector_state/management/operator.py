@@ -1,0 +1,51 @@
+"""What the commands of operators share."""
+
+import getpass
+import os
+from argparse import ArgumentTypeError
+from uuid import UUID
+
+from django.core.management.base import CommandError
+
+from connector_state.models import Connector
+
+
+def operator_name() -> str:
+    """Return who runs the command, as the audit names them."""
+    try:
+        return getpass.getuser()
+    except (KeyError, OSError):
+        return f"uid-{os.getuid()}"
+
+
+def find_connector(text: str) -> Connector:
+    """Return the connector of a UUID, or of a name that only one has.
+
+    Raises:
+        CommandError: there is none, or more than one.
+    """
+    try:
+        found = list(Connector.objects.filter(uuid=UUID(text)))
+    except ValueError:
+        found = list(Connector.objects.filter(name=text)[:2])
+    if len(found) != 1:
+        raise CommandError(
+            f"There is no connector {text!r}; `manage.py list_connectors` lists them."
+            if not found
+            else f"More than one connector is named {text!r}; give its UUID."
+        )
+    return found[0]
+
+
+def printable(text: str) -> str:
+    """Escape what a terminal would obey: escape sequences, newlines, direction marks."""
+    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
+
+
+def duration_seconds(text: str) -> int:
+    """Read "90", "90s", "15m", "24h" or "7d", for argparse."""
+    units = {"s": 1, "m": 60, "h": 3600, "d": 86_400}
+    number, unit = (text[:-1], units[text[-1]]) if text[-1:] in units else (text, 1)
+    if not number.isdecimal() or len(number) > 9:
+        raise ArgumentTypeError("must be seconds, or a number with s, m, h or d, such as 24h")
+    return int(number) * unit
