@@ -14,6 +14,7 @@ from connector_state.management.operator import printable
 from connector_state.models import Connector
 from connector_state.usage import Usage, usage_of
 
+PIPED_WIDTH = 160  # wide enough to fold nothing that grep looks for
 COLUMNS = ("name", "uuid", "status", "keys", "bytes", "last_used", "credentials")
 
 
@@ -41,10 +42,14 @@ class Command(BaseCommand):
             for row in rows:
                 self.stdout.write(json.dumps(row))
             return
-        table = Table(*(column.replace("_", " ") for column in COLUMNS), show_edge=False)
+        table = Table(show_edge=False)
+        for column in COLUMNS:
+            table.add_column(column.replace("_", " "), overflow="fold")
         for row in rows:
             table.add_row(*(_cell(row[column]) for column in COLUMNS))
-        Console(file=self.stdout, markup=False, highlight=False).print(table)  # type: ignore[arg-type]
+        width = None if self.stdout.isatty() else PIPED_WIDTH
+        console = Console(file=self.stdout, markup=False, highlight=False, width=width)  # type: ignore[arg-type]
+        console.print(table)
 
 
 def _row(connector: Connector, usage: Usage | None) -> dict[str, Any]:

@@ -1,0 +1,268 @@
+"""Management commands, and what they leave behind."""
+
+import io
+import json
+from collections import Counter
+from datetime import timedelta
+from uuid import uuid4
+
+import pytest
+from django.core.management import CommandError, call_command
+from django.utils import timezone
+from django_redis import get_redis_connection
+
+from connector_state import audit, failures
+from connector_state.models import Connector, Credential
+from tests.connectors import SigningConnector
+
+pytestmark = pytest.mark.django_db
+
+
+def run(*arguments: str, **options) -> str:
+    out = io.StringIO()
+    call_command(*arguments, stdout=out, stderr=io.StringIO(), **options)
+    return out.getvalue()
+
+
+def signer(created: str) -> SigningConnector:
+    return SigningConnector(*json.loads(created).values())
+
+
+def uuid() -> str:
+    return str(Connector.objects.get().uuid)
+
+
+def test_create_connector__prints_what_opens_its_state():
+    connector = signer(run("create_connector", "m365", "--json"))
+    assert connector.put("v").status_code == 204
+    assert connector.secret not in Credential.objects.get().encrypted_secret
+
+
+def test_create_connector__for_people_and_with_a_uuid():
+    wanted = "3F8E0C8E-6f0a-4c8e-9a52-2f1d6c7b9e11"
+    text = run("create_connector", "m365", "--uuid", wanted)
+    assert wanted.lower() in text
+    assert "secret" in text
+    with pytest.raises(CommandError, match="already"):
+        run("create_connector", "again", "--uuid", wanted)
+
+
+@pytest.mark.parametrize("name", ["", " ", "n" * 256, "a\x1b[0mb"])
+def test_create_connector__bad_name(name):
+    with pytest.raises(CommandError, match="NAME"):
+        run("create_connector", name)
+
+
+def test_rotate__both_are_good_during_the_overlap(time_machine):
+    time_machine.move_to(timezone.now())
+    old = signer(run("create_connector", "m365", "--json"))
+    new = signer(run("rotate_credential", "m365", "--overlap", "1h", "--json"))
+    assert old.uuid == new.uuid
+    assert old.put("v").status_code == new.put("v").status_code == 204
+    time_machine.shift(timedelta(hours=1, seconds=2))
+    assert old.put("v").status_code == 401
+    assert new.put("v").status_code == 204
+
+
+def test_rotate__never_lengthens_a_life(time_machine):
+    run("create_connector", "m365")
+    run("rotate_credential", "m365", "--expires-in", "10m", "--overlap", "5m")
+    before = Credential.objects.first().expires_at
+    run("rotate_credential", "m365", "--overlap", "7d")
+    assert Credential.objects.filter(expires_at=before).count() == 1
+    assert Credential.objects.live().count() == 3
+
+
+def test_rotate__by_a_heartbeat_an_enrolled_connector_gets_the_new_one(client):
+    body = json.dumps({"name": "m365", "url": "http://x", "uuid": str(uuid4())})
+    headers = {"HTTP_X_ENROLLMENT_TOKEN": "enrol-me"}
+    path = "/dsx-connect/api/v1/connectors/register"
+    first = client.generic("POST", path, body, "application/json", **headers).json()
+    rotated = json.loads(run("rotate_credential", "m365", "--json"))
+    second = client.generic("POST", path, body, "application/json", **headers).json()
+    assert second["hmac_key_id"] == rotated["hmac_key_id"] != first["hmac_key_id"]
+
+
+def test_revoke__ends_one_credential_alone():
+    first = signer(run("create_connector", "m365", "--json"))
+    second = signer(run("rotate_credential", "m365", "--json"))
+    assert "live credentials left: 1" in run("revoke_credential", first.key_id)
+    assert first.get().status_code == 401
+    assert second.get().status_code == 200
+    with pytest.raises(CommandError, match="no credential"):
+        run("revoke_credential", "unknown")
+
+
+def test_list_connectors__tells_use_and_credentials_and_no_secret():
+    connector = signer(run("create_connector", "m365", "--json"))
+    connector.put("12345")
+    (line,) = run("list_connectors", "--json").splitlines()
+    row = json.loads(line)
+    assert (row["name"], row["keys"], row["bytes"], row["status"]) == ("m365", 1, 5, "enabled")
+    assert row["last_used"] is not None
+    assert row["credentials"][0]["last_used"] == row["last_used"]
+    table = run("list_connectors")
+    assert connector.key_id in table
+    assert connector.secret not in line + table
+
+
+def test_list_connectors__hostile_names_are_escaped():
+    Connector.objects.create(name="[red]\x1b[31m[link=http://x]")
+    table = run("list_connectors")
+    assert "\x1b" not in table
+    assert "[red]" in table
+
+
+def test_reencrypt__and_the_old_key_can_go(settings):
+    connector = signer(run("create_connector", "m365", "--json"))
+    old, new = settings.CONNECTOR_SECRET_KEYS
+    settings.CONNECTOR_SECRET_KEYS = [new, old]
+    assert "Encrypted anew: 1" in run("reencrypt_secrets")
+    settings.CONNECTOR_SECRET_KEYS = [new]
+    assert connector.get().status_code == 200
+    settings.CONNECTOR_SECRET_KEYS = [old]
+    with pytest.raises(CommandError, match="Not readable, and left as they are: 1"):
+        run("reencrypt_secrets")
+
+
+def test_secret__that_no_key_decrypts_is_503_and_says_what_to_check(settings):
+    from cryptography.fernet import Fernet
+
+    connector = signer(run("create_connector", "m365", "--json"))
+    settings.CONNECTOR_SECRET_KEYS = [Fernet.generate_key().decode()]
+    response = connector.get()
+    assert (response.status_code, response.json()["code"]) == (503, "secret_unreadable")
+
+
+def test_state__get_put_list_delete_are_audited():
+    run("create_connector", "m365")
+    assert "Stored" in run(
+        "state", "put", "m365", "ns", "key", "--value", "line\x1b\n", "--ttl", "60"
+    )
+    assert run("state", "get", "m365", "ns", "key").strip() == "line\\x1b\\n"
+    assert json.loads(run("state", "list", "m365")) == {"namespace": "ns", "keys": 1}
+    assert json.loads(run("state", "list", uuid(), "ns"))["key"] == "key"
+    assert "Deleted" in run("state", "delete", "m365", "ns", "key", "--yes")
+    with pytest.raises(CommandError, match="Nothing is stored"):
+        run("state", "get", "m365", "ns", "key")
+    done = [(e.operation, e.namespace, e.key) for e in audit.entries(uuid())]
+    assert done == [
+        ("read", "ns", "key"),
+        ("delete", "ns", "key"),
+        ("read", "ns", "key"),
+        ("put", "ns", "key"),
+    ]
+    assert {e.by.partition(":")[0] for e in audit.entries(uuid())} == {"operator"}
+
+
+def test_state__delete_asks_first(monkeypatch):
+    run("create_connector", "m365")
+    run("state", "put", "m365", "ns", "key", "--value", "v")
+    monkeypatch.setattr("builtins.input", lambda question: "no")
+    with pytest.raises(CommandError, match="Nothing was deleted"):
+        run("state", "delete", "m365", "ns", "key")
+    assert run("state", "get", "m365", "ns", "key").strip() == "v"
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ("get", "nobody", "ns", "key"),
+        ("get", "m365", "n:s", "key"),
+        ("put", "m365", "ns", "key"),
+        ("put", "m365", "ns", "key", "--value", "x" * 70_000),
+        ("put", "m365", "ns", "key", "--value", "x", "--ttl", "0"),
+    ],
+)
+def test_state__bad_input_is_a_line(arguments):
+    run("create_connector", "m365")
+    with pytest.raises(CommandError):
+        run("state", *arguments)
+
+
+def test_reindex__reports_each_connector():
+    connector = SigningConnector.create("m365")
+    redis = get_redis_connection()
+    redis.set(f"dsxconnect:connector_state:{connector.uuid}:m365:delta", "x")
+    assert "indexed 1, forgot 0" in run("reindex_connector_state")
+    assert "indexed 1, forgot 0" in run("reindex_connector_state", "m365")
+
+
+# --- Audit --------------------------------------------------------------------------------------
+
+
+def test_audit__who_wrote_or_deleted_what_and_never_the_value(connector):
+    etag = connector.put("a secret value")["ETag"].strip('"')
+    connector.get()
+    connector.delete()
+    connector.delete()  # nothing was there: nothing was done
+    lines = run("audit_log", connector.uuid)
+    deleted, written = (json.loads(line) for line in lines.splitlines())
+    assert (written["operation"], written["by"]) == ("put", connector.key_id)
+    assert (written["namespace"], written["key"]) == ("m365", "delta")
+    assert (written["size"], written["etag"]) == (14, etag)
+    assert deleted["operation"] == "delete"
+    assert "secret value" not in lines
+    stream = get_redis_connection().keys("*:audit")[0]
+    assert b"secret value" not in str(get_redis_connection().xrange(stream)).encode()
+
+
+def test_audit__can_be_filtered(connector):
+    connector.put("v", "a")
+    connector.put("v", "b", ns="other")
+    (line,) = run("audit_log", connector.uuid, "--key", "a").splitlines()
+    assert json.loads(line)["key"] == "a"
+    assert len(run("audit_log", connector.uuid, "--limit", "1").splitlines()) == 1
+    assert run("audit_log", connector.uuid, "--by", "nobody") == ""
+    assert len(run("audit_log", connector.uuid, "--since", "1h").splitlines()) == 2
+
+
+def test_audit__is_bounded_by_length_and_age(connector, settings):
+    settings.AUDIT_MAX_ENTRIES = 100
+    stream = f"statekeep:{{{connector.uuid}}}:audit"
+    for number in range(400):
+        connector.put("v", f"k{number}")
+    assert get_redis_connection().xlen(stream) < 300  # trimmed by whole nodes of a hundred
+    settings.AUDIT_MAX_AGE_SECONDS = -60
+    assert list(audit.entries(connector.uuid)) == []
+    connector.put("v")
+    assert get_redis_connection().xlen(stream) < 150
+
+
+def test_audit__pages_through_more_than_one_read(connector, monkeypatch):
+    monkeypatch.setattr(audit, "PAGE", 3)
+    for number in range(10):
+        connector.put("v", f"k{number}")
+    keys = [entry.key for entry in audit.entries(connector.uuid)]
+    assert keys == [f"k{number}" for number in reversed(range(10))]
+
+
+# --- Authentication failures --------------------------------------------------------------------
+
+
+def test_failures__are_counted_by_reason_and_lock_nobody_out(connector, monkeypatch):
+    monkeypatch.setattr(failures, "FLUSH_SECONDS", 0)
+    monkeypatch.setattr(failures, "_pending", Counter())
+    good = connector.secret
+    connector.secret = "wrong"
+    for _ in range(30):
+        assert connector.get().status_code == 401
+    connector.secret = good
+    assert connector.get().status_code == 200
+    connector.key_id = "attacker's text"
+    connector.get()
+    (counts,) = failures.daily(2).values()
+    assert counts == {"bad_signature": 30, "malformed_header": 1}
+    assert len(get_redis_connection().keys("*failures*")) == 1
+
+
+def test_failures__counting_never_breaks_an_answer(connector, monkeypatch):
+    from redis.exceptions import ConnectionError as RedisConnectionError
+
+    def down(counts: dict[str, int]) -> None:
+        raise RedisConnectionError("down")
+
+    monkeypatch.setattr(failures, "FLUSH_SECONDS", 0)
+    monkeypatch.setattr(failures, "_write", down)
+    connector.secret = "wrong"
+    assert connector.get().status_code == 401
