@@ -63,7 +63,7 @@ class NamespacePage:
 class Reindexed:
     """What a reindex did. `skipped` are Redis keys that no address of this API can name."""
 
-    indexed: int = 0
+    added: int = 0
     forgotten: int = 0
     skipped: int = 0
 
@@ -125,16 +125,14 @@ def reindex(connector_uuid: str, username: str) -> Iterator[Reindexed]:
         _reindex(connector_uuid, username, members, total)
         yield total
     for members in _batches(_indexed_members(connector_uuid)):
-        before = total.indexed
         _reindex(connector_uuid, username, members, total)
-        total.indexed = before  # these were counted above
         yield total
 
 
 def _reindex(connector_uuid: str, username: str, members: list[str], total: Reindexed) -> None:
     caller = Caller.operator(username)
-    indexed, forgotten, *foreign = call(_REINDEX, connector_uuid, caller, members)
-    total.indexed += indexed
+    added, forgotten, *foreign = call(_REINDEX, connector_uuid, caller, members)
+    total.added += added
     total.forgotten += forgotten
     total.skipped += len(foreign)
 

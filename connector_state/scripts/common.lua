@@ -58,18 +58,19 @@ local function admit()
   return nil, remembered
 end
 
--- Take a member out of the index.
+-- Take a member out of the index. Returns 1 if it was in it, else 0.
 local function forget(member)
   local size = redis.call('HGET', sizes, member)
   if size then
     redis.call('HDEL', sizes, member)
     redis.call('HINCRBY', sizes, 'total', -size)
   end
-  redis.call('ZREM', index, member)
   redis.call('ZREM', expiries, member)
+  return redis.call('ZREM', index, member)
 end
 
 -- Bring the index to a member's size and expiry (ms since the epoch, or false for none).
+-- Returns 1 if the member is new to it, else 0.
 local function note(member, size, expires_ms)
   local old = redis.call('HGET', sizes, member)
   if not old then redis.call('ZADD', index, 0, member) end
@@ -82,6 +83,7 @@ local function note(member, size, expires_ms)
   else
     redis.call('ZREM', expiries, member)
   end
+  return old and 0 or 1
 end
 
 -- Take members whose values expired out of the index, `most` at once. Returns how many were due.

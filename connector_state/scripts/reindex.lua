@@ -2,7 +2,7 @@
 --
 -- ARGV  7 … members
 --
--- Returns {'ok', indexed, forgotten, then members whose value is not a string}.
+-- Returns {'ok', added, forgotten, then members whose value is not a string}.
 
 local refusal = admit()
 if refusal then return refusal end
@@ -14,15 +14,10 @@ for at = 7, #ARGV do
   local kind = redis.call('TYPE', key).ok
   if kind == 'string' then
     local left = redis.call('PTTL', key)
-    note(member, redis.call('STRLEN', key), left >= 0 and now_ms + left)
-    reply[2] = reply[2] + 1
+    reply[2] = reply[2] + note(member, redis.call('STRLEN', key), left >= 0 and now_ms + left)
   else
-    forget(member)
-    if kind == 'none' then
-      reply[3] = reply[3] + 1
-    else
-      reply[#reply + 1] = member
-    end
+    reply[3] = reply[3] + forget(member)
+    if kind ~= 'none' then reply[#reply + 1] = member end
   end
 end
 return reply

@@ -184,8 +184,8 @@ def test_reindex__reports_each_connector():
     connector = SigningConnector.create("m365")
     redis = get_redis_connection()
     redis.set(f"dsxconnect:connector_state:{connector.uuid}:m365:delta", "x")
-    assert "indexed 1, forgot 0" in run("reindex_connector_state")
-    assert "indexed 1, forgot 0" in run("reindex_connector_state", "m365")
+    assert "added 1, forgot 0" in run("reindex_connector_state")
+    assert "added 0, forgot 0" in run("reindex_connector_state", "m365")
 
 
 # --- Audit --------------------------------------------------------------------------------------

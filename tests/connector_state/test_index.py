@@ -165,21 +165,21 @@ def test_reindex__takes_over_what_a_dsx_connect_wrote():
     redis.set(f"dsxconnect:connector_state:{NEIGHBOUR}:m365:delta", "x")
     assert listed() == {}
     *_, total = index.reindex(UUID, "tests")
-    assert (total.indexed, total.forgotten, total.skipped) == (1203, 0, 4)
+    assert (total.added, total.forgotten, total.skipped) == (1203, 0, 4)
     assert len(listed()) == 1203
     assert usage_of([NEIGHBOUR])[NEIGHBOUR].keys == 0
     *_, again = index.reindex(UUID, "tests")
-    assert again.indexed == 1203
+    assert again.added == 0
     redis.delete(*redis.keys(f"{PREFIX}*"))
     *_, emptied = index.reindex(UUID, "tests")
-    assert (emptied.indexed, emptied.forgotten) == (0, 1203)
+    assert (emptied.added, emptied.forgotten) == (0, 1203)
     assert_index_is_true(redis)
 
 
 def test_reindex__of_a_uuid_that_looks_like_a_pattern_stays_within_it():
     pattern = "3f8e0c8e-6f0a-4c8e-9a52-2f1d6c7b9e*"
     get_redis_connection().set(f"{PREFIX}m365:delta", "x")
-    assert [total.indexed for total in index.reindex(pattern, "tests")] == []
+    assert [total.added for total in index.reindex(pattern, "tests")] == []
 
 
 def test_list_keys__many_stale_members_leave_it_in_bounded_steps():

@@ -34,10 +34,10 @@ class Command(BaseCommand):
             try:
                 for total in reindex(str(connector.uuid), operator_name()):
                     if options["verbosity"] > 1:
-                        self.stdout.write(f"  {total.indexed} so far")
+                        self.stdout.write(f"  {total.added} added so far")
             except (RedisError, Unavailable) as error:
                 raise CommandError(f"Redis did not answer ({error}); run it again.") from error
             self.stdout.write(
-                f"{connector}: indexed {total.indexed}, forgot {total.forgotten} without a value, "
+                f"{connector}: added {total.added}, forgot {total.forgotten} without a value, "
                 f"skipped {total.skipped} that no address can name"
             )
