@@ -2,6 +2,7 @@
 
 import json
 import logging
+import math
 from http import HTTPStatus
 from typing import Any
 
@@ -98,7 +99,7 @@ def _from_drf(exc: exceptions.APIException, context: dict[str, Any]) -> HttpResp
     if isinstance(exc, exceptions.MethodNotAllowed):
         headers["Allow"] = ", ".join(context["view"].allowed_methods)
     if wait := getattr(exc, "wait", None):
-        headers["Retry-After"] = str(int(wait) + 1)
+        headers["Retry-After"] = str(math.ceil(wait))
     code = getattr(detail, "code", exc.default_code)
     return error_response(exc.status_code, code, str(detail), headers)
 

@@ -7,6 +7,9 @@ from django.db import connection
 from django.http import HttpRequest, JsonResponse
 from django.views.decorators.http import require_safe
 from django_redis import get_redis_connection
+from redis.exceptions import RedisError
+
+from connector_state import fitness
 
 logger = logging.getLogger(__name__)
 
@@ -31,8 +34,8 @@ def readyz(request: HttpRequest) -> JsonResponse:
     )
 
 
-def _ping_redis() -> None:
-    get_redis_connection().ping()
+def _examine_redis() -> None:
+    fitness.examine(get_redis_connection())
 
 
 def _query_database() -> None:
@@ -40,7 +43,7 @@ def _query_database() -> None:
         cursor.execute("SELECT 1")
 
 
-PROBES: dict[str, Callable[[], None]] = {"redis": _ping_redis, "database": _query_database}
+PROBES: dict[str, Callable[[], None]] = {"redis": _examine_redis, "database": _query_database}
 
 
 def _answers(name: str, probe: Callable[[], None]) -> bool:
@@ -50,3 +53,14 @@ def _answers(name: str, probe: Callable[[], None]) -> bool:
         logger.warning("readyz: %s does not answer: %r", name, error)
         return False
     return True
+
+
+def report_redis_problems() -> None:
+    """Log, at a worker's start, what is wrong with the Redis that it is to use."""
+    try:
+        for problem in fitness.examine(get_redis_connection()):
+            logger.warning("Redis: %s", problem)
+    except fitness.UnfitRedis as error:
+        logger.critical("Redis: %s", error)
+    except RedisError as error:
+        logger.error("Redis does not answer yet: %s", error)

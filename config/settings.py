@@ -174,7 +174,8 @@ CSRF_COOKIE_SECURE = ENV.https
 if ENV.https and ENV.trusted_proxy_count:
     SECURE_PROXY_SSL_HEADER = ("HTTP_X_FORWARDED_PROTO", "https")
 # Subdomains and browsers' preload lists belong to whoever owns the domain, not to this service.
-SILENCED_SYSTEM_CHECKS = ["security.W005", "security.W021"]
+# W002 and W003 look for Django's own names of two middlewares that config.middleware subclasses.
+SILENCED_SYSTEM_CHECKS = ["security.W002", "security.W003", "security.W005", "security.W021"]
 
 # --- Static files, language, time, logs -------------------------------------------------------
 

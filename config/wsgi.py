@@ -35,8 +35,10 @@ if (master := multiprocessing.parent_process()) is not None and master.pid is no
 _django = get_wsgi_application()
 
 from config.errors import error_response  # noqa: E402 - needs Django to be set up
+from config.health import report_redis_problems  # noqa: E402
 from config.paths import is_api_path  # noqa: E402
 
+report_redis_problems()
 resolve("/livez")  # imports every view now, not while the first request waits
 gc.collect()
 gc.freeze()  # what was loaded stays: collections need not walk through it

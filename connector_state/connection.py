@@ -4,6 +4,7 @@ Redis' own errors end here: what leaves this module is Unavailable or Corrupt.
 """
 
 import hashlib
+import logging
 import threading
 import time
 from collections.abc import Sequence
@@ -16,6 +17,8 @@ from django_redis import get_redis_connection
 from redis import exceptions
 
 from connector_state.errors import Corrupt, Unavailable
+
+logger = logging.getLogger(__name__)
 
 RETRY_PAUSE_SECONDS = 0.05
 OUTAGE_GAP_SECONDS = 10  # with no call that failed in between, it is another outage
@@ -82,6 +85,7 @@ def run(script: Script, keys: Sequence[Argument], arguments: Sequence[Argument])
             if give_up_at is None:
                 give_up_at = began + settings.REDIS_RETRY_SECONDS
             if now >= give_up_at:
+                logger.error("Redis did not answer: %s: %s", type(error).__name__, error)
                 raise Unavailable() from error
             time.sleep(RETRY_PAUSE_SECONDS)
         else:
@@ -116,6 +120,8 @@ def _evaluate(script: Script, keys: Sequence[Argument], arguments: Sequence[Argu
 
 
 def _command(connection: Any, *command: Argument) -> Any:
+    if not connection.is_connected:
+        connection.connect()  # by itself, sending would not ask the sentinels for the primary
     connection.send_packed_command([hiredis.pack_command(command)])
     return connection.read_response()
 

@@ -1,0 +1,119 @@
+"""The environment: typed, read once, and clear about what is wrong."""
+
+import pytest
+
+from config import env
+from tests.environment import ENVIRONMENT
+
+
+@pytest.fixture
+def load(monkeypatch, tmp_path):
+    for name in ("REDIS_URL", "DATABASE_URL", *ENVIRONMENT):
+        monkeypatch.delenv(name, raising=False)
+
+    def load(**environ: str) -> env.Environment:
+        for name, value in {"DATA_DIR": str(tmp_path), **environ}.items():
+            monkeypatch.setenv(name, value)
+        return env.load()
+
+    return load
+
+
+EXTERNAL = {**ENVIRONMENT, "REDIS_URL": "redis://r/0", "DATABASE_URL": "sqlite:///x"}
+
+
+def error_of(load, **environ: str) -> str:
+    with pytest.raises(SystemExit) as end:
+        load(**environ)
+    message = str(end.value)
+    assert message.startswith("statekeep: ")
+    assert "\n" not in message
+    return message
+
+
+def test_load__external(load):
+    environment = load(**EXTERNAL)
+    assert environment.stores == "external"
+    assert environment.https is False  # HTTPS_ONLY says so
+    assert environment.enrollment_tokens == ("enrol-me", "blue:blue-token")
+    assert environment.effective_redis_url == "redis://r/0"
+
+
+def test_load__https_is_on_with_external_stores_unless_told_otherwise(load):
+    assert load(**{**EXTERNAL, "HTTPS_ONLY": ""}).https is True
+
+
+def test_load__embedded_reads_what_make_run_generated(load, tmp_path):
+    lines = "\n".join(f"{name}={value}" for name, value in ENVIRONMENT.items())
+    (tmp_path / "settings.env").write_text(f"STORES=embedded\n{lines}\n")
+    environment = load()
+    assert environment.stores == "embedded"
+    assert environment.effective_redis_url == f"unix://{tmp_path}/valkey.sock"
+    assert environment.effective_database_url == f"sqlite:///{tmp_path}/db.sqlite3"
+
+
+def test_load__the_environment_wins_over_what_was_generated(load, tmp_path):
+    lines = "\n".join(f"{name}={value}" for name, value in ENVIRONMENT.items())
+    (tmp_path / "settings.env").write_text(f"STORES=embedded\nHMAC_SKEW_SECONDS=5\n{lines}\n")
+    assert load(HMAC_SKEW_SECONDS="7").hmac_skew_seconds == 7
+
+
+def test_load__external_never_uses_generated_secrets(load, tmp_path):
+    lines = "\n".join(f"{name}={value}" for name, value in ENVIRONMENT.items())
+    (tmp_path / "settings.env").write_text(f"STORES=embedded\n{lines}\n")
+    assert "SECRET_KEY is not set" in error_of(load, REDIS_URL="redis://r/0")
+
+
+def test_load__nothing_generated_yet_says_what_generates_it(load):
+    assert "`make run` generates it" in error_of(load)
+
+
+def test_load__after_an_external_run_wants_its_variables(load, tmp_path):
+    (tmp_path / "settings.env").write_text("STORES=external\n")
+    assert "used REDIS_URL or DATABASE_URL" in error_of(load)
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("SECRET_KEY", "short"),
+        ("CONNECTOR_SECRET_KEYS", "not-a-fernet-key"),
+        ("CONNECTOR_SECRET_KEYS", ","),
+        ("ENROLLMENT_TOKENS", "good,group:"),
+        ("REDIS_SENTINELS", "host-without-port"),
+        ("STATE_MAX_VALUE_BYTES", "0"),
+        ("STATE_MAX_VALUE_BYTES", "64KiB"),
+        ("HMAC_SKEW_SECONDS", "-1"),
+        ("CREDENTIAL_CACHE_SECONDS", "3"),
+        ("LOG_LEVEL", "LOUD"),
+    ],
+)
+def test_load__a_bad_value_is_named_and_never_shown(load, name, value):
+    message = error_of(load, **{**EXTERNAL, name: value})
+    assert f"{name}: " in message
+    assert value not in message or value in (",", "0")
+
+
+def test_load__blank_items_are_dropped(load):
+    environment = load(**{**EXTERNAL, "ENROLLMENT_TOKENS": " a ,, b,"})
+    assert environment.enrollment_tokens == ("a", "b")
+
+
+def test_load__sentinels_need_a_service(load):
+    environ = {**ENVIRONMENT, "DATABASE_URL": "sqlite:///x", "REDIS_SENTINELS": "a:1,b:2"}
+    assert "REDIS_URL=redis://SERVICE_NAME/DB" in error_of(load, **environ)
+
+
+def test_repr__holds_no_secret(load):
+    shown = repr(load(**EXTERNAL))
+    for name in ("SECRET_KEY", "CONNECTOR_SECRET_KEYS"):
+        assert EXTERNAL[name] not in shown
+    assert "enrol-me" not in shown
+
+
+def test_embedded_socket__fits_into_a_socket_address(tmp_path):
+    assert env.embedded_socket(tmp_path / "d").parent == tmp_path / "d"
+    deep = tmp_path / ("x" * 90)
+    assert len(str(env.embedded_socket(deep))) <= env.UNIX_SOCKET_PATH_MAX_BYTES
+    assert env.embedded_socket(deep) == env.embedded_socket(deep)
+    assert env.embedded_socket(deep) != env.embedded_socket(tmp_path / ("y" * 90))

@@ -1,0 +1,88 @@
+"""The error table, row by row, and what Django itself raises on API paths."""
+
+import json
+import logging
+
+import pytest
+from django.core.exceptions import PermissionDenied, SuspiciousOperation
+from django.db import OperationalError
+from django.http import Http404
+from rest_framework import exceptions
+
+from config import errors
+from config.logs import LineFormatter
+from connector_state import errors as state
+from tests.connectors import PREFIX
+
+ROWS = [
+    (state.SignatureRefused("d"), 401, "bad_signature", {"WWW-Authenticate": "DSX-HMAC"}),
+    (state.Forbidden("d", code="read_only"), 403, "read_only", {}),
+    (state.InvalidRequest("d"), 400, "invalid_request", {}),
+    (state.LengthRequired(), 411, "length_required", {}),
+    (state.ValueTooLarge("d"), 413, "value_too_large", {}),
+    (state.PreconditionFailed(0, None), 412, "precondition_failed", {}),
+    (state.RateLimited("d", 7), 429, "rate_limited", {"Retry-After": "7"}),
+    (state.Unavailable(), 503, "store_unavailable", {"Retry-After": "2"}),
+    (state.Corrupt(), 500, "value_corrupt", {}),
+    (OperationalError("gone"), 503, "database_unavailable", {"Retry-After": "2"}),
+    (Http404(), 404, "not_found", {}),
+    (PermissionDenied(), 403, "permission_denied", {}),
+    (exceptions.ParseError(), 400, "parse_error", {}),
+    (exceptions.Throttled(wait=2.5), 429, "throttled", {"Retry-After": "3"}),
+    (exceptions.ValidationError({"a": ["wrong"]}), 400, "invalid", {}),
+]
+
+
+@pytest.mark.parametrize(("error", "status", "code", "headers"), ROWS, ids=lambda v: str(v)[:30])
+def test_table__each_row(error, status, code, headers):
+    response = errors.api_exception_handler(error, {})
+    body = json.loads(response.content)
+    assert response.status_code == status
+    assert body["code"] == code
+    assert isinstance(body["detail"], str) and body["detail"]
+    for name, value in headers.items():
+        assert response[name] == value
+
+
+def test_table__has_a_row_for_every_error_of_the_app():
+    leaves = {
+        kind
+        for kind in vars(state).values()
+        if isinstance(kind, type)
+        and issubclass(kind, state.ConnectorStateError)
+        and kind is not state.ConnectorStateError
+    }
+    assert leaves <= set(errors.STATUS)
+
+
+def test_table__the_unexpected_is_left_to_django():
+    assert errors.api_exception_handler(KeyError("x"), {}) is None
+
+
+@pytest.mark.parametrize("path", [f"{PREFIX}/x", "/api/x"])
+def test_django__its_own_errors_are_json_on_api_paths(rf, path):
+    request = rf.get(path)
+    for handler, status in (
+        (lambda: errors.bad_request(request, SuspiciousOperation("secret")), 400),
+        (lambda: errors.permission_denied(request, PermissionDenied("secret")), 403),
+        (lambda: errors.not_found(request, Http404("secret")), 404),
+        (lambda: errors.server_error(request), 500),
+    ):
+        response = handler()
+        assert response.status_code == status
+        assert set(json.loads(response.content)) == {"detail", "code"}
+        assert b"secret" not in response.content
+
+
+@pytest.mark.django_db
+def test_django__its_own_errors_are_pages_elsewhere(client):
+    response = client.get("/nothing-here")
+    assert response.status_code == 404
+    assert response["Content-Type"].startswith("text/html")
+
+
+def test_log__a_forged_line_stays_one_line():
+    record = logging.LogRecord("n", logging.INFO, "f", 1, "a\nFORGED \x1b[31m ü", None, None)
+    line = LineFormatter().format(record)
+    assert line.count("\n") == 0
+    assert line.endswith("INFO n a\\nFORGED \\x1b[31m ü")

@@ -1,0 +1,83 @@
+"""Liveness, readiness, and a Redis that is not fit."""
+
+import pytest
+from django.db import DatabaseError
+from redis.exceptions import ConnectionError as RedisConnectionError
+
+from config import health
+from connector_state import fitness
+
+pytestmark = pytest.mark.django_db
+
+GOOD = {"redis_version": "7.2.4", "cluster_enabled": 0, "aof_enabled": 1}
+
+
+class FakeRedis:
+    def __init__(self, **info: object) -> None:
+        self._info = {**GOOD, **info}
+
+    def info(self) -> dict[str, object]:
+        return self._info
+
+
+def test_livez__needs_nothing(client, monkeypatch):
+    monkeypatch.setattr(health, "PROBES", {})
+    response = client.get("/livez")
+    assert (response.status_code, response.json()) == (200, {"status": "ok"})
+
+
+def test_readyz__ready(client):
+    response = client.get("/readyz")
+    assert response.status_code == 200
+    assert response.json() == {"status": "ready", "redis": "ok", "database": "ok"}
+
+
+@pytest.mark.parametrize(
+    ("name", "error"),
+    [
+        ("redis", RedisConnectionError("refused")),
+        ("database", DatabaseError("gone")),
+        ("redis", fitness.UnfitRedis("a cluster")),
+    ],
+)
+def test_readyz__names_what_does_not_answer(client, monkeypatch, name, error):
+    def fail() -> None:
+        raise error
+
+    monkeypatch.setitem(health.PROBES, name, fail)
+    response = client.get("/readyz")
+    assert response.status_code == 503
+    assert response.json()["status"] == "unready"
+    assert response.json()[name] == "does not answer"
+
+
+@pytest.mark.parametrize("path", ["/livez", "/readyz"])
+def test_health__other_methods_are_a_json_405(client, path):
+    response = client.post(path)
+    assert response.status_code == 405
+
+
+def test_fitness__a_good_one():
+    assert fitness.examine(FakeRedis()) == []
+
+
+def test_fitness__eviction_and_no_append_only_file_are_reported():
+    problems = fitness.examine(FakeRedis(maxmemory_policy="allkeys-lru", aof_enabled=0))
+    assert "allkeys-lru" in problems[0]
+    assert "appendonly yes" in problems[1]
+
+
+@pytest.mark.parametrize("info", [{"cluster_enabled": 1}, {"redis_version": "6.0.16"}])
+def test_fitness__a_cluster_and_an_old_one_are_unfit(info):
+    with pytest.raises(fitness.UnfitRedis):
+        fitness.examine(FakeRedis(**info))
+
+
+def test_start__reports_problems_and_never_fails(monkeypatch, caplog):
+    for redis, words in (
+        (FakeRedis(aof_enabled=0), "append-only"),
+        (FakeRedis(cluster_enabled=1), "Cluster is not supported"),
+    ):
+        monkeypatch.setattr(health, "get_redis_connection", lambda redis=redis: redis)
+        health.report_redis_problems()
+        assert words in caplog.text

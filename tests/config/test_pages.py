@@ -1,0 +1,72 @@
+"""Pages: their middleware, lock-out, and what production's settings promise."""
+
+import os
+import subprocess
+import sys
+
+import pytest
+from django.contrib.auth.models import User
+from django.test import Client
+
+from tests.environment import ENVIRONMENT
+from tests.servers import ROOT
+
+pytestmark = pytest.mark.django_db
+
+
+def test_page__has_a_policy_and_is_never_framed(client):
+    response = client.get("/admin/login/")
+    assert "default-src 'self'" in response["Content-Security-Policy"]
+    assert response["X-Frame-Options"] == "DENY"
+
+
+def test_page__form_without_a_csrf_token_is_403():
+    response = Client(enforce_csrf_checks=True).post("/admin/login/", {"username": "a"})
+    assert response.status_code == 403
+
+
+def test_api__sets_no_cookie_and_reads_none(client):
+    client.force_login(User.objects.create_superuser("root", password="x"))
+    response = client.get("/dsx-connect/api/v1/connectors/state/x")
+    assert not response.cookies
+    assert "Content-Security-Policy" not in response
+    assert response["X-Content-Type-Options"] == "nosniff"
+
+
+def test_login__locks_one_user_at_one_address(client):
+    User.objects.create_superuser("root", password="right")
+    User.objects.create_superuser("other", password="right")
+
+    def login(username: str, password: str, address: str = "10.0.0.1") -> int:
+        form = {"username": username, "password": password}
+        return client.post("/admin/login/", form, REMOTE_ADDR=address).status_code
+
+    statuses = [login("root", "wrong") for _ in range(5)]
+    assert statuses[-1] == 429
+    assert login("root", "right") == 429
+    assert login("root", "right", "10.0.0.2") == 302
+    assert login("other", "right") == 302
+
+
+def test_production__check_deploy_is_clean():
+    environ = {**os.environ, **ENVIRONMENT, "SECRET_KEY": "x7" * 20 + "!qwertyuiopasdfghjkl"}
+    environ |= {"REDIS_URL": "redis://r/0", "DATABASE_URL": "sqlite:///x", "HTTPS_ONLY": ""}
+    environ |= {"ALLOWED_HOSTS": "statekeep.example.org", "TRUSTED_PROXY_COUNT": "1"}
+    answer = subprocess.run(
+        [sys.executable, "manage.py", "check", "--deploy", "--fail-level", "WARNING"],
+        cwd=ROOT,
+        env=environ,
+        capture_output=True,
+        text=True,
+    )
+    assert answer.returncode == 0, answer.stderr
+
+
+def test_migrations__are_complete():
+    answer = subprocess.run(
+        [sys.executable, "-m", "tests.manage", "makemigrations", "--check", "--dry-run"],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+    )
+    assert answer.returncode == 0, answer.stdout
