@@ -69,10 +69,9 @@ local function forget(member)
   return redis.call('ZREM', index, member)
 end
 
--- Bring the index to a member's size and expiry (ms since the epoch, or false for none).
--- Returns 1 if the member is new to it, else 0.
-local function note(member, size, expires_ms)
-  local old = redis.call('HGET', sizes, member)
+-- Bring the index to a member's size and expiry (ms since the epoch, or false for none). `old` is
+-- the size that the index has, or false. Returns 1 if the member is new to it, else 0.
+local function note(member, old, size, expires_ms)
   if not old then redis.call('ZADD', index, 0, member) end
   if old ~= tostring(size) then
     redis.call('HSET', sizes, member, size)

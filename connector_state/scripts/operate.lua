@@ -12,6 +12,7 @@
 
 local SWEPT_PER_WRITE = 4
 local SWEPT_FOR_ROOM = 100
+local TRIMMED_EVERY = 16 -- writes, on average
 
 local max_keys, max_bytes = tonumber(ARGV[7]), tonumber(ARGV[8])
 local audit_length, audit_oldest = ARGV[9], ARGV[10]
@@ -33,21 +34,22 @@ local function broken_condition(operation)
   return nil
 end
 
--- Returns nil when the writes fit, else 'keys' or 'bytes'. Only growth can be refused.
+-- Returns nil when the writes fit, else 'keys' or 'bytes'. Only growth can be refused. Notes the
+-- indexed size of each as write.old.
 local function exceeded(writes)
-  local keys, bytes = 0, 0
+  local keys, bytes, total = 0, 0, 0
   for _, write in ipairs(writes) do
-    local old = redis.call('HGET', sizes, write.member)
+    local found = redis.call('HMGET', sizes, write.member, 'total')
+    write.old, total = found[1], found[2] or 0
     if write.kind == 'put' then
-      keys = keys + (old and 0 or 1)
-      bytes = bytes + #write.value - (old or 0)
-    elseif old then
+      keys = keys + (write.old and 0 or 1)
+      bytes = bytes + #write.value - (write.old or 0)
+    elseif write.old then
       keys = keys - 1
-      bytes = bytes - old
+      bytes = bytes - write.old
     end
   end
   if max_keys > 0 and keys > 0 and redis.call('ZCARD', index) + keys > max_keys then return 'keys' end
-  local total = redis.call('HGET', sizes, 'total') or 0
   if max_bytes > 0 and bytes > 0 and total + bytes > max_bytes then return 'bytes' end
   return nil
 end
@@ -66,7 +68,7 @@ end
 local function put(write)
   local key, etag = value_prefix .. write.member, redis.sha1hex(write.value)
   local expires_ms = write.ttl ~= '' and now_ms + tonumber(write.ttl)
-  note(write.member, #write.value, expires_ms)
+  note(write.member, write.old, #write.value, expires_ms)
   if expires_ms then
     redis.call('SET', key, write.value, 'PXAT', string.format('%.0f', expires_ms))
   else
@@ -120,8 +122,9 @@ if not results then
   end
   if #writes > 0 then
     remember(results)
-    redis.call('XTRIM', audit, 'MINID', '~', audit_oldest)
     sweep(SWEPT_PER_WRITE)
+    -- Readers leave out what is too old; now and then it is taken away.
+    if now_ms % TRIMMED_EVERY == 0 then redis.call('XTRIM', audit, 'MINID', '~', audit_oldest) end
   end
 end
 

@@ -14,7 +14,8 @@ for at = 7, #ARGV do
   local kind = redis.call('TYPE', key).ok
   if kind == 'string' then
     local left = redis.call('PTTL', key)
-    reply[2] = reply[2] + note(member, redis.call('STRLEN', key), left >= 0 and now_ms + left)
+    local old, size = redis.call('HGET', sizes, member), redis.call('STRLEN', key)
+    reply[2] = reply[2] + note(member, old, size, left >= 0 and now_ms + left)
   else
     reply[3] = reply[3] + forget(member)
     if kind ~= 'none' then reply[#reply + 1] = member end
