@@ -3,7 +3,7 @@ SHELL := /bin/sh
 PYTHON ?= $(shell command -v python3.11 || command -v python3)
 BIN := .venv/bin
 
-.PHONY: help run test check format bench pins clean
+.PHONY: help run test lint check format bench pins clean
 
 help: ## List what there is to run
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 10
@@ -14,13 +14,15 @@ run: .venv/run ## Serve everything on 127.0.0.1:8000 (PORT=, DATA_DIR=), until C
 test: .venv/dev ## Run the tests
 	@exec $(BIN)/python -m pytest $(ARGS)
 
-check: .venv/dev ## Lint, format, types, import rules, migrations, then the tests
-	$(BIN)/ruff check .
-	$(BIN)/ruff format --check .
-	$(BIN)/mypy
-	$(BIN)/lint-imports
-	$(BIN)/python -m tests.manage makemigrations --check --dry-run
-	$(BIN)/python -m pytest --cov $(ARGS)
+lint: .venv/dev ## Check style, format, types, import rules and migrations
+	@$(BIN)/ruff check --quiet .
+	@$(BIN)/ruff format --quiet --check .
+	@$(BIN)/mypy
+	@$(BIN)/lint-imports --no-logo
+	@$(BIN)/python -m tests.manage makemigrations --check --dry-run
+
+check: lint ## lint, and then the tests with their coverage
+	@exec $(BIN)/python -m pytest --cov $(ARGS)
 
 format: .venv/dev ## Format the code
 	$(BIN)/ruff check --fix .
