@@ -131,7 +131,7 @@ class _Runner:
             *("--interface", "wsgi", "--http", "1", "--no-ws", "--host", HOST),
             *("--port", str(self.port), "--workers", str(WORKERS)),
             *("--blocking-threads", str(BLOCKING_THREADS), "--log-level", "warning"),
-            *("--workers-kill-timeout", "10"),
+            *("--workers-kill-timeout", "10", "--respawn-failed-workers"),
         )
         self._wait_until(lambda: _is_live(self.port), "see above")
 

@@ -4,7 +4,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints, ValidationError
 
-from connector_state.errors import InvalidRequest, ValueTooLarge
+from connector_state.errors import Corrupt, InvalidRequest, ValueTooLarge
 from connector_state.keys import Address
 from connector_state.parameters import TTL_MAX_SECONDS, etag_condition
 from connector_state.store import Condition, Deleted, Entry, Operation, Result, Written
@@ -92,7 +92,11 @@ def result_json(operation: Operation, result: Result) -> dict[str, Any]:
     answer: dict[str, Any] = {"key": operation.address.key}
     match result:
         case Entry():
-            answer |= {"value": result.text, "etag": result.etag, "ttl": result.ttl_seconds}
+            answer |= {"etag": result.etag, "ttl": result.ttl_seconds}
+            try:
+                answer["value"] = result.text
+            except Corrupt as corrupt:  # the others were read, and the writes are done
+                answer |= {"value": None, "code": corrupt.code}
         case Written():
             answer |= {"etag": result.etag}
         case Deleted():

@@ -93,6 +93,12 @@ class Run:
             timeout=10,
         )
 
+    def answers(self) -> bool:
+        try:
+            return self.call("GET").status_code == 200
+        except requests.ConnectionError:
+            return False
+
 
 @pytest.fixture
 def runs(tmp_path):
@@ -245,6 +251,15 @@ def test_run__sigkill_of_any_process_leaves_no_orphan(runs, victim):
     wait_until(lambda: not run.processes(), 30, f"the end of all after {victim}")
     again = runs()
     assert again.call("GET").json() == {"value": "kept"}
+
+
+def test_run__a_killed_worker_is_replaced(runs):
+    run = runs()
+    workers = [pid for pid, command in run.processes().items() if " -m granian" in command]
+    worker = max(pid for pid in workers if "tether" not in run.processes()[pid])
+    os.kill(worker, signal.SIGKILL)
+    wait_until(lambda: worker not in run.processes(), 10, "the worker's end")
+    wait_until(run.answers, 20, "an answer")
 
 
 def find(run: Run, victim: str) -> int:

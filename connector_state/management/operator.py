@@ -1,12 +1,14 @@
 """What the commands of operators share."""
 
 import getpass
+import json
 import os
 from argparse import ArgumentTypeError
 from uuid import UUID
 
-from django.core.management.base import CommandError
+from django.core.management.base import BaseCommand, CommandError
 
+from connector_state.credentials import IssuedCredential
 from connector_state.models import Connector
 
 
@@ -35,6 +37,17 @@ def find_connector(text: str) -> Connector:
             else f"More than one connector is named {text!r}; give its UUID."
         )
     return found[0]
+
+
+def write_issued(command: BaseCommand, issued: IssuedCredential, *, as_json: bool) -> None:
+    """Print a new credential, the one time that its secret is shown."""
+    if as_json:
+        command.stdout.write(json.dumps(issued.as_json()))
+        return
+    command.stdout.write(f"connector UUID  {issued.connector.uuid}")
+    command.stdout.write(f"key id          {issued.key_id}")
+    command.stdout.write(f"secret          {issued.secret}")
+    command.stderr.write("Keep the secret now: it is not shown again.")
 
 
 def printable(text: str) -> str:

@@ -105,31 +105,29 @@ for at = 11, #ARGV, 6 do
   if operation.kind ~= 'get' then writes[#writes + 1] = operation end
 end
 
-local results = remembered
-if not results then
+-- Reads come first: one that fails does so before anything was written.
+local reply = {'ok'}
+for number, operation in ipairs(operations) do
+  if operation.kind == 'get' then reply[number + 1] = get(operation.member) end
+end
+if #writes == 0 then return reply end
+
+local outcomes = remembered
+if not outcomes then
   for _, write in ipairs(writes) do
     local etag = broken_condition(write)
     if etag then return {'condition', write.number, etag} end
   end
-  if #writes > 0 then
-    local what = exceeded_after_sweep(writes)
-    if what then return {'quota', what, what == 'keys' and max_keys or max_bytes} end
+  local what = exceeded_after_sweep(writes)
+  if what then return {'quota', what, what == 'keys' and max_keys or max_bytes} end
+  outcomes = {}
+  for number, write in ipairs(writes) do
+    outcomes[number] = write.kind == 'put' and put(write) or delete(write)
   end
-  results = {}
-  for number, operation in ipairs(operations) do results[number] = false end
-  for _, write in ipairs(writes) do
-    results[write.number] = write.kind == 'put' and put(write) or delete(write)
-  end
-  if #writes > 0 then
-    remember(results)
-    sweep(SWEPT_PER_WRITE)
-    -- Readers leave out what is too old; now and then it is taken away.
-    if now_ms % TRIMMED_EVERY == 0 then redis.call('XTRIM', audit, 'MINID', '~', audit_oldest) end
-  end
+  remember(outcomes)
+  sweep(SWEPT_PER_WRITE)
+  -- Readers leave out what is too old; now and then it is taken away.
+  if now_ms % TRIMMED_EVERY == 0 then redis.call('XTRIM', audit, 'MINID', '~', audit_oldest) end
 end
-
-local reply = {'ok'}
-for number, operation in ipairs(operations) do
-  reply[number + 1] = operation.kind == 'get' and get(operation.member) or results[number]
-end
+for number, write in ipairs(writes) do reply[write.number + 1] = outcomes[number] end
 return reply

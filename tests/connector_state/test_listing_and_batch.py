@@ -180,6 +180,23 @@ def test_batch__writes_all_or_nothing(connector):
     assert connector.get("b").json() == {"value": ""}
 
 
+def test_batch__a_value_that_is_not_utf8_is_null_and_the_rest_is_done(connector):
+    key = f"dsxconnect:connector_state:{connector.uuid}:m365:bad"
+    get_redis_connection().set(key, b"\xff")
+    put = {"op": "put", "key": "good", "value": "v"}
+    bad, _ = batch(connector, {"op": "get", "key": "bad"}, put).json()["results"]
+    assert (bad["value"], bad["code"]) == (None, "value_corrupt")
+    assert connector.get("good").json() == {"value": "v"}
+
+
+def test_batch__a_key_of_another_type_fails_before_anything_is_written(connector):
+    get_redis_connection().hset(f"dsxconnect:connector_state:{connector.uuid}:m365:hash", "a", "b")
+    put = {"op": "put", "key": "good", "value": "v"}
+    response = batch(connector, put, {"op": "get", "key": "hash"})
+    assert code_of(response) == (500, "value_corrupt")
+    assert connector.get("good").json() == {"value": ""}
+
+
 def test_batch__a_hundred_operations(connector):
     puts = [{"op": "put", "key": f"k{n}", "value": str(n)} for n in range(100)]
     assert batch(connector, *puts).status_code == 200

@@ -1,6 +1,5 @@
 """`manage.py create_connector NAME [--uuid UUID] [--json]`."""
 
-import json
 from argparse import ArgumentParser
 from typing import Any
 from uuid import UUID
@@ -9,6 +8,7 @@ from django.core.management.base import BaseCommand, CommandError
 from django.db import IntegrityError
 
 from connector_state.credentials import create_connector
+from connector_state.management.operator import write_issued
 
 
 class Command(BaseCommand):
@@ -36,10 +36,4 @@ class Command(BaseCommand):
                 f"There is a connector {options['uuid']} already; "
                 "`manage.py rotate_credential` gives it another credential."
             ) from None
-        if options["json"]:
-            self.stdout.write(json.dumps(issued.as_json()))
-            return
-        self.stdout.write(f"connector UUID  {issued.connector.uuid}")
-        self.stdout.write(f"key id          {issued.key_id}")
-        self.stdout.write(f"secret          {issued.secret}")
-        self.stderr.write("Keep the secret now: it is not shown again.")
+        write_issued(self, issued, as_json=options["json"])

@@ -1,6 +1,5 @@
 """`manage.py rotate_credential CONNECTOR [--overlap 24h] [--expires-in 90d] [--json]`."""
 
-import json
 from argparse import ArgumentParser
 from datetime import timedelta
 from typing import Any
@@ -9,7 +8,7 @@ from django.core.management.base import BaseCommand
 from django.utils import timezone
 
 from connector_state.credentials import rotate_credential
-from connector_state.management.operator import duration_seconds, find_connector
+from connector_state.management.operator import duration_seconds, find_connector, write_issued
 
 DAY_SECONDS = 86_400
 
@@ -46,12 +45,5 @@ class Command(BaseCommand):
             timedelta(seconds=options["overlap"]),
             None if expires_in is None else timezone.now() + timedelta(seconds=expires_in),
         )
-        if options["json"]:
-            self.stdout.write(json.dumps(issued.as_json()))
-            return
-        self.stdout.write(f"connector UUID  {connector.uuid}")
-        self.stdout.write(f"key id          {issued.key_id}")
-        self.stdout.write(f"secret          {issued.secret}")
-        self.stderr.write(
-            f"The secret is not shown again. Other credentials end in {options['overlap']} s."
-        )
+        write_issued(self, issued, as_json=options["json"])
+        self.stderr.write(f"The connector's other credentials end in {options['overlap']} s.")
