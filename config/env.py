@@ -18,6 +18,8 @@ from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 BASE_DIR = Path(__file__).resolve().parent.parent
 GENERATED_FILE = "settings.env"
+ENROLLMENT_TOKEN_MIN_CHARACTERS = 8
+GROUP_MAX_CHARACTERS = 64
 UNIX_SOCKET_PATH_MAX_BYTES = 103  # the smallest limit of the systems we run on (macOS)
 
 CommaSeparated = Annotated[tuple[str, ...], NoDecode]
@@ -114,11 +116,18 @@ class Environment(BaseSettings):
     @field_validator("enrollment_tokens")
     @classmethod
     def check_enrollment_tokens(cls, value: tuple[str, ...]) -> tuple[str, ...]:
-        """A group's token may not be blank: everybody knows that one."""
-        if any(entry.endswith(":") and entry.count(":") == 1 for entry in value):
+        """Each is token or group:token, long enough not to be guessed, and in one group alone."""
+        parts = [entry.partition(":") for entry in value]
+        tokens = [token if colon else group for group, colon, token in parts]
+        if any(len(token) < ENROLLMENT_TOKEN_MIN_CHARACTERS for token in tokens):
             raise ValueError(
-                "must be token or group:token, separated by commas, none of them blank"
+                "must be token or group:token, separated by commas, each token of "
+                f"{ENROLLMENT_TOKEN_MIN_CHARACTERS} characters at least"
             )
+        if len(set(tokens)) < len(tokens):
+            raise ValueError("must hold each token once: it belongs to one group")
+        if any(colon and len(group) > GROUP_MAX_CHARACTERS for group, colon, _ in parts):
+            raise ValueError(f"must have groups of at most {GROUP_MAX_CHARACTERS} characters")
         return value
 
     @model_validator(mode="after")
@@ -200,7 +209,7 @@ def _explain(error: ValidationError, external: bool, generated: Path) -> str:
     first = error.errors(include_input=False, include_url=False)[0]
     name = str(first["loc"][0]).upper() if first["loc"] else ""
     if first["type"] != "missing":
-        return f"{name}: {first['msg']}".removeprefix(": ")
+        return f"{name}: {first['msg'].removeprefix('Value error, ')}".removeprefix(": ")
     if external:
         return f"{name} is not set; beside REDIS_URL or DATABASE_URL the environment has to set it"
     return f"{name} is not set, nor generated in {generated}: `make run` generates it"

@@ -14,6 +14,7 @@ import secrets
 import shutil
 import signal
 import socket
+import stat
 import subprocess
 import sys
 import threading
@@ -42,9 +43,10 @@ POLL_SECONDS = 0.2
 def main() -> None:
     """Start everything, print what a newcomer needs, and wait."""
     os.chdir(env.BASE_DIR)
+    os.umask(0o077)
     port = _port()
     data_dir = env.generated_file().parent
-    data_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
+    _make_private(data_dir)
     os.environ["DATA_DIR"] = str(data_dir)
     lock = _lock(data_dir)
     _check_port_is_free(port)
@@ -98,10 +100,8 @@ class _Runner:
 
     def _start_valkey(self, unix_socket: Path) -> None:
         folder = self.data_dir / "valkey"
-        for directory in (folder, unix_socket.parent):
-            directory.mkdir(mode=0o700, exist_ok=True)
-            if directory.stat().st_uid != os.getuid():
-                _fail(f"{directory} belongs to somebody else")
+        _make_private(folder)
+        _make_private(unix_socket.parent)
         self._start(
             "Valkey",
             *(_valkey_binary(), "--port", "0", "--unixsocket", str(unix_socket)),
@@ -180,6 +180,15 @@ class _Runner:
             except ProcessLookupError:
                 pass
             tether.wait()
+
+
+def _make_private(directory: Path) -> None:
+    """Make a folder of our own; take one that is there only if it is no link and nobody else's."""
+    directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+    status = directory.lstat()
+    if not stat.S_ISDIR(status.st_mode) or status.st_uid != os.getuid():
+        _fail(f"{directory} is not a folder of your own")
+    directory.chmod(0o700)
 
 
 def _port() -> int:

@@ -197,6 +197,7 @@ LOGGING = {
         "connector_state": {"level": ENV.log_level},
         "config": {"level": ENV.log_level},
         "django": {"handlers": ["console"], "level": "WARNING", "propagate": False},
+        "django.security.DisallowedHost": {"handlers": [], "propagate": False},
         "django.request": {"level": "ERROR"},  # a 4xx is the client's to know
     },
 }

@@ -16,6 +16,9 @@ from django.urls import resolve
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "config.settings")
 
 PARENT_POLL_SECONDS = 0.5
+PAGE_UPLOADS_AT_ONCE = 2  # in each process, which has four threads or more
+
+_page_uploads = threading.BoundedSemaphore(PAGE_UPLOADS_AT_ONCE)
 
 
 def _exit_when_orphaned(master_pid: int) -> None:
@@ -54,15 +57,43 @@ def application(environ: dict[str, Any], start_response: StartResponse) -> Itera
     anything else chunk by chunk, which costs a state call a tenth of its time.
     """
     path = environ.get("PATH_INFO", "")
-    if not path.isascii() and is_api_path(path) and not _is_utf8(path):
-        response: Any = error_response(
-            400, "invalid_path", "The path must be UTF-8, percent-encoded."
+    if not is_api_path(path):
+        return _page(environ, start_response)
+    if not path.isascii() and not _is_utf8(path):
+        return _refuse(
+            start_response,
+            error_response(400, "invalid_path", "The path must be UTF-8, percent-encoded."),
         )
-        start_response("400 Bad Request", list(response.items()))
-    else:
-        response = _django(environ, start_response)
+    return _answer(environ, start_response)
+
+
+def _page(environ: dict[str, Any], start_response: StartResponse) -> Iterable[bytes]:
+    """Serve a page; of those that come with a body a few at a time.
+
+    Django reads a form before it knows who sends it, so that as many stalled uploads as there are
+    threads would stop the server, state calls included.
+    """
+    if environ.get("CONTENT_LENGTH", "0") in ("", "0"):
+        return _answer(environ, start_response)
+    if not _page_uploads.acquire(blocking=False):
+        busy = HttpResponse("Too many forms at once. Try again.", status=503)
+        busy.headers["Retry-After"] = "5"
+        return _refuse(start_response, busy)
+    try:
+        return _answer(environ, start_response)
+    finally:
+        _page_uploads.release()
+
+
+def _refuse(start_response: StartResponse, response: HttpResponse) -> Iterable[bytes]:
+    start_response(f"{response.status_code} {response.reason_phrase}", list(response.items()))
+    return [response.content]
+
+
+def _answer(environ: dict[str, Any], start_response: StartResponse) -> Iterable[bytes]:
+    response = _django(environ, start_response)
     if not isinstance(response, HttpResponse):
-        return response  # type: ignore[no-any-return]
+        return response
     content = [response.content]
     response.close()
     return content

@@ -24,6 +24,8 @@ from connector_state.policy import Policy
 
 logger = logging.getLogger(__name__)
 
+CONTENT_LENGTH_MAX_DIGITS = 12
+
 
 @dataclass(frozen=True, slots=True)
 class ConnectorPrincipal:
@@ -78,14 +80,15 @@ def _authenticate(
     header = signing.parse_authorization_header(request.META.get("HTTP_AUTHORIZATION", ""))
     if header is None:
         return None
-    _check_timestamp(header.ts)
-    credential = live_credentials.find_live(header.key_id)
-    if credential is None:
-        raise SignatureRefused(reason="unknown_key_id")
-    _check_length(request, max_body_bytes)
+    credential = _check_freshness(header)
+    check_length(request, max_body_bytes)
     query = request.META.get("QUERY_STRING", "").encode("latin-1")
     if signing.SEPARATOR in query:
         raise InvalidRequest("Send '|' in a query as %7C.", code="invalid_query")
+    if request.body:
+        # A body held back for minutes must outlive neither its timestamp, and with it the memory
+        # of its nonce, nor its credential.
+        credential = _check_freshness(header)
     targets = signing.candidate_targets(request.path, key, query, _exact_target(request.META))
     method = request.method or ""
     if not signing.verify(credential.secret, header, method, targets, request.body):
@@ -94,19 +97,29 @@ def _authenticate(
     return principal, Nonce(header.key_id, header.nonce)
 
 
-def _check_timestamp(ts: str) -> None:
-    if abs(time.time() - int(ts)) > settings.HMAC_SKEW_SECONDS:
+def _check_freshness(header: signing.AuthorizationHeader) -> live_credentials.LiveCredential:
+    """Return the live credential of a request whose timestamp is within the window."""
+    if abs(time.time() - int(header.ts)) > settings.HMAC_SKEW_SECONDS:
         raise SignatureRefused(
             f"The timestamp is more than {settings.HMAC_SKEW_SECONDS} s off this server's clock.",
             code="timestamp_out_of_window",
         )
+    credential = live_credentials.find_live(header.key_id)
+    if credential is None:
+        raise SignatureRefused(reason="unknown_key_id")
+    return credential
 
 
-def _check_length(request: HttpRequest, max_bytes: int) -> None:
+def check_length(request: HttpRequest, max_bytes: int) -> None:
+    """Check, before a byte of the body is read, that it comes with a length within the limit.
+
+    Raises:
+        LengthRequired, ValueTooLarge.
+    """
     if "HTTP_TRANSFER_ENCODING" in request.META:
         raise LengthRequired()
     length = request.META.get("CONTENT_LENGTH") or "0"
-    if not length.isdecimal() or int(length) > max_bytes:
+    if not length.isdecimal() or len(length) > CONTENT_LENGTH_MAX_DIGITS or int(length) > max_bytes:
         raise ValueTooLarge(f"The body may have at most {max_bytes} bytes.")
 
 

@@ -27,6 +27,7 @@ from connector_state.models import Connector, EnrolmentChange
 
 logger = logging.getLogger(__name__)
 
+CHANGES_KEPT = 100  # of each connector
 LOCK_SECONDS = 10
 LOCK_WAIT_SECONDS = 3
 NEW_CONNECTORS_WINDOW = timedelta(minutes=1)
@@ -184,13 +185,21 @@ def _refresh(
 
 def _note_changes(connector: Connector, registration: Registration, peer_address: str) -> None:
     seen = {"name": registration.name, "url": registration.url, "peer_address": peer_address}
-    for field, after in seen.items():
-        before = getattr(connector, field)
-        if before == after:
-            continue
-        EnrolmentChange.objects.create(connector=connector, field=field, before=before, after=after)
+    changed = {field: after for field, after in seen.items() if getattr(connector, field) != after}
+    for field, after in changed.items():
+        EnrolmentChange.objects.create(
+            connector=connector, field=field, before=getattr(connector, field), after=after
+        )
         logger.info("connector %s changed its %s", connector.uuid, field)
         setattr(connector, field, after)
+    if changed:
+        _forget_old_changes(connector)
+
+
+def _forget_old_changes(connector: Connector) -> None:
+    changes = connector.enrolment_changes.values_list("pk", flat=True)
+    if old := list(changes[CHANGES_KEPT:]):
+        EnrolmentChange.objects.filter(pk__in=old).delete()
 
 
 def _not_yours() -> Forbidden:

@@ -12,9 +12,9 @@ from rest_framework.request import Request
 
 from connector_state import enrolment
 from connector_state.addresses import client_address
-from connector_state.authentication import OwnConnector
+from connector_state.authentication import OwnConnector, check_length
 from connector_state.calls import claim
-from connector_state.errors import Forbidden, InvalidRequest, LengthRequired, ValueTooLarge
+from connector_state.errors import Forbidden, InvalidRequest
 from connector_state.views import ConnectorAPIView, json_response, no_content
 
 REGISTER_MAX_BODY_BYTES = 65_536
@@ -117,10 +117,7 @@ class UnregisterView(ConnectorAPIView):
 
 
 def _read_registration(request: HttpRequest) -> enrolment.Registration:
-    if "HTTP_TRANSFER_ENCODING" in request.META:
-        raise LengthRequired()
-    if int(request.META.get("CONTENT_LENGTH") or 0) > REGISTER_MAX_BODY_BYTES:
-        raise ValueTooLarge(f"The body may have at most {REGISTER_MAX_BODY_BYTES} bytes.")
+    check_length(request, REGISTER_MAX_BODY_BYTES)
     try:
         data = json.loads(request.body)
     except (ValueError, RecursionError):

@@ -88,11 +88,9 @@ def list_keys(
     limit: int = 100,
 ) -> KeyPage:
     """Return the keys of a namespace that begin with `prefix` and come after the one named."""
-    arguments: list[Argument] = [
-        f"{namespace}:{prefix}",
-        f"{namespace}:{after}" if after else "",
-        limit,
-    ]
+    # Python compares as the index does, byte by byte; Lua's order depends on Redis' locale.
+    cursor = f"{namespace}:{after}" if after and after.encode() >= prefix.encode() else ""
+    arguments: list[Argument] = [f"{namespace}:{prefix}", cursor, limit]
     more, last, *reply = call(_LIST_KEYS, connector_uuid, caller, arguments)
     rows = zip(reply[::4], reply[1::4], reply[2::4], reply[3::4], strict=True)
     return KeyPage(

@@ -12,6 +12,7 @@ from connector_state.store import Condition
 TTL_MAX_SECONDS = 10 * 366 * 86_400
 
 _QUERY_ETAG = re.compile(r'\*|"?([0-9a-f]{40})"?')
+_QUOTED_ETAG = re.compile(r'"[0-9a-f]{40}"')
 _NO_ETAG = "-"  # a condition that names no ETag of ours holds for none
 
 
@@ -94,19 +95,20 @@ def etag_condition(name: str, text: str) -> str:
     return match[1] or "*"
 
 
-def header_condition(name: str, text: str, *, weak: bool = False) -> str:
+def header_condition(name: str, text: str) -> str:
     """Return "*" or bare ETags, separated by commas, of a header.
 
-    Args:
-        weak: whether weak ETags count (If-None-Match of a GET); for writes they match nothing.
+    If-None-Match compares weakly, so W/ is nothing there; If-Match strongly, so a weak ETag, like
+    one that is not of this service, matches nothing (RFC 9110, 13.1).
     """
     tags = parse_etags(text)
     if not tags:
         raise _invalid(name, "must be * or ETags in double quotes")
     if tags == ["*"]:
         return "*"
-    bare = (tag.removeprefix("W/") if weak else tag for tag in tags)
-    return ",".join(tag.strip('"') for tag in bare if not tag.startswith("W/")) or _NO_ETAG
+    if name == "If-None-Match":
+        tags = [tag.removeprefix("W/") for tag in tags]
+    return ",".join(tag[1:-1] for tag in tags if _QUOTED_ETAG.fullmatch(tag)) or _NO_ETAG
 
 
 def _invalid(name: str, what: str) -> InvalidRequest:

@@ -136,6 +136,7 @@ def candidate_targets(
     suffix = b"?" + query if query else b""
     if exact is not None and _opens(exact, wanted, query) and not _encodes_slash(exact, head):
         yield exact
+    tried = set()
     for safe, key_safe in (
         (_CONNECTORS, ""),
         (_RFC_3986_PCHAR, "/"),
@@ -143,10 +144,11 @@ def candidate_targets(
     ):
         encoded = quote(head, safe="/" + safe) + quote(key, safe=safe + key_safe)
         candidate = encoded.encode() + suffix
-        if _opens(candidate, wanted, query):
+        if candidate not in tried and _opens(candidate, wanted, query):
+            tried.add(candidate)
             yield candidate
     candidate = wanted + suffix
-    if _opens(candidate, wanted, query):
+    if candidate not in tried and _opens(candidate, wanted, query):
         yield candidate
 
 

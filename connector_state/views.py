@@ -157,7 +157,7 @@ def _if_none_match(request: HttpRequest) -> str:
     header = request.META.get("HTTP_IF_NONE_MATCH")
     if header is None:
         return ""
-    return parameters.header_condition("If-None-Match", header, weak=True)
+    return parameters.header_condition("If-None-Match", header)
 
 
 def _is_success(status: int) -> bool:

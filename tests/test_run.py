@@ -140,11 +140,13 @@ def test_run__the_operator_can_log_in(runs):
         assert session.get(f"{run.url}/static/admin/css/base.css", timeout=5).status_code == 200
 
 
-def test_run__keeps_its_files_private_and_in_data_dir(runs):
+def test_run__keeps_its_files_private_and_in_data_dir(runs, tmp_path):
+    (tmp_path / "data").mkdir(mode=0o755)
     run = runs()
     assert stat.S_IMODE(run.data_dir.stat().st_mode) == 0o700
-    for name in ("settings.env", "demo.json"):
-        assert stat.S_IMODE((run.data_dir / name).stat().st_mode) == 0o600
+    for path in run.data_dir.rglob("*"):
+        if path.is_file():
+            assert stat.S_IMODE(path.stat().st_mode) & 0o077 == 0, path
 
 
 def test_run__a_second_one_finds_the_data_of_the_first(runs):
@@ -212,6 +214,15 @@ def test_run__a_port_in_use_is_one_line(tmp_path):
 def test_run__a_bad_setting_is_one_line(tmp_path, environ, words):
     (line,) = statekeep_lines(make_run(tmp_path, **{"PORT": str(free_port()), **environ}))
     assert words in line
+
+
+def test_run__a_folder_that_is_a_link_is_refused(tmp_path):
+    (tmp_path / "elsewhere").mkdir()
+    (tmp_path / "other").symlink_to(tmp_path / "elsewhere")
+    # DATA_DIR itself is resolved; what stands in it may be no link
+    (tmp_path / "elsewhere" / "valkey").symlink_to(tmp_path)
+    (line,) = statekeep_lines(make_run(tmp_path, PORT=str(free_port())))
+    assert "is not a folder of your own" in line
 
 
 def test_run__a_second_one_in_the_same_folder_is_refused(runs, tmp_path):

@@ -38,7 +38,8 @@ local function throttle()
   if per_second == 0 then return 0 end
   local interval = 1000 / per_second
   local arrival = tonumber(redis.call('GET', rate) or 0)
-  if arrival < now_ms then arrival = now_ms end
+  -- A clock that stepped back must not make anybody wait for longer than the burst takes.
+  arrival = math.max(now_ms, math.min(arrival, now_ms + interval * burst))
   local wait = arrival - now_ms - interval * (burst - 1)
   if wait > 0 then return math.ceil(wait) end
   arrival = arrival + interval
@@ -86,8 +87,11 @@ local function note(member, old, size, expires_ms)
 end
 
 -- Take members whose values expired out of the index, `most` at once. Returns how many were due.
+-- Only what was due before this millisecond: one that ends in it may still stand, and would be put
+-- back as due now, again and again.
 local function sweep(most)
-  local due = redis.call('ZRANGEBYSCORE', expiries, '-inf', string.format('%.0f', now_ms), 'LIMIT', 0, most)
+  local before_now = string.format('(%.0f', now_ms)
+  local due = redis.call('ZRANGEBYSCORE', expiries, '-inf', before_now, 'LIMIT', 0, most)
   for _, member in ipairs(due) do
     local left = redis.call('PTTL', value_prefix .. member)
     if left == -2 then

@@ -11,7 +11,7 @@
 -- {'quota', 'keys' or 'bytes', limit}.
 
 local SWEPT_PER_WRITE = 4
-local SWEPT_FOR_ROOM = 100
+local SWEPT_FOR_ROOM, SWEEPS_FOR_ROOM = 100, 20 -- some 20 ms; a later call goes on
 local TRIMMED_EVERY = 16 -- writes, on average
 
 local max_keys, max_bytes = tonumber(ARGV[7]), tonumber(ARGV[8])
@@ -56,7 +56,10 @@ end
 
 local function exceeded_after_sweep(writes)
   local what = exceeded(writes)
-  while what and sweep(SWEPT_FOR_ROOM) > 0 do what = exceeded(writes) end
+  for _ = 1, SWEEPS_FOR_ROOM do
+    if not what or sweep(SWEPT_FOR_ROOM) == 0 then break end
+    what = exceeded(writes)
+  end
   return what
 end
 

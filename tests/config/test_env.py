@@ -79,7 +79,10 @@ def test_load__after_an_external_run_wants_its_variables(load, tmp_path):
         ("SECRET_KEY", "short"),
         ("CONNECTOR_SECRET_KEYS", "not-a-fernet-key"),
         ("CONNECTOR_SECRET_KEYS", ","),
-        ("ENROLLMENT_TOKENS", "good,group:"),
+        ("ENROLLMENT_TOKENS", "good-token,group:"),
+        ("ENROLLMENT_TOKENS", "short"),
+        ("ENROLLMENT_TOKENS", "red:the-token,blue:the-token"),
+        ("ENROLLMENT_TOKENS", "g" * 65 + ":the-token"),
         ("REDIS_SENTINELS", "host-without-port"),
         ("STATE_MAX_VALUE_BYTES", "0"),
         ("STATE_MAX_VALUE_BYTES", "64KiB"),
@@ -95,8 +98,8 @@ def test_load__a_bad_value_is_named_and_never_shown(load, name, value):
 
 
 def test_load__blank_items_are_dropped(load):
-    environment = load(**{**EXTERNAL, "ENROLLMENT_TOKENS": " a ,, b,"})
-    assert environment.enrollment_tokens == ("a", "b")
+    environment = load(**{**EXTERNAL, "ENROLLMENT_TOKENS": " first-token ,, group:second-token,"})
+    assert environment.enrollment_tokens == ("first-token", "group:second-token")
 
 
 def test_load__sentinels_need_a_service(load):

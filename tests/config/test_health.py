@@ -2,6 +2,7 @@
 
 import pytest
 from django.db import DatabaseError
+from django.test import Client
 from redis.exceptions import ConnectionError as RedisConnectionError
 
 from config import health
@@ -52,8 +53,8 @@ def test_readyz__names_what_does_not_answer(client, monkeypatch, name, error):
 
 
 @pytest.mark.parametrize("path", ["/livez", "/readyz"])
-def test_health__other_methods_are_a_json_405(client, path):
-    response = client.post(path)
+def test_health__other_methods_are_405_and_no_matter_of_csrf(path):
+    response = Client(enforce_csrf_checks=True).post(path)
     assert response.status_code == 405
 
 

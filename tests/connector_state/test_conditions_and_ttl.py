@@ -95,7 +95,9 @@ def test_headers__mean_the_same(connector):
     path = connector.path()
     assert connector.call("PUT", path, b"x", HTTP_IF_MATCH='"stale"').status_code == 412
     assert connector.call("PUT", path, b"x", HTTP_IF_MATCH=f"W/{etag}").status_code == 412
+    assert connector.call("PUT", path, b"x", HTTP_IF_MATCH='"*"').status_code == 412
     assert connector.call("PUT", path, b"x", HTTP_IF_NONE_MATCH="*").status_code == 412
+    assert connector.call("PUT", path, b"x", HTTP_IF_NONE_MATCH=f"W/{etag}").status_code == 412
     assert connector.call("PUT", path, b"x", HTTP_IF_MATCH=f'"a", {etag}').status_code == 204
 
 

@@ -8,6 +8,7 @@ import pytest
 from django.db import connection
 from django.utils import timezone
 
+from connector_state import enrolment
 from connector_state.models import Connector, Credential, EnrolmentChange
 from tests.connectors import PREFIX, SigningConnector
 
@@ -148,6 +149,15 @@ def test_register__records_what_changed(client):
         ("url", "http://connector:8080", "http://elsewhere"),
         ("name", "m365", "renamed"),
     }
+
+
+def test_register__keeps_a_bounded_number_of_changes(client, monkeypatch):
+    monkeypatch.setattr(enrolment, "CHANGES_KEPT", 5)
+    for number in range(10):
+        register(client, url=f"http://x/{number}")
+    assert [c.after for c in EnrolmentChange.objects.all()] == [
+        f"http://x/{number}" for number in (9, 8, 7, 6, 5)
+    ]
 
 
 def test_register__behind_a_proxy_the_address_is_the_one_the_proxy_saw(client, settings):

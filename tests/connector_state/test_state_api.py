@@ -1,5 +1,6 @@
 """The contract of the state calls: PUT and GET of one value, and what refuses them."""
 
+import io
 import json
 import time
 from datetime import timedelta
@@ -8,7 +9,7 @@ import pytest
 from django.utils import timezone
 from django_redis import get_redis_connection
 
-from connector_state import credentials, views
+from connector_state import credentials, live_credentials, views
 from connector_state.models import Connector, Credential
 from tests.connectors import PREFIX
 
@@ -257,6 +258,53 @@ def test_log__has_the_reason_and_never_the_signature_or_the_secret(connector, ca
         "refused a signed request: bad_signature",
         "refused a signed request: unknown_key_id",
     ]
+
+
+class HeldBackBody(io.BytesIO):
+    """A body that ends only after something else has happened."""
+
+    def __init__(self, body: bytes, meanwhile) -> None:
+        super().__init__(body)
+        self.meanwhile = meanwhile
+
+    def read(self, size: int | None = -1) -> bytes:
+        if self.meanwhile:
+            self.meanwhile()
+            self.meanwhile = None
+        return super().read(size)
+
+
+def send_held_back(connector, body, meanwhile):
+    authorization = connector.authorization("PUT", connector.path(), body)
+    return connector.client.request(
+        REQUEST_METHOD="PUT",
+        PATH_INFO=connector.path(),
+        CONTENT_LENGTH=str(len(body)),
+        HTTP_AUTHORIZATION=authorization,
+        **{"wsgi.input": HeldBackBody(body, meanwhile)},
+    )
+
+
+def test_body__held_back_until_the_nonce_is_forgotten_is_refused(connector, time_machine):
+    """Seen: a captured PUT, sent again but for its last byte, was good after 150 s."""
+    time_machine.move_to(timezone.now())
+    response = send_held_back(connector, b"old cursor", lambda: time_machine.shift(153))
+    assert (response.status_code, error_of(response)) == (401, "timestamp_out_of_window")
+    assert not list(get_redis_connection().scan_iter("dsxconnect:*"))
+
+
+def test_body__held_back_beyond_a_revocation_is_refused(connector):
+    def revoke():
+        Credential.objects.update(revoked_at=timezone.now())
+        live_credentials.clear_cache()
+
+    response = send_held_back(connector, b"v", revoke)
+    assert (response.status_code, error_of(response)) == (401, "bad_signature")
+
+
+def test_length__of_thousands_of_digits_is_413(connector):
+    response = connector.call("PUT", connector.path(), b"v", CONTENT_LENGTH="0" * 5000 + "1")
+    assert (response.status_code, error_of(response)) == (413, "value_too_large")
 
 
 # --- Bad input ----------------------------------------------------------------------------------

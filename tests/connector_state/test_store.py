@@ -11,7 +11,7 @@ from redis.retry import Retry
 
 from connector_state import connection
 from connector_state.calls import Caller, Limits, Nonce
-from connector_state.errors import SignatureRefused, Unavailable
+from connector_state.errors import Forbidden, RateLimited, SignatureRefused, Unavailable
 from connector_state.keys import Address
 from connector_state.store import Condition, StateStore
 from tests.servers import start_valkey
@@ -104,6 +104,51 @@ def test_script__unknown_to_a_restarted_redis_is_loaded_again():
     store_of().put(DELTA, b"v")
     get_redis_connection().script_flush()
     assert store_of().get(DELTA).value == b"v"
+
+
+def test_sweep__of_what_ends_in_this_very_millisecond_comes_to_an_end():
+    """Seen: such a member was put back as due now, and found again, for ever."""
+    redis = get_redis_connection()
+    limits = {"max_keys": 20}
+    for number in range(20):
+        store_of(**limits).put(Address("m365", f"k{number}"), b"v", ttl_seconds=100)
+    expiries = f"statekeep:{{{UUID}}}:expiries"
+    for tick in range(150):
+        seconds, micros = redis.time()
+        now_ms = seconds * 1000 + micros // 1000
+        for number in range(20):
+            # the index says now, and the value has not gone yet
+            redis.zadd(expiries, {f"m365:k{number}": now_ms + number % 3})
+            redis.pexpireat(f"dsxconnect:connector_state:{UUID}:m365:k{number}", now_ms + 5)
+        for number in range(5):
+            try:
+                store_of(**limits).put(Address("m365", f"n{tick}-{number}"), b"v", ttl_seconds=1)
+            except Forbidden as refused:
+                assert refused.code == "quota_exceeded"
+
+
+def test_quota__of_many_expired_keys_is_swept_in_bounded_steps():
+    redis = get_redis_connection()
+    members = {f"m365:gone{number}": 1 for number in range(5000)}
+    redis.zadd(f"statekeep:{{{UUID}}}:expiries", members)
+    redis.zadd(f"statekeep:{{{UUID}}}:index", dict.fromkeys(members, 0))
+    refusals = 0
+    while True:
+        try:
+            store_of(max_keys=10).put(DELTA, b"v")
+            break
+        except Forbidden:
+            refusals += 1
+    assert refusals == 2  # 2,000 at once
+
+
+def test_rate__a_clock_that_stepped_back_makes_nobody_wait_for_long():
+    redis = get_redis_connection()
+    ahead = (time.time() + 3600) * 1000
+    redis.set(f"statekeep:{{{UUID}}}:rate", f"{ahead:.3f}", ex=4000)
+    with pytest.raises(RateLimited) as limited:
+        store_of(requests_per_second=10).get(DELTA)
+    assert limited.value.retry_after_seconds == 1
 
 
 def test_connections__of_threads_that_ended_are_closed():
