@@ -9,9 +9,11 @@ import os
 import tempfile
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Literal, Self
+from typing import Annotated, Any, Literal, Self
+from urllib.parse import urlsplit
 
 from cryptography.fernet import Fernet
+from dotenv import dotenv_values
 from pydantic import Field, SecretStr, ValidationError, field_validator, model_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
@@ -65,6 +67,22 @@ class Environment(BaseSettings):
     audit_max_age_seconds: int = Field(default=2_592_000, ge=60)
     enrollment_max_connectors: int = Field(default=1_000, ge=1)
     enrollment_new_per_minute: int = Field(default=60, ge=1)
+
+    # Chat: the conversation store
+    dapr_http_port: int = Field(default=3500, ge=1, le=65_535)
+    dapr_http_endpoint: str = ""
+    dapr_runtime_host: str = "127.0.0.1"
+    dapr_api_token: SecretStr = SecretStr("")
+    dapr_state_store_name: str = "statestore"
+    chat_state_store: Literal["dapr", "redis"] = "dapr"
+    chat_message_window: int = Field(default=50, ge=1)
+    chat_max_messages: int = Field(default=200, ge=2)
+    chat_state_ttl: int = Field(default=2_592_000, ge=1, le=315_360_000)  # seconds
+    # A sidecar takes requests up to 4 MiB; what surrounds the document needs a little of it.
+    chat_max_state_bytes: int = Field(default=3_000_000, ge=262_144, le=4_100_000)
+    chat_store_connect_timeout_seconds: float = Field(default=0.5, gt=0, le=10)
+    chat_store_timeout_seconds: float = Field(default=2.5, gt=0, le=30)
+    chat_store_pause_seconds: float = Field(default=2.0, ge=0, le=60)
 
     @field_validator(
         "redis_sentinels",
@@ -127,6 +145,38 @@ class Environment(BaseSettings):
             raise ValueError("REDIS_SENTINELS needs REDIS_URL=redis://SERVICE_NAME/DB")
         return self
 
+    @field_validator("dapr_http_endpoint")
+    @classmethod
+    def check_dapr_http_endpoint(cls, value: str) -> str:
+        """An http or https URL without path; a slash at its end is dropped."""
+        parts = urlsplit(value)
+        if value and (
+            parts.scheme not in {"http", "https"}
+            or not parts.hostname
+            or parts.username is not None
+            or (parts.path.strip("/"), parts.query, parts.fragment) != ("", "", "")
+        ):
+            raise ValueError("must be http://HOST:PORT or https://HOST:PORT")
+        return value.rstrip("/")
+
+    @model_validator(mode="after")
+    def check_message_window(self) -> Self:
+        """A conversation must keep what the model is to see."""
+        if self.chat_message_window > self.chat_max_messages:
+            raise ValueError(
+                f"CHAT_MESSAGE_WINDOW ({self.chat_message_window}) must not be above "
+                f"CHAT_MAX_MESSAGES ({self.chat_max_messages})"
+            )
+        return self
+
+    @property
+    def dapr_endpoint(self) -> str:
+        """The sidecar's URL: DAPR_HTTP_ENDPOINT, else DAPR_RUNTIME_HOST and DAPR_HTTP_PORT."""
+        host = self.dapr_runtime_host
+        if ":" in host and not host.startswith("["):
+            host = f"[{host}]"
+        return self.dapr_http_endpoint or f"http://{host}:{self.dapr_http_port}"
+
     @property
     def embedded_redis(self) -> bool:
         """Whether Redis is the Valkey that `make run` starts."""
@@ -182,7 +232,9 @@ def load() -> Environment:
     external = uses_external_stores()
     try:
         environment = (
-            Environment(stores="external") if external else Environment(_env_file=generated)
+            Environment(stores="external", **_recorded_choice(generated))
+            if external
+            else Environment(_env_file=generated)
         )
     except ValidationError as error:
         raise SystemExit(f"statekeep: {_explain(error, external, generated)}") from None
@@ -192,6 +244,26 @@ def load() -> Environment:
             "set the same variables (and secrets) here, or run `make run` without them"
         )
     return environment
+
+
+def announces_chat_store(environ: Mapping[str, str] = os.environ) -> bool:
+    """Whether the environment says where conversations are: by name, or by a sidecar's address."""
+    return any(
+        environ.get(name) for name in ("CHAT_STATE_STORE", "DAPR_HTTP_ENDPOINT", "DAPR_HTTP_PORT")
+    )
+
+
+def _recorded_choice(generated: Path) -> dict[str, Any]:
+    """The conversation store of the last `make run`, if that used stores of the environment too.
+
+    Nothing else of the file counts beside REDIS_URL or DATABASE_URL; but a command that looked for
+    conversations elsewhere than the server would take them all for gone.
+    """
+    recorded = dotenv_values(generated) if generated.exists() else {}
+    choice = recorded.get("CHAT_STATE_STORE")
+    if announces_chat_store() or recorded.get("STORES") != "external" or not choice:
+        return {}
+    return {"chat_state_store": choice}
 
 
 def _explain(error: ValidationError, external: bool, generated: Path) -> str:

@@ -48,6 +48,8 @@ def main() -> None:
     os.environ["DATA_DIR"] = str(data_dir)
     lock = _lock(data_dir)
     _check_port_is_free(port)
+    if not env.announces_chat_store():  # no sidecar here
+        os.environ["CHAT_STATE_STORE"] = "redis"
     write_generated_settings(data_dir, embedded=not env.uses_external_stores())
     _Runner(port, data_dir, lock).run()
 
@@ -56,11 +58,13 @@ def write_generated_settings(data_dir: Path, *, embedded: bool) -> None:
     """Write DATA_DIR/settings.env: what there is, and secrets for what is missing.
 
     Secrets are generated for the embedded stores alone; with stores of their own, operators bring
-    their own.
+    their own. The conversation store of this run is recorded for `manage.py`: a command that purged
+    by another store's answers would delete what is there.
     """
     path = data_dir / env.GENERATED_FILE
     settings = {name: value or "" for name, value in dotenv_values(path).items()}
     settings["STORES"] = "embedded" if embedded else "external"
+    settings["CHAT_STATE_STORE"] = os.environ.get("CHAT_STATE_STORE") or "dapr"
     if embedded:
         settings.setdefault("SECRET_KEY", secrets.token_urlsafe(48))
         settings.setdefault("CONNECTOR_SECRET_KEYS", Fernet.generate_key().decode())

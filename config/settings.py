@@ -121,6 +121,20 @@ ENROLLMENT_TOKENS = list(ENV.enrollment_tokens)
 ENROLLMENT_MAX_CONNECTORS = ENV.enrollment_max_connectors
 ENROLLMENT_NEW_PER_MINUTE = ENV.enrollment_new_per_minute
 
+# --- Chat -------------------------------------------------------------------------------------
+
+CHAT_STATE_STORE = ENV.chat_state_store
+CHAT_MESSAGE_WINDOW = ENV.chat_message_window
+CHAT_MAX_MESSAGES = ENV.chat_max_messages
+CHAT_STATE_TTL = ENV.chat_state_ttl
+CHAT_MAX_STATE_BYTES = ENV.chat_max_state_bytes
+CHAT_STORE_CONNECT_TIMEOUT_SECONDS = ENV.chat_store_connect_timeout_seconds
+CHAT_STORE_TIMEOUT_SECONDS = ENV.chat_store_timeout_seconds
+CHAT_STORE_PAUSE_SECONDS = ENV.chat_store_pause_seconds
+DAPR_ENDPOINT = ENV.dapr_endpoint
+DAPR_API_TOKEN = ENV.dapr_api_token.get_secret_value()
+DAPR_STATE_STORE_NAME = ENV.dapr_state_store_name
+
 # --- API --------------------------------------------------------------------------------------
 
 REST_FRAMEWORK = {

@@ -22,6 +22,7 @@ ENVIRONMENT = {
     "ENROLLMENT_TOKENS": "enrol-me,blue:blue-token",
     "STATE_MAX_REQUESTS_PER_SECOND": "0",
     "HTTPS_ONLY": "false",
+    "CHAT_STATE_STORE": "redis",
 }
 
 _folder = Path(tempfile.mkdtemp(prefix="statekeep-tests-"))
