@@ -40,11 +40,16 @@ class StoreUnavailable(StoreError):
     """The store did not answer in time, or answered that it can't now.
 
     After a save or a delete nothing is known: it may have been applied. Read again before
-    anything else.
+    anything else. `is_outage` is false where it says nothing about the store: the caller's deadline
+    had come, or the answer may be a conflict in disguise.
     """
 
     code = "chat_store_unavailable"
     detail = "The conversation store can't be reached right now. Try again."
+
+    def __init__(self, detail: str | None = None, *, is_outage: bool = True) -> None:
+        super().__init__(detail)
+        self.is_outage = is_outage
 
 
 class StoreConflict(StoreError):
@@ -87,3 +92,99 @@ class StoreCorrupt(StoreError):
         self.raw = raw
         self.etag = etag
         self.reason = reason
+
+
+# --- What a caller is told ------------------------------------------------------------------------
+
+
+class InvalidInput(ChatError):
+    """The request can't be carried out as it stands."""
+
+    code = "invalid_request"
+
+
+class InputTooLarge(ChatError):
+    """The body is over the limit."""
+
+    code = "body_too_large"
+
+
+class UnsupportedInput(ChatError):
+    """The body is not JSON."""
+
+    code = "unsupported_media_type"
+    detail = "Send the body as application/json."
+
+
+class TokenRefused(ChatError):
+    """The bearer token, or a login, proves nobody."""
+
+    code = "bad_token"
+    detail = "The token is not valid, or it has expired."
+
+
+class Forbidden(ChatError):
+    """The caller is known, and may not do this."""
+
+    code = "other_user"
+    detail = "The path names another user than the token does."
+
+
+class NotFound(ChatError):
+    """No such conversation of this user."""
+
+    code = "not_found"
+    detail = "There is no such conversation."
+
+
+class TurnConflict(ChatError):
+    """The turn can't go on beside what happened meanwhile.
+
+    `retry_after_seconds` is set where the same request may work later.
+    """
+
+    code = "conversation_deleted"
+    detail = "The conversation was deleted while this message was being answered."
+
+    def __init__(
+        self,
+        detail: str | None = None,
+        *,
+        code: str | None = None,
+        retry_after_seconds: int | None = None,
+    ) -> None:
+        super().__init__(detail, code=code)
+        self.retry_after_seconds = retry_after_seconds
+
+
+class RateLimited(ChatError):
+    """Too much at once; the same request works after `retry_after_seconds`."""
+
+    code = "rate_limited"
+
+    def __init__(
+        self, detail: str, *, code: str | None = None, retry_after_seconds: int = 1
+    ) -> None:
+        super().__init__(detail, code=code)
+        self.retry_after_seconds = retry_after_seconds
+
+
+class Unavailable(ChatError):
+    """Something that is needed for the answer can't be had right now."""
+
+    code = "chat_unavailable"
+    detail = "The chat can't answer right now. Try again."
+
+
+class ModelFailed(ChatError):
+    """The model did not answer, or not in a way that can be used. The message is kept."""
+
+    code = "model_failed"
+    detail = "The model failed. Your message is kept; send it again."
+
+
+class ModelTimeout(ModelFailed):
+    """The model did not answer in time. The message is kept."""
+
+    code = "model_timeout"
+    detail = "The model did not answer in time. Your message is kept; send it again."
