@@ -42,8 +42,8 @@ class ConversationRepository(Protocol):
     """The store of conversations, safe to share between threads.
 
     `deadline` is on time.monotonic(), in seconds: no call outlasts it, nor takes longer than
-    CHAT_STORE_TIMEOUT_SECONDS. Every method raises StoreUnavailable, and StoreRefused for a key that
-    the store can't have (Dapr: a user id with "||").
+    CHAT_STORE_TIMEOUT_SECONDS. Every method raises StoreUnavailable, and StoreRefused for a
+    key that the store can't have (Dapr: a user id with "||").
     """
 
     def get(self, key: ConversationKey, deadline: float) -> Stored:

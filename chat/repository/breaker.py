@@ -105,7 +105,7 @@ class Breaker:
 
 
 def _verdict(error: StoreError) -> bool | None:
-    """What an exception says about the store: True, it answers; False, it doesn't; None, nothing."""
+    """What an exception says about the store: that it answers, that it does not, or nothing."""
     if isinstance(error, StoreUnavailable):
         return False if error.is_outage else None
     if isinstance(error, StoreConflict | StoreRefused):
