@@ -23,7 +23,7 @@ Faults (the write is what the real sidecar does with the request):
     delay-after-write  done; answered after `seconds`
 
 `then` of a fault is called (in the proxy's thread) after the write and before the answer, or in
-the write's place: kill the sidecar there, or the process under test. Fault "none" with a `then` only
+the write's place: kill the sidecar there, or the process under test. "none" with a `then` only
 calls it. Faults are used up in the order in which they were added; requests that match none go
 through unharmed.
 """
