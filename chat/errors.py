@@ -181,6 +181,7 @@ class ModelFailed(ChatError):
 
     code = "model_failed"
     detail = "The model failed. Your message is kept; send it again."
+    degraded = False  # whether the state could not be used or saved either
 
 
 class ModelTimeout(ModelFailed):

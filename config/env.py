@@ -84,12 +84,30 @@ class Environment(BaseSettings):
     chat_store_timeout_seconds: float = Field(default=2.5, gt=0, le=30)
     chat_store_pause_seconds: float = Field(default=2.0, ge=0, le=60)
 
+    # Chat: tokens, the assistant, limits
+    jwt_signing_key: SecretStr = SecretStr("")
+    jwt_jwks_url: str = ""
+    jwt_issuer: str = ""
+    jwt_audience: str = ""
+    jwt_access_seconds: int = Field(default=900, ge=60, le=86_400)
+    jwt_refresh_seconds: int = Field(default=1_209_600, ge=300, le=31_536_000)
+    openai_api_key: SecretStr = SecretStr("")
+    openai_base_url: str = ""
+    chat_model: str = "gpt-4o-mini"
+    chat_turn_seconds: float = Field(default=30.0, ge=1, le=300)
+    chat_rate_per_minute: int = Field(default=20, ge=0)
+    chat_max_turns_per_user: int = Field(default=16, ge=1)
+    chat_max_turns_per_process: int = Field(default=12, ge=1)
+    chat_keep_turns_seconds: int = Field(default=86_400, ge=60)
+    cors_allowed_origins: CommaSeparated = ()
+
     @field_validator(
         "redis_sentinels",
         "connector_secret_keys",
         "enrollment_tokens",
         "allowed_hosts",
         "csrf_trusted_origins",
+        "cors_allowed_origins",
         mode="before",
     )
     @classmethod
@@ -143,6 +161,51 @@ class Environment(BaseSettings):
         """Sentinel needs a REDIS_URL that names the service."""
         if self.redis_sentinels and not self.redis_url:
             raise ValueError("REDIS_SENTINELS needs REDIS_URL=redis://SERVICE_NAME/DB")
+        return self
+
+    @field_validator("jwt_signing_key")
+    @classmethod
+    def check_jwt_signing_key(cls, value: SecretStr) -> SecretStr:
+        """HS256 wants a key as long as its digest."""
+        if 0 < len(value.get_secret_value().encode()) < 32:
+            raise ValueError("must have 32 bytes at least")
+        return value
+
+    @field_validator("jwt_jwks_url", "openai_base_url")
+    @classmethod
+    def check_url(cls, value: str) -> str:
+        """An http or https URL."""
+        parts = urlsplit(value)
+        if value and (parts.scheme not in {"http", "https"} or not parts.hostname):
+            raise ValueError("must be an http or https URL")
+        return value
+
+    @field_validator("cors_allowed_origins")
+    @classmethod
+    def check_origins(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        """Each origin as browsers send it: scheme, host, and the port if it isn't the usual one."""
+        for origin in value:
+            parts = urlsplit(origin)
+            if (
+                parts.scheme not in {"http", "https"}
+                or origin != f"{parts.scheme}://{parts.netloc}"
+            ):
+                raise ValueError("must be origins such as https://app.example, separated by commas")
+        return value
+
+    @model_validator(mode="after")
+    def check_jwt(self) -> Self:
+        """One way to verify tokens: a signing key, or a JWKS with issuer and audience."""
+        if self.jwt_jwks_url:
+            if self.jwt_signing_key.get_secret_value() and self.stores == "external":
+                raise ValueError("JWT_SIGNING_KEY and JWT_JWKS_URL exclude each other: set one")
+            if not (self.jwt_issuer and self.jwt_audience):
+                raise ValueError("JWT_JWKS_URL needs JWT_ISSUER and JWT_AUDIENCE")
+        elif not self.jwt_signing_key.get_secret_value():
+            raise ValueError(
+                "JWT_SIGNING_KEY is not set (32 bytes at least), nor is JWT_JWKS_URL; "
+                "with the embedded stores `make run` generates it"
+            )
         return self
 
     @field_validator("dapr_http_endpoint")

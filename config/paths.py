@@ -2,6 +2,9 @@
 
 API_PREFIXES = ("/dsx-connect/", "/api/", "/livez", "/readyz")
 
+# What browsers of other origins may call.
+CHAT_PATHS_REGEX = r"^/api/"
+
 # Programs inside a cluster call these over plain HTTP; only pages are sent to HTTPS.
 HTTPS_REDIRECT_EXEMPT = [rf"^{prefix.removeprefix('/')}" for prefix in API_PREFIXES]
 

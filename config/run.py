@@ -68,6 +68,7 @@ def write_generated_settings(data_dir: Path, *, embedded: bool) -> None:
     if embedded:
         settings.setdefault("SECRET_KEY", secrets.token_urlsafe(48))
         settings.setdefault("CONNECTOR_SECRET_KEYS", Fernet.generate_key().decode())
+        settings.setdefault("JWT_SIGNING_KEY", secrets.token_urlsafe(48))
     lines = "".join(f"{name}={value}\n" for name, value in settings.items())
     write_private(
         path, f"# Written by `make run`. Keep it: it holds the keys to what is stored.\n{lines}"

@@ -1,9 +1,11 @@
 """Django settings, made from config.env alone."""
 
+from datetime import timedelta
+
 import dj_database_url
 
 from config import env
-from config.paths import HTTPS_REDIRECT_EXEMPT
+from config.paths import CHAT_PATHS_REGEX, HTTPS_REDIRECT_EXEMPT
 
 ENV = env.load()
 BASE_DIR = env.BASE_DIR
@@ -25,13 +27,16 @@ INSTALLED_APPS = [
     "django.contrib.staticfiles",
     "rest_framework",
     "axes",
+    "corsheaders",
     "config.apps.StatekeepConfig",
     "connector_state",
+    "chat",
 ]
 
-# API paths go through the first two alone (config/middleware.py).
+# API paths go through the first three alone (config/middleware.py).
 MIDDLEWARE = [
     "config.middleware.APIPathMiddleware",
+    "config.middleware.ChatCorsMiddleware",
     "django.middleware.security.SecurityMiddleware",
     "config.middleware.WhiteNoiseMiddleware",
     "config.middleware.SessionMiddleware",
@@ -135,6 +140,38 @@ DAPR_ENDPOINT = ENV.dapr_endpoint
 DAPR_API_TOKEN = ENV.dapr_api_token.get_secret_value()
 DAPR_STATE_STORE_NAME = ENV.dapr_state_store_name
 
+JWT_SIGNING_KEY = "" if ENV.jwt_jwks_url else ENV.jwt_signing_key.get_secret_value()
+JWT_JWKS_URL = ENV.jwt_jwks_url
+JWT_ISSUER = ENV.jwt_issuer
+JWT_AUDIENCE = ENV.jwt_audience
+OPENAI_API_KEY = ENV.openai_api_key.get_secret_value()
+OPENAI_BASE_URL = ENV.openai_base_url
+CHAT_MODEL = ENV.chat_model
+CHAT_TURN_SECONDS = ENV.chat_turn_seconds
+CHAT_RATE_PER_MINUTE = ENV.chat_rate_per_minute
+CHAT_MAX_TURNS_PER_USER = ENV.chat_max_turns_per_user
+CHAT_MAX_TURNS_PER_PROCESS = ENV.chat_max_turns_per_process
+CHAT_KEEP_TURNS_SECONDS = ENV.chat_keep_turns_seconds
+
+# Own tokens name the user by the user name: a foreign token's "1" must not be local user 1.
+SIMPLE_JWT = {
+    "ALGORITHM": "HS256",
+    "SIGNING_KEY": JWT_SIGNING_KEY,
+    "USER_ID_FIELD": "username",
+    "USER_ID_CLAIM": "user_id",
+    "ACCESS_TOKEN_LIFETIME": timedelta(seconds=ENV.jwt_access_seconds),
+    "REFRESH_TOKEN_LIFETIME": timedelta(seconds=ENV.jwt_refresh_seconds),
+    "ISSUER": JWT_ISSUER or None,
+    "AUDIENCE": JWT_AUDIENCE or None,
+}
+
+CORS_URLS_REGEX = CHAT_PATHS_REGEX
+CORS_ALLOWED_ORIGINS = list(ENV.cors_allowed_origins)
+CORS_ALLOW_CREDENTIALS = False
+CORS_ALLOW_METHODS = ["GET", "POST", "PATCH", "DELETE", "OPTIONS"]
+CORS_ALLOW_HEADERS = ["accept", "authorization", "content-type", "idempotency-key"]
+CORS_EXPOSE_HEADERS = ["X-Chat-Degraded", "Retry-After"]
+
 # --- API --------------------------------------------------------------------------------------
 
 REST_FRAMEWORK = {
@@ -201,6 +238,7 @@ LOGGING = {
     "root": {"handlers": ["console"], "level": "WARNING"},
     "loggers": {
         "connector_state": {"level": ENV.log_level},
+        "chat": {"level": ENV.log_level},
         "config": {"level": ENV.log_level},
         "django": {"handlers": ["console"], "level": "WARNING", "propagate": False},
         "django.request": {"level": "ERROR"},  # a 4xx is the client's to know

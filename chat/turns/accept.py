@@ -1,0 +1,219 @@
+"""Step 1: the turn becomes a row, before anybody is asked anything.
+
+An `Idempotency-Key` is unique per user: a repeat gets the turn that is there.
+"""
+
+import hashlib
+import json
+import math
+import re
+import secrets
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+
+from django.conf import settings
+from django.utils import timezone
+
+from chat.errors import RateLimited, TurnConflict
+from chat.locks import user_transaction
+from chat.models import TITLE_MAX_CHARACTERS, ChatUser, Conversation, Turn
+
+# A turn's own deadline ends before its lease does.
+LEASE_MARGIN_SECONDS = 5
+REPEAT_SECONDS_MAX = 5
+PRUNED_AT_ONCE = 50
+EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+MICROSECOND = timedelta(microseconds=1)
+
+_CONFIRMATION = re.compile(
+    r"(?:yes|yep|yeah|yup|y|ok|okay|sure|confirm|confirmed|i confirm|do it|go ahead|please do)"
+    r"(?:[\s,!.]+(?:please|do it|do that|go ahead|i(?:'m| am) sure|i confirm|confirm(?:ed)?|"
+    r"(?:delete|remove) (?:them|these|those|it|all|all of them|everything)))*[\s.!]*",
+    re.IGNORECASE,
+)
+
+
+@dataclass(frozen=True, slots=True)
+class ChatRequest:
+    """What a client sends. `conversation_id` in the client's own type, None for a new one."""
+
+    user_id: str
+    message: str
+    conversation_id: int | str | None = None
+    idempotency_key: str | None = None
+
+    @property
+    def digest(self) -> str:
+        """What must be the same for a repeat to be one."""
+        body = json.dumps([self.conversation_id, self.message])
+        return hashlib.sha256(body.encode()).hexdigest()
+
+
+@dataclass(frozen=True, slots=True)
+class Accepted:
+    """The turn of a request; `is_answered` when it has its answer from an earlier request."""
+
+    turn: Turn
+    is_answered: bool
+
+
+def accept(request: ChatRequest) -> Accepted:
+    """Insert the turn under a lease, or take up the one that this request repeats.
+
+    Raises:
+        TurnConflict: the key was used with another body, or its turn is under way.
+        RateLimited: the user has CHAT_MAX_TURNS_PER_USER turns under way.
+    """
+    with user_transaction(request.user_id) as user:
+        now = timezone.now()
+        if request.idempotency_key is not None and (earlier := _repeated(request)):
+            return _take_up(earlier, now)
+        _check_turns_under_way(request.user_id, now)
+        conversation = _enter_conversation(user, request, now)
+        turn = Turn(
+            user_id=request.user_id,
+            conversation_id=conversation.conversation_id,
+            id_is_integer=not isinstance(request.conversation_id, str),
+            accepted_at=_next_time(conversation, now),
+            message=request.message,
+            confirmed_deletes=_confirm(conversation, request.message),
+            idempotency_key=request.idempotency_key,
+            body_digest=request.digest,
+        )
+        # Sorts as accepted_at does.
+        turn.id = f"{(turn.accepted_at - EPOCH) // MICROSECOND:014x}{secrets.token_hex(5)}"
+        conversation.updated_at = turn.accepted_at
+        conversation.save()
+        _lease(turn, now)
+        turn.save(force_insert=True)
+        _prune(request.user_id, now)
+    return Accepted(turn, is_answered=False)
+
+
+def _repeated(request: ChatRequest) -> Turn | None:
+    turn = Turn.objects.filter(
+        user_id=request.user_id, idempotency_key=request.idempotency_key
+    ).first()
+    if turn is not None and turn.body_digest != request.digest:
+        raise TurnConflict(
+            "This Idempotency-Key was used with another body.", code="idempotency_key_reused"
+        )
+    return turn
+
+
+def _take_up(turn: Turn, now: datetime) -> Accepted:
+    if turn.reply is not None:
+        return Accepted(turn, is_answered=True)
+    if turn.lease_until is not None and turn.lease_until > now:
+        left = (turn.lease_until - now).total_seconds()
+        raise TurnConflict(
+            "This message is being answered.",
+            code="turn_in_progress",
+            retry_after_seconds=min(math.ceil(left), REPEAT_SECONDS_MAX),
+        )
+    turn.state, turn.failure = Turn.State.ACCEPTED, ""
+    _lease(turn, now)
+    turn.save(update_fields=["state", "failure", "lease_until", "lease_token"])
+    return Accepted(turn, is_answered=False)
+
+
+def _lease(turn: Turn, now: datetime) -> None:
+    turn.lease_token = secrets.token_hex(16)
+    turn.lease_until = now + timedelta(seconds=settings.CHAT_TURN_SECONDS + LEASE_MARGIN_SECONDS)
+
+
+def _check_turns_under_way(user_id: str, now: datetime) -> None:
+    under_way = Turn.objects.filter(
+        user_id=user_id, state=Turn.State.ACCEPTED, lease_until__gt=now
+    ).count()
+    if under_way >= settings.CHAT_MAX_TURNS_PER_USER:
+        raise RateLimited(
+            f"At most {settings.CHAT_MAX_TURNS_PER_USER} messages are answered at a time.",
+            code="too_many_turns",
+        )
+
+
+def _enter_conversation(user: ChatUser, request: ChatRequest, now: datetime) -> Conversation:
+    """Return the index row of the request's conversation, made or brought back to life."""
+    if request.conversation_id is None:
+        conversation_id = _unused_id(user)
+    else:
+        conversation_id = str(request.conversation_id)
+    conversation = Conversation.objects.filter(
+        user_id=user.user_id, conversation_id=conversation_id
+    ).first()
+    if conversation is None:
+        conversation = Conversation(
+            user_id=user.user_id,
+            conversation_id=conversation_id,
+            id_is_integer=not isinstance(request.conversation_id, str),
+            created_at=now,
+            expires_at=None,
+        )
+    elif not conversation.active or _has_expired(conversation, now):
+        revive(conversation, now)
+    if not conversation.title:
+        conversation.title = _title_of(request.message)
+    return conversation
+
+
+def revive(conversation: Conversation, now: datetime) -> None:
+    """Let a conversation that was deleted, or has expired, begin anew (not saved yet)."""
+    conversation.active = True
+    conversation.title, conversation.title_renamed = "", False
+    conversation.message_count = 0
+    conversation.expires_at = None
+    conversation.created_at = now
+    if conversation.deleted_at is not None:
+        conversation.created_at = max(now, conversation.deleted_at + MICROSECOND)
+
+
+def _has_expired(conversation: Conversation, now: datetime) -> bool:
+    return conversation.expires_at is not None and conversation.expires_at <= now
+
+
+def _unused_id(user: ChatUser) -> str:
+    """Return an integer that the user has never had: deleted conversations leave their row."""
+    while True:
+        user.last_conversation_id += 1
+        conversation_id = str(user.last_conversation_id)
+        if not Conversation.objects.filter(
+            user_id=user.user_id, conversation_id=conversation_id
+        ).exists():
+            user.save(update_fields=["last_conversation_id"])
+            return conversation_id
+
+
+def _next_time(conversation: Conversation, now: datetime) -> datetime:
+    """Return now, or the first moment after the conversation's last turn: clocks may step back."""
+    last = (
+        Turn.objects.filter(
+            user_id=conversation.user_id, conversation_id=conversation.conversation_id
+        )
+        .order_by("-id")
+        .values_list("accepted_at", flat=True)
+        .first()
+    )
+    return now if last is None else max(now, last + MICROSECOND)
+
+
+def _confirm(conversation: Conversation, message: str) -> list[int]:
+    """Return the deletions that this message says yes to; any other message drops them."""
+    asked, conversation.awaiting_confirmation = conversation.awaiting_confirmation, []
+    return asked if _CONFIRMATION.fullmatch(message) else []
+
+
+def _title_of(message: str) -> str:
+    line = " ".join(message.split())
+    if len(line) <= TITLE_MAX_CHARACTERS:
+        return line
+    return line[: TITLE_MAX_CHARACTERS - 1].rstrip() + "…"
+
+
+def _prune(user_id: str, now: datetime) -> None:
+    """Drop turns that are stored, and too old for a repeat: the store has what was said."""
+    oldest = now - timedelta(seconds=settings.CHAT_KEEP_TURNS_SECONDS)
+    done = Turn.objects.filter(user_id=user_id, state=Turn.State.STORED, accepted_at__lt=oldest)
+    ids = list(done.values_list("id", flat=True)[:PRUNED_AT_ONCE])
+    if ids:
+        Turn.objects.filter(id__in=ids).delete()
