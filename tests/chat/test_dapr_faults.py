@@ -1,0 +1,286 @@
+"""What a sidecar does on bad days: each call ends in time, with the exception that fits."""
+
+import threading
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import requests
+
+from chat.conversation import ConversationKey
+from chat.errors import (
+    StoreConflict,
+    StoreCorrupt,
+    StoreMissing,
+    StoreRefused,
+    StoreUnavailable,
+)
+from chat.repository.dapr import DaprRepository
+from tests.chat.conftest import dapr_repository
+from tests.chat.samples import conversation, fresh_key, soon
+from tests.servers import free_port, wait_until
+from tests.sidecar.daprd import Sidecar
+from tests.sidecar.fault_proxy import FaultProxy
+from tests.sidecar.stores import RedisStore
+
+TTL = 2_592_000
+TIMEOUT_SECONDS = 1.0
+SLACK_SECONDS = 0.5
+
+
+@pytest.fixture
+def proxy(sidecar: Sidecar) -> Iterator[FaultProxy]:
+    with FaultProxy(sidecar.url) as proxy:
+        yield proxy
+
+
+@pytest.fixture
+def repository(proxy: FaultProxy) -> DaprRepository:
+    return _impatient(proxy.url)
+
+
+def _impatient(url: str) -> DaprRepository:
+    return dapr_repository(url, connect_timeout_seconds=0.5, timeout_seconds=TIMEOUT_SECONDS)
+
+
+def _seconds(began: float) -> float:
+    return time.monotonic() - began
+
+
+def test_save__a_409_for_a_write_that_was_done(
+    proxy: FaultProxy, repository: DaprRepository
+) -> None:
+    key = fresh_key()
+    proxy.fail("false-conflict", method="POST")
+    with pytest.raises(StoreConflict):
+        repository.save(conversation(key), None, TTL, soon())
+    assert repository.get(key, soon()).state == conversation(key)
+
+
+@pytest.mark.parametrize("fault", ["error-after-write", "cut-after-write", "delay-after-write"])
+def test_save__no_answer_to_a_write_that_was_done(
+    proxy: FaultProxy, repository: DaprRepository, fault: str
+) -> None:
+    key = fresh_key()
+    repository.save(conversation(key), None, TTL, soon())
+    etag = repository.get(key, soon()).etag
+    proxy.forget_requests()
+    proxy.fail(fault, method="POST", seconds=60)
+    began = time.monotonic()
+    with pytest.raises(StoreUnavailable) as caught:
+        repository.save(conversation(key, 2), etag, TTL, soon())
+    assert _seconds(began) < TIMEOUT_SECONDS + SLACK_SECONDS
+    assert caught.value.is_outage
+    assert proxy.count("POST") == 1  # a write is never sent twice
+    assert repository.get(key, soon()).state == conversation(key, 2)
+
+
+@pytest.mark.parametrize("fault", ["error", "cut-before-write"])
+def test_save__a_write_that_was_not_done(
+    proxy: FaultProxy, repository: DaprRepository, fault: str
+) -> None:
+    key = fresh_key()
+    proxy.fail(fault, method="POST")
+    with pytest.raises(StoreUnavailable):
+        repository.save(conversation(key), None, TTL, soon())
+    with pytest.raises(StoreMissing):
+        repository.get(key, soon())
+
+
+def test_save__refused(proxy: FaultProxy, repository: DaprRepository) -> None:
+    proxy.fail("refuse", method="POST")
+    with pytest.raises(StoreRefused) as caught:
+        repository.save(conversation(fresh_key()), None, TTL, soon())
+    assert caught.value.status == 400
+
+
+def test_get__garbage_is_corrupt(proxy: FaultProxy, repository: DaprRepository) -> None:
+    key = fresh_key()
+    repository.save(conversation(key), None, TTL, soon())
+    proxy.fail("garbage", method="GET", body=b'{"conversation_id": \xff')
+    with pytest.raises(StoreCorrupt) as caught:
+        repository.get(key, soon())
+    assert caught.value.raw == b'{"conversation_id": \xff'
+    assert caught.value.etag == repository.get(key, soon()).etag
+
+
+@pytest.mark.parametrize("fault", ["html", "error", "conflict", "cut-in-body", "drip", "delay"])
+def test_get__an_outage_is_never_taken_for_missing_or_corrupt(
+    proxy: FaultProxy, repository: DaprRepository, fault: str
+) -> None:
+    key = fresh_key()
+    repository.save(conversation(key), None, TTL, soon())
+    proxy.fail(fault, method="GET", times=2, seconds=0.2)
+    if fault == "delay":
+        proxy.clear()
+        proxy.fail(fault, method="GET", seconds=60)
+    began = time.monotonic()
+    with pytest.raises(StoreUnavailable):
+        repository.get(key, soon())
+    assert _seconds(began) < TIMEOUT_SECONDS + SLACK_SECONDS
+    proxy.clear()
+    assert repository.get(key, soon()).state == conversation(key)
+
+
+def test_get__asked_again_when_the_connection_breaks(
+    proxy: FaultProxy, repository: DaprRepository
+) -> None:
+    key = fresh_key()
+    repository.save(conversation(key), None, TTL, soon())
+    proxy.fail("cut-before-write", method="GET")
+    assert repository.get(key, soon()).state == conversation(key)
+    assert proxy.count("GET") == 2
+
+
+def test_deadline__shorter_than_the_timeout(proxy: FaultProxy, repository: DaprRepository) -> None:
+    proxy.fail("delay", times=None, seconds=60)
+    for seconds in (0.05, 0.3):
+        began = time.monotonic()
+        with pytest.raises(StoreUnavailable) as caught:
+            repository.get(fresh_key(), soon(seconds))
+        assert _seconds(began) < seconds + 0.2
+        assert not caught.value.is_outage  # it was given no fair chance
+
+
+def test_sidecar__refuses_connections() -> None:
+    repository = _impatient(f"http://127.0.0.1:{free_port()}")
+    began = time.monotonic()
+    with pytest.raises(StoreUnavailable):
+        repository.get(fresh_key(), soon())
+    with pytest.raises(StoreUnavailable):
+        repository.save(conversation(fresh_key()), None, TTL, soon())
+    assert _seconds(began) < SLACK_SECONDS
+
+
+def test_sidecar__frozen_and_thawed(sidecar: Sidecar) -> None:
+    repository = _impatient(sidecar.url)
+    key = fresh_key()
+    repository.save(conversation(key), None, TTL, soon())
+    etag = repository.get(key, soon()).etag
+    sidecar.freeze()
+    for call in (
+        lambda: repository.get(key, soon()),
+        lambda: repository.save(conversation(key, 2), etag, TTL, soon()),
+        lambda: repository.delete(key, etag, soon()),
+    ):
+        began = time.monotonic()
+        with pytest.raises(StoreUnavailable):
+            call()
+        assert _seconds(began) < TIMEOUT_SECONDS + SLACK_SECONDS
+    sidecar.thaw()
+    repository.check(soon())
+
+
+def test_sidecar__a_frozen_one_does_not_take_a_large_body(sidecar: Sidecar) -> None:
+    repository = _impatient(sidecar.url)
+    key = fresh_key()
+    repository.save(conversation(key), None, TTL, soon())
+    etag = repository.get(key, soon()).etag
+    sidecar.freeze()
+    began = time.monotonic()
+    with pytest.raises(StoreUnavailable):
+        repository.save(conversation(key, 100, "x" * 14_000), etag, TTL, soon())
+    assert _seconds(began) < TIMEOUT_SECONDS + SLACK_SECONDS
+
+
+def test_sidecar__restarted(sidecar: Sidecar) -> None:
+    repository = _impatient(sidecar.url)
+    key = fresh_key()
+    repository.save(conversation(key), None, TTL, soon())
+    repository.get(key, soon())
+    sidecar.kill()
+    with pytest.raises(StoreUnavailable):
+        repository.get(key, soon())
+    sidecar.start()
+    assert repository.get(key, soon()).state == conversation(key)
+
+
+def test_sidecar__without_the_store(sidecar: Sidecar) -> None:
+    repository = dapr_repository(sidecar.url, store_name="another")
+    for call in (
+        lambda: repository.get(fresh_key(), soon()),
+        lambda: repository.save(conversation(fresh_key()), None, TTL, soon()),
+        lambda: repository.check(soon()),
+    ):
+        with pytest.raises(StoreUnavailable):  # not StoreRefused: an operator can mend it
+            call()
+
+
+def test_sidecar__asks_for_a_token(daprd: Path, tmp_path: Path, sidecar: Sidecar) -> None:
+    component = (tmp_path / "sidecar" / "components" / "statestore.yaml").read_text()
+    guarded = Sidecar(daprd, tmp_path / "guarded", component, api_token="let me in").start()
+    try:
+        with pytest.raises(StoreUnavailable):
+            dapr_repository(guarded.url).get(fresh_key(), soon())
+        with pytest.raises(StoreUnavailable):
+            dapr_repository(guarded.url, api_token="wrong").get(fresh_key(), soon())
+        with pytest.raises(StoreMissing):
+            dapr_repository(guarded.url, api_token="let me in").get(fresh_key(), soon())
+    finally:
+        guarded.kill()
+
+
+def test_environment__proxies_are_none_of_our_business(
+    sidecar: Sidecar, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("HTTP_PROXY", "http_proxy", "ALL_PROXY"):
+        monkeypatch.setenv(name, f"http://127.0.0.1:{free_port()}")
+    with pytest.raises(StoreMissing):
+        _impatient(sidecar.url).get(fresh_key(), soon())
+
+
+def test_connections__are_kept_and_shared_by_threads(sidecar: Sidecar) -> None:
+    repository = dapr_repository(sidecar.url)
+    key = fresh_key()
+    repository.save(conversation(key), None, TTL, soon())
+    barrier = threading.Barrier(8)
+    results: list[object] = []
+
+    def read() -> None:
+        barrier.wait(10)
+        for _ in range(20):
+            results.append(repository.get(key, soon()).state)
+
+    threads = [threading.Thread(target=read) for _ in range(8)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert results == [conversation(key)] * 160
+
+
+def test_store__dead_behind_a_healthy_sidecar(daprd: Path, tmp_path: Path) -> None:
+    store = RedisStore(tmp_path, durable=True)
+    store.start()
+    sidecar = Sidecar(daprd, tmp_path / "sidecar", store.component).start()
+    try:
+        repository = _impatient(sidecar.url)
+        key = fresh_key()
+        repository.save(conversation(key), None, TTL, soon())
+        etag = repository.get(key, soon()).etag
+        store.stop()
+        assert requests.get(f"{sidecar.url}/v1.0/healthz", timeout=5).status_code == 204
+        with pytest.raises(StoreUnavailable):
+            repository.get(key, soon())
+        with pytest.raises(StoreUnavailable):
+            repository.check(soon())
+        began = time.monotonic()
+        with pytest.raises((StoreConflict, StoreUnavailable)):  # Dapr's Redis may say 409
+            repository.save(conversation(key, 2), etag, TTL, soon())
+        assert _seconds(began) < TIMEOUT_SECONDS + SLACK_SECONDS
+        store.start()
+        wait_until(lambda: _answers(repository, key), what="an answer of the store")
+        # Dapr may have tried again by itself meanwhile: after no answer either is possible.
+        assert repository.get(key, soon()).state in (conversation(key), conversation(key, 2))
+    finally:
+        sidecar.kill()
+        store.stop()
+
+
+def _answers(repository: DaprRepository, key: ConversationKey) -> bool:
+    try:
+        repository.get(key, soon())
+    except StoreUnavailable:
+        return False
+    return True
