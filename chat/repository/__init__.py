@@ -119,12 +119,14 @@ def _build(
 ) -> ConversationRepository:
     from chat.repository.breaker import Breaker, GuardedRepository
     from chat.repository.dapr import DaprRepository
-    from chat.repository.redis import RedisRepository
+    from chat.repository.redis import RedisRepository, service_connection
     from chat.repository.transport import Transport
 
     inner: ConversationRepository
     if backend == "redis":
-        inner = RedisRepository(max_state_bytes, connect_timeout_seconds, timeout_seconds)
+        inner = RedisRepository(
+            service_connection, max_state_bytes, connect_timeout_seconds, timeout_seconds
+        )
     else:
         transport = Transport(endpoint, api_token, connect_timeout_seconds, timeout_seconds)
         inner = DaprRepository(transport, store_name, max_state_bytes)

@@ -7,6 +7,7 @@ one that names the type, so that even that can be replaced by compare-and-swap).
 import hashlib
 import logging
 import threading
+from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -60,15 +61,25 @@ redis.call('DEL', KEYS[1])
 return 1
 """)
 
-_local = threading.local()
-
 
 class RedisRepository:
-    """The ConversationRepository on the Redis of REDIS_URL."""
+    """The ConversationRepository on a Redis; each thread has a connection of its own.
+
+    Args of the constructor:
+        make_connection: returns a new redis-py connection, not connected yet.
+        max_state_bytes: of an encoded conversation.
+        connect_timeout_seconds, timeout_seconds: of one call.
+    """
 
     def __init__(
-        self, max_state_bytes: int, connect_timeout_seconds: float, timeout_seconds: float
+        self,
+        make_connection: Callable[[], Any],
+        max_state_bytes: int,
+        connect_timeout_seconds: float,
+        timeout_seconds: float,
     ) -> None:
+        self._make_connection = make_connection
+        self._local = threading.local()
         self._max_state_bytes = max_state_bytes
         self._connect_timeout_seconds = connect_timeout_seconds
         self._timeout_seconds = timeout_seconds
@@ -121,7 +132,7 @@ class RedisRepository:
 
     def _call(self, command: tuple[Any, ...], deadline: float) -> Any:
         left = seconds_left(deadline, self._timeout_seconds)
-        connection = _thread_connection()
+        connection = self._connection()
         connection.socket_connect_timeout = min(left, self._connect_timeout_seconds)
         connection.socket_timeout = left
         try:
@@ -141,11 +152,15 @@ class RedisRepository:
             connection.disconnect()
             raise
 
+    def _connection(self) -> Any:
+        """Return this thread's connection, not connected until it is used."""
+        try:
+            return self._local.connection
+        except AttributeError:
+            self._local.connection = self._make_connection()
+            return self._local.connection
 
-def _thread_connection() -> Any:
-    """Return this thread's own connection, not connected until it is used."""
-    try:
-        return _local.connection
-    except AttributeError:
-        _local.connection = get_redis_connection().connection_pool.make_connection()
-        return _local.connection
+
+def service_connection() -> Any:
+    """Return a new connection to the Redis of REDIS_URL."""
+    return get_redis_connection().connection_pool.make_connection()

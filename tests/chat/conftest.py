@@ -10,12 +10,23 @@ import requests
 from django_redis import get_redis_connection
 
 from chat.conversation import ConversationKey
-from chat.repository import ConversationRepository
+from chat.jwks import forget_keys
+from chat.repository import ConversationRepository, forget_repositories
 from chat.repository.dapr import DaprRepository
-from chat.repository.redis import RedisRepository
+from chat.repository.redis import RedisRepository, service_connection
 from chat.repository.transport import Transport
+from chat.throttles import forget_limiter
 from tests.sidecar import binary, stores
 from tests.sidecar.daprd import Sidecar
+
+
+@pytest.fixture(autouse=True)
+def _fresh_chat() -> None:
+    """Each test meets closed breakers, and nothing remembered of an outage."""
+    forget_repositories()
+    forget_limiter()
+    forget_keys()
+
 
 MAX_STATE_BYTES = 3_000_000
 BACKENDS = ("redis", *(f"dapr-{name}" for name in stores.NAMES))
@@ -68,7 +79,9 @@ def sidecar(daprd: Path, tmp_path: Path) -> Iterator[Sidecar]:
 def backend(request: Any, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Backend]:
     """Each of the stores in turn, started once."""
     if request.param == "redis":
-        yield Backend("redis", RedisRepository(MAX_STATE_BYTES, 2, 10), _put_into_redis)
+        yield Backend(
+            "redis", RedisRepository(service_connection, MAX_STATE_BYTES, 2, 10), _put_into_redis
+        )
         return
     program = request.getfixturevalue("daprd")
     folder = tmp_path_factory.mktemp(request.param)

@@ -18,6 +18,7 @@ from chat.errors import (
     StoreUnavailable,
 )
 from chat.history import has_turn, put_turn, split_turns
+from chat.repository.redis import RedisRepository, service_connection
 from tests.chat.conftest import MAX_STATE_BYTES, Backend
 from tests.chat.samples import MORNING, conversation, fresh_key, soon, turn
 from tests.servers import wait_until
@@ -335,9 +336,7 @@ def test_exceptions__all_are_store_errors() -> None:
 
 
 def test_redis__a_key_of_another_type_is_corrupt() -> None:
-    from chat.repository.redis import RedisRepository
-
-    repository = RedisRepository(MAX_STATE_BYTES, 2, 10)
+    repository = RedisRepository(service_connection, MAX_STATE_BYTES, 2, 10)
     key = fresh_key()
     get_redis_connection().hset(str(key), "data", "{}")
     with pytest.raises(StoreCorrupt) as caught:
@@ -350,11 +349,9 @@ def test_redis__a_key_of_another_type_is_corrupt() -> None:
 
 @pytest.mark.parametrize("raw", [b"", b"\xff\xfe", b"{", b'{"a": NaN}', b"\xef\xbb\xbf{}"])
 def test_redis__bytes_that_are_no_json(raw: bytes) -> None:
-    from chat.repository.redis import RedisRepository
-
     key = fresh_key()
     get_redis_connection().set(str(key), raw)
     with pytest.raises(StoreCorrupt) as caught:
-        RedisRepository(MAX_STATE_BYTES, 2, 10).get(key, soon())
+        RedisRepository(service_connection, MAX_STATE_BYTES, 2, 10).get(key, soon())
     assert caught.value.raw == raw
     assert get_redis_connection().get(str(key)) == raw

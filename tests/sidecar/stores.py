@@ -3,6 +3,7 @@
 import os
 import pwd
 import shutil
+import signal
 import subprocess
 import tempfile
 from pathlib import Path
@@ -97,6 +98,16 @@ class RedisStore:
             self.process.wait(10)
             self.process = None
 
+    def freeze(self) -> None:
+        """SIGSTOP: it takes connections and never answers."""
+        assert self.process is not None
+        self.process.send_signal(signal.SIGSTOP)
+
+    def thaw(self) -> None:
+        """SIGCONT: it goes on where it was."""
+        if self.process is not None:
+            self.process.send_signal(signal.SIGCONT)
+
 
 class PostgreSQLStore:
     """A PostgreSQL of its own, in the temporary folder."""
@@ -152,7 +163,7 @@ class PostgreSQLStore:
     def stop(self) -> None:
         """Stop it at once, ending its connections; what was stored stays."""
         if self.process is not None:
-            self.process.send_signal(2)  # "fast shutdown"
+            self.process.send_signal(signal.SIGINT)  # "fast shutdown"
             self.process.wait(20)
             self.process = None
 
