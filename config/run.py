@@ -48,10 +48,15 @@ def main() -> None:
     os.environ["DATA_DIR"] = str(data_dir)
     lock = _lock(data_dir)
     _check_port_is_free(port)
-    if not env.announces_chat_store():  # no sidecar here
-        os.environ["CHAT_STATE_STORE"] = "redis"
+    choose_chat_store()
     write_generated_settings(data_dir, embedded=not env.uses_external_stores())
     _Runner(port, data_dir, lock).run()
+
+
+def choose_chat_store() -> None:
+    """Keep conversations in Redis where the environment announces no sidecar."""
+    if not env.announces_chat_store():
+        os.environ["CHAT_STATE_STORE"] = "redis"
 
 
 def write_generated_settings(data_dir: Path, *, embedded: bool) -> None:
