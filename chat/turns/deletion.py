@@ -26,7 +26,7 @@ from chat.locks import user_transaction
 from chat.models import Conversation, Quarantine, Turn
 from chat.repository import conversation_repository
 from chat.turns.accept import LEASE_MARGIN_SECONDS, MICROSECOND
-from chat.turns.document import index_row
+from chat.turns.document import index_row, reads_as_integer
 
 logger = logging.getLogger(__name__)
 
@@ -76,7 +76,7 @@ def _delete_unknown(key: ConversationKey, deadline: Deadline) -> bool:
             Conversation.objects.create(
                 user_id=key.user_id,
                 conversation_id=key.conversation_id,
-                id_is_integer=key.conversation_id.isdecimal(),
+                id_is_integer=reads_as_integer(key.conversation_id),
             )
     mark_deleted(key)
     return apply_deletion(key, deadline)

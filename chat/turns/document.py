@@ -4,6 +4,7 @@ A document created at or before the mark of a deletion is not there, for every r
 for the writer that replaces it.
 """
 
+import re
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
@@ -26,6 +27,13 @@ class Snapshot:
     state: ConversationState | None
     etag: str | None
     expires_at: datetime | None = None
+
+
+def reads_as_integer(conversation_id: str) -> bool:
+    """Whether a client that sent an integer may have meant this id."""
+    return bool(re.fullmatch("0|[1-9][0-9]{0,15}", conversation_id, re.ASCII)) and (
+        int(conversation_id) < 2**53
+    )
 
 
 def index_row(key: ConversationKey) -> Conversation | None:
@@ -102,7 +110,7 @@ def repair_index(key: ConversationKey, snapshot: Snapshot) -> Conversation | Non
             row = row or Conversation(
                 user_id=key.user_id,
                 conversation_id=key.conversation_id,
-                id_is_integer=key.conversation_id.isdecimal(),
+                id_is_integer=reads_as_integer(key.conversation_id),
             )
             if is_deleted(snapshot.state, row):
                 return row
