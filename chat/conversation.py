@@ -19,10 +19,9 @@ from pydantic import (
     Field,
     PlainSerializer,
     ValidationError,
-    model_validator,
 )
 
-from chat.json_values import check_object, check_text
+from chat.json_values import check_object, check_text, check_value
 
 CONVERSATION_ID = r"[A-Za-z0-9][A-Za-z0-9_-]{0,49}"
 USER_ID_MAX_CHARACTERS = 255
@@ -73,11 +72,8 @@ class _Payload(BaseModel):
         hide_input_in_errors=True,
     )
 
-    @model_validator(mode="after")
-    def _check_extra(self) -> "_Payload":
-        if self.model_extra:
-            check_object(self.model_extra)
-        return self
+    # What we don't know is checked, too: it is stored again.
+    __pydantic_extra__: dict[Text, Annotated[Any, AfterValidator(check_value)]]
 
 
 class ToolCallInfo(_Payload):
@@ -173,6 +169,11 @@ def encode(state: ConversationState) -> bytes:
         return ConversationState.model_validate(state).model_dump_json().encode()
     except ValidationError as error:
         raise InvalidConversation(_explain(error)) from None
+
+
+def encoded_size(state: ConversationState) -> int:
+    """Return how many bytes encode makes of the state."""
+    return len(state.model_dump_json().encode())
 
 
 def encoded_message_sizes(messages: Sequence[MessageEntry]) -> list[int]:

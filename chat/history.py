@@ -10,8 +10,8 @@ from datetime import datetime
 from chat.conversation import (
     ConversationState,
     MessageEntry,
-    encode,
     encoded_message_sizes,
+    encoded_size,
 )
 
 Turn = list[MessageEntry]
@@ -96,7 +96,7 @@ def truncate(
     """
     turns = split_turns(state.messages)
     messages_over = len(state.messages) - max_messages
-    bytes_over = len(encode(state)) - max_bytes
+    bytes_over = encoded_size(state) - max_bytes
     if messages_over <= 0 and bytes_over <= 0:
         return state
     kept: list[Turn] = []

@@ -42,6 +42,12 @@ def check_object(value: dict[str, Any]) -> dict[str, Any]:
     return value
 
 
+def check_value(value: object) -> object:
+    """Return the JSON value; raise as check_object does."""
+    _check(value, MAX_DEPTH)
+    return value
+
+
 def _check(value: object, levels: int) -> None:
     if isinstance(value, str):
         check_text(value)
