@@ -105,7 +105,9 @@ def test_get__garbage_is_corrupt(proxy: FaultProxy, repository: DaprRepository) 
     assert caught.value.etag == repository.get(key, soon()).etag
 
 
-@pytest.mark.parametrize("fault", ["html", "error", "conflict", "cut-in-body", "drip", "delay"])
+@pytest.mark.parametrize(
+    "fault", ["html", "error", "conflict", "cut-in-body", "drip", "drip-headers", "delay"]
+)
 def test_get__an_outage_is_never_taken_for_missing_or_corrupt(
     proxy: FaultProxy, repository: DaprRepository, fault: str
 ) -> None:
@@ -248,6 +250,19 @@ def test_connections__are_kept_and_shared_by_threads(sidecar: Sidecar) -> None:
     for thread in threads:
         thread.join()
     assert results == [conversation(key)] * 160
+
+
+def test_sidecar__killed_between_the_write_and_its_answer(
+    sidecar: Sidecar, proxy: FaultProxy, repository: DaprRepository
+) -> None:
+    key = fresh_key()
+    proxy.fail("cut-after-write", method="POST", then=sidecar.kill)
+    with pytest.raises(StoreUnavailable):
+        repository.save(conversation(key), None, TTL, soon())
+    with pytest.raises(StoreUnavailable):
+        repository.get(key, soon())
+    sidecar.start()
+    assert repository.get(key, soon()).state == conversation(key)
 
 
 def test_store__dead_behind_a_healthy_sidecar(daprd: Path, tmp_path: Path) -> None:

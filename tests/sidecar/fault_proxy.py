@@ -16,6 +16,7 @@ Faults (the write is what the real sidecar does with the request):
     garbage            done; 200 with the real headers (ETag too) and `body` for a body
     html               nothing is done; 200 with a web page, as a captive proxy does
     drip               done; the real answer, its body a byte every `seconds`
+    drip-headers       done; an endless header, a byte every `seconds`
     cut-after-write    done; the connection is closed without an answer
     cut-before-write   nothing is done; the connection is closed without an answer
     cut-in-body        done; the connection is closed in the middle of the answer's body
@@ -40,7 +41,7 @@ from urllib.parse import urlsplit
 UNDONE = {"conflict", "error", "refuse", "html", "cut-before-write"}
 DONE = {
     *("false-conflict", "error-after-write", "garbage", "drip", "cut-after-write", "cut-in-body"),
-    *("delay", "delay-after-write", "none"),
+    *("delay", "delay-after-write", "drip-headers", "none"),
 }
 STATUS = {"false-conflict": 409, "conflict": 409, "error-after-write": 500, "error": 500}
 HOP_BY_HOP = {"connection", "transfer-encoding", "content-length", "keep-alive"}
@@ -208,7 +209,17 @@ def _handler(proxy: FaultProxy) -> type[BaseHTTPRequestHandler]:
                 )
             return _error(STATUS.get(fault.kind, 400))
 
+        def _drip(self, text: bytes, seconds: float) -> None:
+            for byte in text:
+                self.wfile.write(bytes([byte]))
+                self.wfile.flush()
+                if proxy.stopping.wait(seconds):
+                    break
+
         def _answer(self, answer: Answer, fault: Fault) -> None:
+            if fault.kind == "drip-headers":
+                self._drip(b"HTTP/1.1 200 OK\r\nETag: " + b"1" * 10_000, fault.seconds)
+                return self._cut()
             self.send_response(answer.status)
             for name, value in answer.headers.items():
                 if name.lower() not in {"date", "server"}:
@@ -217,18 +228,14 @@ def _handler(proxy: FaultProxy) -> type[BaseHTTPRequestHandler]:
                 self.send_header("Content-Length", str(len(answer.body)))
             self.end_headers()
             if fault.kind == "drip":
-                self.wfile.flush()
-                for byte in answer.body:
-                    self.wfile.write(bytes([byte]))
-                    self.wfile.flush()
-                    if proxy.stopping.wait(fault.seconds):
-                        break
+                self._drip(answer.body, fault.seconds)
             elif fault.kind == "cut-in-body":
                 self.wfile.write(answer.body[: len(answer.body) // 2])
                 self.wfile.flush()
                 self._cut()
             else:
                 self.wfile.write(answer.body)
+            return None
 
         def _cut(self) -> None:
             self.close_connection = True
