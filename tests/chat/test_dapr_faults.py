@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 import requests
 
-from chat.conversation import ConversationKey
+from chat.conversation import ConversationKey, encode
 from chat.errors import (
     StoreConflict,
     StoreCorrupt,
@@ -16,9 +16,11 @@ from chat.errors import (
     StoreRefused,
     StoreUnavailable,
 )
+from chat.history import put_turn
 from chat.repository.dapr import DaprRepository
+from chat.repository.transport import Transport
 from tests.chat.conftest import dapr_repository
-from tests.chat.samples import conversation, fresh_key, soon
+from tests.chat.samples import MORNING, conversation, fresh_key, soon, turn
 from tests.servers import free_port, wait_until
 from tests.sidecar.daprd import Sidecar
 from tests.sidecar.fault_proxy import FaultProxy
@@ -299,3 +301,17 @@ def _answers(repository: DaprRepository, key: ConversationKey) -> bool:
     except StoreUnavailable:
         return False
     return True
+
+
+def test_sidecar__takes_as_much_as_the_setting_allows(sidecar: Sidecar) -> None:
+    largest = 4_100_000  # CHAT_MAX_STATE_BYTES at most
+    transport = Transport(sidecar.url, "", 2, 10)
+    repository = DaprRepository(transport, "statestore", largest)
+    key = fresh_key("🍦" * 255)
+    state = conversation(key, 100, "x" * 20_150)
+    state = put_turn(
+        state, "last", turn(100, "", "x" * (largest - len(encode(state)) - 600)), MORNING
+    )
+    assert largest - 500 < len(encode(state)) <= largest
+    repository.save(state, None, TTL, soon())
+    assert repository.get(key, soon()).state == state
