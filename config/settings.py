@@ -89,6 +89,8 @@ CACHES = {
             "SERIALIZER": "django_redis.serializers.json.JSONSerializer",
             "SOCKET_CONNECT_TIMEOUT": ENV.redis_connect_timeout_seconds,
             "SOCKET_TIMEOUT": ENV.redis_timeout_seconds,
+            # Each thread has connections of its own; redis-py would stop at a hundred.
+            "CONNECTION_POOL_KWARGS": {"max_connections": 10_000},
         },
     }
 }

@@ -74,10 +74,11 @@ class Hooked:
         self.calls.append(name)
         if self.before[name]:
             self.before[name].pop(0)()
-        result = getattr(self.inner, name)(*arguments)
-        if self.after[name]:
-            self.after[name].pop(0)()
-        return result
+        try:
+            return getattr(self.inner, name)(*arguments)
+        finally:
+            if self.after[name]:
+                self.after[name].pop(0)()
 
 
 def nothing() -> None:
