@@ -269,7 +269,7 @@ def test_model_fails_after_a_tool__what_it_did_is_stored(monkeypatch):
     Windows(monkeypatch, fail=ModelFailed())
     with pytest.raises(ModelFailed):
         ask("add milk")
-    user, assistant = document().messages
+    _, assistant = document().messages
     assert (assistant.role, assistant.content) == ("assistant", "")
     assert assistant.tool_calls[0].result["task_id"] == 1
 
