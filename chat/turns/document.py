@@ -20,6 +20,9 @@ from chat.models import Conversation, Turn
 from chat.repository import conversation_repository
 
 
+EXPIRY_TOLERANCE = timedelta(seconds=5)
+
+
 @dataclass(frozen=True, slots=True)
 class Snapshot:
     """What was read: `state` None when there is no conversation, `etag` None when no key."""
@@ -114,7 +117,7 @@ def repair_index(key: ConversationKey, snapshot: Snapshot) -> Conversation | Non
             )
             if is_deleted(snapshot.state, row):
                 return row
-            describe(row, snapshot.state, snapshot.expires_at or row.expires_at)
+            describe(row, snapshot.state, _expiry(row, snapshot))
             row.save()
         elif row is not None and row.message_count and not _has_unstored_turns(key):
             row.message_count, row.expires_at = 0, timezone.now()
@@ -136,4 +139,19 @@ def _differs(row: Conversation | None, snapshot: Snapshot) -> bool:
         or row.corrupt
         or row.message_count != len(state.messages)
         or row.created_at != state.created_at
+        or _expiry_differs(row, snapshot)
     )
+
+
+def _expiry(row: Conversation, snapshot: Snapshot) -> datetime | None:
+    """When the document expires, as far as anybody knows: some stores don't tell."""
+    if snapshot.expires_at is not None:
+        return snapshot.expires_at
+    return row.expires_at if row.expires_at and row.expires_at > timezone.now() else None
+
+
+def _expiry_differs(row: Conversation, snapshot: Snapshot) -> bool:
+    expiry = _expiry(row, snapshot)
+    if expiry is None or row.expires_at is None:
+        return expiry is not row.expires_at
+    return abs(expiry - row.expires_at) > EXPIRY_TOLERANCE

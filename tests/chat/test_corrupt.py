@@ -106,7 +106,7 @@ def test_corrupt__reading_shows_what_the_rows_hold(corrupt):
     api.chat("add milk", "c1")
     answer = api.call("get", api.path("c1", "/messages"))
     assert answer["X-Chat-Degraded"] == "true"
-    assert [(m["content"], m["status"]) for m in answer.json()["messages"]][0] == (
+    assert next((m["content"], m["status"]) for m in answer.json()["messages"]) == (
         "add milk",
         "waiting",
     )
