@@ -17,6 +17,7 @@ from chat.errors import (
     StoreUnavailable,
 )
 from chat.history import put_turn
+from chat.repository import transport
 from chat.repository.dapr import DaprRepository
 from chat.repository.transport import Transport
 from tests.chat.conftest import dapr_repository
@@ -305,8 +306,7 @@ def _answers(repository: DaprRepository, key: ConversationKey) -> bool:
 
 def test_sidecar__takes_as_much_as_the_setting_allows(sidecar: Sidecar) -> None:
     largest = 4_100_000  # CHAT_MAX_STATE_BYTES at most
-    transport = Transport(sidecar.url, "", 2, 10)
-    repository = DaprRepository(transport, "statestore", largest)
+    repository = DaprRepository(Transport(sidecar.url, "", 2, 10), "statestore", largest)
     key = fresh_key("🍦" * 255)
     state = conversation(key, 100, "x" * 20_150)
     state = put_turn(
@@ -315,3 +315,31 @@ def test_sidecar__takes_as_much_as_the_setting_allows(sidecar: Sidecar) -> None:
     assert largest - 500 < len(encode(state)) <= largest
     repository.save(state, None, TTL, soon())
     assert repository.get(key, soon()).state == state
+
+
+@pytest.mark.parametrize(
+    "metadata", [b"", b"{", b"[]", b"null", b'{"components": [{"name": "another"}]}']
+)
+def test_check__metadata_that_do_not_name_the_store(
+    proxy: FaultProxy, repository: DaprRepository, metadata: bytes
+) -> None:
+    proxy.fail("none", method="GET")  # the store itself answers
+    proxy.fail("garbage", method="GET", body=metadata)
+    with pytest.raises(StoreUnavailable):
+        repository.check(soon())
+    proxy.fail("none", method="GET")
+    proxy.fail("error", method="GET")
+    with pytest.raises(StoreUnavailable):
+        repository.check(soon())
+
+
+def test_get__an_endless_answer(
+    proxy: FaultProxy, repository: DaprRepository, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(transport, "MAX_ANSWER_BYTES", 1000)
+    key = fresh_key()
+    repository.save(conversation(key), None, TTL, soon())
+    proxy.fail("garbage", method="GET", body=b" " * 1001)
+    with pytest.raises(StoreUnavailable):
+        repository.get(key, soon())
+    assert repository.get(key, soon()).state == conversation(key)
