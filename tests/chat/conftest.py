@@ -54,6 +54,15 @@ def dapr_repository(
     return DaprRepository(transport, store_name, MAX_STATE_BYTES)
 
 
+TIMEOUT_SECONDS = 1.0
+SLACK_SECONDS = 0.5  # of a busy machine
+
+
+def impatient_repository(url: str) -> DaprRepository:
+    """With timeouts that a test can wait for."""
+    return dapr_repository(url, connect_timeout_seconds=0.5, timeout_seconds=TIMEOUT_SECONDS)
+
+
 @pytest.fixture(scope="session")
 def daprd() -> Path:
     """The program; the test is skipped, with the reason, where there is none."""

@@ -4,6 +4,8 @@ import time
 import uuid
 from datetime import UTC, datetime, timedelta
 
+from hypothesis import strategies as st
+
 from chat.conversation import (
     ConversationKey,
     ConversationState,
@@ -12,6 +14,15 @@ from chat.conversation import (
     new_conversation,
 )
 from chat.history import put_turn
+from chat.json_values import clean_text
+
+# For hypothesis: what a conversation may hold.
+TEXT = st.text().map(clean_text)
+JSON = st.recursive(
+    st.none() | st.booleans() | st.integers(-(2**53), 2**53) | TEXT,
+    lambda inner: st.lists(inner, max_size=4) | st.dictionaries(TEXT, inner, max_size=4),
+    max_leaves=15,
+)
 
 MORNING = datetime(2025, 12, 25, 10, 0, tzinfo=UTC)
 

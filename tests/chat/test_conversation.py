@@ -19,15 +19,8 @@ from chat.conversation import (
     encode,
     new_conversation,
 )
-from chat.json_values import (
-    MAX_DEPTH,
-    cap_object,
-    check_object,
-    check_text,
-    clean_text,
-    encoded_size,
-)
-from tests.chat.samples import MORNING, conversation
+from chat.json_values import MAX_DEPTH
+from tests.chat.samples import JSON, MORNING, TEXT, conversation
 
 KEY = ConversationKey("user-abc123", "conv-001")
 
@@ -210,15 +203,7 @@ def test_encode__what_decode_would_refuse(changes: dict[str, Any]) -> None:
         encode(state.model_copy(update={"messages": [message]}))
 
 
-_TEXT = st.text().map(clean_text)
-_JSON = st.recursive(
-    st.none() | st.booleans() | st.integers(-(2**53), 2**53) | _TEXT,
-    lambda inner: st.lists(inner, max_size=4) | st.dictionaries(_TEXT, inner, max_size=4),
-    max_leaves=15,
-)
-
-
-@given(content=_TEXT, parameters=st.dictionaries(_TEXT, _JSON, max_size=4))
+@given(content=TEXT, parameters=st.dictionaries(TEXT, JSON, max_size=4))
 def test_round_trip__any_text_and_any_json(content: str, parameters: dict[str, Any]) -> None:
     call = ToolCallInfo(tool="t", parameters=parameters, result={})
     message = MessageEntry(role="assistant", content=content, timestamp=MORNING, tool_calls=[call])
@@ -256,40 +241,3 @@ def test_key__is_the_contract_s() -> None:
 def test_key__of_nothing_that_could_be_another_s(user_id: str, conversation_id: str) -> None:
     with pytest.raises(ValueError):
         ConversationKey(user_id, conversation_id)
-
-
-# --- Text and JSON -----------------------------------------------------------------------------
-
-
-def test_clean_text__replaces_what_check_text_refuses() -> None:
-    assert clean_text("a\x00b\x1b\ud800\tc\r\n\x7f") == "a\ufffdb\ufffd\ufffd\tc\r\n\ufffd"
-    with pytest.raises(ValueError, match=r"U\+001B"):
-        check_text("\x1b[2J")
-    assert check_text("tab\t, newline\n, ä🍦") == "tab\t, newline\n, ä🍦"
-
-
-def test_cap_object__what_fits_is_not_touched() -> None:
-    result = {"success": True, "tasks": [{"id": 1}]}
-    assert cap_object(result, 256) is result
-
-
-def test_cap_object__keeps_the_small_and_says_that_it_was_cut() -> None:
-    tasks = [{"task_id": number, "title": "Buy milk"} for number in range(1000)]
-    capped = cap_object({"tasks": tasks, "count": 1000, "success": True}, 512)
-    assert capped["truncated"] is True
-    assert capped["original_bytes"] == encoded_size(
-        {"tasks": tasks, "count": 1000, "success": True}
-    )
-    assert (capped["count"], capped["success"]) == (1000, True)
-    assert capped["tasks"] == tasks[: len(capped["tasks"])]
-    assert 5 < len(capped["tasks"]) < 20
-
-
-_ANY_OBJECT = st.dictionaries(_TEXT, _JSON | st.text("ä\\\n🍦", min_size=200), max_size=6)
-
-
-@given(value=_ANY_OBJECT, max_bytes=st.integers(256, 1000))
-def test_cap_object__fits_always(value: dict[str, Any], max_bytes: int) -> None:
-    capped = cap_object(value, max_bytes)
-    assert encoded_size(check_object(capped)) <= max_bytes
-    assert capped == value or capped["truncated"] is True
