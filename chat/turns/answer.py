@@ -41,7 +41,7 @@ def answer(request: ChatRequest) -> Turn:
     deadline = Deadline(settings.CHAT_TURN_SECONDS)
     accepted = accept(request)
     if accepted.is_answered:
-        return accepted.turn
+        return _kept_answer(accepted.turn, deadline)
     answering = _Answering(accepted.turn, deadline)
     try:
         answering.run()
@@ -51,6 +51,17 @@ def answer(request: ChatRequest) -> Turn:
         answering.release()
         raise
     return accepted.turn
+
+
+def _kept_answer(turn: Turn, deadline: Deadline) -> Turn:
+    """Return the answer of an earlier request, and store it if it still waits."""
+    if turn.state == Turn.State.ANSWERED:
+        try:
+            flushed = flush(ConversationKey(turn.user_id, turn.conversation_id), deadline)
+        except StoreError:
+            flushed = False
+        turn.degraded = turn.degraded or not flushed
+    return turn
 
 
 class _Answering:
