@@ -14,14 +14,17 @@ from datetime import UTC, datetime, timedelta
 from django.conf import settings
 from django.utils import timezone
 
+from chat.conversation import ConversationKey
 from chat.errors import RateLimited, TurnConflict
 from chat.locks import user_transaction
 from chat.models import TITLE_MAX_CHARACTERS, ChatUser, Conversation, Turn
+from chat.turns.document import index_row
 
 # A turn's own deadline ends before its lease does.
 LEASE_MARGIN_SECONDS = 5
 REPEAT_SECONDS_MAX = 5
-PRUNED_AT_ONCE = 50
+PRUNED_EVERY = 20  # turns; it costs one of them a query
+PRUNED_AT_ONCE = 100
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 MICROSECOND = timedelta(microseconds=1)
 
@@ -51,10 +54,14 @@ class ChatRequest:
 
 @dataclass(frozen=True, slots=True)
 class Accepted:
-    """The turn of a request; `is_answered` when it has its answer from an earlier request."""
+    """The turn of a request; `is_answered` when it has its answer from an earlier request.
+
+    `conversation` is the index row as it is then; None: it was not looked at.
+    """
 
     turn: Turn
     is_answered: bool
+    conversation: Conversation | None = None
 
 
 def accept(request: ChatRequest) -> Accepted:
@@ -86,8 +93,9 @@ def accept(request: ChatRequest) -> Accepted:
         conversation.save()
         _lease(turn, now)
         turn.save(force_insert=True)
-        _prune(request.user_id, now)
-    return Accepted(turn, is_answered=False)
+        if secrets.randbelow(PRUNED_EVERY) == 0:
+            _prune(request.user_id, now)
+    return Accepted(turn, is_answered=False, conversation=conversation)
 
 
 def _repeated(request: ChatRequest) -> Turn | None:
@@ -139,9 +147,7 @@ def _enter_conversation(user: ChatUser, request: ChatRequest, now: datetime) -> 
         conversation_id = _unused_id(user)
     else:
         conversation_id = str(request.conversation_id)
-    conversation = Conversation.objects.filter(
-        user_id=user.user_id, conversation_id=conversation_id
-    ).first()
+    conversation = index_row(ConversationKey(user.user_id, conversation_id))
     if conversation is None:
         conversation = Conversation(
             user_id=user.user_id,
@@ -186,6 +192,8 @@ def _unused_id(user: ChatUser) -> str:
 
 def _next_time(conversation: Conversation, now: datetime) -> datetime:
     """Return now, or the first moment after the conversation's last turn: clocks may step back."""
+    if conversation.updated_at < now:  # it is no earlier than its last turn
+        return now
     last = (
         Turn.objects.filter(
             user_id=conversation.user_id, conversation_id=conversation.conversation_id

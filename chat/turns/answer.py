@@ -19,7 +19,7 @@ from chat.history import has_turn, remove_turn, window
 from chat.models import Turn
 from chat.toolbox import Toolbox
 from chat.turns import document
-from chat.turns.accept import ChatRequest, accept
+from chat.turns.accept import Accepted, ChatRequest, accept
 from chat.turns.document import Snapshot
 from chat.turns.flush import flush
 from chat.turns.store import store_waiting
@@ -42,7 +42,7 @@ def answer(request: ChatRequest) -> Turn:
     accepted = accept(request)
     if accepted.is_answered:
         return _kept_answer(accepted.turn, deadline)
-    answering = _Answering(accepted.turn, deadline)
+    answering = _Answering(accepted, deadline)
     try:
         answering.run()
     except (ModelFailed, TurnConflict):
@@ -67,8 +67,9 @@ def _kept_answer(turn: Turn, deadline: Deadline) -> Turn:
 class _Answering:
     """One turn under our lease."""
 
-    def __init__(self, turn: Turn, deadline: Deadline) -> None:
-        self.turn = turn
+    def __init__(self, accepted: Accepted, deadline: Deadline) -> None:
+        self.turn = turn = accepted.turn
+        self.row = accepted.conversation
         self.deadline = deadline
         self.key = ConversationKey(turn.user_id, turn.conversation_id)
         self.snapshot: Snapshot | None = None
@@ -95,7 +96,7 @@ class _Answering:
 
     def _read(self) -> list[MessageEntry]:
         """Read the document, after storing what waits; return the window."""
-        row = document.index_row(self.key)
+        row = self.row = self.row or document.index_row(self.key)
         waiting = waiting_turns(self.key)
         self.others_wait = bool(waiting)
         try:
@@ -175,7 +176,7 @@ class _Answering:
     def _stored(self) -> bool:
         known = None if self.others_wait else [self.turn]
         try:
-            state = store_waiting(self.key, self.deadline, self.snapshot, known)
+            state = store_waiting(self.key, self.deadline, self.snapshot, known, self.row)
         except StoreError as error:
             self._note_failure(error)
             return False

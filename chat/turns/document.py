@@ -19,7 +19,6 @@ from chat.locks import user_transaction
 from chat.models import Conversation, Turn
 from chat.repository import conversation_repository
 
-
 EXPIRY_TOLERANCE = timedelta(seconds=5)
 
 
@@ -41,9 +40,10 @@ def reads_as_integer(conversation_id: str) -> bool:
 
 def index_row(key: ConversationKey) -> Conversation | None:
     """Return the index row as it is now."""
-    return Conversation.objects.filter(
-        user_id=key.user_id, conversation_id=key.conversation_id
-    ).first()
+    try:
+        return Conversation.objects.get(user_id=key.user_id, conversation_id=key.conversation_id)
+    except Conversation.DoesNotExist:
+        return None
 
 
 def read(key: ConversationKey, row: Conversation | None, deadline: Deadline) -> Snapshot:

@@ -10,12 +10,13 @@ import time
 from collections.abc import Sequence
 
 from django.conf import settings
+from django.db.models.functions import Greatest
 
 from chat.conversation import ConversationKey, ConversationState
 from chat.deadline import Deadline
 from chat.errors import StoreConflict, StoreRefused, StoreUnavailable
 from chat.history import truncate
-from chat.locks import user_transaction
+from chat.locks import user_locked
 from chat.models import Conversation, Turn
 from chat.turns import deletion, document
 from chat.turns.document import Snapshot
@@ -33,6 +34,7 @@ def store_waiting(
     deadline: Deadline,
     snapshot: Snapshot | None = None,
     waiting: Sequence[Turn] | None = None,
+    row: Conversation | None = None,
 ) -> ConversationState | None:
     """Store the conversation's waiting turns, all in one save; return the document then.
 
@@ -44,12 +46,13 @@ def store_waiting(
         deadline: for all of it.
         snapshot: what was read before; None: it is read here.
         waiting: the turns, if they are known; None: the rows say.
+        row: the index row, if it is known.
 
     Raises:
         StoreUnavailable, StoreConflict: they go on waiting.
         StoreCorrupt: they wait until an operator has looked at the document.
     """
-    return _Storing(key, deadline).run(snapshot, waiting)
+    return _Storing(key, deadline).run(snapshot, waiting, row)
 
 
 class _Storing:
@@ -63,11 +66,14 @@ class _Storing:
         self.one_by_one = False
 
     def run(
-        self, snapshot: Snapshot | None, waiting: Sequence[Turn] | None
+        self,
+        snapshot: Snapshot | None,
+        waiting: Sequence[Turn] | None,
+        row: Conversation | None,
     ) -> ConversationState | None:
         stored: ConversationState | None = None
         while True:
-            row = document.index_row(self.key)
+            row = row or document.index_row(self.key)
             waiting = waiting_turns(self.key) if waiting is None else waiting
             if row is None or not waiting:
                 return stored
@@ -85,7 +91,7 @@ class _Storing:
                     return None
                 if not self.one_by_one:
                     return stored
-            snapshot = waiting = None
+            snapshot = waiting = row = None
 
     def _put(
         self, row: Conversation, snapshot: Snapshot, turns: Sequence[Turn]
@@ -130,7 +136,7 @@ class _Storing:
 def mark_stored(key: ConversationKey, turns: Sequence[Turn], state: ConversationState) -> bool:
     """Step 6. Return False if rows are gone: the conversation was deleted meanwhile."""
     ids = [turn.pk for turn in turns]
-    with user_transaction(key.user_id):
+    with user_locked(key.user_id):
         rows = Turn.objects.filter(pk__in=ids)
         marked = rows.filter(state__in=TO_STORE).update(
             state=Turn.State.STORED, lease_until=None, lease_token=""
@@ -143,7 +149,7 @@ def mark_stored(key: ConversationKey, turns: Sequence[Turn], state: Conversation
         ).update(
             message_count=len(state.messages),
             created_at=state.created_at,
-            updated_at=state.updated_at,
+            updated_at=Greatest("updated_at", state.updated_at),
             expires_at=document.expiry_from_now(),
             deletion_pending=False,
         )
