@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from chat.errors import TurnConflict
+from chat.json_values import check_object, clean_text
 from chat.locks import user_transaction
 from chat.models import Conversation, Turn
 from chat.tools import TOOLS, DeleteTask, Parameters, Result, Tool, ToolRefused, find
@@ -17,6 +18,7 @@ from chat.tools import TOOLS, DeleteTask, Parameters, Result, Tool, ToolRefused,
 MAX_CALLS = 32
 ARGUMENTS_MAX_BYTES = 8_192
 NAME_MAX_CHARACTERS = 64
+INVALID_SHOWN_CHARACTERS = 500
 
 
 @dataclass(frozen=True, slots=True)
@@ -161,8 +163,11 @@ def _size(arguments: object) -> int:
 
 
 def _shown(arguments: object) -> dict[str, Any]:
-    """The arguments as they go into the journal; what is no object, or too large, is cut."""
+    """The arguments as they go into the journal; what the document can't hold is cut and cleaned."""
     if isinstance(arguments, dict) and _size(arguments) <= ARGUMENTS_MAX_BYTES:
-        return arguments
-    text = arguments if isinstance(arguments, str) else json.dumps(arguments)
-    return {"invalid_arguments": text[:500]}
+        try:
+            return check_object(arguments)
+        except ValueError:
+            pass
+    text = arguments if isinstance(arguments, str) else json.dumps(arguments, ensure_ascii=False)
+    return {"invalid_arguments": clean_text(text)[:INVALID_SHOWN_CHARACTERS]}

@@ -206,8 +206,9 @@ class Tool:
             return self.parameters.model_validate(arguments)
         except ValidationError as error:
             first = error.errors(include_input=False, include_url=False)[0]
-            field = ".".join(str(part) for part in first["loc"]) or "parameters"
-            raise ToolRefused(f"{field}: {first['msg']}") from None
+            # Our own field names alone: another name may hold anything.
+            names = [str(part) for part in first["loc"] if part in self.parameters.model_fields]
+            raise ToolRefused(f"{'.'.join(names) or 'parameters'}: {first['msg']}") from None
 
 
 TOOLS: dict[str, Tool] = {

@@ -98,9 +98,12 @@ class _Storing:
     ) -> ConversationState:
         """Save the document with these turns, unless it has them already."""
         state = document.base_of(snapshot, self.key, row)
-        if snapshot.state is not None and holds_all(state, turns):
-            return state
-        state = put_turns(state, turns, turns[-1].answered_at or turns[-1].accepted_at)
+        try:
+            if snapshot.state is not None and holds_all(state, turns):
+                return state
+            state = put_turns(state, turns, turns[-1].answered_at or turns[-1].accepted_at)
+        except ValueError as error:
+            raise StoreRefused("The turn is no valid part of a conversation.") from error
         state = truncate(
             state, turns[-1].id, settings.CHAT_MAX_MESSAGES, settings.CHAT_MAX_STATE_BYTES
         )

@@ -85,12 +85,25 @@ def test_model__bad_tool_calls_are_results(model, kind):
 
 @pytest.mark.parametrize(
     "arguments",
-    [{}, {"title": ""}, {"title": 5}, {"title": "a", "user_id": "bob"}, {"title": "a" * 20_000}],
+    [
+        {},
+        {"title": ""},
+        {"title": 5},
+        {"title": "a\x00"},
+        {"title": "a", "a\x1b": 1},
+        {"title": "a", "user_id": "bob"},
+        {"title": "a" * 20_000},
+        {"title": 10**400},
+        {"title": {"a": {"a": {"a": [[[[1]]]]}}}},
+    ],
 )
 def test_model__invalid_arguments_are_results(model, arguments):
     model.call_tool("add_task", arguments)
     model.reply("Sorry.")
-    assert ask("add milk").tool_calls[0]["result"]["success"] is False
+    turn = ask("add milk")
+    assert turn.tool_calls[0]["result"]["success"] is False
+    assert not turn.degraded
+    assert document().messages[1].tool_calls[0].parameters == turn.tool_calls[0]["parameters"]
     assert not Task.objects.exists()
 
 
