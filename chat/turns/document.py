@@ -60,6 +60,8 @@ def read(key: ConversationKey, row: Conversation | None, deadline: Deadline) -> 
     except StoreCorrupt as corrupt:
         quarantine.keep(key, corrupt)
         raise
+    if row is not None and row.corrupt:
+        quarantine.resolve(key)
     if is_deleted(stored.state, row):
         return Snapshot(None, stored.etag)
     return Snapshot(stored.state, stored.etag, stored.expires_at)
