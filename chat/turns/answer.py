@@ -16,6 +16,7 @@ from chat.conversation import ConversationKey, MessageEntry, new_conversation
 from chat.deadline import Deadline
 from chat.errors import ModelFailed, StoreConflict, StoreError, TurnConflict
 from chat.history import has_turn, remove_turn, window
+from chat.locks import user_locked
 from chat.models import Turn
 from chat.toolbox import Toolbox
 from chat.turns import document
@@ -140,14 +141,15 @@ class _Answering:
         turn.state, turn.reply, turn.failure = state, reply, failure
         turn.answered_at = max(timezone.now(), turn.accepted_at)
         turn.degraded = self.store_failed
-        updated = Turn.objects.filter(pk=turn.pk, lease_token=turn.lease_token).update(
-            state=state,
-            reply=reply,
-            failure=failure,
-            answered_at=turn.answered_at,
-            degraded=turn.degraded,
-            lease_until=None,
-        )
+        with user_locked(turn.user_id):
+            updated = Turn.objects.filter(pk=turn.pk, lease_token=turn.lease_token).update(
+                state=state,
+                reply=reply,
+                failure=failure,
+                answered_at=turn.answered_at,
+                degraded=turn.degraded,
+                lease_until=None,
+            )
         if not updated:
             raise self._lost()
 
