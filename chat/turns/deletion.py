@@ -19,6 +19,7 @@ from chat.errors import (
     StoreCorrupt,
     StoreError,
     StoreMissing,
+    StoreRefused,
     StoreUnavailable,
 )
 from chat.history import has_turn, remove_turn
@@ -107,7 +108,7 @@ def _is_gone(key: ConversationKey, deleted_at: datetime, deadline: Deadline) -> 
     """Whether nothing from before the mark is there; if something is, put an empty document."""
     try:
         stored = conversation_repository().get(key, deadline.at)
-    except StoreMissing:
+    except (StoreMissing, StoreRefused):  # refused: the store can't have such a key
         return True
     except StoreCorrupt as corrupt:
         etag = corrupt.etag

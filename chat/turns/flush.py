@@ -35,8 +35,8 @@ def flush(key: ConversationKey, deadline: Deadline) -> bool:
         return False
     try:
         row = index_row(key)
-        if row is not None and row.deletion_pending and not row.active:
-            return deletion.apply_deletion(key, deadline)
+        if row is not None and row.deletion_pending and not deletion.apply_deletion(key, deadline):
+            return False
         if waiting_turns(key):
             store_waiting(key, deadline)
         return not waiting_turns(key)

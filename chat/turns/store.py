@@ -74,12 +74,16 @@ class _Storing:
         stored: ConversationState | None = None
         while True:
             row = row or document.index_row(self.key)
-            waiting = waiting_turns(self.key) if waiting is None else waiting
-            if row is None or not waiting:
+            if row is None or not (waiting or waiting_turns(self.key)):
                 return stored
-            turns = waiting[:1] if self.one_by_one else waiting
+            turns: Sequence[Turn] = waiting or ()
             try:
                 snapshot = snapshot or document.read(self.key, row, self.deadline)
+                # The rows after the document: what it has of a turn can't be newer then.
+                turns = turns or waiting_turns(self.key)
+                turns = turns[:1] if self.one_by_one else turns
+                if not turns:
+                    return stored
                 stored = self._put(row, snapshot, turns)
             except (StoreConflict, StoreUnavailable) as error:
                 self._pause_or_raise(error)
@@ -124,7 +128,8 @@ class _Storing:
 
     def _set_aside(self, turns: Sequence[Turn], refusal: StoreRefused) -> None:
         """Take the turn that the store refuses for good out of the way of the others."""
-        if len(turns) > 1:
+        turns = turns or waiting_turns(self.key)[:1]  # it was the key that was refused
+        if len(turns) != 1:
             self.one_by_one = True
             return
         logger.error("turn %s is set aside: %s", turns[0].id, refusal.detail)

@@ -291,6 +291,22 @@ def test_repeat_after_a_failure__takes_the_same_turn_up(monkeypatch):
     assert windows.seen[1] == []
 
 
+def test_repeat__beside_a_flusher_that_knows_the_failed_turn(monkeypatch):
+    windows = Windows(monkeypatch, fail=ModelFailed())
+    with hooked(monkeypatch) as repository:
+        repository.before["get"] = [away]
+        with pytest.raises(ModelFailed):
+            ask("add milk", idempotency_key="k")
+        windows.fail = None
+        # The flusher has seen the failed turn, when the repeat answers and stores it.
+        repository.before["get"] = [lambda: ask("add milk", idempotency_key="k")]
+        flush.flush_all()
+    assert [(m.role, bool(m.content)) for m in document().messages] == [
+        ("user", True),
+        ("assistant", True),
+    ]
+
+
 def test_repeat_while_under_way__is_409(monkeypatch):
     refusals = []
 
@@ -419,6 +435,18 @@ def test_delete__while_the_store_is_away_then_a_new_turn(monkeypatch):
     assert windows.seen == [[]]
     assert contents() == ["anew"]
     assert flush.flush_all() == (0, 0)
+
+
+def test_delete__while_the_store_is_away_and_the_new_turn_is_refused(monkeypatch):
+    ask("first")
+    with hooked(monkeypatch) as repository:
+        repository.before["get"] = [away]
+        delete_conversation(KEY, Deadline(5))
+        repository.before["save"] = [refuse]
+        ask("poison")
+    flush.flush_all()
+    assert document().messages == []
+    assert not Conversation.objects.get().deletion_pending
 
 
 def test_delete__a_failed_undo_is_carried_out_later(monkeypatch):
