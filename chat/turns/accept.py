@@ -19,6 +19,7 @@ from chat.errors import RateLimited, TurnConflict
 from chat.locks import user_transaction
 from chat.models import TITLE_MAX_CHARACTERS, ChatUser, Conversation, Turn
 from chat.turns.document import index_row
+from chat.turns.numbering import unused_id
 
 # A turn's own deadline ends before its lease does.
 LEASE_MARGIN_SECONDS = 5
@@ -56,12 +57,14 @@ class ChatRequest:
 class Accepted:
     """The turn of a request; `is_answered` when it has its answer from an earlier request.
 
-    `conversation` is the index row as it is then; None: it was not looked at.
+    `conversation` is the index row as it is then, None: it was not looked at. `is_numbered`: this
+    request got a conversation of its own, under a new number.
     """
 
     turn: Turn
     is_answered: bool
     conversation: Conversation | None = None
+    is_numbered: bool = False
 
 
 def accept(request: ChatRequest) -> Accepted:
@@ -95,7 +98,7 @@ def accept(request: ChatRequest) -> Accepted:
         turn.save(force_insert=True)
         if secrets.randbelow(PRUNED_EVERY) == 0:
             _prune(request.user_id, now)
-    return Accepted(turn, is_answered=False, conversation=conversation)
+    return Accepted(turn, False, conversation, is_numbered=request.conversation_id is None)
 
 
 def _repeated(request: ChatRequest) -> Turn | None:
@@ -144,7 +147,7 @@ def _check_turns_under_way(user_id: str, now: datetime) -> None:
 def _enter_conversation(user: ChatUser, request: ChatRequest, now: datetime) -> Conversation:
     """Return the index row of the request's conversation, made or brought back to life."""
     if request.conversation_id is None:
-        conversation_id = _unused_id(user)
+        conversation_id = unused_id(user)
     else:
         conversation_id = str(request.conversation_id)
     conversation = index_row(ConversationKey(user.user_id, conversation_id))
@@ -176,18 +179,6 @@ def revive(conversation: Conversation, now: datetime) -> None:
 
 def _has_expired(conversation: Conversation, now: datetime) -> bool:
     return conversation.expires_at is not None and conversation.expires_at <= now
-
-
-def _unused_id(user: ChatUser) -> str:
-    """Return an integer that the user has never had: deleted conversations leave their row."""
-    while True:
-        user.last_conversation_id += 1
-        conversation_id = str(user.last_conversation_id)
-        if not Conversation.objects.filter(
-            user_id=user.user_id, conversation_id=conversation_id
-        ).exists():
-            user.save(update_fields=["last_conversation_id"])
-            return conversation_id
 
 
 def _next_time(conversation: Conversation, now: datetime) -> datetime:

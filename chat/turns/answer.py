@@ -23,11 +23,13 @@ from chat.turns import document
 from chat.turns.accept import Accepted, ChatRequest, accept
 from chat.turns.document import Snapshot
 from chat.turns.flush import flush
+from chat.turns.numbering import renumber
 from chat.turns.store import store_waiting
 from chat.turns.waiting import INTERRUPTED, put_turns, turns_of, waiting_turns
 
 logger = logging.getLogger(__name__)
 
+RENUMBERINGS_MAX = 8
 STORING_SECONDS_MAX = 5.0  # of the turn's time, kept for storing it
 
 
@@ -71,6 +73,7 @@ class _Answering:
     def __init__(self, accepted: Accepted, deadline: Deadline) -> None:
         self.turn = turn = accepted.turn
         self.row = accepted.conversation
+        self.is_numbered = accepted.is_numbered
         self.deadline = deadline
         self.key = ConversationKey(turn.user_id, turn.conversation_id)
         self.snapshot: Snapshot | None = None
@@ -102,6 +105,8 @@ class _Answering:
         self.others_wait = bool(waiting)
         try:
             self.snapshot = document.read(self.key, row, self.deadline)
+            if self.is_numbered and self.snapshot.state is not None:
+                self._renumber(self.snapshot)
             if waiting and self._flush():
                 self.snapshot = document.read(self.key, row, self.deadline)
         except StoreError as error:
@@ -112,6 +117,17 @@ class _Answering:
         state = put_turns(state, rows, self.turn.accepted_at)
         state = remove_turn(state, self.turn.id, self.turn.accepted_at)
         return window(state, settings.CHAT_MESSAGE_WINDOW)
+
+    def _renumber(self, taken: Snapshot) -> None:
+        """Find a number that the store, too, has never seen."""
+        for tries in range(RENUMBERINGS_MAX):
+            row = renumber(self.turn, taken, tries)
+            if row is None:
+                raise TurnConflict()
+            self.row, self.key = row, ConversationKey(row.user_id, row.conversation_id)
+            self.snapshot = taken = document.read(self.key, row, self.deadline)
+            if taken.state is None:
+                return
 
     def _flush(self) -> bool:
         """Store the turns that wait; what others are storing already is left to them."""

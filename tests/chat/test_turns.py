@@ -95,6 +95,20 @@ def test_new_conversation__gets_an_integer_that_was_never_used():
     assert (first.conversation_id, second.conversation_id) == ("1", "3")
 
 
+def test_new_conversation__never_continues_one_that_the_database_has_lost():
+    for number in range(1, 14):
+        ask(f"old {number}", number)
+    Conversation.objects.all().delete()
+    Turn.objects.all().delete()
+    turn = ask("new", None)
+    assert int(turn.conversation_id) > 13
+    assert contents(turn.conversation_id) == ["new"]
+    assert contents("1") == ["old 1"]
+    row = Conversation.objects.get(conversation_id=turn.conversation_id)
+    assert (row.title, row.message_count) == ("new", 2)
+    assert Conversation.objects.get(conversation_id="1").message_count == 2
+
+
 def test_window__is_exactly_the_last_messages(monkeypatch, settings):
     settings.CHAT_MESSAGE_WINDOW = 4
     for number in range(4):
