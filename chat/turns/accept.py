@@ -6,10 +6,10 @@ An `Idempotency-Key` is unique per user: a repeat gets the turn that is there.
 import hashlib
 import json
 import math
-import re
 import secrets
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from typing import NamedTuple
 
 from django.conf import settings
 from django.utils import timezone
@@ -18,8 +18,10 @@ from chat.conversation import ConversationKey
 from chat.errors import RateLimited, TurnConflict
 from chat.locks import user_transaction
 from chat.models import TITLE_MAX_CHARACTERS, ChatUser, Conversation, Turn
+from chat.turns.confirmation import confirmed_deletes
 from chat.turns.document import index_row
 from chat.turns.numbering import unused_id
+from chat.turns.waiting import TO_STORE
 
 # A turn's own deadline ends before its lease does.
 LEASE_MARGIN_SECONDS = 5
@@ -28,13 +30,6 @@ PRUNED_EVERY = 20  # turns; it costs one of them a query
 PRUNED_AT_ONCE = 100
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 MICROSECOND = timedelta(microseconds=1)
-
-_CONFIRMATION = re.compile(
-    r"(?:yes|yep|yeah|yup|y|ok|okay|sure|confirm|confirmed|i confirm|do it|go ahead|please do)"
-    r"(?:[\s,!.]+(?:please|do it|do that|go ahead|i(?:'m| am) sure|i confirm|confirm(?:ed)?|"
-    r"(?:delete|remove) (?:them|these|those|it|all|all of them|everything)))*[\s.!]*",
-    re.IGNORECASE,
-)
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,13 +53,15 @@ class Accepted:
     """The turn of a request; `is_answered` when it has its answer from an earlier request.
 
     `conversation` is the index row as it is then, None: it was not looked at. `is_numbered`: this
-    request got a conversation of its own, under a new number.
+    request got a conversation of its own, under a new number. `others_wait`: other turns of the
+    conversation are not stored yet, as far as is known.
     """
 
     turn: Turn
     is_answered: bool
     conversation: Conversation | None = None
     is_numbered: bool = False
+    others_wait: bool = True
 
 
 def accept(request: ChatRequest) -> Accepted:
@@ -78,7 +75,8 @@ def accept(request: ChatRequest) -> Accepted:
         now = timezone.now()
         if request.idempotency_key is not None and (earlier := _repeated(request)):
             return _take_up(earlier, now)
-        _check_turns_under_way(request.user_id, now)
+        others = _turns_not_stored(request.user_id)
+        _check_turns_under_way(others, now)
         conversation = _enter_conversation(user, request, now)
         turn = Turn(
             user_id=request.user_id,
@@ -86,19 +84,25 @@ def accept(request: ChatRequest) -> Accepted:
             id_is_integer=not isinstance(request.conversation_id, str),
             accepted_at=_next_time(conversation, now),
             message=request.message,
-            confirmed_deletes=_confirm(conversation, request.message),
+            confirmed_deletes=confirmed_deletes(conversation, request.message),
             idempotency_key=request.idempotency_key,
             body_digest=request.digest,
         )
         # Sorts as accepted_at does.
         turn.id = f"{(turn.accepted_at - EPOCH) // MICROSECOND:014x}{secrets.token_hex(5)}"
         conversation.updated_at = turn.accepted_at
-        conversation.save()
+        conversation.save(update_fields=_changed_fields(conversation))
         _lease(turn, now)
         turn.save(force_insert=True)
         if secrets.randbelow(PRUNED_EVERY) == 0:
             _prune(request.user_id, now)
-    return Accepted(turn, False, conversation, is_numbered=request.conversation_id is None)
+    return Accepted(
+        turn,
+        is_answered=False,
+        conversation=conversation,
+        is_numbered=request.conversation_id is None,
+        others_wait=any(other.conversation_id == turn.conversation_id for other in others),
+    )
 
 
 def _repeated(request: ChatRequest) -> Turn | None:
@@ -133,10 +137,26 @@ def _lease(turn: Turn, now: datetime) -> None:
     turn.lease_until = now + timedelta(seconds=settings.CHAT_TURN_SECONDS + LEASE_MARGIN_SECONDS)
 
 
-def _check_turns_under_way(user_id: str, now: datetime) -> None:
-    under_way = Turn.objects.filter(
-        user_id=user_id, state=Turn.State.ACCEPTED, lease_until__gt=now
-    ).count()
+class _TurnNotStored(NamedTuple):
+    conversation_id: str
+    state: str
+    lease_until: datetime | None
+
+
+def _turns_not_stored(user_id: str) -> list[_TurnNotStored]:
+    """Return the user's turns that are under way or wait for the store."""
+    turns = Turn.objects.filter(user_id=user_id, state__in=(Turn.State.ACCEPTED, *TO_STORE))
+    rows = turns.order_by().values_list("conversation_id", "state", "lease_until")
+    return [_TurnNotStored(*row) for row in rows]
+
+
+def _check_turns_under_way(others: list[_TurnNotStored], now: datetime) -> None:
+    under_way = sum(
+        turn.state == Turn.State.ACCEPTED
+        and turn.lease_until is not None
+        and turn.lease_until > now
+        for turn in others
+    )
     if under_way >= settings.CHAT_MAX_TURNS_PER_USER:
         raise RateLimited(
             f"At most {settings.CHAT_MAX_TURNS_PER_USER} messages are answered at a time.",
@@ -177,6 +197,13 @@ def revive(conversation: Conversation, now: datetime) -> None:
         conversation.created_at = max(now, conversation.deleted_at + MICROSECOND)
 
 
+def _changed_fields(conversation: Conversation) -> tuple[str, ...] | None:
+    """What a message changes in the index row of a conversation that goes on; None: all of it."""
+    if conversation.pk is None or not conversation.message_count:
+        return None
+    return "updated_at", "title", "awaiting_confirmation"
+
+
 def _has_expired(conversation: Conversation, now: datetime) -> bool:
     return conversation.expires_at is not None and conversation.expires_at <= now
 
@@ -194,12 +221,6 @@ def _next_time(conversation: Conversation, now: datetime) -> datetime:
         .first()
     )
     return now if last is None else max(now, last + MICROSECOND)
-
-
-def _confirm(conversation: Conversation, message: str) -> list[int]:
-    """Return the deletions that this message says yes to; any other message drops them."""
-    asked, conversation.awaiting_confirmation = conversation.awaiting_confirmation, []
-    return asked if _CONFIRMATION.fullmatch(message) else []
 
 
 def _title_of(message: str) -> str:

@@ -77,7 +77,7 @@ class _Answering:
         self.deadline = deadline
         self.key = ConversationKey(turn.user_id, turn.conversation_id)
         self.snapshot: Snapshot | None = None
-        self.others_wait = False
+        self.others_wait = accepted.others_wait
         self.store_failed = False
 
     def run(self) -> None:
@@ -101,7 +101,7 @@ class _Answering:
     def _read(self) -> list[MessageEntry]:
         """Read the document, after storing what waits; return the window."""
         row = self.row = self.row or document.index_row(self.key)
-        waiting = waiting_turns(self.key)
+        waiting = waiting_turns(self.key) if self.others_wait else []
         self.others_wait = bool(waiting)
         try:
             self.snapshot = document.read(self.key, row, self.deadline)
