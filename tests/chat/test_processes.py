@@ -178,6 +178,27 @@ def test_store_away_then_back__nothing_lost_nothing_doubled(environ, tmp_path, o
         server.stop()
 
 
+def test_store_frozen__answers_in_time_and_stores_later(environ, tmp_path, own_valkey):
+    environ |= {"REDIS_URL": f"unix://{own_valkey.socket}", "CHAT_STORE_TIMEOUT_SECONDS": "1"}
+    server = granian(
+        {**environ, "CHAT_RATE_PER_MINUTE": "100"}, tmp_path / "log", workers=1, threads=4
+    )
+    try:
+        alice = User(server)
+        assert "X-Chat-Degraded" not in alice.chat("one").headers
+        own_valkey.process.send_signal(signal.SIGSTOP)
+        began = time.monotonic()
+        answer = alice.chat("two")
+        own_valkey.process.send_signal(signal.SIGCONT)
+        assert (answer.status_code, answer.headers["X-Chat-Degraded"]) == (200, "true")
+        assert time.monotonic() - began < 6
+        wait_until(lambda: "X-Chat-Degraded" not in alice.chat("three").headers)
+        asked = [m["content"] for m in alice.messages() if m["role"] == "user"]
+    finally:
+        server.stop()
+    assert asked[:3] == ["one", "two", "three"]
+
+
 def test_two_flushers__at_once(environ, tmp_path, own_valkey):
     environ |= {"REDIS_URL": f"unix://{own_valkey.socket}", "CHAT_STORE_PAUSE_SECONDS": "0.1"}
     server = granian(environ, tmp_path / "log", workers=1, threads=8)
