@@ -23,7 +23,7 @@ from chat.parsing import LoginBody, RefreshBody, read_body
 class _TokenView(APIView):
     authentication_classes = []
     permission_classes = [AllowAny]
-    http_method_names = ["post", "options"]
+    http_method_names = ["post"]
 
     def initial(self, request: Request, *args: Any, **kwargs: Any) -> None:
         """With a JWKS, tokens come from elsewhere."""

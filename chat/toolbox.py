@@ -163,7 +163,7 @@ def _size(arguments: object) -> int:
 
 
 def _shown(arguments: object) -> dict[str, Any]:
-    """The arguments as they go into the journal; what the document can't hold is cut and cleaned."""
+    """The arguments for the journal; what the document can't hold is cut and cleaned."""
     if isinstance(arguments, dict) and _size(arguments) <= ARGUMENTS_MAX_BYTES:
         try:
             return check_object(arguments)

@@ -56,19 +56,25 @@ class Page:
 
 
 def read(key: ConversationKey, deadline: Deadline) -> Transcript | None:
-    """Return the conversation, None when there is none."""
+    """Return the conversation, None when there is none.
+
+    Raises:
+        StoreError: whether there is one only the store knows, which can't be read.
+    """
     # The rows first: a turn that is stored between the two reads is seen twice, not never.
     turns = list(turns_of(key))
     row = document.index_row(key)
-    state, degraded = None, False
+    state, failure = None, None
     try:
         snapshot = document.read(key, row, deadline)
         state = snapshot.state
         row = document.repair_index(key, snapshot)
-    except StoreError:
-        degraded = True
-    shown = turns if degraded else [t for t in turns if t.state != Turn.State.STORED]
-    if state is None and not shown and not (degraded and row is not None and row.active):
+    except StoreError as error:
+        failure = error
+    shown = turns if failure else [t for t in turns if t.state != Turn.State.STORED]
+    if state is None and not shown:
+        if failure is not None and (row is None or row.active):
+            raise failure
         return None
     state = state or new_conversation(key, row.created_at if row else timezone.now())
     return Transcript(
@@ -76,7 +82,7 @@ def read(key: ConversationKey, deadline: Deadline) -> Transcript | None:
         status={turn.id: _status(turn) for turn in shown},
         title=row.title if row else "",
         id_is_integer=row.id_is_integer if row else False,
-        degraded=degraded,
+        degraded=failure is not None,
     )
 
 

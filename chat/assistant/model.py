@@ -56,7 +56,11 @@ class ModelAssistant:
         """
         conversation = [
             {"role": "system", "content": INSTRUCTIONS},
-            *(part for entry in window for part in _as_messages(entry, f"{entry.turn_id or 'h'}")),
+            *(
+                part
+                for index, entry in enumerate(window)
+                for part in _as_messages(entry, str(index))
+            ),
             {"role": "user", "content": message},
             *_calls_and_results(tools.done, "done"),
         ]

@@ -6,7 +6,7 @@ import pytest
 
 from chat.models import Conversation, Turn
 from tests.chat.api import Api
-from tests.chat.drive import contents, get_raw
+from tests.chat.drive import away, contents, get_raw, hooked
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -213,6 +213,21 @@ def test_unknown_conversation__is_empty_for_a_message_and_404_to_read(api):
     assert api.call("get", api.path("nope", "/messages")).status_code == 404
     assert api.call("get", api.path("no%3Ape", "/messages")).status_code == 400
     assert api.chat("hello", "nope").status_code == 200
+
+
+def test_reading__while_the_store_is_away_is_no_404(api, settings, monkeypatch):
+    api.chat("hello", 1)
+    with hooked(monkeypatch) as repository:
+        repository.before["get"] = [away] * 4
+        answer = api.call("get", api.path(1, "/messages"))
+        assert answer["X-Chat-Degraded"] == "true"
+        assert answer.json()["messages"][0]["content"] == "hello"
+        assert api.call("get", api.path(1, "/export")).status_code == 503
+        Turn.objects.all().delete()
+        for conversation in (1, 2):
+            answer = api.call("get", api.path(conversation, "/messages"))
+            assert (answer.status_code, answer.json()["code"]) == (503, "chat_store_unavailable")
+            assert "Retry-After" in answer
 
 
 CALLS = [
