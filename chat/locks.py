@@ -82,7 +82,7 @@ def _turn_to_write() -> AbstractContextManager[None]:
     if connection.vendor != "sqlite" or connection.in_atomic_block:
         return nullcontext()
     path = str(connection.settings_dict["NAME"])
-    if "memory" in path:
+    if path == ":memory:" or "mode=memory" in path:
         return nullcontext()
     with _queues_lock:
         queue = _queues.setdefault(path, _Queue(f"{path}-writers"))

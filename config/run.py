@@ -142,7 +142,8 @@ class _Runner:
             *(sys.executable, "-m", "granian", "config.wsgi:application"),
             *("--interface", "wsgi", "--http", "1", "--no-ws", "--host", HOST),
             *("--port", str(self.port), "--workers", str(WORKERS)),
-            *("--blocking-threads", str(BLOCKING_THREADS), "--log-level", "warning"),
+            # Its one warning is about threads that are more than the cores: chats wait, mostly.
+            *("--blocking-threads", str(BLOCKING_THREADS), "--log-level", "error"),
             *("--workers-kill-timeout", "10"),
         )
         self._wait_until(lambda: _is_live(self.port), "see above")

@@ -27,11 +27,19 @@ def _exit_when_orphaned(master_pid: int) -> None:
     os._exit(1)
 
 
+def _import_all() -> None:
+    """Import what requests need now, not while the first of them waits."""
+    from chat.assistant import prepare_assistant  # needs Django's apps
+
+    resolve("/livez")  # every view
+    prepare_assistant()
+
+
 if (master := multiprocessing.parent_process()) is not None and master.pid is not None:
     threading.Thread(target=_exit_when_orphaned, args=(master.pid,), daemon=True).start()
 
 _django = get_wsgi_application()
-resolve("/livez")  # imports every view now, not while the first request waits
+_import_all()
 gc.collect()
 gc.freeze()  # what was loaded stays: collections need not walk through it
 

@@ -34,6 +34,12 @@ class Assistant(Protocol):
         """
 
 
+def prepare_assistant() -> None:
+    """Import what the configured assistant needs: the first message need not wait for it."""
+    if settings.OPENAI_API_KEY or settings.OPENAI_BASE_URL:
+        import openai.resources.chat  # noqa: F401
+
+
 def configured_assistant() -> Assistant:
     """Return the model-backed assistant if a key or a server is configured, else the built-in."""
     if settings.OPENAI_API_KEY or settings.OPENAI_BASE_URL:
