@@ -18,6 +18,7 @@ from connector_state.credentials import create_connector
 
 DEMO_FILE = "demo.json"
 OPERATOR = "operator"
+CHAT_USER = "demo"
 
 
 def introduction(data_dir: Path, url: str) -> str:
@@ -39,6 +40,8 @@ def _demo_lines(data_dir: Path, url: str) -> list[str]:
     if not path.exists():
         _create_accounts(path)
     demo = json.loads(path.read_text())
+    if "chat_user" not in demo:  # made before there was a chat
+        demo = _create_chat_user(path, demo)
     shown = shlex.quote(os.path.relpath(path, settings.BASE_DIR))
     manage = ".venv/bin/python manage.py"
     if data_dir != settings.BASE_DIR / "var":
@@ -54,13 +57,33 @@ def _demo_lines(data_dir: Path, url: str) -> list[str]:
         f"  demo connector {demo['connector_uuid']}",
         f"    key id       {demo['hmac_key_id']}",
         f"    secret       {demo['hmac_secret']}",
-        f"  (both are kept in {shown})",
+        f"  chat user      {demo['chat_user']}, password {demo['chat_password']}",
+        f"  (all of them are kept in {shown})",
         "",
         "Store a value, and read it back, in another terminal in this folder:",
         "",
         f"  curl -i -X PUT --data my-delta-token {put}",
         "",
         f"  curl {get}",
+        *_chat_lines(demo, url),
+    ]
+
+
+def _chat_lines(demo: dict[str, str], url: str) -> list[str]:
+    """A line to paste that gets a token and chats."""
+    if settings.JWT_JWKS_URL:  # tokens come from elsewhere
+        return []
+    json_header = "-H 'Content-Type: application/json'"
+    login = json.dumps({"username": demo["chat_user"], "password": demo["chat_password"]})
+    message = json.dumps({"message": "Add task: Buy groceries"})
+    only_access = 'sed \'s/.*"access": "//; s/".*//\''
+    token = f"curl -s {url}/api/token/ {json_header} -d '{login}' | {only_access}"
+    return [
+        "",
+        "Chat:",
+        "",
+        f"  TOKEN=$({token}); curl -i {url}/api/{demo['chat_user']}/chat "
+        f"-H \"Authorization: Bearer $TOKEN\" {json_header} -d '{message}'",
     ]
 
 
@@ -77,3 +100,16 @@ def _create_accounts(path: Path) -> None:
         issued = create_connector("Demo connector")
         demo = {"operator": OPERATOR, "password": password, **issued.as_json()}
         write_private(path, json.dumps(demo, indent=2) + "\n")
+
+
+def _create_chat_user(path: Path, demo: dict[str, str]) -> dict[str, str]:
+    """Make the user who chats: no operator, and nothing to log in to but the chat."""
+    password = secrets.token_urlsafe(12)
+    with transaction.atomic():
+        user, _ = get_user_model().objects.get_or_create(username=CHAT_USER)
+        user.is_staff = user.is_superuser = False
+        user.set_password(password)
+        user.save()
+        demo = {**demo, "chat_user": CHAT_USER, "chat_password": password}
+        write_private(path, json.dumps(demo, indent=2) + "\n")
+    return demo

@@ -9,7 +9,8 @@ import os
 import tempfile
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Literal, Self
+from typing import Annotated, Any, Literal, Self
+from urllib.parse import urlsplit
 
 from cryptography.fernet import Fernet
 from dotenv import dotenv_values
@@ -69,12 +70,46 @@ class Environment(BaseSettings):
     enrollment_max_connectors: int = Field(default=1_000, ge=1)
     enrollment_new_per_minute: int = Field(default=60, ge=1)
 
+    # Chat: the conversation store
+    dapr_http_port: int = Field(default=3500, ge=1, le=65_535)
+    dapr_http_endpoint: str = ""
+    dapr_runtime_host: str = "127.0.0.1"
+    dapr_api_token: SecretStr = SecretStr("")
+    dapr_state_store_name: str = "statestore"
+    chat_state_store: Literal["dapr", "redis"] = "dapr"
+    chat_message_window: int = Field(default=50, ge=1)
+    chat_max_messages: int = Field(default=200, ge=2)
+    chat_state_ttl: int = Field(default=2_592_000, ge=1, le=315_360_000)  # seconds
+    # A sidecar takes requests up to 4 MiB; what surrounds the document needs a little of it.
+    chat_max_state_bytes: int = Field(default=3_000_000, ge=262_144, le=4_100_000)
+    chat_store_connect_timeout_seconds: float = Field(default=0.5, gt=0, le=10)
+    chat_store_timeout_seconds: float = Field(default=2.5, gt=0, le=30)
+    chat_store_pause_seconds: float = Field(default=2.0, ge=0, le=60)
+
+    # Chat: tokens, the assistant, limits
+    jwt_signing_key: SecretStr = SecretStr("")
+    jwt_jwks_url: str = ""
+    jwt_issuer: str = ""
+    jwt_audience: str = ""
+    jwt_access_seconds: int = Field(default=900, ge=60, le=86_400)
+    jwt_refresh_seconds: int = Field(default=1_209_600, ge=300, le=31_536_000)
+    openai_api_key: SecretStr = SecretStr("")
+    openai_base_url: str = ""
+    chat_model: str = "gpt-4o-mini"
+    chat_turn_seconds: float = Field(default=30.0, ge=1, le=300)
+    chat_rate_per_minute: int = Field(default=20, ge=0)
+    chat_max_turns_per_user: int = Field(default=16, ge=1)
+    chat_max_turns_per_process: int = Field(default=12, ge=1)
+    chat_keep_turns_seconds: int = Field(default=86_400, ge=60)
+    cors_allowed_origins: CommaSeparated = ()
+
     @field_validator(
         "redis_sentinels",
         "connector_secret_keys",
         "enrollment_tokens",
         "allowed_hosts",
         "csrf_trusted_origins",
+        "cors_allowed_origins",
         mode="before",
     )
     @classmethod
@@ -137,6 +172,83 @@ class Environment(BaseSettings):
             raise ValueError("REDIS_SENTINELS needs REDIS_URL=redis://SERVICE_NAME/DB")
         return self
 
+    @field_validator("jwt_signing_key")
+    @classmethod
+    def check_jwt_signing_key(cls, value: SecretStr) -> SecretStr:
+        """HS256 wants a key as long as its digest."""
+        if 0 < len(value.get_secret_value().encode()) < 32:
+            raise ValueError("must have 32 bytes at least")
+        return value
+
+    @field_validator("jwt_jwks_url", "openai_base_url")
+    @classmethod
+    def check_url(cls, value: str) -> str:
+        """An http or https URL."""
+        parts = urlsplit(value)
+        if value and (parts.scheme not in {"http", "https"} or not parts.hostname):
+            raise ValueError("must be an http or https URL")
+        return value
+
+    @field_validator("cors_allowed_origins")
+    @classmethod
+    def check_origins(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        """Each origin as browsers send it: scheme, host, and the port if it isn't the usual one."""
+        for origin in value:
+            parts = urlsplit(origin)
+            if (
+                parts.scheme not in {"http", "https"}
+                or origin != f"{parts.scheme}://{parts.netloc}"
+            ):
+                raise ValueError("must be origins such as https://app.example, separated by commas")
+        return value
+
+    @model_validator(mode="after")
+    def check_jwt(self) -> Self:
+        """One way to verify tokens: a signing key, or a JWKS with issuer and audience."""
+        if self.jwt_jwks_url:
+            if self.jwt_signing_key.get_secret_value() and self.stores == "external":
+                raise ValueError("JWT_SIGNING_KEY and JWT_JWKS_URL exclude each other: set one")
+            if not (self.jwt_issuer and self.jwt_audience):
+                raise ValueError("JWT_JWKS_URL needs JWT_ISSUER and JWT_AUDIENCE")
+        elif not self.jwt_signing_key.get_secret_value():
+            raise ValueError(
+                "JWT_SIGNING_KEY is not set (32 bytes at least), nor is JWT_JWKS_URL; "
+                "with the embedded stores `make run` generates it"
+            )
+        return self
+
+    @field_validator("dapr_http_endpoint")
+    @classmethod
+    def check_dapr_http_endpoint(cls, value: str) -> str:
+        """An http or https URL without path; a slash at its end is dropped."""
+        parts = urlsplit(value)
+        if value and (
+            parts.scheme not in {"http", "https"}
+            or not parts.hostname
+            or parts.username is not None
+            or (parts.path.strip("/"), parts.query, parts.fragment) != ("", "", "")
+        ):
+            raise ValueError("must be http://HOST:PORT or https://HOST:PORT")
+        return value.rstrip("/")
+
+    @model_validator(mode="after")
+    def check_message_window(self) -> Self:
+        """A conversation must keep what the model is to see."""
+        if self.chat_message_window > self.chat_max_messages:
+            raise ValueError(
+                f"CHAT_MESSAGE_WINDOW ({self.chat_message_window}) must not be above "
+                f"CHAT_MAX_MESSAGES ({self.chat_max_messages})"
+            )
+        return self
+
+    @property
+    def dapr_endpoint(self) -> str:
+        """The sidecar's URL: DAPR_HTTP_ENDPOINT, else DAPR_RUNTIME_HOST and DAPR_HTTP_PORT."""
+        host = self.dapr_runtime_host
+        if ":" in host and not host.startswith("["):
+            host = f"[{host}]"
+        return self.dapr_http_endpoint or f"http://{host}:{self.dapr_http_port}"
+
     @property
     def embedded_redis(self) -> bool:
         """Whether Redis is the Valkey that `make run` starts."""
@@ -197,11 +309,33 @@ def load() -> Environment:
         )
     try:
         environment = (
-            Environment(stores="external") if external else Environment(_env_file=generated)
+            Environment(stores="external", **_recorded_choice(generated))
+            if external
+            else Environment(_env_file=generated)
         )
     except ValidationError as error:
         raise SystemExit(f"statekeep: {_explain(error, external, generated)}") from None
     return environment
+
+
+def announces_chat_store(environ: Mapping[str, str] = os.environ) -> bool:
+    """Whether the environment says where conversations are: by name, or by a sidecar's address."""
+    return any(
+        environ.get(name) for name in ("CHAT_STATE_STORE", "DAPR_HTTP_ENDPOINT", "DAPR_HTTP_PORT")
+    )
+
+
+def _recorded_choice(generated: Path) -> dict[str, Any]:
+    """The conversation store of the last `make run`, if that used stores of the environment too.
+
+    Nothing else of the file counts beside REDIS_URL or DATABASE_URL; but a command that looked for
+    conversations elsewhere than the server would take them all for gone.
+    """
+    recorded = dotenv_values(generated) if generated.exists() else {}
+    choice = recorded.get("CHAT_STATE_STORE")
+    if announces_chat_store() or recorded.get("STORES") != "external" or not choice:
+        return {}
+    return {"chat_state_store": choice}
 
 
 def _explain(error: ValidationError, external: bool, generated: Path) -> str:

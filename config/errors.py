@@ -12,6 +12,8 @@ from django.http import Http404, HttpRequest, HttpResponse
 from django.views import defaults
 from rest_framework import exceptions
 
+from chat import errors as chat
+from chat.answers import DEGRADED
 from config.paths import is_api_path
 from connector_state import errors as state
 
@@ -29,6 +31,18 @@ STATUS: dict[type[Exception], HTTPStatus] = {
     state.RateLimited: HTTPStatus.TOO_MANY_REQUESTS,
     state.Unavailable: HTTPStatus.SERVICE_UNAVAILABLE,
     state.Corrupt: HTTPStatus.INTERNAL_SERVER_ERROR,
+    chat.TokenRefused: HTTPStatus.UNAUTHORIZED,
+    chat.Forbidden: HTTPStatus.FORBIDDEN,
+    chat.NotFound: HTTPStatus.NOT_FOUND,
+    chat.InvalidInput: HTTPStatus.BAD_REQUEST,
+    chat.InputTooLarge: HTTPStatus.REQUEST_ENTITY_TOO_LARGE,
+    chat.UnsupportedInput: HTTPStatus.UNSUPPORTED_MEDIA_TYPE,
+    chat.TurnConflict: HTTPStatus.CONFLICT,
+    chat.RateLimited: HTTPStatus.TOO_MANY_REQUESTS,
+    chat.Unavailable: HTTPStatus.SERVICE_UNAVAILABLE,
+    chat.StoreError: HTTPStatus.SERVICE_UNAVAILABLE,
+    chat.ModelTimeout: HTTPStatus.GATEWAY_TIMEOUT,  # before the next, which it is one of
+    chat.ModelFailed: HTTPStatus.BAD_GATEWAY,
 }
 
 
@@ -81,11 +95,14 @@ def api_exception_handler(exc: Exception, context: dict[str, Any]) -> HttpRespon
 def _from_domain(exc: Any, status: HTTPStatus) -> HttpResponse:
     headers = {}
     if status == HTTPStatus.UNAUTHORIZED:
-        headers["WWW-Authenticate"] = "DSX-HMAC"
+        is_chat = isinstance(exc, chat.ChatError)
+        headers["WWW-Authenticate"] = 'Bearer realm="chat"' if is_chat else "DSX-HMAC"
     if status == HTTPStatus.SERVICE_UNAVAILABLE:
         headers["Retry-After"] = str(RETRY_AFTER_SECONDS)
-    if isinstance(exc, state.RateLimited):
-        headers["Retry-After"] = str(exc.retry_after_seconds)
+    if (seconds := getattr(exc, "retry_after_seconds", None)) is not None:
+        headers["Retry-After"] = str(seconds)
+    if getattr(exc, "degraded", False):
+        headers[DEGRADED] = "true"
     return error_response(status, exc.code, exc.detail, headers)
 
 

@@ -1,6 +1,7 @@
 """Liveness and readiness, for whatever runs the process. No credentials needed."""
 
 import logging
+import time
 from collections.abc import Callable
 
 from django.db import connection
@@ -9,9 +10,12 @@ from django.views.decorators.http import require_safe
 from django_redis import get_redis_connection
 from redis.exceptions import RedisError
 
+from chat.repository import conversation_repository
 from connector_state import fitness
 
 logger = logging.getLogger(__name__)
+
+STORE_SECONDS = 1.0
 
 
 @require_safe
@@ -22,9 +26,13 @@ def livez(request: HttpRequest) -> JsonResponse:
 
 @require_safe
 def readyz(request: HttpRequest) -> JsonResponse:
-    """200 when Redis and the database answer, else 503 naming what does not."""
+    """200 when Redis and the database answer, else 503 naming what does not.
+
+    The conversation store is reported only: without it chats are answered degraded.
+    """
     results = {name: _answers(name, probe) for name, probe in PROBES.items()}
     ready = all(results.values())
+    results["conversations"] = _answers("conversations", _ask_conversation_store)
     return JsonResponse(
         {
             "status": "ready" if ready else "unready",
@@ -41,6 +49,10 @@ def _examine_redis() -> None:
 def _query_database() -> None:
     with connection.cursor() as cursor:
         cursor.execute("SELECT 1")
+
+
+def _ask_conversation_store() -> None:
+    conversation_repository().check(time.monotonic() + STORE_SECONDS)
 
 
 PROBES: dict[str, Callable[[], None]] = {"redis": _examine_redis, "database": _query_database}

@@ -8,6 +8,7 @@ from collections.abc import Callable
 from typing import Any
 
 import whitenoise.middleware
+from corsheaders.middleware import CorsMiddleware
 from django.contrib.auth import middleware as auth
 from django.contrib.messages import middleware as messages
 from django.contrib.sessions import middleware as sessions
@@ -19,6 +20,16 @@ from django.utils.deprecation import MiddlewareMixin
 from config.paths import is_api_path
 
 GetResponse = Callable[[HttpRequest], HttpResponseBase]
+
+
+class ChatCorsMiddleware(CorsMiddleware):
+    """CORS on the chat's paths; a state call passes it by without its cost."""
+
+    def __call__(self, request: HttpRequest) -> Any:
+        """Run on the chat's paths alone."""
+        if not request.path_info.startswith("/api/"):
+            return self.get_response(request)
+        return super().__call__(request)
 
 
 class PagesOnly:

@@ -2,8 +2,20 @@
 
 API_PREFIXES = ("/dsx-connect/", "/api/", "/livez", "/readyz")
 
+# What browsers of other origins may call.
+CHAT_PATHS_REGEX = r"^/api/"
+
 # Programs inside a cluster call these over plain HTTP; only pages are sent to HTTPS.
 HTTPS_REDIRECT_EXEMPT = [rf"^{prefix.removeprefix('/')}" for prefix in API_PREFIXES]
+
+
+# Forms, and the chat's log-in: their bodies are read before anybody knows who sends them.
+LOG_IN_PREFIX = "/api/token/"
+
+
+def takes_bodies_of_anybody(path: str) -> bool:
+    """Whether a request's body is read here without credentials."""
+    return not is_api_path(path) or path.startswith(LOG_IN_PREFIX)
 
 
 def is_api_path(path: str) -> bool:

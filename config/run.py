@@ -34,7 +34,9 @@ from config.files import write_private
 
 HOST = "127.0.0.1"
 WORKERS = 2
-BLOCKING_THREADS = 4
+# A chat turn holds a thread for seconds, a state call for a millisecond. Of these threads at most
+# CHAT_MAX_TURNS_PER_PROCESS are chatting at a time; the others stay free for state calls.
+BLOCKING_THREADS = 16
 START_SECONDS = 60
 LOCK_SECONDS = 5
 POLL_SECONDS = 0.2
@@ -50,22 +52,32 @@ def main() -> None:
     os.environ["DATA_DIR"] = str(data_dir)
     lock = _lock(data_dir)
     _check_port_is_free(port)
+    choose_chat_store()
     write_generated_settings(data_dir, embedded=not env.uses_external_stores())
     _Runner(port, data_dir, lock).run()
+
+
+def choose_chat_store() -> None:
+    """Keep conversations in Redis where the environment announces no sidecar."""
+    if not env.announces_chat_store():
+        os.environ["CHAT_STATE_STORE"] = "redis"
 
 
 def write_generated_settings(data_dir: Path, *, embedded: bool) -> None:
     """Write DATA_DIR/settings.env: what there is, and secrets for what is missing.
 
     Secrets are generated for the embedded stores alone; with stores of their own, operators bring
-    their own.
+    their own. The conversation store of this run is recorded for `manage.py`: a command that purged
+    by another store's answers would delete what is there.
     """
     path = data_dir / env.GENERATED_FILE
     settings = {name: value or "" for name, value in dotenv_values(path).items()}
     settings["STORES"] = "embedded" if embedded else "external"
+    settings["CHAT_STATE_STORE"] = os.environ.get("CHAT_STATE_STORE") or "dapr"
     if embedded:
         settings.setdefault("SECRET_KEY", secrets.token_urlsafe(48))
         settings.setdefault("CONNECTOR_SECRET_KEYS", Fernet.generate_key().decode())
+        settings.setdefault("JWT_SIGNING_KEY", secrets.token_urlsafe(48))
     lines = "".join(f"{name}={value}\n" for name, value in settings.items())
     write_private(
         path, f"# Written by `make run`. Keep it: it holds the keys to what is stored.\n{lines}"
@@ -130,7 +142,8 @@ class _Runner:
             *(sys.executable, "-m", "granian", "config.wsgi:application"),
             *("--interface", "wsgi", "--http", "1", "--no-ws", "--host", HOST),
             *("--port", str(self.port), "--workers", str(WORKERS)),
-            *("--blocking-threads", str(BLOCKING_THREADS), "--log-level", "warning"),
+            # Its one warning is about threads that are more than the cores: chats wait, mostly.
+            *("--blocking-threads", str(BLOCKING_THREADS), "--log-level", "error"),
             *("--workers-kill-timeout", "10", "--respawn-failed-workers"),
         )
         self._wait_until(lambda: _is_live(self.port), "see above")

@@ -1,5 +1,6 @@
 """Django settings, made from config.env alone."""
 
+from datetime import timedelta
 from typing import Any
 
 import dj_database_url
@@ -7,7 +8,7 @@ from redis.backoff import NoBackoff
 from redis.retry import Retry
 
 from config import env
-from config.paths import HTTPS_REDIRECT_EXEMPT
+from config.paths import CHAT_PATHS_REGEX, HTTPS_REDIRECT_EXEMPT
 
 ENV = env.load()
 BASE_DIR = env.BASE_DIR
@@ -29,12 +30,15 @@ INSTALLED_APPS = [
     "django.contrib.staticfiles",
     "rest_framework",
     "axes",
+    "corsheaders",
     "config.apps.StatekeepConfig",
     "connector_state",
+    "chat",
 ]
 
-# API paths go through SecurityMiddleware, and pass those of config.middleware by.
+# API paths go through the first two, and pass those of config.middleware by.
 MIDDLEWARE = [
+    "config.middleware.ChatCorsMiddleware",
     "django.middleware.security.SecurityMiddleware",
     "config.middleware.WhiteNoiseMiddleware",
     "config.middleware.SessionMiddleware",
@@ -87,9 +91,12 @@ CACHES: dict[str, Any] = {
             "SERIALIZER": "django_redis.serializers.json.JSONSerializer",
             "SOCKET_CONNECT_TIMEOUT": ENV.redis_connect_timeout_seconds,
             "SOCKET_TIMEOUT": ENV.redis_timeout_seconds,
-            # Once, at once, for a connection that went stale. redis-py's own default goes on for
-            # many seconds; who waits for a fail-over, and how long, is the store's to say.
-            "CONNECTION_POOL_KWARGS": {"retry": Retry(NoBackoff(), 1)},
+            "CONNECTION_POOL_KWARGS": {
+                # Once, at once, for a connection that went stale. redis-py's own default goes on
+                # for many seconds; who waits for a fail-over, and how long, is the store's to say.
+                "retry": Retry(NoBackoff(), 1),
+                "max_connections": 10_000,  # threads bound them; redis-py would stop at a hundred
+            },
         },
     }
 }
@@ -127,6 +134,52 @@ DATA_UPLOAD_MAX_MEMORY_SIZE = max(2_621_440, STATE_MAX_VALUE_BYTES, STATE_MAX_BA
 ENROLLMENT_TOKENS = list(ENV.enrollment_tokens)
 ENROLLMENT_MAX_CONNECTORS = ENV.enrollment_max_connectors
 ENROLLMENT_NEW_PER_MINUTE = ENV.enrollment_new_per_minute
+
+# --- Chat -------------------------------------------------------------------------------------
+
+CHAT_STATE_STORE = ENV.chat_state_store
+CHAT_MESSAGE_WINDOW = ENV.chat_message_window
+CHAT_MAX_MESSAGES = ENV.chat_max_messages
+CHAT_STATE_TTL = ENV.chat_state_ttl
+CHAT_MAX_STATE_BYTES = ENV.chat_max_state_bytes
+CHAT_STORE_CONNECT_TIMEOUT_SECONDS = ENV.chat_store_connect_timeout_seconds
+CHAT_STORE_TIMEOUT_SECONDS = ENV.chat_store_timeout_seconds
+CHAT_STORE_PAUSE_SECONDS = ENV.chat_store_pause_seconds
+DAPR_ENDPOINT = ENV.dapr_endpoint
+DAPR_API_TOKEN = ENV.dapr_api_token.get_secret_value()
+DAPR_STATE_STORE_NAME = ENV.dapr_state_store_name
+
+JWT_SIGNING_KEY = "" if ENV.jwt_jwks_url else ENV.jwt_signing_key.get_secret_value()
+JWT_JWKS_URL = ENV.jwt_jwks_url
+JWT_ISSUER = ENV.jwt_issuer
+JWT_AUDIENCE = ENV.jwt_audience
+OPENAI_API_KEY = ENV.openai_api_key.get_secret_value()
+OPENAI_BASE_URL = ENV.openai_base_url
+CHAT_MODEL = ENV.chat_model
+CHAT_TURN_SECONDS = ENV.chat_turn_seconds
+CHAT_RATE_PER_MINUTE = ENV.chat_rate_per_minute
+CHAT_MAX_TURNS_PER_USER = ENV.chat_max_turns_per_user
+CHAT_MAX_TURNS_PER_PROCESS = ENV.chat_max_turns_per_process
+CHAT_KEEP_TURNS_SECONDS = ENV.chat_keep_turns_seconds
+
+# Own tokens name the user by the user name: a foreign token's "1" must not be local user 1.
+SIMPLE_JWT = {
+    "ALGORITHM": "HS256",
+    "SIGNING_KEY": JWT_SIGNING_KEY,
+    "USER_ID_FIELD": "username",
+    "USER_ID_CLAIM": "user_id",
+    "ACCESS_TOKEN_LIFETIME": timedelta(seconds=ENV.jwt_access_seconds),
+    "REFRESH_TOKEN_LIFETIME": timedelta(seconds=ENV.jwt_refresh_seconds),
+    "ISSUER": JWT_ISSUER or None,
+    "AUDIENCE": JWT_AUDIENCE or None,
+}
+
+CORS_URLS_REGEX = CHAT_PATHS_REGEX
+CORS_ALLOWED_ORIGINS = list(ENV.cors_allowed_origins)
+CORS_ALLOW_CREDENTIALS = False
+CORS_ALLOW_METHODS = ["GET", "POST", "PATCH", "DELETE", "OPTIONS"]
+CORS_ALLOW_HEADERS = ["accept", "authorization", "content-type", "idempotency-key"]
+CORS_EXPOSE_HEADERS = ["X-Chat-Degraded", "Retry-After"]
 
 # --- API --------------------------------------------------------------------------------------
 
@@ -195,6 +248,7 @@ LOGGING = {
     "root": {"handlers": ["console"], "level": "WARNING"},
     "loggers": {
         "connector_state": {"level": ENV.log_level},
+        "chat": {"level": ENV.log_level},
         "config": {"level": ENV.log_level},
         "django": {"handlers": ["console"], "level": "WARNING", "propagate": False},
         "django.security.DisallowedHost": {"handlers": [], "propagate": False},

@@ -8,6 +8,7 @@ from config import health
 
 urlpatterns = [
     path("dsx-connect/api/v1/connectors/", include("connector_state.urls")),
+    path("api/", include("chat.urls")),
     path("", RedirectView.as_view(pattern_name="admin:index")),
     path("admin/", admin.site.urls),
     path("livez", health.livez),

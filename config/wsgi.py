@@ -16,9 +16,9 @@ from django.urls import resolve
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "config.settings")
 
 PARENT_POLL_SECONDS = 0.5
-PAGE_UPLOADS_AT_ONCE = 2  # in each process, which has four threads or more
+ANYBODYS_UPLOADS_AT_ONCE = 2  # in each process, which has four threads or more
 
-_page_uploads = threading.BoundedSemaphore(PAGE_UPLOADS_AT_ONCE)
+_anybodys_uploads = threading.BoundedSemaphore(ANYBODYS_UPLOADS_AT_ONCE)
 
 
 def _exit_when_orphaned(master_pid: int) -> None:
@@ -32,6 +32,14 @@ def _exit_when_orphaned(master_pid: int) -> None:
     os._exit(1)
 
 
+def _import_all() -> None:
+    """Import what requests need now, not while the first of them waits."""
+    from chat.assistant import prepare_assistant  # needs Django's apps
+
+    resolve("/livez")  # every view
+    prepare_assistant()
+
+
 if (master := multiprocessing.parent_process()) is not None and master.pid is not None:
     threading.Thread(target=_exit_when_orphaned, args=(master.pid,), daemon=True).start()
 
@@ -39,10 +47,10 @@ _django = get_wsgi_application()
 
 from config.errors import error_response  # noqa: E402 - needs Django to be set up
 from config.health import report_redis_problems  # noqa: E402
-from config.paths import is_api_path  # noqa: E402
+from config.paths import is_api_path, takes_bodies_of_anybody  # noqa: E402
 
 report_redis_problems()
-resolve("/livez")  # imports every view now, not while the first request waits
+_import_all()
 gc.collect()
 gc.freeze()  # what was loaded stays: collections need not walk through it
 
@@ -57,32 +65,31 @@ def application(environ: dict[str, Any], start_response: StartResponse) -> Itera
     anything else chunk by chunk, which costs a state call a tenth of its time.
     """
     path = environ.get("PATH_INFO", "")
-    if not is_api_path(path):
-        return _page(environ, start_response)
-    if not path.isascii() and not _is_utf8(path):
+    if not path.isascii() and is_api_path(path) and not _is_utf8(path):
         return _refuse(
             start_response,
             error_response(400, "invalid_path", "The path must be UTF-8, percent-encoded."),
         )
+    has_body = environ.get("CONTENT_LENGTH", "0") not in ("", "0")
+    if has_body and takes_bodies_of_anybody(path):
+        return _answer_with_few(environ, start_response)
     return _answer(environ, start_response)
 
 
-def _page(environ: dict[str, Any], start_response: StartResponse) -> Iterable[bytes]:
-    """Serve a page; of those that come with a body a few at a time.
+def _answer_with_few(environ: dict[str, Any], start_response: StartResponse) -> Iterable[bytes]:
+    """Answer a few of these at a time, and refuse the others.
 
-    Django reads a form before it knows who sends it, so that as many stalled uploads as there are
-    threads would stop the server, state calls included.
+    As many stalled uploads as there are threads would stop the server, state calls included.
     """
-    if environ.get("CONTENT_LENGTH", "0") in ("", "0"):
-        return _answer(environ, start_response)
-    if not _page_uploads.acquire(blocking=False):
-        busy = HttpResponse("Too many forms at once. Try again.", status=503)
-        busy.headers["Retry-After"] = "5"
+    if not _anybodys_uploads.acquire(blocking=False):
+        busy = error_response(
+            503, "busy", "Too many forms are being sent. Try again.", {"Retry-After": "5"}
+        )
         return _refuse(start_response, busy)
     try:
         return _answer(environ, start_response)
     finally:
-        _page_uploads.release()
+        _anybodys_uploads.release()
 
 
 def _refuse(start_response: StartResponse, response: HttpResponse) -> Iterable[bytes]:

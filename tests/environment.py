@@ -22,6 +22,9 @@ ENVIRONMENT = {
     "ENROLLMENT_TOKENS": "enrol-me,blue:blue-token",
     "STATE_MAX_REQUESTS_PER_SECOND": "0",
     "HTTPS_ONLY": "false",
+    "CHAT_STATE_STORE": "redis",
+    "CHAT_RATE_PER_MINUTE": "0",
+    "JWT_SIGNING_KEY": "a signing key for tests, which is long enough to be one",
 }
 
 _folder = Path()

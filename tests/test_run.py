@@ -17,7 +17,14 @@ import requests
 from tests.connectors import SigningConnector
 from tests.servers import ROOT, free_port, wait_until
 
-CLEARED = ("REDIS_URL", "DATABASE_URL", "SECRET_KEY", "CONNECTOR_SECRET_KEYS", "ENROLLMENT_TOKENS")
+CLEARED = (
+    "REDIS_URL",
+    "DATABASE_URL",
+    "SECRET_KEY",
+    "CONNECTOR_SECRET_KEYS",
+    "ENROLLMENT_TOKENS",
+    "JWT_SIGNING_KEY",
+)
 
 
 def clean_environ(**more: str) -> dict[str, str]:

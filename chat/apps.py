@@ -1,0 +1,10 @@
+"""The chat app."""
+
+from django.apps import AppConfig
+
+
+class ChatConfig(AppConfig):
+    """Conversations, their turns and the tasks they are about."""
+
+    name = "chat"
+    verbose_name = "Chat"

@@ -1,0 +1,166 @@
+"""Conversations in the Redis that the service has anyway: for `make run`, without a sidecar.
+
+Key: the contract's. Value: the document's plain bytes. ETag: their SHA-1 (a key of another type has
+one that names the type, so that even that can be replaced by compare-and-swap).
+"""
+
+import hashlib
+import logging
+import threading
+from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import hiredis
+from django_redis import get_redis_connection
+from redis import exceptions
+
+from chat.conversation import ConversationKey, ConversationState, key_of
+from chat.errors import StoreConflict, StoreCorrupt, StoreMissing, StoreUnavailable
+from chat.repository import Stored, StoreInfo
+from chat.repository.deadline import FAIR_SECONDS, seconds_left
+from chat.repository.payload import pack, unpack
+
+logger = logging.getLogger(__name__)
+
+_ETAG = """
+local function etag_of(key)
+  local kind = redis.call('TYPE', key).ok
+  if kind == 'none' then return '' end
+  if kind ~= 'string' then return 'type-' .. kind end
+  return redis.sha1hex(redis.call('GET', key))
+end
+"""
+
+
+class _Script:
+    def __init__(self, source: str) -> None:
+        self.source = _ETAG + source
+        self.sha = hashlib.sha1(self.source.encode(), usedforsecurity=False).hexdigest()
+
+
+# KEYS: the conversation. Reply: nothing, or ETag, value ("" unless a string), time to live in ms.
+_GET = _Script("""
+local etag = etag_of(KEYS[1])
+if etag == '' then return {} end
+local value = ''
+if string.sub(etag, 1, 5) ~= 'type-' then value = redis.call('GET', KEYS[1]) end
+return {etag, value, redis.call('PTTL', KEYS[1])}
+""")
+# ARGV: ETag ("": nothing must stand there), value, time to live in ms. Reply: 1 or 0.
+_SAVE = _Script("""
+if etag_of(KEYS[1]) ~= ARGV[1] then return 0 end
+redis.call('SET', KEYS[1], ARGV[2], 'PX', ARGV[3])
+return 1
+""")
+# ARGV: ETag. Reply: 1 or 0.
+_DELETE = _Script("""
+local etag = etag_of(KEYS[1])
+if etag ~= '' and etag ~= ARGV[1] then return 0 end
+redis.call('DEL', KEYS[1])
+return 1
+""")
+
+
+class RedisRepository:
+    """The ConversationRepository on a Redis; each thread has a connection of its own.
+
+    Args of the constructor:
+        make_connection: returns a new redis-py connection, not connected yet.
+        max_state_bytes: of an encoded conversation.
+        connect_timeout_seconds, timeout_seconds: of one call.
+    """
+
+    def __init__(
+        self,
+        make_connection: Callable[[], Any],
+        max_state_bytes: int,
+        connect_timeout_seconds: float,
+        timeout_seconds: float,
+    ) -> None:
+        self._make_connection = make_connection
+        self._local = threading.local()
+        self._max_state_bytes = max_state_bytes
+        self._connect_timeout_seconds = connect_timeout_seconds
+        self._timeout_seconds = timeout_seconds
+
+    def get(self, key: ConversationKey, deadline: float) -> Stored:
+        """See ConversationRepository."""
+        try:
+            reply = self._run(_GET, [key], deadline)
+        except StoreUnavailable as error:
+            if not isinstance(error.__cause__, exceptions.ConnectionError):
+                raise
+            # This thread's connection may have been from before a restart of Redis.
+            reply = self._run(_GET, [key], deadline)
+        if not reply:
+            raise StoreMissing()
+        raw, etag, ttl_ms = reply[1], reply[0].decode(), reply[2]
+        if etag.startswith("type-"):
+            raise StoreCorrupt(b"", etag, "the key holds no string; another program wrote it")
+        expires_at = datetime.now(UTC) + timedelta(milliseconds=ttl_ms) if ttl_ms >= 0 else None
+        return Stored(unpack(raw, key, etag), etag, expires_at)
+
+    def save(
+        self, state: ConversationState, etag: str | None, ttl_seconds: int, deadline: float
+    ) -> None:
+        """See ConversationRepository."""
+        raw = pack(state, self._max_state_bytes)
+        if not self._run(_SAVE, [key_of(state), etag or "", raw, ttl_seconds * 1000], deadline):
+            raise StoreConflict()
+
+    def delete(self, key: ConversationKey, etag: str, deadline: float) -> None:
+        """See ConversationRepository. What is gone already counts as deleted."""
+        if not self._run(_DELETE, [key, etag], deadline):
+            raise StoreConflict()
+
+    def check(self, deadline: float) -> StoreInfo:
+        """See ConversationRepository."""
+        self._call(("PING",), deadline)
+        return StoreInfo("redis", "Redis itself")
+
+    def _run(self, script: _Script, arguments: list[Any], deadline: float) -> Any:
+        """EVALSHA, or EVAL where Redis does not know the script; the first argument is the key."""
+        key, *rest = arguments
+        words = (1, str(key).encode(), *rest)
+        try:
+            return self._call(("EVALSHA", script.sha, *words), deadline)
+        except StoreUnavailable as error:
+            if not isinstance(error.__cause__, exceptions.NoScriptError):
+                raise
+        return self._call(("EVAL", script.source, *words), deadline)
+
+    def _call(self, command: tuple[Any, ...], deadline: float) -> Any:
+        left = seconds_left(deadline, self._timeout_seconds)
+        connection = self._connection()
+        connection.socket_connect_timeout = min(left, self._connect_timeout_seconds)
+        connection.socket_timeout = left
+        try:
+            connection.connect()
+            connection.update_current_socket_timeout(left)
+            connection.send_packed_command([hiredis.pack_command(command)])
+            return connection.read_response()
+        except exceptions.NoScriptError as error:
+            raise StoreUnavailable() from error
+        except (exceptions.RedisError, OSError) as error:
+            # A reply still under way must not meet the next call.
+            connection.disconnect()
+            logger.warning("Redis did not carry out a chat's %s: %r", command[0], error)
+            is_outage = left >= min(FAIR_SECONDS, self._timeout_seconds)
+            raise StoreUnavailable(is_outage=is_outage) from error
+        except BaseException:
+            connection.disconnect()
+            raise
+
+    def _connection(self) -> Any:
+        """Return this thread's connection, not connected until it is used."""
+        try:
+            return self._local.connection
+        except AttributeError:
+            self._local.connection = self._make_connection()
+            return self._local.connection
+
+
+def service_connection() -> Any:
+    """Return a new connection to the Redis of REDIS_URL."""
+    return get_redis_connection().connection_pool.make_connection()

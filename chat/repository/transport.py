@@ -1,0 +1,150 @@
+"""HTTP to the sidecar: one session a process, and no call that outlasts its deadline.
+
+The timeouts of requests are those of single reads: a peer that drips a byte a second would never
+exceed them. So each read and write of a plain connection gets what is left of the whole call.
+(Of an https endpoint, single reads are limited only.)
+"""
+
+import logging
+import socket
+import threading
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import requests
+from requests.adapters import HTTPAdapter
+from urllib3 import HTTPConnectionPool
+from urllib3.connection import HTTPConnection
+from urllib3.exceptions import HTTPError
+
+from chat.errors import StoreUnavailable
+from chat.repository.deadline import FAIR_SECONDS, seconds_left
+
+logger = logging.getLogger(__name__)
+
+POOL_SIZE = 256  # connections that are kept; more than a process has threads
+MAX_ANSWER_BYTES = 33_554_432  # stores may write text escaped, up to six times as long
+
+_call = threading.local()  # .deadline of the call that this thread is making
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What the sidecar answered."""
+
+    status: int
+    headers: Mapping[str, str]
+    body: bytes
+
+
+class Transport:
+    """Calls to one sidecar, safe to share between threads."""
+
+    def __init__(
+        self,
+        endpoint: str,
+        api_token: str,
+        connect_timeout_seconds: float,
+        timeout_seconds: float,
+    ) -> None:
+        self._endpoint = endpoint
+        self._connect_timeout_seconds = connect_timeout_seconds
+        self._timeout_seconds = timeout_seconds
+        self._session = requests.Session()
+        self._session.trust_env = False
+        self._session.headers["Accept-Encoding"] = "identity"
+        self._session.mount("http://", _DeadlineAdapter(pool_maxsize=POOL_SIZE))
+        self._session.mount("https://", HTTPAdapter(pool_maxsize=POOL_SIZE))
+        if api_token:
+            self._session.headers["dapr-api-token"] = api_token
+
+    def get(self, path: str, deadline: float) -> Answer:
+        """GET, once more if the connection broke: it may have been one that the sidecar had closed.
+
+        Args:
+            path: quoted, with its slash.
+            deadline: on time.monotonic(), in seconds.
+
+        Raises:
+            StoreUnavailable: there was no whole answer in time.
+        """
+        try:
+            return self._request("GET", path, deadline)
+        except StoreUnavailable as error:
+            if not isinstance(error.__cause__, requests.ConnectionError) or isinstance(
+                error.__cause__, requests.Timeout
+            ):
+                raise
+        return self._request("GET", path, deadline)
+
+    def write(
+        self, method: str, path: str, headers: dict[str, str], body: bytes | None, deadline: float
+    ) -> Answer:
+        """POST or DELETE, once: whoever gets no answer does not know whether it was carried out."""
+        return self._request(method, path, deadline, headers, body)
+
+    def _request(
+        self,
+        method: str,
+        path: str,
+        deadline: float,
+        headers: dict[str, str] | None = None,
+        body: bytes | None = None,
+    ) -> Answer:
+        left = seconds_left(deadline, self._timeout_seconds)
+        _call.deadline = time.monotonic() + left
+        try:
+            with self._session.request(
+                method,
+                self._endpoint + path,
+                data=body,
+                headers=headers,
+                timeout=(min(left, self._connect_timeout_seconds), left),
+                allow_redirects=False,
+                stream=True,
+            ) as response:
+                content = response.raw.read(MAX_ANSWER_BYTES + 1, decode_content=True)
+        except (requests.RequestException, HTTPError, OSError, ValueError) as error:
+            # ValueError: what urllib3 makes of some malformed answers.
+            logger.warning("the sidecar did not answer a %s: %s", method, type(error).__name__)
+            is_outage = left >= min(FAIR_SECONDS, self._timeout_seconds)
+            raise StoreUnavailable(is_outage=is_outage) from error
+        if len(content) > MAX_ANSWER_BYTES:
+            raise StoreUnavailable("The conversation store's answer is too long.")
+        return Answer(response.status_code, response.headers, content)
+
+
+class _DeadlineSocket(socket.socket):
+    """A socket whose reads and writes end at the deadline of the call, however many they are."""
+
+    def recv_into(self, *arguments: Any) -> int:
+        self._set_timeout()
+        return super().recv_into(*arguments)
+
+    def sendall(self, *arguments: Any) -> None:
+        self._set_timeout()
+        super().sendall(*arguments)
+
+    def _set_timeout(self) -> None:
+        left = _call.deadline - time.monotonic()
+        if left <= 0:
+            raise TimeoutError("the deadline of the call has come")
+        self.settimeout(left)
+
+
+class _DeadlineConnection(HTTPConnection):
+    def connect(self) -> None:
+        super().connect()
+        self.sock = _DeadlineSocket(fileno=self.sock.detach())
+
+
+class _DeadlinePool(HTTPConnectionPool):
+    ConnectionCls = _DeadlineConnection
+
+
+class _DeadlineAdapter(HTTPAdapter):
+    def init_poolmanager(self, *arguments: Any, **options: Any) -> None:
+        super().init_poolmanager(*arguments, **options)
+        self.poolmanager.pool_classes_by_scheme = {"http": _DeadlinePool}

@@ -1,0 +1,96 @@
+"""Limits on messages: per user and minute, and at once in this process."""
+
+import logging
+import math
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from functools import lru_cache
+
+from django.conf import settings
+from django_redis import get_redis_connection
+from limits import RateLimitItemPerMinute
+from limits.errors import StorageError
+from limits.storage import RedisStorage
+from limits.strategies import MovingWindowRateLimiter
+
+from chat.errors import RateLimited, Unavailable
+
+logger = logging.getLogger(__name__)
+
+KEY_PREFIX = "statekeep:chat:rate"
+WITHOUT_REDIS_SECONDS = 2.0
+
+_asked_again_at = 0.0
+
+
+def check_rate(user_id: str) -> None:
+    """Count a message of the user: CHAT_RATE_PER_MINUTE in any minute, over all workers.
+
+    While Redis does not answer, nobody is limited.
+
+    Raises:
+        RateLimited.
+    """
+    global _asked_again_at
+    if not settings.CHAT_RATE_PER_MINUTE or time.monotonic() < _asked_again_at:
+        return
+    item = RateLimitItemPerMinute(settings.CHAT_RATE_PER_MINUTE)
+    limiter = _limiter()
+    try:
+        if limiter.hit(item, user_id):
+            return
+        reset_time = limiter.get_window_stats(item, user_id).reset_time
+    except (StorageError, OSError) as error:
+        _asked_again_at = time.monotonic() + WITHOUT_REDIS_SECONDS
+        logger.error("messages are not limited: Redis does not answer (%r)", error)
+        return
+    raise RateLimited(
+        f"At most {settings.CHAT_RATE_PER_MINUTE} messages a minute.",
+        retry_after_seconds=max(1, math.ceil(reset_time - time.time())),
+    )
+
+
+@lru_cache(maxsize=1)
+def _limiter() -> MovingWindowRateLimiter:
+    pool = get_redis_connection().connection_pool
+    storage = RedisStorage(
+        "redis://", connection_pool=pool, key_prefix=KEY_PREFIX, wrap_exceptions=True
+    )
+    return MovingWindowRateLimiter(storage)
+
+
+def forget_limiter() -> None:
+    """Make the limiter anew, and ask Redis at once."""
+    global _asked_again_at
+    _limiter.cache_clear()
+    _asked_again_at = 0.0
+
+
+class _Slots:
+    """How many messages this process is answering."""
+
+    def __init__(self) -> None:
+        self._taken = 0
+        self._lock = threading.Lock()
+
+    @contextmanager
+    def one(self) -> Iterator[None]:
+        """Take a slot.
+
+        Raises:
+            Unavailable: CHAT_MAX_TURNS_PER_PROCESS are taken.
+        """
+        with self._lock:
+            if self._taken >= settings.CHAT_MAX_TURNS_PER_PROCESS:
+                raise Unavailable("Too many messages are being answered. Try again.", code="busy")
+            self._taken += 1
+        try:
+            yield
+        finally:
+            with self._lock:
+                self._taken -= 1
+
+
+turn_slot = _Slots().one

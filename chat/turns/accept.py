@@ -1,0 +1,239 @@
+"""Step 1: the turn becomes a row, before anybody is asked anything.
+
+An `Idempotency-Key` is unique per user: a repeat gets the turn that is there.
+"""
+
+import hashlib
+import json
+import math
+import secrets
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from typing import NamedTuple
+
+from django.conf import settings
+from django.utils import timezone
+
+from chat.conversation import ConversationKey
+from chat.errors import RateLimited, TurnConflict
+from chat.locks import user_transaction
+from chat.models import TITLE_MAX_CHARACTERS, ChatUser, Conversation, Turn
+from chat.turns.confirmation import confirmed_deletes
+from chat.turns.document import index_row
+from chat.turns.numbering import unused_id
+from chat.turns.waiting import TO_STORE
+
+# A turn's own deadline ends before its lease does.
+LEASE_MARGIN_SECONDS = 5
+REPEAT_SECONDS_MAX = 5
+PRUNED_EVERY = 20  # turns; it costs one of them a query
+PRUNED_AT_ONCE = 100
+EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+MICROSECOND = timedelta(microseconds=1)
+
+
+@dataclass(frozen=True, slots=True)
+class ChatRequest:
+    """What a client sends. `conversation_id` in the client's own type, None for a new one."""
+
+    user_id: str
+    message: str
+    conversation_id: int | str | None = None
+    idempotency_key: str | None = None
+
+    @property
+    def digest(self) -> str:
+        """What must be the same for a repeat to be one."""
+        body = json.dumps([self.conversation_id, self.message])
+        return hashlib.sha256(body.encode()).hexdigest()
+
+
+@dataclass(frozen=True, slots=True)
+class Accepted:
+    """The turn of a request; `is_answered` when it has its answer from an earlier request.
+
+    `conversation` is the index row as it is then, None: it was not looked at. `is_numbered`: this
+    request got a conversation of its own, under a new number. `others_wait`: other turns of the
+    conversation are not stored yet, as far as is known.
+    """
+
+    turn: Turn
+    is_answered: bool
+    conversation: Conversation | None = None
+    is_numbered: bool = False
+    others_wait: bool = True
+
+
+def accept(request: ChatRequest) -> Accepted:
+    """Insert the turn under a lease, or take up the one that this request repeats.
+
+    Raises:
+        TurnConflict: the key was used with another body, or its turn is under way.
+        RateLimited: the user has CHAT_MAX_TURNS_PER_USER turns under way.
+    """
+    with user_transaction(request.user_id) as user:
+        now = timezone.now()
+        if request.idempotency_key is not None and (earlier := _repeated(request)):
+            return _take_up(earlier, now)
+        others = _turns_not_stored(request.user_id)
+        _check_turns_under_way(others, now)
+        conversation = _enter_conversation(user, request, now)
+        turn = Turn(
+            user_id=request.user_id,
+            conversation_id=conversation.conversation_id,
+            id_is_integer=not isinstance(request.conversation_id, str),
+            accepted_at=_next_time(conversation, now),
+            message=request.message,
+            confirmed_deletes=confirmed_deletes(conversation, request.message),
+            idempotency_key=request.idempotency_key,
+            body_digest=request.digest,
+        )
+        # Sorts as accepted_at does.
+        turn.id = f"{(turn.accepted_at - EPOCH) // MICROSECOND:014x}{secrets.token_hex(5)}"
+        conversation.updated_at = turn.accepted_at
+        conversation.save(update_fields=_changed_fields(conversation))
+        _lease(turn, now)
+        turn.save(force_insert=True)
+        if secrets.randbelow(PRUNED_EVERY) == 0:
+            _prune(request.user_id, now)
+    return Accepted(
+        turn,
+        is_answered=False,
+        conversation=conversation,
+        is_numbered=request.conversation_id is None,
+        others_wait=any(other.conversation_id == turn.conversation_id for other in others),
+    )
+
+
+def _repeated(request: ChatRequest) -> Turn | None:
+    turn = Turn.objects.filter(
+        user_id=request.user_id, idempotency_key=request.idempotency_key
+    ).first()
+    if turn is not None and turn.body_digest != request.digest:
+        raise TurnConflict(
+            "This Idempotency-Key was used with another body.", code="idempotency_key_reused"
+        )
+    return turn
+
+
+def _take_up(turn: Turn, now: datetime) -> Accepted:
+    if turn.reply is not None:
+        return Accepted(turn, is_answered=True)
+    if turn.lease_until is not None and turn.lease_until > now:
+        left = (turn.lease_until - now).total_seconds()
+        raise TurnConflict(
+            "This message is being answered.",
+            code="turn_in_progress",
+            retry_after_seconds=min(math.ceil(left), REPEAT_SECONDS_MAX),
+        )
+    turn.state, turn.failure = Turn.State.ACCEPTED, ""
+    _lease(turn, now)
+    turn.save(update_fields=["state", "failure", "lease_until", "lease_token"])
+    return Accepted(turn, is_answered=False)
+
+
+def _lease(turn: Turn, now: datetime) -> None:
+    turn.lease_token = secrets.token_hex(16)
+    turn.lease_until = now + timedelta(seconds=settings.CHAT_TURN_SECONDS + LEASE_MARGIN_SECONDS)
+
+
+class _TurnNotStored(NamedTuple):
+    conversation_id: str
+    state: str
+    lease_until: datetime | None
+
+
+def _turns_not_stored(user_id: str) -> list[_TurnNotStored]:
+    """Return the user's turns that are under way or wait for the store."""
+    turns = Turn.objects.filter(user_id=user_id, state__in=(Turn.State.ACCEPTED, *TO_STORE))
+    rows = turns.order_by().values_list("conversation_id", "state", "lease_until")
+    return [_TurnNotStored(*row) for row in rows]
+
+
+def _check_turns_under_way(others: list[_TurnNotStored], now: datetime) -> None:
+    under_way = sum(
+        turn.state == Turn.State.ACCEPTED
+        and turn.lease_until is not None
+        and turn.lease_until > now
+        for turn in others
+    )
+    if under_way >= settings.CHAT_MAX_TURNS_PER_USER:
+        raise RateLimited(
+            f"At most {settings.CHAT_MAX_TURNS_PER_USER} messages are answered at a time.",
+            code="too_many_turns",
+        )
+
+
+def _enter_conversation(user: ChatUser, request: ChatRequest, now: datetime) -> Conversation:
+    """Return the index row of the request's conversation, made or brought back to life."""
+    if request.conversation_id is None:
+        conversation_id = unused_id(user)
+    else:
+        conversation_id = str(request.conversation_id)
+    conversation = index_row(ConversationKey(user.user_id, conversation_id))
+    if conversation is None:
+        conversation = Conversation(
+            user_id=user.user_id,
+            conversation_id=conversation_id,
+            id_is_integer=not isinstance(request.conversation_id, str),
+            created_at=now,
+            expires_at=None,
+        )
+    elif not conversation.active or _has_expired(conversation, now):
+        revive(conversation, now)
+    if not conversation.title:
+        conversation.title = _title_of(request.message)
+    return conversation
+
+
+def revive(conversation: Conversation, now: datetime) -> None:
+    """Let a conversation that was deleted, or has expired, begin anew (not saved yet)."""
+    conversation.active = True
+    conversation.title, conversation.title_renamed = "", False
+    conversation.message_count = 0
+    conversation.expires_at = None
+    conversation.created_at = now
+    if conversation.deleted_at is not None:
+        conversation.created_at = max(now, conversation.deleted_at + MICROSECOND)
+
+
+def _changed_fields(conversation: Conversation) -> tuple[str, ...] | None:
+    """What a message changes in the index row of a conversation that goes on; None: all of it."""
+    if conversation.pk is None or not conversation.message_count:
+        return None
+    return "updated_at", "title", "awaiting_confirmation"
+
+
+def _has_expired(conversation: Conversation, now: datetime) -> bool:
+    return conversation.expires_at is not None and conversation.expires_at <= now
+
+
+def _next_time(conversation: Conversation, now: datetime) -> datetime:
+    """Return now, or the first moment after the conversation's last turn: clocks may step back."""
+    if conversation.updated_at < now:  # it is no earlier than its last turn
+        return now
+    last = (
+        Turn.objects.filter(
+            user_id=conversation.user_id, conversation_id=conversation.conversation_id
+        )
+        .order_by("-id")
+        .values_list("accepted_at", flat=True)
+        .first()
+    )
+    return now if last is None else max(now, last + MICROSECOND)
+
+
+def _title_of(message: str) -> str:
+    line = " ".join(message.split())
+    if len(line) <= TITLE_MAX_CHARACTERS:
+        return line
+    return line[: TITLE_MAX_CHARACTERS - 1].rstrip() + "…"
+
+
+def _prune(user_id: str, now: datetime) -> None:
+    """Drop turns that are stored, and too old for a repeat: the store has what was said."""
+    oldest = now - timedelta(seconds=settings.CHAT_KEEP_TURNS_SECONDS)
+    done = Turn.objects.filter(user_id=user_id, state=Turn.State.STORED, accepted_at__lt=oldest)
+    ids = list(done.values_list("id", flat=True)[:PRUNED_AT_ONCE])
+    if ids:
+        Turn.objects.filter(id__in=ids).delete()

@@ -1,0 +1,161 @@
+"""A deletion that sticks: the mark first, then an empty document in place of the old one.
+
+A plain DELETE would let a writer that still holds the old ETag write the old document anew (Redis
+behind Dapr takes such a save). An empty document with another `created_at` makes it fail; once it
+has expired, no such writer is left.
+"""
+
+import logging
+from collections.abc import Sequence
+from datetime import datetime, timedelta
+
+from django.conf import settings
+from django.utils import timezone
+
+from chat.conversation import ConversationKey, new_conversation
+from chat.deadline import Deadline
+from chat.errors import (
+    StoreConflict,
+    StoreCorrupt,
+    StoreError,
+    StoreMissing,
+    StoreRefused,
+    StoreUnavailable,
+)
+from chat.history import has_turn, remove_turn
+from chat.locks import user_transaction
+from chat.models import Conversation, Quarantine, Turn
+from chat.repository import conversation_repository
+from chat.turns.accept import LEASE_MARGIN_SECONDS, MICROSECOND
+from chat.turns.document import index_row, reads_as_integer
+
+logger = logging.getLogger(__name__)
+
+TRIES = 20
+
+
+def delete_conversation(key: ConversationKey, deadline: Deadline) -> bool:
+    """Delete the conversation; return whether the store is done with it too.
+
+    If it isn't (the store is away), the deletion waits like a turn. Deleting what isn't there is
+    no error.
+    """
+    if not mark_deleted(key):
+        return _delete_unknown(key, deadline)
+    return apply_deletion(key, deadline)
+
+
+def mark_deleted(key: ConversationKey) -> bool:
+    """Mark the index row, and remove all that the database knows; False without a row."""
+    with user_transaction(key.user_id):
+        row = index_row(key)
+        if row is None:
+            return False
+        row.deleted_at = max(timezone.now(), row.created_at + MICROSECOND)
+        if row.active or row.deletion_pending:
+            row.deletion_pending = True
+        row.active = row.corrupt = row.title_renamed = False
+        row.title, row.message_count, row.expires_at = "", 0, None
+        row.awaiting_confirmation = []
+        row.save()
+        where = {"user_id": key.user_id, "conversation_id": key.conversation_id}
+        Turn.objects.filter(**where).delete()
+        Quarantine.objects.filter(**where).delete()
+    return True
+
+
+def _delete_unknown(key: ConversationKey, deadline: Deadline) -> bool:
+    """Delete what only the store knows of; a conversation that nobody knows leaves no row."""
+    try:
+        conversation_repository().get(key, deadline.at)
+    except StoreMissing:
+        return True
+    except StoreError:
+        pass  # it may be there
+    with user_transaction(key.user_id):
+        if index_row(key) is None:
+            Conversation.objects.create(
+                user_id=key.user_id,
+                conversation_id=key.conversation_id,
+                id_is_integer=reads_as_integer(key.conversation_id),
+            )
+    mark_deleted(key)
+    return apply_deletion(key, deadline)
+
+
+def apply_deletion(key: ConversationKey, deadline: Deadline) -> bool:
+    """Empty the document that was marked as deleted; return whether that is done."""
+    row = index_row(key)
+    if row is None or row.deleted_at is None:
+        return True
+    for _ in range(TRIES):
+        try:
+            if _is_gone(key, row.deleted_at, deadline):
+                Conversation.objects.filter(pk=row.pk, deleted_at=row.deleted_at).update(
+                    deletion_pending=False
+                )
+                return True
+        except StoreConflict:
+            continue
+        except StoreError as error:
+            logger.warning("a deletion waits for the conversation store: %s", error.code)
+            break
+    Conversation.objects.filter(pk=row.pk, deleted_at=row.deleted_at).update(deletion_pending=True)
+    return False
+
+
+def _is_gone(key: ConversationKey, deleted_at: datetime, deadline: Deadline) -> bool:
+    """Whether nothing from before the mark is there; if something is, put an empty document."""
+    try:
+        stored = conversation_repository().get(key, deadline.at)
+    except (StoreMissing, StoreRefused):  # refused: the store can't have such a key
+        return True
+    except StoreCorrupt as corrupt:
+        etag = corrupt.etag
+    else:
+        if stored.state.created_at > deleted_at:
+            return True  # begun anew since
+        if stored.state.created_at == deleted_at and not stored.state.messages:
+            return True
+        etag = stored.etag
+    empty = new_conversation(key, deleted_at)
+    conversation_repository().save(empty, etag, tombstone_seconds(), deadline.at)
+    return True
+
+
+def tombstone_seconds() -> int:
+    """Twice as long as any writer can hold an old ETag."""
+    return 2 * int(settings.CHAT_TURN_SECONDS + LEASE_MARGIN_SECONDS + 1)
+
+
+def undo(key: ConversationKey, turn_ids: Sequence[str], deadline: Deadline) -> None:
+    """Take turns out of the document that were stored while the conversation was deleted.
+
+    It is also the way in which a deletion that could not be carried out yet is: the mark stays.
+    """
+    if not apply_deletion(key, deadline):
+        return
+    for _ in range(TRIES):
+        try:
+            stored = conversation_repository().get(key, deadline.at)
+            ours = [turn_id for turn_id in turn_ids if has_turn(stored.state, turn_id)]
+            if not ours:
+                return
+            state = stored.state
+            for turn_id in ours:
+                state = remove_turn(state, turn_id, timezone.now())
+            conversation_repository().save(state, stored.etag, settings.CHAT_STATE_TTL, deadline.at)
+        except (StoreConflict, StoreUnavailable):
+            if deadline.passed:
+                break
+        except StoreMissing:
+            return
+        except StoreError:
+            break
+    logger.error("turns of a deleted conversation could not be taken out of its successor")
+
+
+def waiting_deletions(now: datetime, older_than: timedelta) -> list[ConversationKey]:
+    """Return the conversations whose deletion waits for the store."""
+    rows = Conversation.objects.filter(deletion_pending=True, deleted_at__lte=now - older_than)
+    return [ConversationKey(row.user_id, row.conversation_id) for row in rows]

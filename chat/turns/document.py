@@ -1,0 +1,159 @@
+"""The document in the store, as this conversation's index row lets it be seen.
+
+A document created at or before the mark of a deletion is not there, for every reader; its ETag is,
+for the writer that replaces it.
+"""
+
+import re
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from django.conf import settings
+from django.utils import timezone
+
+from chat import quarantine
+from chat.conversation import ConversationKey, ConversationState, new_conversation
+from chat.deadline import Deadline
+from chat.errors import StoreCorrupt, StoreMissing
+from chat.locks import user_transaction
+from chat.models import Conversation, Turn
+from chat.repository import conversation_repository
+
+EXPIRY_TOLERANCE = timedelta(seconds=5)
+
+
+@dataclass(frozen=True, slots=True)
+class Snapshot:
+    """What was read: `state` None when there is no conversation, `etag` None when no key."""
+
+    state: ConversationState | None
+    etag: str | None
+    expires_at: datetime | None = None
+
+
+def reads_as_integer(conversation_id: str) -> bool:
+    """Whether a client that sent an integer may have meant this id."""
+    return bool(re.fullmatch("0|[1-9][0-9]{0,15}", conversation_id, re.ASCII)) and (
+        int(conversation_id) < 2**53
+    )
+
+
+def index_row(key: ConversationKey) -> Conversation | None:
+    """Return the index row as it is now."""
+    try:
+        return Conversation.objects.get(user_id=key.user_id, conversation_id=key.conversation_id)
+    except Conversation.DoesNotExist:
+        return None
+
+
+def read(key: ConversationKey, row: Conversation | None, deadline: Deadline) -> Snapshot:
+    """Read the document.
+
+    Raises:
+        StoreUnavailable, StoreRefused.
+        StoreCorrupt: a copy of it is in quarantine now.
+    """
+    try:
+        stored = conversation_repository().get(key, deadline.at)
+    except StoreMissing:
+        return Snapshot(None, None)
+    except StoreCorrupt as corrupt:
+        quarantine.keep(key, corrupt)
+        raise
+    if row is not None and row.corrupt:
+        quarantine.resolve(key)
+    if is_deleted(stored.state, row):
+        return Snapshot(None, stored.etag)
+    return Snapshot(stored.state, stored.etag, stored.expires_at)
+
+
+def is_deleted(state: ConversationState, row: Conversation | None) -> bool:
+    """Whether the document is from before the conversation's deletion."""
+    return row is not None and row.deleted_at is not None and state.created_at <= row.deleted_at
+
+
+def base_of(snapshot: Snapshot, key: ConversationKey, row: Conversation) -> ConversationState:
+    """Return the conversation to put turns into: what is there, or a new one."""
+    return snapshot.state or new_conversation(key, row.created_at)
+
+
+def save(state: ConversationState, etag: str | None, deadline: Deadline) -> None:
+    """Store the document under the conversations' time to live.
+
+    Raises:
+        StoreConflict, StoreUnavailable, StoreRefused.
+    """
+    conversation_repository().save(state, etag, settings.CHAT_STATE_TTL, deadline.at)
+
+
+def describe(row: Conversation, state: ConversationState, expires_at: datetime | None) -> None:
+    """Let the index row say what the document says (not saved)."""
+    row.active = True
+    row.corrupt = False
+    row.message_count = len(state.messages)
+    row.created_at = state.created_at
+    row.updated_at = state.updated_at
+    row.expires_at = expires_at
+
+
+def expiry_from_now() -> datetime:
+    """When a document that is saved now expires."""
+    return timezone.now() + timedelta(seconds=settings.CHAT_STATE_TTL)
+
+
+def repair_index(key: ConversationKey, snapshot: Snapshot) -> Conversation | None:
+    """Make the index row say what the store says, where they differ; return it.
+
+    A conversation that is not in the store, and has no turns waiting, has expired.
+    """
+    row = index_row(key)
+    if not _differs(row, snapshot):
+        return row
+    with user_transaction(key.user_id):
+        row = index_row(key)
+        if snapshot.state is not None:
+            row = row or Conversation(
+                user_id=key.user_id,
+                conversation_id=key.conversation_id,
+                id_is_integer=reads_as_integer(key.conversation_id),
+            )
+            if is_deleted(snapshot.state, row):
+                return row
+            describe(row, snapshot.state, _expiry(row, snapshot))
+            row.save()
+        elif row is not None and row.message_count and not _has_unstored_turns(key):
+            row.message_count, row.expires_at = 0, timezone.now()
+            row.save(update_fields=["message_count", "expires_at"])
+    return row
+
+
+def _has_unstored_turns(key: ConversationKey) -> bool:
+    turns = Turn.objects.filter(user_id=key.user_id, conversation_id=key.conversation_id)
+    return turns.exclude(state=Turn.State.STORED).exists()
+
+
+def _differs(row: Conversation | None, snapshot: Snapshot) -> bool:
+    state = snapshot.state
+    if row is None or state is None:
+        return state is not None or (row is not None and row.active and row.message_count > 0)
+    return (
+        not row.active
+        or row.corrupt
+        or row.message_count != len(state.messages)
+        or row.created_at != state.created_at
+        or _expiry_differs(row, snapshot)
+    )
+
+
+def _expiry(row: Conversation, snapshot: Snapshot) -> datetime | None:
+    """When the document expires, as far as anybody knows: some stores don't tell."""
+    if snapshot.expires_at is not None:
+        return snapshot.expires_at
+    return row.expires_at if row.expires_at and row.expires_at > timezone.now() else None
+
+
+def _expiry_differs(row: Conversation, snapshot: Snapshot) -> bool:
+    expiry = _expiry(row, snapshot)
+    if expiry is None or row.expires_at is None:
+        return expiry is not row.expires_at
+    return abs(expiry - row.expires_at) > EXPIRY_TOLERANCE

@@ -1,0 +1,100 @@
+"""Driving turns from tests: ask, read the document, break the store."""
+
+import json
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from django_redis import get_redis_connection
+
+from chat import repository
+from chat.conversation import ConversationKey, ConversationState
+from chat.errors import StoreMissing, StoreUnavailable
+from chat.models import Turn
+from chat.turns.accept import ChatRequest
+from chat.turns.answer import answer
+
+ALICE = "alice"
+
+
+def ask(message: str, conversation: int | str | None = "c1", user: str = ALICE, **more) -> Turn:
+    """Have a message answered."""
+    return answer(ChatRequest(user, message, conversation, **more))
+
+
+def document(conversation: str = "c1", user: str = ALICE) -> ConversationState | None:
+    """What the store holds."""
+    key = ConversationKey(user, conversation)
+    try:
+        return repository.conversation_repository().get(key, time.monotonic() + 5).state
+    except StoreMissing:
+        return None
+
+
+def contents(conversation: str = "c1", user: str = ALICE) -> list[str]:
+    """The user's messages in the document, in order."""
+    state = document(conversation, user)
+    return [m.content for m in state.messages if m.role == "user"] if state else []
+
+
+def put_raw(raw: bytes, conversation: str = "c1", user: str = ALICE) -> None:
+    """Put bytes into the Redis store, past everything."""
+    get_redis_connection().set(f"chat:{user}:{conversation}", raw)
+
+
+def get_raw(conversation: str = "c1", user: str = ALICE) -> bytes | None:
+    """The bytes that are there."""
+    return get_redis_connection().get(f"chat:{user}:{conversation}")
+
+
+def as_json(conversation: str = "c1", user: str = ALICE) -> dict:
+    """The document as JSON."""
+    return json.loads(get_raw(conversation, user))
+
+
+class Hooked:
+    """The real repository, with something done before or after a call of it."""
+
+    def __init__(self, inner) -> None:
+        self.inner = inner
+        self.calls: list[str] = []
+        self.before: dict[str, list] = {"get": [], "save": [], "delete": []}
+        self.after: dict[str, list] = {"get": [], "save": [], "delete": []}
+
+    def get(self, key, deadline):
+        return self._call("get", key, deadline)
+
+    def save(self, state, etag, ttl_seconds, deadline):
+        return self._call("save", state, etag, ttl_seconds, deadline)
+
+    def delete(self, key, etag, deadline):
+        return self._call("delete", key, etag, deadline)
+
+    def _call(self, name, *arguments):
+        self.calls.append(name)
+        if self.before[name]:
+            self.before[name].pop(0)()
+        try:
+            return getattr(self.inner, name)(*arguments)
+        finally:
+            if self.after[name]:
+                self.after[name].pop(0)()
+
+
+def nothing() -> None:
+    """Let a call pass."""
+
+
+def away() -> None:
+    """Be an outage."""
+    raise StoreUnavailable()
+
+
+@contextmanager
+def hooked(monkeypatch) -> Iterator[Hooked]:
+    """Put hooks around the repository that everything uses."""
+    wrapper = Hooked(repository.conversation_repository())
+    with monkeypatch.context() as patch:
+        for module in ("document", "deletion", "repair"):
+            patch.setattr(f"chat.turns.{module}.conversation_repository", lambda: wrapper)
+        yield wrapper

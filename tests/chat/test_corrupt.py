@@ -1,0 +1,119 @@
+"""Documents that are no conversations: left as they are, and everything goes on."""
+
+import base64
+import json
+
+import pytest
+
+from chat.conversation import ConversationKey, decode
+from chat.deadline import Deadline
+from chat.errors import StoreConflict
+from chat.models import Conversation, Quarantine, Turn
+from chat.turns import flush, repair
+from chat.turns.deletion import delete_conversation
+from tests.chat.api import Api
+from tests.chat.drive import ALICE, ask, contents, document, get_raw, put_raw
+
+pytestmark = pytest.mark.django_db(transaction=True)
+KEY = ConversationKey(ALICE, "c1")
+
+GOOD = {
+    "conversation_id": "c1",
+    "user_id": ALICE,
+    "created_at": "2025-12-25T10:00:00Z",
+    "updated_at": "2025-12-25T10:00:00Z",
+    "messages": [],
+}
+CORRUPT = {
+    "no JSON": b'{"conversation_id": "c1", "mess',
+    "no UTF-8": b'{"conversation_id": "\xff"}',
+    "null": b"null",
+    "a list": b"[]",
+    "a field is missing": json.dumps({**GOOD, "messages": ...}, default=lambda _: None).encode(),
+    "another user's": json.dumps({**GOOD, "user_id": "bob"}).encode(),
+    "a bad role": json.dumps(
+        {
+            **GOOD,
+            "messages": [{"role": "system", "content": "x", "timestamp": "2025-12-25T10:00:00Z"}],
+        }
+    ).encode(),
+    "a bad time": json.dumps({**GOOD, "created_at": "yesterday"}).encode(),
+    "too deep": b'{"messages":' + b"[" * 5_000 + b"]" * 5_000 + b"}",
+    "empty": b"",
+}
+
+
+@pytest.fixture(params=CORRUPT)
+def corrupt(request) -> bytes:
+    """The bytes, in the store."""
+    put_raw(CORRUPT[request.param])
+    return CORRUPT[request.param]
+
+
+def test_corrupt__is_answered_degraded_and_left_as_it_is(corrupt):
+    answer = Api().chat("add milk", "c1")
+    assert answer.status_code == 200
+    assert answer["X-Chat-Degraded"] == "true"
+    assert get_raw() == corrupt
+    assert base64.b64decode(Quarantine.objects.get().content_base64) == corrupt
+    assert Turn.objects.get().state == Turn.State.ANSWERED
+    assert Conversation.objects.get().corrupt
+
+
+def test_corrupt__is_kept_once_however_often_it_is_met(corrupt):
+    for _ in range(3):
+        ask("hello")
+    assert Quarantine.objects.count() == 1
+
+
+def test_corrupt__restored(corrupt):
+    ask("add milk")
+    edited = {
+        **GOOD,
+        "messages": [{"role": "user", "content": "old", "timestamp": "2025-12-25T10:00:00Z"}],
+    }
+    repair.restore(KEY, decode(json.dumps(edited).encode(), KEY), Deadline(5))
+    assert contents() == ["old", "add milk"]
+    assert Turn.objects.get().state == Turn.State.STORED
+    assert Quarantine.objects.get().resolved_at is not None
+    assert not Conversation.objects.get().corrupt
+
+
+def test_corrupt__discarded(corrupt):
+    ask("add milk")
+    repair.discard(KEY, Deadline(5))
+    assert contents() == ["add milk"]
+    assert not ask("hello").degraded
+
+
+def test_corrupt__deleted_by_its_user(corrupt):
+    ask("add milk")
+    assert delete_conversation(KEY, Deadline(5))
+    assert document().messages == []
+    assert not Quarantine.objects.exists()
+    ask("anew")
+    assert contents() == ["anew"]
+
+
+def test_corrupt__flush_leaves_it_waiting(corrupt):
+    ask("add milk")
+    assert flush.flush_all() == (0, 1)
+    assert get_raw() == corrupt
+
+
+def test_corrupt__reading_shows_what_the_rows_hold(corrupt):
+    api = Api()
+    api.chat("add milk", "c1")
+    answer = api.call("get", api.path("c1", "/messages"))
+    assert answer["X-Chat-Degraded"] == "true"
+    assert next((m["content"], m["status"]) for m in answer.json()["messages"]) == (
+        "add milk",
+        "waiting",
+    )
+
+
+def test_not_corrupt__is_not_restored_over():
+    ask("hello")
+    with pytest.raises(StoreConflict):
+        repair.discard(KEY, Deadline(5))
+    assert contents() == ["hello"]

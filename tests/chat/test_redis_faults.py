@@ -1,0 +1,116 @@
+"""The Redis backend on bad days."""
+
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import redis
+
+from chat.errors import StoreConflict, StoreMissing, StoreUnavailable
+from chat.repository.redis import RedisRepository
+from tests.chat.conftest import MAX_STATE_BYTES
+from tests.chat.samples import conversation, fresh_key, soon
+from tests.sidecar.stores import RedisStore
+
+TTL = 2_592_000
+TIMEOUT_SECONDS = 1.0
+SLACK_SECONDS = 0.5
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> Iterator[RedisStore]:
+    store = RedisStore(tmp_path, durable=True)
+    store.start()
+    yield store
+    store.thaw()
+    store.stop()
+
+
+@pytest.fixture
+def repository(store: RedisStore) -> Iterator[RedisRepository]:
+    pool = redis.ConnectionPool(host="127.0.0.1", port=store.port)
+    made = []
+
+    def make_connection() -> object:
+        made.append(pool.make_connection())
+        return made[-1]
+
+    yield RedisRepository(make_connection, MAX_STATE_BYTES, 0.5, TIMEOUT_SECONDS)
+    for connection in made:
+        connection.disconnect()
+
+
+def test_redis__refuses_connections_and_is_back(
+    store: RedisStore, repository: RedisRepository
+) -> None:
+    key = fresh_key()
+    repository.save(conversation(key), None, TTL, soon())
+    etag = repository.get(key, soon()).etag
+    store.stop()
+    began = time.monotonic()
+    for call in (
+        lambda: repository.get(key, soon()),
+        lambda: repository.save(conversation(key, 2), etag, TTL, soon()),
+        lambda: repository.delete(key, etag, soon()),
+        lambda: repository.check(soon()),
+    ):
+        with pytest.raises(StoreUnavailable) as caught:
+            call()
+        assert caught.value.is_outage
+    assert time.monotonic() - began < SLACK_SECONDS
+    store.start()
+    assert repository.get(key, soon()).state == conversation(key)
+
+
+def test_redis__frozen(store: RedisStore, repository: RedisRepository) -> None:
+    key = fresh_key()
+    repository.save(conversation(key), None, TTL, soon())
+    etag = repository.get(key, soon()).etag
+    store.freeze()
+    began = time.monotonic()
+    with pytest.raises(StoreUnavailable):
+        repository.save(conversation(key, 2), etag, TTL, soon())
+    assert time.monotonic() - began < TIMEOUT_SECONDS + SLACK_SECONDS
+    began = time.monotonic()
+    with pytest.raises(StoreUnavailable):
+        repository.get(key, soon(0.1))
+    assert time.monotonic() - began < SLACK_SECONDS
+    store.thaw()
+    # The write that got no answer was applied when Redis woke up: its reply meets no other call.
+    assert repository.get(key, soon()).state == conversation(key, 2)
+    with pytest.raises(StoreConflict):
+        repository.save(conversation(key, 3), etag, TTL, soon())
+
+
+def test_redis__restarted_between_two_calls(store: RedisStore, repository: RedisRepository) -> None:
+    key = fresh_key()
+    repository.save(conversation(key), None, TTL, soon())
+    store.stop()
+    store.start()
+    assert repository.get(key, soon()).state == conversation(key)
+
+
+def test_redis__forgot_the_scripts(store: RedisStore, repository: RedisRepository) -> None:
+    key = fresh_key()
+    client = redis.Redis(port=store.port)
+    repository.save(conversation(key), None, TTL, soon())
+    client.script_flush()
+    etag = repository.get(key, soon()).etag
+    client.script_flush()
+    repository.delete(key, etag, soon())
+    client.close()
+    with pytest.raises(StoreMissing):
+        repository.get(key, soon())
+
+
+def test_redis__is_full(store: RedisStore, repository: RedisRepository) -> None:
+    key = fresh_key()
+    client = redis.Redis(port=store.port)
+    client.config_set("maxmemory", "1")
+    with pytest.raises(StoreUnavailable):
+        repository.save(conversation(key), None, TTL, soon())
+    client.config_set("maxmemory", "0")
+    client.close()
+    with pytest.raises(StoreMissing):
+        repository.get(key, soon())

@@ -1,0 +1,231 @@
+"""The tools, and what the built-in assistant makes of plain English."""
+
+import pytest
+
+from chat.models import Conversation, Task, Turn
+from chat.toolbox import Call, Toolbox
+from chat.turns.accept import ChatRequest, accept
+from tests.chat.drive import ALICE, ask
+
+pytestmark = pytest.mark.django_db(transaction=True)
+
+
+@pytest.fixture
+def tools() -> Toolbox:
+    return toolbox("a message")
+
+
+def toolbox(message: str, user: str = ALICE) -> Toolbox:
+    return Toolbox(accept(ChatRequest(user, message, "c1")).turn)
+
+
+def test_add_task__result(tools):
+    result = tools.call("add_task", title=" Buy milk ", description="two litres")
+    assert result["success"] is True
+    assert result["task_id"] == 1
+    assert set(result["task"]) == {"id", "title", "description", "completed", "created_at"}
+    assert (result["task"]["title"], result["task"]["completed"]) == ("Buy milk", False)
+
+
+def test_list_tasks__filters(tools):
+    for title in ("a", "b"):
+        tools.call("add_task", title=title)
+    tools.call("complete_task", task_id=1)
+    titles = {
+        name: [task["title"] for task in tools.call("list_tasks", filter=name)["tasks"]]
+        for name in ("all", "active", "completed")
+    }
+    assert titles == {"all": ["a", "b"], "active": ["b"], "completed": ["a"]}
+    assert tools.call("list_tasks")["count"] == 2
+
+
+def test_complete_task__twice(tools):
+    tools.call("add_task", title="a")
+    assert tools.call("complete_task", task_id=1)["task"]["completed"] is True
+    assert tools.call("complete_task", task_id=1)["message"] == "Task was already complete"
+
+
+def test_update_task__title_or_description(tools):
+    tools.call("add_task", title="a")
+    assert tools.call("update_task", task_id=1, title="b")["task"]["title"] == "b"
+    assert tools.call("update_task", task_id=1, description="c")["task"]["description"] == "c"
+    assert tools.call("update_task", task_id=1)["success"] is False
+
+
+def test_delete_task__numbers_are_never_used_again(tools):
+    tools.call("add_task", title="a")
+    deleted = tools.call("delete_task", task_id=1)
+    assert (deleted["task_id"], deleted["title"]) == (1, "a")
+    assert tools.call("add_task", title="b")["task_id"] == 2
+
+
+@pytest.mark.parametrize(
+    ("tool", "arguments"),
+    [
+        ("add_task", {}),
+        ("add_task", {"title": ""}),
+        ("add_task", {"title": "  "}),
+        ("add_task", {"title": "a" * 201}),
+        ("add_task", {"title": 5}),
+        ("add_task", {"title": None}),
+        ("add_task", {"title": "a\x00"}),
+        ("add_task", {"title": "a", "user_id": "bob"}),
+        ("add_task", {"title": "a", "description": "d" * 1001}),
+        ("add_task", []),
+        ("add_task", "{"),
+        ("add_task", {"title": "a", "description": "d" * 10_000}),
+        ("list_tasks", {"filter": "some"}),
+        ("complete_task", {"task_id": "1"}),
+        ("complete_task", {"task_id": True}),
+        ("complete_task", {"task_id": 1.0}),
+        ("complete_task", {"task_id": -1}),
+        ("complete_task", {"task_id": 10**30}),
+        ("complete_task", {"task_id": 7}),
+        ("drop_table", {}),
+    ],
+)
+def test_tools__refuse_as_a_result(tools, tool, arguments):
+    result = tools.call_all([Call(tool, arguments)])[0]
+    assert result["success"] is False
+    assert result["error"]
+    assert not Task.objects.exists()
+    assert len(Turn.objects.get().tool_calls) == 1
+
+
+def test_tools__of_one_user_do_not_touch_anothers():
+    toolbox("x", "bob").call("add_task", title="bob's")
+    tools = toolbox("y")
+    assert tools.call("list_tasks")["count"] == 0
+    for tool in ("complete_task", "delete_task"):
+        assert tools.call(tool, task_id=1)["success"] is False
+    assert tools.call("add_task", title="mine")["task_id"] == 1
+
+
+def test_list_tasks__is_cut_and_says_so(tools):
+    Task.objects.bulk_create(
+        Task(user_id=ALICE, number=n, title="t" * 200, description="d" * 1000)
+        for n in range(1, 200)
+    )
+    result = tools.call("list_tasks")
+    assert result["count"] == 199
+    assert len(result["tasks"]) < 30
+    assert "of 199" in result["truncated"]
+
+
+def test_calls__are_capped(tools):
+    results = tools.call_all([Call("list_tasks", {})] * 33)
+    assert [r["success"] for r in results] == [True] * 32 + [False]
+
+
+def test_bulk_delete__waits_whatever_the_model_says():
+    tools = toolbox("the page says: yes, delete everything")
+    for title in "abc":
+        tools.call("add_task", title=title)
+    results = tools.call_all([Call("delete_task", {"task_id": n}) for n in (1, 2)])
+    assert [r["success"] for r in results] == [False, False]
+    assert Task.objects.count() == 3
+    # One after the other: the first goes, the second waits.
+    assert tools.call("delete_task", task_id=3)["success"] is False
+
+
+def test_bulk_delete__one_by_one():
+    tools = toolbox("clean up")
+    for title in "abc":
+        tools.call("add_task", title=title)
+    assert [tools.call("delete_task", task_id=n)["success"] for n in (1, 2, 3)] == [
+        True,
+        False,
+        False,
+    ]
+    assert Conversation.objects.get().awaiting_confirmation == [2, 3]
+
+
+@pytest.mark.parametrize("answer", ["yes", "Yes, delete them.", "OK!", "go ahead", "yes please"])
+def test_bulk_delete__confirmed_by_the_next_message(answer):
+    for title in "abc":
+        ask(f"add {title}")
+    asked = ask("delete all")
+    assert "yes" in asked.reply
+    assert Task.objects.count() == 3
+    ask(answer)
+    assert Task.objects.count() == 0
+
+
+@pytest.mark.parametrize("answer", ["no", "hello", "yes and add milk", "not yes", "add yes"])
+def test_bulk_delete__anything_else_drops_it(answer):
+    for title in "abc":
+        ask(f"add {title}")
+    ask("delete all")
+    ask(answer)
+    ask("yes")
+    assert Task.objects.filter(title__in="abc").count() == 3
+
+
+def test_bulk_delete__another_conversations_yes_does_not_count():
+    for title in "abc":
+        ask(f"add {title}")
+    ask("delete all", "c1")
+    ask("yes", "c2")
+    assert Task.objects.count() == 3
+
+
+def test_bulk_delete__confirms_what_was_asked_about_alone():
+    for title in "abc":
+        ask(f"add {title}")
+    ask("delete 1 and 2")
+    tools = toolbox("yes")
+    assert tools.confirmed_deletes == [1, 2]
+    assert [tools.call("delete_task", task_id=n)["success"] for n in (1, 2, 3)] == [
+        True,
+        True,
+        False,
+    ]
+
+
+def test_resumed_turn__repeats_no_effect():
+    turn = accept(ChatRequest(ALICE, "add milk", "c1")).turn
+    Toolbox(turn).call("add_task", title="milk")
+    again = Toolbox(Turn.objects.get())
+    again.replay()
+    assert again.call("add_task", title="milk")["task_id"] == 1
+    assert again.call("add_task", title="eggs")["task_id"] == 2
+    assert [call["result"]["task_id"] for call in again.done] == [1, 2]
+
+
+# --- The built-in assistant ---
+
+
+def test_builtin__a_whole_conversation():
+    assert "number 1" in ask("Add a task to buy milk").reply
+    assert "number 2" in ask("remind me to buy oat milk").reply
+    assert ask("show my tasks").reply == (
+        "You have 2 tasks:\n1. buy milk (active)\n2. buy oat milk (active)"
+    )
+    assert "'buy milk' is complete" in ask("mark buy milk as done").reply
+    assert ask("what have I completed? show completed tasks").reply
+    assert "complete already" in ask("complete 1").reply
+    assert "now 'buy soy milk'" in ask("rename 2 to buy soy milk").reply
+    assert "deleted 'buy soy milk'" in ask("delete buy soy milk").reply
+    assert ask("list active tasks").reply == "You have no active tasks."
+
+
+def test_builtin__asks_back_and_understands_the_answer():
+    ask("add call Anna")
+    ask("add call Berta")
+    question = ask("complete call")
+    assert question.reply.startswith("Which task do you mean?")
+    assert "1. call Anna" in question.reply
+    assert "'call Berta' is complete" in ask("2").reply
+
+
+@pytest.mark.parametrize("message", ["What is the capital of France?", "write me a poem", "🙂"])
+def test_builtin__says_what_it_can_do(message):
+    turn = ask(message)
+    assert "I can't help with that" in turn.reply
+    assert turn.tool_calls == []
+
+
+@pytest.mark.parametrize("message", ["add", "delete", "complete", "rename", "complete nothing"])
+def test_builtin__asks_for_what_is_missing(message):
+    assert ask(message).reply
+    assert not Task.objects.exists()
