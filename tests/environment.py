@@ -40,10 +40,11 @@ def data_dir() -> Path:
 def pytest_load_initial_conftests() -> None:
     """Start Valkey and set the environment."""
     global _folder, _valkey
+    from config.env import Environment
     from tests.servers import start_valkey
 
-    for name in ("STATE_MAX_VALUE_BYTES", "PORT", "DATA_DIR", "REDIS_SENTINELS"):
-        os.environ.pop(name, None)
+    for name in ("PORT", *Environment.model_fields):
+        os.environ.pop(name.upper(), None)
     _folder = Path(tempfile.mkdtemp(prefix="statekeep-tests-"))
     socket = _folder / "valkey.sock"
     _valkey = start_valkey(_folder / "valkey", "--port", "0", "--unixsocket", str(socket))

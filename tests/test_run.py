@@ -15,20 +15,13 @@ import pytest
 import requests
 
 from tests.connectors import SigningConnector
+from tests.environment import ENVIRONMENT
 from tests.servers import ROOT, free_port, wait_until
-
-CLEARED = (
-    "REDIS_URL",
-    "DATABASE_URL",
-    "SECRET_KEY",
-    "CONNECTOR_SECRET_KEYS",
-    "ENROLLMENT_TOKENS",
-    "JWT_SIGNING_KEY",
-)
 
 
 def clean_environ(**more: str) -> dict[str, str]:
-    environ = {name: value for name, value in os.environ.items() if name not in CLEARED}
+    ours = {"REDIS_URL", "DATABASE_URL", *ENVIRONMENT}
+    environ = {name: value for name, value in os.environ.items() if name not in ours}
     return {**environ, **more}
 
 
@@ -240,8 +233,6 @@ def test_run__a_second_one_in_the_same_folder_is_refused(runs, tmp_path):
 
 
 def test_run__with_stores_of_its_own_generates_no_secrets_and_no_accounts(runs, tmp_path):
-    from tests.environment import ENVIRONMENT
-
     database = f"sqlite:///{tmp_path / 'own.sqlite3'}"
     run = runs(**{**ENVIRONMENT, "REDIS_URL": os.environ["REDIS_URL"], "DATABASE_URL": database})
     assert requests.get(f"{run.url}/readyz", timeout=5).status_code == 200

@@ -30,7 +30,12 @@ def test_livez__needs_nothing(client, monkeypatch):
 def test_readyz__ready(client):
     response = client.get("/readyz")
     assert response.status_code == 200
-    assert response.json() == {"status": "ready", "redis": "ok", "database": "ok"}
+    assert response.json() == {
+        "status": "ready",
+        "redis": "ok",
+        "database": "ok",
+        "conversations": "ok",
+    }
 
 
 @pytest.mark.parametrize(
