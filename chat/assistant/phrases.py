@@ -32,6 +32,8 @@ _POLITE = re.compile(
     r"(?:please\b[\s,]*)?",
     re.IGNORECASE,
 )
+# Taken off only when the whole is no command: a title may end in "please".
+_PLEASE_AT_END = re.compile(r"[\s,]+please[\s.!?]*$", re.IGNORECASE)
 _TASK = r"(?:task|todo|to-do|reminder|item)s?"
 _MY = r"(?:(?:the|my|a|an|another|new)\s+)*"
 
@@ -127,6 +129,10 @@ def understand(message: str) -> Command | None:
     if len(message) > COMMAND_MAX_CHARACTERS:
         return None
     text = _POLITE.sub("", message.strip(), count=1).strip() or message.strip()
+    return _match(text) or _match(_PLEASE_AT_END.sub("", text))
+
+
+def _match(text: str) -> Command | None:
     if bare := _BARE.get(text.lower()):
         return Command(bare)
     for verb, pattern in _PATTERNS:

@@ -207,6 +207,10 @@ def test_builtin__a_whole_conversation():
     assert "now 'buy soy milk'" in ask("rename 2 to buy soy milk").reply
     assert "deleted 'buy soy milk'" in ask("delete buy soy milk").reply
     assert ask("list active tasks").reply == "You have no active tasks."
+    assert (
+        ask("Hello, could you list my active tasks, please?").reply == "You have no active tasks."
+    )
+    assert "say please" in ask("add learn to say please").reply
 
 
 def test_builtin__asks_back_and_understands_the_answer():
