@@ -35,13 +35,8 @@ def _continues(last: MessageEntry, message: MessageEntry) -> bool:
 
 
 def window(state: ConversationState, max_messages: int) -> list[MessageEntry]:
-    """Return the last messages, `max_messages` at most, in whole turns."""
-    kept: list[MessageEntry] = []
-    for turn in reversed(split_turns(state.messages)):
-        if len(kept) + len(turn) > max_messages:
-            break
-        kept = turn + kept
-    return kept
+    """Return the last `max_messages` messages, exactly those; the first may be an answer."""
+    return state.messages[-max_messages:]
 
 
 def has_turn(state: ConversationState, turn_id: str) -> bool:

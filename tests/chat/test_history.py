@@ -99,9 +99,9 @@ def test_split_turns__of_another_writer() -> None:
 
 
 @pytest.mark.parametrize(
-    ("limit", "expected"), [(0, 0), (1, 0), (2, 2), (49, 48), (50, 50), (51, 50), (500, 120)]
+    ("limit", "expected"), [(1, 1), (2, 2), (49, 49), (50, 50), (51, 51), (500, 120)]
 )
-def test_window__the_last_messages_in_whole_turns(limit: int, expected: int) -> None:
+def test_window__is_exactly_the_last_messages(limit: int, expected: int) -> None:
     state = conversation(fresh_key(), 60)
     assert window(state, limit) == state.messages[len(state.messages) - expected :]
 
