@@ -120,5 +120,5 @@ def gunicorn(environ: dict[str, str], log: Path, workers: int = 2, threads: int 
     port = free_port()
     command = [sys.executable, "-m", "gunicorn", "config.wsgi:application", "--no-control-socket"]
     command += ["--bind", f"127.0.0.1:{port}", "--workers", str(workers)]
-    command += ["--worker-class", "gthread", "--threads", str(threads), "--keep-alive", "0"]
+    command += ["--worker-class", "gthread", "--threads", str(threads)]
     return Server(command, port, environ, log)

@@ -11,7 +11,7 @@ from django.core.management import CommandError, call_command
 from django.utils import timezone
 from django_redis import get_redis_connection
 
-from connector_state import audit, failures
+from connector_state import audit, failures, live_credentials
 from connector_state.models import Connector, Credential
 from tests.connectors import SigningConnector
 
@@ -186,6 +186,40 @@ def test_reindex__reports_each_connector():
     redis.set(f"dsxconnect:connector_state:{connector.uuid}:m365:delta", "x")
     assert "added 1, forgot 0" in run("reindex_connector_state")
     assert "added 0, forgot 0" in run("reindex_connector_state", "m365")
+
+
+def test_set_policy__changes_what_is_given_alone():
+    connector = signer(run("create_connector", "m365", "--json"))
+    live_credentials.clear_cache()
+    shown = json.loads(run("set_policy", "m365", "--namespaces", "m365,one-*", "--max-keys", "1"))
+    assert shown == {
+        "enabled": True,
+        "read_only": False,
+        "allowed_namespaces": ["m365", "one-*"],
+        "max_keys": 1,
+        "max_bytes": None,
+        "max_requests_per_second": None,
+    }
+    live_credentials.clear_cache()
+    assert connector.put("v").status_code == 204
+    assert connector.put("v", ns="other").json()["code"] == "namespace_not_allowed"
+    assert connector.put("v", "second").json()["code"] == "quota_exceeded"
+    run("set_policy", "m365", "--max-keys", "default", "--read-only", "--namespaces", "")
+    live_credentials.clear_cache()
+    assert connector.put("v").json()["code"] == "read_only"
+    run("set_policy", "m365", "--no-read-only", "--no-enabled")
+    live_credentials.clear_cache()
+    assert connector.get().status_code == 401
+    assert json.loads(run("set_policy", "m365", "--enabled"))["read_only"] is False
+
+
+@pytest.mark.parametrize(
+    "option", [("--max-keys", "-1"), ("--max-bytes", "x"), ("--namespaces", "a:b")]
+)
+def test_set_policy__bad_values(option):
+    run("create_connector", "m365")
+    with pytest.raises(CommandError):
+        run("set_policy", "m365", "=".join(option))
 
 
 # --- Audit --------------------------------------------------------------------------------------
