@@ -8,10 +8,10 @@
 -- Returns {'ok', one result an operation}: get {value, etag, ttl ms (-1: none)} or {} when
 -- missing, put {etag}, delete {1 or 0: whether it existed};
 -- or {'replay'}, {'limited', wait ms}, {'condition', number of the operation, etag or ''},
--- {'quota', 'keys' or 'bytes', limit}.
+-- {'quota', 'keys' or 'bytes', limit}, {'again'}: the same call goes on with the sweep.
 
 local SWEPT_PER_WRITE = 4
-local SWEPT_FOR_ROOM, SWEEPS_FOR_ROOM = 100, 20 -- some 20 ms; a later call goes on
+local SWEPT_FOR_ROOM, SWEEPS_FOR_ROOM = 100, 20 -- some 20 ms, in which nobody else is served
 local TRIMMED_EVERY = 16 -- writes, on average
 
 local max_keys, max_bytes = tonumber(ARGV[7]), tonumber(ARGV[8])
@@ -54,13 +54,17 @@ local function exceeded(writes)
   return nil
 end
 
+-- As above, when what expired has been swept; 'unswept' when there may be more of it than one call
+-- should take.
 local function exceeded_after_sweep(writes)
   local what = exceeded(writes)
   for _ = 1, SWEEPS_FOR_ROOM do
-    if not what or sweep(SWEPT_FOR_ROOM) == 0 then break end
-    what = exceeded(writes)
+    if not what then return nil end
+    local swept = sweep(SWEPT_FOR_ROOM)
+    if swept > 0 then what = exceeded(writes) end
+    if swept < SWEPT_FOR_ROOM then return what end
   end
-  return what
+  return what and 'unswept'
 end
 
 local function record(kind, member, size, etag)
@@ -122,6 +126,7 @@ if not outcomes then
     if etag then return {'condition', write.number, etag} end
   end
   local what = exceeded_after_sweep(writes)
+  if what == 'unswept' then return {'again'} end
   if what then return {'quota', what, what == 'keys' and max_keys or max_bytes} end
   outcomes = {}
   for number, write in ipairs(writes) do
