@@ -13,6 +13,7 @@ from chat.deadline import Deadline
 from chat.errors import InvalidInput, NotFound, StoreUnavailable
 from chat.models import Conversation
 from chat.parsing import RenameBody, check_conversation_id, read_body, read_limit
+from chat.throttles import turn_slot
 from chat.transcript import Transcript
 from chat.turns.deletion import delete_conversation
 from chat.views import ChatAPIView, client_id
@@ -66,7 +67,8 @@ class ConversationView(_OneConversationView):
 
     def patch(self, request: Request, user_id: str, conversation_id: str) -> HttpResponse:
         """Rename it, {"title": "..."}; no message changes the title from then on."""
-        body = read_body(request._request, RenameBody)
+        with turn_slot():  # an upload that is held back holds no more threads than messages do
+            body = read_body(request._request, RenameBody)
         row = index.rename(self.key, body.title)
         if row is None:
             raise NotFound()

@@ -5,6 +5,7 @@ its row is there (the conversation was not deleted) under our lease.
 """
 
 import json
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -133,7 +134,8 @@ def _check_confirmed(row: Turn, task_id: int, together: set[int]) -> None:
     in_turn = together | {
         entry["parameters"]["task_id"]
         for entry in row.tool_calls
-        if entry["tool"] == "delete_task" and "task_id" in entry["parameters"]
+        # a refused call is journalled with whatever its arguments were
+        if entry["tool"] == "delete_task" and type(entry["parameters"].get("task_id")) is int
     }
     if in_turn <= {task_id}:
         return
@@ -158,8 +160,11 @@ def _deletes(call: Call) -> int | None:
     return parameters.task_id if isinstance(parameters, DeleteTask) else None
 
 
-def _size(arguments: object) -> int:
-    return len(json.dumps(arguments).encode())
+def _size(arguments: object) -> float:
+    try:
+        return len(json.dumps(arguments).encode())
+    except RecursionError:  # too deep is too large
+        return math.inf
 
 
 def _shown(arguments: object) -> dict[str, Any]:
@@ -169,5 +174,8 @@ def _shown(arguments: object) -> dict[str, Any]:
             return check_object(arguments)
         except ValueError:
             pass
-    text = arguments if isinstance(arguments, str) else json.dumps(arguments, ensure_ascii=False)
+    try:
+        text = arguments if isinstance(arguments, str) else json.dumps(arguments)
+    except RecursionError:
+        text = "nested too deeply"
     return {"invalid_arguments": clean_text(text)[:INVALID_SHOWN_CHARACTERS]}

@@ -42,10 +42,11 @@ class ChatView(ChatAPIView):
 
     def post(self, request: Request, user_id: str) -> HttpResponse:
         """Answer it. `Idempotency-Key` makes a repeat harmless."""
-        body = read_body(request._request, ChatBody)
-        key = read_idempotency_key(request._request)
+        # Before the body is read: a user who holds uploads back holds no more than these let in.
         check_rate(self.user_id)
         with turn_slot():
+            body = read_body(request._request, ChatBody)
+            key = read_idempotency_key(request._request)
             turn = answer(ChatRequest(self.user_id, body.message, body.conversation_id, key))
         return json_answer(_as_json(turn), degraded=turn.degraded)
 

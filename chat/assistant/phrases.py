@@ -8,6 +8,20 @@ Verb = Literal["add", "list", "complete", "update", "delete", "help", "decline"]
 
 
 COMMAND_MAX_CHARACTERS = 1_500  # a title, a description and some words
+TARGET_MAX_CHARACTERS = 300  # a title and some words
+LIST_MAX_CHARACTERS = 160
+
+# The patterns go back and forth over what they do not match, so each verb has its own limit: a
+# regular expression holds the whole process, and no deadline ends it.
+_MAX_CHARACTERS: dict[Verb, int] = {
+    "add": COMMAND_MAX_CHARACTERS,
+    "update": COMMAND_MAX_CHARACTERS,
+    "complete": TARGET_MAX_CHARACTERS,
+    "delete": TARGET_MAX_CHARACTERS,
+    "list": LIST_MAX_CHARACTERS,
+    "help": LIST_MAX_CHARACTERS,
+    "decline": COMMAND_MAX_CHARACTERS,
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,6 +48,7 @@ _POLITE = re.compile(
 )
 # Taken off only when the whole is no command: a title may end in "please".
 _PLEASE_AT_END = re.compile(r"[\s,]+please[\s.!?]*$", re.IGNORECASE)
+_SPACES = re.compile(r"(\s)\s+")  # runs of them are what the patterns go back and forth over
 _TASK = r"(?:task|todo|to-do|reminder|item)s?"
 _MY = r"(?:(?:the|my|a|an|another|new)\s+)*"
 
@@ -128,7 +143,8 @@ def understand(message: str) -> Command | None:
     """Return what the message asks for, None when it is none of our commands."""
     if len(message) > COMMAND_MAX_CHARACTERS:
         return None
-    text = _POLITE.sub("", message.strip(), count=1).strip() or message.strip()
+    message = _SPACES.sub(r"\1", message.strip())
+    text = _POLITE.sub("", message, count=1).strip() or message
     return _match(text) or _match(_PLEASE_AT_END.sub("", text))
 
 
@@ -136,7 +152,7 @@ def _match(text: str) -> Command | None:
     if bare := _BARE.get(text.lower()):
         return Command(bare)
     for verb, pattern in _PATTERNS:
-        if match := pattern.fullmatch(text):
+        if len(text) <= _MAX_CHARACTERS[verb] and (match := pattern.fullmatch(text)):
             return _command(verb, match.groupdict())
     return None
 
@@ -170,7 +186,7 @@ def unquoted(text: str) -> str:
 
 
 _NUMBERS = re.compile(
-    rf"{_MY}(?:{_TASK})?\s*(?:(?:number|nos?\.?|ids?)\s*)?#?\d{{1,15}}(?:\s*(?:,|and|&|\s)+\s*"
+    rf"{_MY}(?:{_TASK})?\s*(?:(?:number|nos?\.?|ids?)\s*)?#?\d{{1,15}}(?:(?:[\s,&]|and)+"
     rf"(?:{_TASK}\s*)?#?\d{{1,15}})*\W*",
     re.IGNORECASE,
 )
@@ -183,14 +199,14 @@ _ALL = re.compile(
 
 def numbers(target: str) -> list[int] | None:
     """Return the task numbers that the target names ("3", "tasks 1, 2 and 5"), None for a title."""
-    if not _NUMBERS.fullmatch(target):
+    if len(target) > TARGET_MAX_CHARACTERS or not _NUMBERS.fullmatch(target):
         return None
     return list(dict.fromkeys(int(number) for number in re.findall(r"\d+", target)))
 
 
 def whole_list(target: str) -> str | None:
     """Return the filter if the target means many ("all", "completed tasks"), None otherwise."""
-    match = _ALL.fullmatch(target)
+    match = _ALL.fullmatch(target) if len(target) <= TARGET_MAX_CHARACTERS else None
     if match is None or not re.search(
         r"\b(all|every|everything|each|tasks|todos|list|items|them)\b", target.lower()
     ):

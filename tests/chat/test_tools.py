@@ -1,7 +1,10 @@
 """The tools, and what the built-in assistant makes of plain English."""
 
+import time
+
 import pytest
 
+from chat.assistant import phrases
 from chat.models import Conversation, Task, Turn
 from chat.toolbox import Call, Toolbox
 from chat.turns.accept import ChatRequest, accept
@@ -233,3 +236,35 @@ def test_builtin__says_what_it_can_do(message):
 def test_builtin__asks_for_what_is_missing(message):
     assert ask(message).reply
     assert not Task.objects.exists()
+
+
+HOSTILE = [" ", "\n", "my ", "task ", "is done ", "1 ", ", ", "to ", "of ", "left ", "on my list "]
+
+
+@pytest.mark.parametrize(
+    "start",
+    ["what ", "which ", "list ", "delete 1", "1", "add ", "add note ", "rename ", "set ", "edit "],
+)
+def test_builtin__hostile_text_does_not_hold_the_process(start):
+    """Seen: "1", 1,500 spaces and "x" held the server for minutes. A regex can't be interrupted."""
+    began = time.monotonic()
+    for filling in HOSTILE:
+        message = (start + filling * 10_000)[:1490] + "x!("
+        phrases.understand(message)
+        phrases.numbers(message)
+        phrases.whole_list(message)
+        phrases.numbers((start + filling * 10_000)[:9_990] + "x")
+    assert time.monotonic() - began < 5  # minutes, or a fraction of a second
+
+
+def test_delete_task__after_one_with_a_list_for_an_id(tools):
+    tools.call("add_task", title="a")
+    assert tools.call("delete_task", task_id=[1, 2])["success"] is False
+    assert tools.call("delete_task", task_id=1)["success"] is True
+
+
+def test_tools__arguments_nested_too_deeply_are_a_result(tools):
+    nested: dict = {}
+    for _ in range(3000):
+        nested = {"a": nested}
+    assert tools.call("add_task", **nested)["success"] is False

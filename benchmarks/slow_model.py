@@ -1,0 +1,56 @@
+"""A model that takes a second: any POST gets one completion of OpenAI's protocol, without tools.
+
+python -m benchmarks.slow_model PORT SECONDS
+"""
+
+import asyncio
+import json
+import sys
+
+COMPLETION = {
+    "id": "chatcmpl-slow",
+    "object": "chat.completion",
+    "created": 1,
+    "model": "slow",
+    "choices": [
+        {
+            "index": 0,
+            "finish_reason": "stop",
+            "message": {"role": "assistant", "content": "That took a while."},
+        }
+    ],
+    "usage": {"prompt_tokens": 1, "completion_tokens": 1, "total_tokens": 2},
+}
+BODY = json.dumps(COMPLETION).encode()
+HEAD = f"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: {len(BODY)}\r\n\r\n"
+
+
+async def serve(port: int, seconds: float) -> None:
+    """Serve until the process is ended."""
+
+    async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        try:
+            while True:
+                head = await reader.readuntil(b"\r\n\r\n")
+                await reader.readexactly(_content_length(head))
+                await asyncio.sleep(seconds)
+                writer.write(HEAD.encode() + BODY)
+                await writer.drain()
+        except (asyncio.IncompleteReadError, ConnectionError):
+            writer.close()
+
+    server = await asyncio.start_server(answer, "127.0.0.1", port, backlog=512)
+    async with server:
+        await server.serve_forever()
+
+
+def _content_length(head: bytes) -> int:
+    for line in head.split(b"\r\n"):
+        name, _, value = line.partition(b":")
+        if name.lower() == b"content-length":
+            return int(value)
+    return 0
+
+
+if __name__ == "__main__":
+    asyncio.run(serve(int(sys.argv[1]), float(sys.argv[2])))
