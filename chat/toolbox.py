@@ -17,6 +17,7 @@ from chat.models import Conversation, Turn
 from chat.tools import TOOLS, DeleteTask, Parameters, Result, Tool, ToolRefused, find
 
 MAX_CALLS = 32
+TOO_MANY_CALLS = {"success": False, "error": f"A turn may call at most {MAX_CALLS} tools."}
 ARGUMENTS_MAX_BYTES = 8_192
 NAME_MAX_CHARACTERS = 64
 INVALID_SHOWN_CHARACTERS = 500
@@ -74,6 +75,8 @@ class Toolbox:
             self._replayed += 1
             result: Result = entry["result"]
             return result
+        if len(self._turn.tool_calls) > MAX_CALLS:  # the journal says already that it was too much
+            return TOO_MANY_CALLS
         with user_transaction(self._turn.user_id):
             row = self._lock()
             result = self._carry_out(row, call, deletes)
@@ -103,7 +106,7 @@ class Toolbox:
     def _carry_out(self, row: Turn, call: Call, deletes: set[int]) -> Result:
         try:
             if len(row.tool_calls) >= MAX_CALLS:
-                raise ToolRefused(f"A turn may call at most {MAX_CALLS} tools.")
+                return TOO_MANY_CALLS
             tool, parameters = _parse(call)
             if isinstance(parameters, DeleteTask):
                 _check_confirmed(row, parameters.task_id, deletes)
