@@ -28,8 +28,10 @@ format: .venv/dev ## Format the code
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
-bench: .venv/dev ## Measure PUT and GET against the floors of this machine (needs wrk)
-	@exec $(BIN)/python -m benchmarks.run $(ARGS)
+bench: .venv/dev ## Measure state calls, listings and chats against their floors (needs wrk)
+	@$(BIN)/python -m benchmarks.run $(ARGS)
+	@$(BIN)/python -m benchmarks.listing
+	@$(BIN)/python -m benchmarks.chat
 
 pins: .venv/dev ## Write requirements*.txt anew from requirements*.in
 	$(BIN)/uv pip compile -q --upgrade --no-annotate --no-header requirements.in -o requirements.txt

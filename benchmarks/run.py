@@ -106,7 +106,7 @@ class Bench:
 
     def _load(self, server: Server, *arguments: str) -> float:
         script = arguments.index("--") if "--" in arguments else len(arguments)
-        before = _cpu_seconds(server)
+        before = cpu_seconds(server)
         output = subprocess.run(
             [
                 *("wrk", "-t1", f"-c{CONNECTIONS}", f"-d{self.seconds}s", *arguments[:script]),
@@ -116,7 +116,7 @@ class Bench:
             capture_output=True,
             text=True,
         ).stdout
-        return 1000 * (_cpu_seconds(server) - before) / _requests(output)
+        return 1000 * (cpu_seconds(server) - before) / _requests(output)
 
 
 def _create_connector(environ: dict[str, str]) -> list[str]:
@@ -145,7 +145,7 @@ def _requests(output: str) -> int:
     return next(int(line.split()[0]) for line in output.splitlines() if " requests in " in line)
 
 
-def _cpu_seconds(server: Server) -> float:
+def cpu_seconds(server: Server) -> float:
     """User and system time of the server's process group."""
     total = 0
     for entry in Path("/proc").glob("[0-9]*/stat"):
