@@ -136,7 +136,7 @@ def test_model__too_slow_is_504_in_time(model, settings):
     began = time.monotonic()
     answer = Api().chat("hello", "c1")
     assert (answer.status_code, answer.json()["code"]) == (504, "model_timeout")
-    assert time.monotonic() - began < 5
+    assert time.monotonic() - began < 2.5
     assert [(m.role, m.content) for m in document().messages] == [("user", "hello")]
 
 
