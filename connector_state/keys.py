@@ -71,10 +71,6 @@ class ConnectorKeys:
     nonce_prefix: str
     own: tuple[str, ...]
 
-    def value(self, address: Address) -> str:
-        """The contract's key of one value."""
-        return self.value_prefix + address.member
-
     def nonce(self, key_id: str, nonce: str) -> str:
         """Remembers that a nonce was used."""
         return f"{self.nonce_prefix}{key_id}:{nonce}"

@@ -5,6 +5,7 @@ import threading
 
 import pytest
 from redis import Redis
+from redis.exceptions import RedisError
 
 from tests.servers import free_port, granian, start_valkey, wait_until
 from tests.test_servers import Product
@@ -67,9 +68,7 @@ def start_sentinel(config, port: int):
     def answers() -> bool:
         try:
             return bool(client.ping())
-        except OSError:
-            return False
-        except Exception:
+        except RedisError:
             return False
 
     wait_until(answers, what="a sentinel's PONG")
