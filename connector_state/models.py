@@ -36,6 +36,12 @@ class Connector(models.Model):
 
     class Meta:
         ordering = ("name", "uuid")
+        permissions = [
+            ("view_keys", "Can view the names, sizes and expiries of stored keys"),
+            ("view_values", "Can view and export stored values"),
+            ("change_keys", "Can change and import stored values"),
+            ("delete_keys", "Can delete stored values"),
+        ]
 
     def __str__(self) -> str:
         return f"{self.name} ({self.uuid})"

@@ -1,0 +1,99 @@
+"""A real Chromium on the pages of a live server, at a desktop's and a phone's width.
+
+Screenshots go to the folder that SCREENSHOTS names, for people to look at; without it, nowhere.
+"""
+
+import os
+import shutil
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+from django.contrib.auth.models import User
+from django.test import Client
+from playwright.sync_api import Browser, BrowserContext, Page, sync_playwright
+
+CHROMIUM = os.environ.get("CHROMIUM") or next(
+    filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None
+)
+WIDTHS = {"desktop": (1280, 900), "phone": (390, 844)}
+
+OpenPage = Callable[..., Page]
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """One browser, and so one process, a module."""
+    for item in items:
+        if "tests/browser/" in item.path.as_posix():
+            item.add_marker(pytest.mark.xdist_group(item.path.name))
+            if CHROMIUM is None:
+                item.add_marker(pytest.mark.skip(reason="no Chromium on the PATH, nor in CHROMIUM"))
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Browser]:
+    """One browser for the tests of a module. Its event loop must not outlive them."""
+    os.environ["DJANGO_ALLOW_ASYNC_UNSAFE"] = "1"  # playwright has an event loop in this thread
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
+        yield browser
+        browser.close()
+
+
+@pytest.fixture(params=list(WIDTHS))
+def width(request: pytest.FixtureRequest) -> str:
+    """A desktop's width, and a phone's."""
+    return str(request.param)
+
+
+@pytest.fixture
+def superuser(transactional_db: None) -> User:
+    """Who may do everything."""
+    return User.objects.create_superuser("root", password="x")
+
+
+@pytest.fixture
+def context(browser: Browser, width: str, superuser: User, live_server) -> Iterator[BrowserContext]:
+    """A browser that is logged in as the superuser."""
+    across, down = WIDTHS[width]
+    context = browser.new_context(viewport={"width": across, "height": down})
+    client = Client()
+    client.force_login(superuser)
+    session = client.cookies["sessionid"].value
+    context.add_cookies([{"name": "sessionid", "value": session, "url": live_server.url}])
+    yield context
+    context.close()
+
+
+@pytest.fixture
+def open_page(context: BrowserContext, live_server, width: str, request) -> Iterator[OpenPage]:
+    """Open a path, and return the page. Whatever goes wrong in the browser fails the test.
+
+    A page must fit the width: only what scrolls by itself may be wider. A screenshot of the page
+    as the test left it is taken.
+    """
+    page = context.new_page()
+    problems: list[str] = []
+    page.on("pageerror", lambda error: problems.append(f"script error: {error}"))
+    page.on("console", lambda m: problems.append(m.text) if _is_problem(m) else None)
+    page.on("dialog", lambda dialog: problems.append(f"dialog: {dialog.message}"))
+
+    def open_path(path: str, status: int = 200) -> Page:
+        response = page.goto(live_server.url + path)
+        assert response is not None
+        assert response.status == status, page.inner_text("body")[:2000]
+        return page
+
+    yield open_path
+    if folder := os.environ.get("SCREENSHOTS"):
+        Path(folder).mkdir(parents=True, exist_ok=True)
+        name = "".join(c if c.isalnum() else "-" for c in request.node.name)
+        page.screenshot(path=Path(folder) / f"{name}.png", full_page=True)
+    overflow = page.evaluate("document.documentElement.scrollWidth - window.innerWidth")
+    assert overflow <= 0, f"the page is {overflow} px wider than the window"
+    assert not problems
+
+
+def _is_problem(message) -> bool:
+    """Errors of the console, but for the browser's own word on a status that a test expects."""
+    return message.type == "error" and "Failed to load resource" not in message.text

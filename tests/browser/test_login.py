@@ -1,0 +1,15 @@
+"""The way in."""
+
+import pytest
+
+pytestmark = pytest.mark.django_db(transaction=True)
+
+
+def test_login__leads_to_the_overview(open_page, context):
+    context.clear_cookies()
+    page = open_page("/admin/")
+    page.fill("[name=username]", "root")
+    page.fill("[name=password]", "x")
+    page.click("[type=submit]")
+    page.wait_for_url("**/admin/")
+    assert page.inner_text("#content h1") == "Overview"
