@@ -22,6 +22,7 @@ logger = logging.getLogger(__name__)
 
 WAIT_SECONDS = 2.0
 WAITING_MAX = 4  # requests in each process
+ASKING_MAX = 3  # threads; one whose answer never ends does not keep the next from asking
 KEEP_SECONDS = 300.0
 ASK_AGAIN_SECONDS = 10.0
 ANSWER_MAX_BYTES = 262_144
@@ -41,7 +42,7 @@ class _KeySet:
         self._waiting = threading.BoundedSemaphore(WAITING_MAX)
         self._keys: Keys = {}
         self._read_at = self._asked_at = float("-inf")
-        self._asking: threading.Thread | None = None
+        self._asking: list[threading.Thread] = []
 
     def find(self, key_id: str) -> RSAPublicKey:
         """Return the key.
@@ -66,25 +67,29 @@ class _KeySet:
     def _refresh(self) -> None:
         """Have the URL asked if it is time, and wait for the answer, but not for long."""
         with self._lock:
+            self._asking = [thread for thread in self._asking if thread.is_alive()]
             is_time = time.monotonic() - self._asked_at >= ASK_AGAIN_SECONDS
-            if is_time and (self._asking is None or not self._asking.is_alive()):
+            if is_time and len(self._asking) < ASKING_MAX:
                 self._asked_at = time.monotonic()
-                self._asking = threading.Thread(target=self._ask, daemon=True)
-                self._asking.start()
-            asking = self._asking
-        if asking is not None and self._waiting.acquire(blocking=False):
+                thread = threading.Thread(target=self._ask, args=(self._asked_at,), daemon=True)
+                thread.start()
+                self._asking.append(thread)
+            newest, asked_at = self._asking[-1:], self._asked_at
+        if newest and self._waiting.acquire(blocking=False):
             try:
-                asking.join(max(0.0, self._asked_at + WAIT_SECONDS - time.monotonic()))
+                newest[0].join(max(0.0, asked_at + WAIT_SECONDS - time.monotonic()))
             finally:
                 self._waiting.release()
 
-    def _ask(self) -> None:
+    def _ask(self, asked_at: float) -> None:
         try:
-            self._keys = _fetch(settings.JWT_JWKS_URL)
+            keys = _fetch(settings.JWT_JWKS_URL)
         except Exception as error:  # whatever it sent, it was no key set
             logger.error("the JWKS URL gives no keys: %s", type(error).__name__)
-        else:
-            self._read_at = time.monotonic()
+            return
+        with self._lock:
+            if asked_at == self._asked_at:  # nobody has asked since
+                self._keys, self._read_at = keys, time.monotonic()
 
 
 _key_set = _KeySet()

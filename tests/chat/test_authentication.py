@@ -355,6 +355,19 @@ def test_jwks__an_endless_answer_holds_few_requests_and_not_for_long(key_set, mo
     key_set.held.set()
 
 
+def test_jwks__an_answer_that_never_ends_does_not_keep_others_from_coming(key_set, monkeypatch):
+    """A header that drips: no timeout of a read ends it."""
+    monkeypatch.setattr(jwks, "WAIT_SECONDS", 0.3)
+    key_set.held.clear()
+    monkeypatch.setattr(jwks, "_fetch", lambda url: key_set.held.wait(10) and {})
+    with pytest.raises(Unavailable):
+        jwks.find_key("one")
+    monkeypatch.setattr(jwks, "ASK_AGAIN_SECONDS", 0)
+    monkeypatch.setattr(jwks, "_fetch", lambda url: {"one": "the key"})
+    assert jwks.find_key("one") == "the key"
+    key_set.held.set()
+
+
 def test_jwks__switches_own_tokens_off(key_set, user):
     assert log_in().status_code == 404
     assert refresh("x").status_code == 404
