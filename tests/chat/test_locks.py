@@ -104,3 +104,40 @@ def test_sync__a_connection_that_could_not_be_put_back_is_closed(monkeypatch):
 def test_user_transaction__makes_the_row():
     with locks.user_transaction(ALICE) as user:
         assert user == ChatUser.objects.get(pk=ALICE)
+
+
+@pytest.mark.skipif("connection.vendor != 'postgresql'", reason="PostgreSQL's own")
+@pytest.mark.django_db(transaction=True)
+def test_row__held_by_another_connection_ends(monkeypatch):
+    with locks.user_transaction(ALICE):
+        pass
+    other = connection.copy()
+    try:
+        other.set_autocommit(False)
+        with other.cursor() as cursor:
+            cursor.execute("SELECT 1 FROM chat_chatuser WHERE user_id = %s FOR UPDATE", [ALICE])
+        with connection.cursor() as cursor:
+            cursor.execute("SHOW lock_timeout")
+            assert cursor.fetchone() == ("5s",)
+            cursor.execute("SET lock_timeout = '200ms'")
+        for lock in (locks.user_transaction, locks.user_locked):
+            with pytest.raises(Unavailable) as refusal, lock(ALICE):
+                pytest.fail("the row was not free")
+            assert refusal.value.code == "busy"
+    finally:
+        other.close()
+        connection.close()
+
+
+@pytest.mark.skipif("connection.vendor != 'postgresql'", reason="PostgreSQL's own")
+@pytest.mark.django_db(transaction=True)
+def test_sync__is_left_out_in_this_transaction_alone():
+    def setting():
+        with connection.cursor() as cursor:
+            cursor.execute("SHOW synchronous_commit")
+            return cursor.fetchone()[0]
+
+    with locks.user_locked(ALICE, may_be_lost=True):
+        assert setting() == "off"
+    with locks.user_locked(ALICE):
+        assert setting() == "on"
