@@ -15,7 +15,7 @@ from django.utils import timezone
 
 from chat.conversation import ConversationKey
 from chat.deadline import Deadline
-from chat.errors import StoreConflict, StoreError, StoreMissing
+from chat.errors import StoreConflict, StoreError, StoreMissing, Unavailable
 from chat.locks import user_transaction
 from chat.models import Conversation, Turn
 from chat.repository import Stored, conversation_repository
@@ -69,7 +69,7 @@ def purge(
             purged = _purge_one(key, older_than, dry_run)
         except StoreConflict:
             purged = False  # used meanwhile
-        except StoreError as error:
+        except (StoreError, Unavailable) as error:
             report.failed += 1
             logger.warning("conversation %s was not purged: %s", key.conversation_id, error.code)
             continue
