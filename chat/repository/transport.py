@@ -1,7 +1,6 @@
-"""HTTP to the sidecar: one pool of connections a process, and no call that outlasts its deadline.
+"""HTTP to the sidecar: one session a process, and no call that outlasts its deadline.
 
-By urllib3 alone: requests would add a third of a millisecond to each call, for nothing that is
-needed here. Its timeouts are those of single reads: a peer that drips a byte a second would never
+The timeouts of requests are those of single reads: a peer that drips a byte a second would never
 exceed them. So each read and write of a plain connection gets what is left of the whole call.
 (Of an https endpoint, single reads are limited only.)
 """
@@ -14,11 +13,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-import certifi
-from urllib3 import HTTPConnectionPool, HTTPSConnectionPool, Timeout
+import requests
+from requests.adapters import HTTPAdapter
+from urllib3 import HTTPConnectionPool
 from urllib3.connection import HTTPConnection
-from urllib3.exceptions import HTTPError, NewConnectionError, ProtocolError
-from urllib3.util import parse_url
+from urllib3.exceptions import HTTPError
 
 from chat.errors import StoreUnavailable
 from chat.repository.deadline import FAIR_SECONDS, seconds_left
@@ -50,11 +49,16 @@ class Transport:
         connect_timeout_seconds: float,
         timeout_seconds: float,
     ) -> None:
+        self._endpoint = endpoint
         self._connect_timeout_seconds = connect_timeout_seconds
         self._timeout_seconds = timeout_seconds
-        self._prefix = (parse_url(endpoint).path or "").rstrip("/")
-        self._pool = _pool(endpoint)
-        self._headers = {"dapr-api-token": api_token} if api_token else {}
+        self._session = requests.Session()
+        self._session.trust_env = False
+        self._session.headers["Accept-Encoding"] = "identity"
+        self._session.mount("http://", _DeadlineAdapter(pool_maxsize=POOL_SIZE))
+        self._session.mount("https://", HTTPAdapter(pool_maxsize=POOL_SIZE))
+        if api_token:
+            self._session.headers["dapr-api-token"] = api_token
 
     def get(self, path: str, deadline: float) -> Answer:
         """GET, once more if the connection broke: it may have been one that the sidecar had closed.
@@ -69,7 +73,9 @@ class Transport:
         try:
             return self._request("GET", path, deadline)
         except StoreUnavailable as error:
-            if not isinstance(error.__cause__, ProtocolError | NewConnectionError):
+            if not isinstance(error.__cause__, requests.ConnectionError) or isinstance(
+                error.__cause__, requests.Timeout
+            ):
                 raise
         return self._request("GET", path, deadline)
 
@@ -90,25 +96,24 @@ class Transport:
         left = seconds_left(deadline, self._timeout_seconds)
         _call.deadline = time.monotonic() + left
         try:
-            with self._pool.urlopen(
+            with self._session.request(
                 method,
-                self._prefix + path,
-                body,
-                {**self._headers, **(headers or {})},
-                retries=False,
-                redirect=False,
-                timeout=Timeout(connect=min(left, self._connect_timeout_seconds), read=left),
-                preload_content=False,
+                self._endpoint + path,
+                data=body,
+                headers=headers,
+                timeout=(min(left, self._connect_timeout_seconds), left),
+                allow_redirects=False,
+                stream=True,
             ) as response:
-                content = response.read(MAX_ANSWER_BYTES + 1)
-        except (HTTPError, OSError, ValueError) as error:
+                content = response.raw.read(MAX_ANSWER_BYTES + 1, decode_content=True)
+        except (requests.RequestException, HTTPError, OSError, ValueError) as error:
             # ValueError: what urllib3 makes of some malformed answers.
             logger.warning("the sidecar did not answer a %s: %s", method, type(error).__name__)
             is_outage = left >= min(FAIR_SECONDS, self._timeout_seconds)
             raise StoreUnavailable(is_outage=is_outage) from error
         if len(content) > MAX_ANSWER_BYTES:
             raise StoreUnavailable("The conversation store's answer is too long.")
-        return Answer(response.status, response.headers, content)
+        return Answer(response.status_code, response.headers, content)
 
 
 class _DeadlineSocket(socket.socket):
@@ -139,9 +144,7 @@ class _DeadlinePool(HTTPConnectionPool):
     ConnectionCls = _DeadlineConnection
 
 
-def _pool(endpoint: str) -> HTTPConnectionPool:
-    url = parse_url(endpoint)
-    host = url.host or ""
-    if url.scheme == "https":
-        return HTTPSConnectionPool(host, url.port, maxsize=POOL_SIZE, ca_certs=certifi.where())
-    return _DeadlinePool(host, url.port, maxsize=POOL_SIZE)
+class _DeadlineAdapter(HTTPAdapter):
+    def init_poolmanager(self, *arguments: Any, **options: Any) -> None:
+        super().init_poolmanager(*arguments, **options)
+        self.poolmanager.pool_classes_by_scheme = {"http": _DeadlinePool}
