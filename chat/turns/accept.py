@@ -13,7 +13,6 @@ from datetime import UTC, datetime, timedelta
 from django.conf import settings
 from django.utils import timezone
 
-from chat import rows
 from chat.conversation import ConversationKey
 from chat.errors import RateLimited, TurnConflict
 from chat.locks import user_locked
@@ -139,8 +138,8 @@ def _lease(turn: Turn, now: datetime) -> None:
 
 def _turns_not_stored(user_id: str) -> list[Turn]:
     """Return the user's turns that are under way or wait for the store, without their contents."""
-    where = {"user_id": user_id, "state": (Turn.State.ACCEPTED, *TO_STORE)}
-    return rows.find(Turn, where, ["id", "conversation_id", "state", "lease_until"])
+    turns = Turn.objects.filter(user_id=user_id, state__in=(Turn.State.ACCEPTED, *TO_STORE))
+    return list(turns.order_by().only("conversation_id", "state", "lease_until"))
 
 
 def _check_turns_under_way(user_id: str, now: datetime) -> list[Turn]:
@@ -197,14 +196,8 @@ def _save(conversation: Conversation) -> None:
     """Save what a message changes: of a conversation that goes on, little."""
     if conversation.pk is None or not conversation.message_count:
         conversation.save()
-        return
-    rows.update(
-        Conversation,
-        {"id": conversation.pk},
-        updated_at=conversation.updated_at,
-        title=conversation.title,
-        awaiting_confirmation=conversation.awaiting_confirmation,
-    )
+    else:
+        conversation.save(update_fields=["updated_at", "title", "awaiting_confirmation"])
 
 
 def _has_expired(conversation: Conversation, now: datetime) -> bool:
