@@ -1,6 +1,5 @@
 """Driving turns from tests: ask, read the document, break the store."""
 
-import json
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -45,11 +44,6 @@ def put_raw(raw: bytes, conversation: str = "c1", user: str = ALICE) -> None:
 def get_raw(conversation: str = "c1", user: str = ALICE) -> bytes | None:
     """The bytes that are there."""
     return get_redis_connection().get(f"chat:{user}:{conversation}")
-
-
-def as_json(conversation: str = "c1", user: str = ALICE) -> dict:
-    """The document as JSON."""
-    return json.loads(get_raw(conversation, user))
 
 
 class Hooked:

@@ -7,15 +7,17 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
 
 import pytest
 import requests
 
 from tests.chat.api import token
-from tests.chat.dying import MESSAGE, STEPS
+from tests.chat.chat_store import ChatStore
+from tests.chat.halted import MESSAGE, STEPS, steps_of
 from tests.servers import ROOT, Server, granian, start_valkey, wait_until
 
 REPLY = "I've added 'milk' to your task list, as number 1."
@@ -44,46 +46,106 @@ def environ(migrated: Path, tmp_path: Path) -> dict[str, str]:
     }
 
 
-def run(step: str, environ: dict[str, str]) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [sys.executable, "-m", "tests.chat.dying", step],
-        cwd=ROOT,
-        env={**os.environ, **environ},
-        capture_output=True,
-        text=True,
-        timeout=SECONDS,
-        check=False,
+@pytest.fixture(params=["redis", "sidecar"])
+def store_environ(request: Any) -> dict[str, str]:
+    """The settings of a process for each kind of store, which is empty."""
+    if request.param == "redis":
+        return {}
+    store: ChatStore = request.getfixturevalue("store_behind_sidecar")
+    store.forget_everything()
+    return store.environ
+
+
+# --- A process that halts at each step of a turn, and others after it -----------------------------
+
+WHOLE = [["user", MESSAGE], ["assistant", REPLY]]
+
+
+@pytest.fixture
+def left_after(
+    environ: dict[str, str], store_environ: dict[str, str]
+) -> Callable[[str, str], dict[str, Any]]:
+    """Run tests.chat.halted; return what is left, by the step."""
+
+    def left_after(fate: str, then: str) -> dict[str, Any]:
+        result = subprocess.run(
+            [sys.executable, "-m", "tests.chat.halted", fate, then],
+            cwd=ROOT,
+            env={**os.environ, **environ, **store_environ},
+            capture_output=True,
+            text=True,
+            timeout=SECONDS,
+            check=False,
+        )
+        assert result.returncode == 0, result.stderr
+        left: dict[str, Any] = json.loads(result.stdout)
+        assert tuple(left) == steps_of(fate)
+        return left
+
+    return left_after
+
+
+def had_come_to(step: str, milestone: str) -> bool:
+    return STEPS.index(step) >= STEPS.index(milestone)
+
+
+def without_repeat(step: str) -> list[list[str]]:
+    """The messages of a turn that halted there, and that nobody asked for again."""
+    if had_come_to(step, "answered"):
+        return WHOLE
+    return (
+        [["user", MESSAGE], ["assistant", ""]] if had_come_to(step, "after a tool") else WHOLE[:1]
     )
 
 
-def left_after(step: str, then: str, environ: dict[str, str]) -> dict:
-    killed = run(step, environ)
-    assert killed.returncode == -signal.SIGKILL, killed.stderr
-    result = run(then, environ)
-    assert result.returncode == 0, result.stderr
-    return json.loads(result.stdout)
+def check_turn_without_repeat(step: str, left: dict[str, Any]) -> None:
+    effect = had_come_to(step, "after a tool")
+    assert left["turns"][0] == ["stored", REPLY if had_come_to(step, "answered") else None], step
+    assert left["tasks"][:1] == ([[1, "milk"]] if effect else []), step
+    assert left["tool calls"][: 1 + effect] == [0, 1][: 1 + effect], step
 
 
-@pytest.mark.parametrize("step", STEPS)
-def test_killed__then_the_same_request_again(step, environ):
-    left = left_after(step, "repeat", environ)
-    assert left["messages"] == [["user", MESSAGE], ["assistant", REPLY]]
-    assert left["tool calls"] == [0, 1]
-    assert left["turns"] == [["stored", REPLY]]
-    assert left["tasks"] == [[1, "milk"]]
+@pytest.mark.parametrize("fate", ["killed", "frozen"])
+def test_halted__then_the_same_request_again(fate, left_after):
+    for step, left in left_after(fate, "repeat").items():
+        assert left["then"] == "answered", step
+        assert left["messages"] == WHOLE, step
+        assert left["tool calls"] == [0, 1], step
+        assert left["turns"] == [["stored", REPLY]], step
+        assert left["tasks"] == [[1, "milk"]], step
+        if fate == "frozen":  # and woke up late, when the other one had answered
+            has_reply = had_come_to(step, "answered")
+            assert left["late"] == ("answered" if has_reply else "turn_in_progress"), step
 
 
-@pytest.mark.parametrize("step", STEPS)
-def test_killed__then_a_flush(step, environ):
-    left = left_after(step, "flush", environ)
-    assert left["messages"][0] == ["user", MESSAGE]
-    assert [state for state, _ in left["turns"]] == ["stored"]
-    effect_was_kept = STEPS.index(step) >= STEPS.index("after a tool")
-    reply_was_kept = STEPS.index(step) >= STEPS.index("answered")
-    assert left["tasks"] == ([[1, "milk"]] if effect_was_kept else [])
-    assert left["tool calls"] == ([0, 1] if effect_was_kept else [0])
-    if effect_was_kept:
-        assert left["messages"][1:] == [["assistant", REPLY if reply_was_kept else ""]]
+@pytest.mark.parametrize("fate", ["killed", "frozen"])
+def test_halted__then_a_flush(fate, left_after):
+    for step, left in left_after(fate, "flush").items():
+        assert left["messages"] == without_repeat(step), step
+        assert len(left["turns"]) == 1, step
+        check_turn_without_repeat(step, left)
+
+
+def test_halted__then_the_next_message(left_after):
+    for step, left in left_after("killed", "next").items():
+        assert left["then"] == "answered", step
+        before = without_repeat(step)
+        assert left["messages"][: len(before)] == before, step
+        (role, message), (_, reply) = left["messages"][len(before) :]
+        assert (role, message) == ("user", "add bread"), step
+        assert "added 'bread'" in reply, step
+        assert [state for state, _ in left["turns"]] == ["stored", "stored"], step
+        assert [title for _, title in left["tasks"]].count("bread") == 1, step
+        check_turn_without_repeat(step, {**left, "tasks": left["tasks"][:-1]})
+
+
+def test_halted__then_a_deletion(left_after):
+    """A deletion against a turn in flight: nothing of the turn comes back."""
+    for step, left in left_after("frozen", "delete").items():
+        assert left["then"] == "True", step
+        assert left["late"] == ("answered" if step == "stored" else "conversation_deleted"), step
+        assert (left["messages"], left["turns"]) == ([], []), step
+        assert left["row"] == [False, 0, False], step
 
 
 class User:
