@@ -399,6 +399,48 @@ def test_process_died__a_late_return_changes_nothing(monkeypatch):
     assert contents() == ["add milk"]
 
 
+@pytest.mark.parametrize("tool", ["before", "after"])
+def test_lease_ends__a_repeat_answers_while_the_model_is_slow(monkeypatch, tool):
+    class Slow:
+        def answer(self, window, message, tools, deadline):
+            if tool == "before":
+                tools.call("add_task", title="milk")
+            monkeypatch.undo()  # the repeat has a model that is not
+            lapse()
+            repeats.append(ask("add milk", idempotency_key="k"))
+            tools.call("add_task", title="milk")
+
+    repeats = []
+    monkeypatch.setattr("chat.turns.answer.configured_assistant", Slow)
+    with pytest.raises(TurnConflict) as conflict:
+        ask("add milk", idempotency_key="k")
+    assert conflict.value.code == "turn_in_progress"
+    assert [turn.reply for turn in repeats] == [Turn.objects.get().reply]
+    assert Task.objects.count() == 1
+    assert [(m.role, m.content) for m in document().messages] == [
+        ("user", "add milk"),
+        ("assistant", repeats[0].reply),
+    ]
+
+
+@pytest.mark.parametrize("when", ["before", "after"])
+def test_lease_ends__of_a_flusher_that_is_slow(monkeypatch, when):
+    def another_flusher():
+        Conversation.objects.update(lease_until=timezone.now() - timedelta(seconds=1))
+        results.append(flush.flush_all())
+
+    results = []
+    with hooked(monkeypatch) as repository:
+        for text in ("one", "two"):
+            repository.before["get"] = [away]
+            ask(text)
+        getattr(repository, when)["save"] = [another_flusher]
+        results.append(flush.flush_all())
+    assert results == [(1, 0), (1, 0)]
+    assert contents() == ["one", "two"]
+    assert set(Turn.objects.values_list("state", flat=True)) == {"stored"}
+
+
 def test_turns_under_way__are_capped_per_user(settings):
     settings.CHAT_MAX_TURNS_PER_USER = 2
     for message in ("one", "two"):

@@ -13,9 +13,8 @@ from chat import repository
 from chat.conversation import ConversationKey
 from chat.deadline import Deadline
 from chat.models import Conversation, Quarantine, Turn
-from chat.turns import flush
 from chat.turns.deletion import delete_conversation
-from tests.chat.drive import ALICE, ask, contents, document
+from tests.chat.drive import ALICE, ask, asked_in_time, contents, document, flushed
 from tests.chat.test_corrupt import CORRUPT
 from tests.sidecar import stores
 from tests.sidecar.daprd import Sidecar
@@ -38,22 +37,6 @@ def proxy(sidecar: Sidecar, settings) -> Iterator[FaultProxy]:
         settings.CHAT_STORE_PAUSE_SECONDS = 0.05
         yield proxy
     repository.forget_repositories()
-
-
-def asked_in_time(message: str) -> Turn:
-    began = time.monotonic()
-    turn = ask(message)
-    assert time.monotonic() - began < TURN_SECONDS + 0.5
-    return turn
-
-
-def flushed() -> None:
-    """Flush until nothing waits: the breaker may want its pause first."""
-    for _ in range(200):
-        if flush.flush_all()[1] == 0:
-            return
-        time.sleep(0.02)
-    raise AssertionError("something still waits")
 
 
 def test_turn__on_a_healthy_sidecar(proxy):
