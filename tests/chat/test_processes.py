@@ -24,7 +24,7 @@ from tests.sidecar.daprd import Sidecar
 from tests.sidecar.stores import RedisStore
 
 REPLY = "I've added 'milk' to your task list, as number 1."
-SECONDS = 60
+SECONDS = 120
 
 
 @pytest.fixture(scope="session")
