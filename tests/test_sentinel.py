@@ -2,11 +2,14 @@
 
 import json
 import threading
+import time
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 from redis import Redis
 from redis.exceptions import RedisError
 
+from tests.chat.api import User
 from tests.servers import free_port, granian, start_valkey, wait_until
 from tests.test_servers import Product
 
@@ -39,6 +42,7 @@ class Replicated(Product):
             "REDIS_URL": "redis://state/0",
             "REDIS_SENTINELS": ",".join(sentinels),
             "REDIS_RETRY_SECONDS": "8",
+            "CHAT_MAX_TURNS_PER_PROCESS": "4",
         }
         primary = Redis(port=self.ports[0])
         wait_until(lambda: primary.info("replication")["connected_slaves"] == 1, 30, "replication")
@@ -115,3 +119,47 @@ def test_sentinel__reads_go_on_through_a_fail_over(product):
         )
         == b"new"
     )
+
+
+CONVERSATIONS = ("c0", "c1", "c2")
+BEFORE = 2  # answers in each of them, before the primary dies
+FAIL_OVER_SECONDS_MAX = 60
+
+
+def test_sentinel__chats_in_the_midst_of_a_fail_over(product):
+    answered, is_dead = threading.Semaphore(0), threading.Event()
+
+    def converse(conversation: str) -> list[str]:
+        """Say one thing after the other, until the store is there again; return what was said."""
+        alice, said = User(product.server), []
+        give_up_at = time.monotonic() + FAIL_OVER_SECONDS_MAX
+        while time.monotonic() < give_up_at:
+            died_before = is_dead.is_set()
+            said.append(f"add {conversation}-{len(said)}")
+            began = time.monotonic()
+            answer = alice.chat(said[-1], conversation)
+            assert (answer.status_code, time.monotonic() - began < 20) == (200, True), answer.text
+            is_degraded = "X-Chat-Degraded" in answer.headers
+            if died_before and not is_degraded:
+                return said
+            answered.release()
+            if is_degraded:
+                time.sleep(0.2)  # no more than the window holds
+        raise AssertionError("the store did not come back")
+
+    with ThreadPoolExecutor(len(CONVERSATIONS)) as pool:
+        under_way = [pool.submit(converse, conversation) for conversation in CONVERSATIONS]
+        for _ in range(BEFORE * len(CONVERSATIONS)):
+            assert answered.acquire(timeout=30)
+        product.valkeys[0].kill()
+        is_dead.set()
+        said = [each.result(2 * FAIL_OVER_SECONDS_MAX) for each in under_way]
+
+    product.manage("flush_pending_turns")
+    for conversation, texts in zip(CONVERSATIONS, said, strict=True):
+        messages = User(product.server).messages(conversation)
+        assert {message["status"] for message in messages} == {"stored"}
+        assert [m["content"] for m in messages if m["role"] == "user"] == texts
+        calls = [call for m in messages for call in m["tool_calls"] or ()]
+        titles = [call["parameters"]["title"] for call in calls]
+        assert titles == [text.removeprefix("add ") for text in texts]

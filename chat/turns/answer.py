@@ -18,7 +18,7 @@ from chat.errors import ModelFailed, StoreConflict, StoreError, TurnConflict
 from chat.history import has_turn, remove_turn, window
 from chat.locks import user_locked
 from chat.models import Turn
-from chat.toolbox import Toolbox
+from chat.toolbox import Toolbox, lost
 from chat.turns import document
 from chat.turns.accept import Accepted, ChatRequest, accept
 from chat.turns.document import Snapshot
@@ -57,13 +57,18 @@ def answer(request: ChatRequest) -> Turn:
 
 
 def _kept_answer(turn: Turn, deadline: Deadline) -> Turn:
-    """Return the answer of an earlier request, and store it if it still waits."""
+    """Return the answer of an earlier request, and store it if it still waits.
+
+    It is degraded if it is not in the store now, whatever the first answer was.
+    """
     if turn.state == Turn.State.ANSWERED:
         try:
-            flushed = flush(ConversationKey(turn.user_id, turn.conversation_id), deadline)
-        except StoreError:
-            flushed = False
-        turn.degraded = turn.degraded or not flushed
+            flush(ConversationKey(turn.user_id, turn.conversation_id), deadline)
+        except StoreError as error:
+            logger.warning("turn %s still waits: %s", turn.id, error.code)
+        states = Turn.objects.filter(pk=turn.pk).values_list("state", flat=True)
+        turn.state = states.first() or turn.state
+    turn.degraded = turn.state != Turn.State.STORED
     return turn
 
 
@@ -167,16 +172,7 @@ class _Answering:
                 lease_until=None,
             )
         if not updated:
-            raise self._lost()
-
-    def _lost(self) -> TurnConflict:
-        if Turn.objects.filter(pk=self.turn.pk).exists():
-            return TurnConflict(
-                "This message took too long, and is answered by another request now.",
-                code="turn_in_progress",
-                retry_after_seconds=1,
-            )
-        return TurnConflict()
+            raise lost(turn)
 
     # --- Steps 5 and 6 ------------------------------------------------------------------------
 

@@ -15,6 +15,7 @@ from django.utils import timezone
 from chat.conversation import ConversationKey, new_conversation
 from chat.deadline import Deadline
 from chat.errors import (
+    RateLimited,
     StoreConflict,
     StoreCorrupt,
     StoreError,
@@ -32,6 +33,8 @@ from chat.turns.document import index_row, reads_as_integer
 logger = logging.getLogger(__name__)
 
 TRIES = 20
+PENDING_MAX = 100  # deletions of a user that wait, before one of a conversation nobody knows does
+RETRY_AFTER_SECONDS = 60  # about as often as operators flush
 
 
 def delete_conversation(key: ConversationKey, deadline: Deadline) -> bool:
@@ -39,6 +42,10 @@ def delete_conversation(key: ConversationKey, deadline: Deadline) -> bool:
 
     If it isn't (the store is away), the deletion waits like a turn. Deleting what isn't there is
     no error.
+
+    Raises:
+        RateLimited: the store is away, the database does not know the conversation, and PENDING_MAX
+            deletions of the user wait already.
     """
     if not mark_deleted(key):
         return _delete_unknown(key, deadline)
@@ -68,19 +75,30 @@ def _delete_unknown(key: ConversationKey, deadline: Deadline) -> bool:
     """Delete what only the store knows of; a conversation that nobody knows leaves no row."""
     try:
         conversation_repository().get(key, deadline.at)
-    except StoreMissing:
+    except (StoreMissing, StoreRefused):  # refused: the store can't have such a key
         return True
     except StoreError:
         pass  # it may be there
     with user_transaction(key.user_id):
         if index_row(key) is None:
+            _check_pending(key.user_id)
             Conversation.objects.create(
                 user_id=key.user_id,
                 conversation_id=key.conversation_id,
                 id_is_integer=reads_as_integer(key.conversation_id),
             )
-    mark_deleted(key)
+        mark_deleted(key)
     return apply_deletion(key, deadline)
+
+
+def _check_pending(user_id: str) -> None:
+    """Let nobody fill the database with ids that they make up while the store is away."""
+    if Conversation.objects.filter(user_id=user_id, deletion_pending=True).count() >= PENDING_MAX:
+        raise RateLimited(
+            f"{PENDING_MAX} deletions wait for the conversation store already. Try again later.",
+            code="too_many_deletions",
+            retry_after_seconds=RETRY_AFTER_SECONDS,
+        )
 
 
 def apply_deletion(key: ConversationKey, deadline: Deadline) -> bool:

@@ -146,10 +146,12 @@ def mark_stored(key: ConversationKey, turns: Sequence[Turn], state: Conversation
     ids = [turn.pk for turn in turns]
     with user_locked(key.user_id, may_be_lost=True):
         rows = Turn.objects.filter(pk__in=ids)
-        marked = rows.filter(state__in=TO_STORE).update(
+        # Each lease has its own token. A row with another one was stored by somebody else, or has
+        # been taken up again since it was read: what it holds now is not what the document holds.
+        as_they_were = rows.filter(lease_token__in=[turn.lease_token for turn in turns])
+        marked = as_they_were.filter(state__in=TO_STORE).update(
             state=Turn.State.STORED, lease_until=None, lease_token=""
         )
-        # A row that is there in another state was stored by somebody else, or is taken up again.
         if marked != len(ids) and rows.count() != len(ids):
             return False
         Conversation.objects.filter(

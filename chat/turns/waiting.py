@@ -1,5 +1,6 @@
 """Turns that are to be stored, and what they look like in the document."""
 
+import secrets
 from collections.abc import Iterable, Sequence
 from datetime import datetime
 
@@ -38,7 +39,10 @@ def waiting_turns(key: ConversationKey) -> list[Turn]:
     waiting = list(turns_of(key).filter(to_be_stored(now)))
     if any(turn.state == Turn.State.ACCEPTED for turn in waiting):
         turns_of(key).filter(state=Turn.State.ACCEPTED, lease_until__lte=now).update(
-            state=Turn.State.FAILED, failure=INTERRUPTED, lease_until=None, lease_token=""
+            state=Turn.State.FAILED,
+            failure=INTERRUPTED,
+            lease_until=None,
+            lease_token=secrets.token_hex(16),
         )
         waiting = list(turns_of(key).filter(state__in=TO_STORE))
     return waiting

@@ -4,12 +4,15 @@ import time
 from typing import Any
 
 import jwt
+import requests
 from django.conf import settings
 from django.test import Client
 
 from tests.chat.drive import ALICE
+from tests.servers import Server
 
 JSON = "application/json"
+ANSWER_SECONDS_MAX = 60
 
 
 def token(_key: str | None = None, _algorithm: str = "HS256", _headers=None, **claims: Any) -> str:
@@ -44,3 +47,22 @@ class Api:
     def path(self, conversation: Any = None, tail: str = "", user: str | None = None) -> str:
         path = f"/api/{user or self.user}/conversations"
         return path if conversation is None else f"{path}/{conversation}{tail}"
+
+
+class User:
+    """A client of a real server."""
+
+    def __init__(self, server: Server, user: str = "alice") -> None:
+        self.url = f"{server.url}/api/{user}"
+        self.session = requests.Session()
+        self.session.headers["Authorization"] = f"Bearer {token(sub=user)}"
+
+    def chat(self, message: str, conversation: str = "c1", **headers: str) -> requests.Response:
+        body = {"message": message, "conversation_id": conversation}
+        return self.session.post(
+            f"{self.url}/chat", json=body, headers=headers, timeout=ANSWER_SECONDS_MAX
+        )
+
+    def messages(self, conversation: str = "c1") -> list[dict]:
+        url = f"{self.url}/conversations/{conversation}/messages?limit=200"
+        return self.session.get(url, timeout=ANSWER_SECONDS_MAX).json()["messages"]

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import redis
 import requests
 from django_redis import get_redis_connection
 
@@ -16,6 +17,7 @@ from chat.repository.dapr import DaprRepository
 from chat.repository.redis import RedisRepository, service_connection
 from chat.repository.transport import Transport
 from chat.throttles import forget_limiter
+from tests.chat.chat_store import ChatStore
 from tests.sidecar import binary, stores
 from tests.sidecar.daprd import Sidecar
 
@@ -79,6 +81,34 @@ def sidecar(daprd: Path, tmp_path: Path) -> Iterator[Sidecar]:
     running = Sidecar(daprd, tmp_path / "sidecar", store.component).start()
     yield running
     running.kill()
+
+
+@pytest.fixture(scope="session")
+def store_behind_sidecar(
+    daprd: Path, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[ChatStore]:
+    """A sidecar with a Valkey behind it, shared by the tests of this process."""
+    folder = tmp_path_factory.mktemp("store")
+    store = stores.RedisStore(folder)
+    store.start()
+    running = Sidecar(daprd, folder / "sidecar", store.component).start()
+    environ = {"CHAT_STATE_STORE": "dapr", "DAPR_HTTP_ENDPOINT": running.url}
+    with redis.Redis(port=store.port) as client:
+        yield ChatStore("sidecar", client, environ)
+    running.stop()
+    store.stop()
+
+
+@pytest.fixture(params=["redis", "sidecar"])
+def chat_store(request: Any, settings: Any) -> ChatStore:
+    """The service set to each kind of store in turn; it is empty."""
+    if request.param == "redis":
+        return ChatStore("redis", get_redis_connection(), {"CHAT_STATE_STORE": "redis"})
+    store: ChatStore = request.getfixturevalue("store_behind_sidecar")
+    store.forget_everything()
+    settings.CHAT_STATE_STORE = "dapr"
+    settings.DAPR_ENDPOINT = store.environ["DAPR_HTTP_ENDPOINT"]
+    return store
 
 
 @pytest.fixture(

@@ -1,25 +1,41 @@
 """Driving turns from tests: ask, read the document, break the store."""
 
-import json
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+from django.conf import settings
 from django_redis import get_redis_connection
 
 from chat import repository
 from chat.conversation import ConversationKey, ConversationState
 from chat.errors import StoreMissing, StoreUnavailable
 from chat.models import Turn
+from chat.turns import flush
 from chat.turns.accept import ChatRequest
 from chat.turns.answer import answer
+from tests.servers import wait_until
 
 ALICE = "alice"
+SLACK_SECONDS = 2.0  # of a machine under load
 
 
 def ask(message: str, conversation: int | str | None = "c1", user: str = ALICE, **more) -> Turn:
     """Have a message answered."""
     return answer(ChatRequest(user, message, conversation, **more))
+
+
+def asked_in_time(message: str, **more) -> Turn:
+    """Have it answered within the time that a message may take."""
+    began = time.monotonic()
+    turn = ask(message, **more)
+    assert time.monotonic() - began < settings.CHAT_TURN_SECONDS + SLACK_SECONDS
+    return turn
+
+
+def flushed() -> None:
+    """Flush until nothing waits: the breaker may want its pause first."""
+    wait_until(lambda: flush.flush_all()[1] == 0, what="that nothing waits any more")
 
 
 def document(conversation: str = "c1", user: str = ALICE) -> ConversationState | None:
@@ -45,11 +61,6 @@ def put_raw(raw: bytes, conversation: str = "c1", user: str = ALICE) -> None:
 def get_raw(conversation: str = "c1", user: str = ALICE) -> bytes | None:
     """The bytes that are there."""
     return get_redis_connection().get(f"chat:{user}:{conversation}")
-
-
-def as_json(conversation: str = "c1", user: str = ALICE) -> dict:
-    """The document as JSON."""
-    return json.loads(get_raw(conversation, user))
 
 
 class Hooked:

@@ -84,6 +84,13 @@ def test_token__refuses_claims(claims):
     assert status(token(**claims)) == 401
 
 
+@pytest.mark.parametrize("user", ["a||b", "a/b"])
+def test_token__of_a_user_that_no_key_or_path_can_have(user):
+    answer = Api(bearer=token(sub=user)).chat("hello")
+    assert (answer.status_code, answer.json()["code"]) == (401, "no_user")
+    assert '"||"' in answer.json()["detail"]
+
+
 def test_token__refuses_lone_surrogates():
     assert status(token(sub="a\ud800")) == 401
 

@@ -12,9 +12,9 @@ from chat.models import Conversation, Quarantine, Turn
 from chat.turns import flush, repair
 from chat.turns.deletion import delete_conversation
 from tests.chat.api import Api
-from tests.chat.drive import ALICE, ask, contents, document, get_raw, put_raw
+from tests.chat.drive import ALICE, ask, contents, document
 
-pytestmark = pytest.mark.django_db(transaction=True)
+pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.usefixtures("chat_store")]
 KEY = ConversationKey(ALICE, "c1")
 
 GOOD = {
@@ -44,17 +44,17 @@ CORRUPT = {
 
 
 @pytest.fixture(params=CORRUPT)
-def corrupt(request) -> bytes:
+def corrupt(request, chat_store) -> bytes:
     """The bytes, in the store."""
-    put_raw(CORRUPT[request.param])
+    chat_store.put_raw(CORRUPT[request.param])
     return CORRUPT[request.param]
 
 
-def test_corrupt__is_answered_degraded_and_left_as_it_is(corrupt):
+def test_corrupt__is_answered_degraded_and_left_as_it_is(corrupt, chat_store):
     answer = Api().chat("add milk", "c1")
     assert answer.status_code == 200
     assert answer["X-Chat-Degraded"] == "true"
-    assert get_raw() == corrupt
+    assert chat_store.get_raw() == corrupt
     assert base64.b64decode(Quarantine.objects.get().content_base64) == corrupt
     assert Turn.objects.get().state == Turn.State.ANSWERED
     assert Conversation.objects.get().corrupt
@@ -95,10 +95,10 @@ def test_corrupt__deleted_by_its_user(corrupt):
     assert contents() == ["anew"]
 
 
-def test_corrupt__flush_leaves_it_waiting(corrupt):
+def test_corrupt__flush_leaves_it_waiting(corrupt, chat_store):
     ask("add milk")
     assert flush.flush_all() == (0, 1)
-    assert get_raw() == corrupt
+    assert chat_store.get_raw() == corrupt
 
 
 def test_corrupt__reading_shows_what_the_rows_hold(corrupt):

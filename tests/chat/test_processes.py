@@ -3,23 +3,28 @@
 import json
 import os
 import shutil
-import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections import Counter
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import pytest
-import requests
 
-from tests.chat.api import token
-from tests.chat.dying import MESSAGE, STEPS
-from tests.servers import ROOT, Server, granian, start_valkey, wait_until
+from tests.chat.api import User
+from tests.chat.chat_store import ChatStore
+from tests.chat.halted import MESSAGE, STEPS, steps_of
+from tests.servers import ROOT, granian, wait_until
+from tests.sidecar.daprd import Sidecar
+from tests.sidecar.stores import RedisStore
 
 REPLY = "I've added 'milk' to your task list, as number 1."
-SECONDS = 60
+SECONDS = 120
 
 
 @pytest.fixture(scope="session")
@@ -44,63 +49,106 @@ def environ(migrated: Path, tmp_path: Path) -> dict[str, str]:
     }
 
 
-def run(step: str, environ: dict[str, str]) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [sys.executable, "-m", "tests.chat.dying", step],
-        cwd=ROOT,
-        env={**os.environ, **environ},
-        capture_output=True,
-        text=True,
-        timeout=SECONDS,
-        check=False,
+@pytest.fixture(params=["redis", "sidecar"])
+def store_environ(request: Any) -> dict[str, str]:
+    """The settings of a process for each kind of store, which is empty."""
+    if request.param == "redis":
+        return {}
+    store: ChatStore = request.getfixturevalue("store_behind_sidecar")
+    store.forget_everything()
+    return store.environ
+
+
+# --- A process that halts at each step of a turn, and others after it -----------------------------
+
+WHOLE = [["user", MESSAGE], ["assistant", REPLY]]
+
+
+@pytest.fixture
+def left_after(
+    environ: dict[str, str], store_environ: dict[str, str]
+) -> Callable[[str, str], dict[str, Any]]:
+    """Run tests.chat.halted; return what is left, by the step."""
+
+    def left_after(fate: str, then: str) -> dict[str, Any]:
+        result = subprocess.run(
+            [sys.executable, "-m", "tests.chat.halted", fate, then],
+            cwd=ROOT,
+            env={**os.environ, **environ, **store_environ},
+            capture_output=True,
+            text=True,
+            timeout=SECONDS,
+            check=False,
+        )
+        assert result.returncode == 0, result.stderr
+        left: dict[str, Any] = json.loads(result.stdout)
+        assert tuple(left) == steps_of(fate)
+        return left
+
+    return left_after
+
+
+def had_come_to(step: str, milestone: str) -> bool:
+    return STEPS.index(step) >= STEPS.index(milestone)
+
+
+def without_repeat(step: str) -> list[list[str]]:
+    """The messages of a turn that halted there, and that nobody asked for again."""
+    if had_come_to(step, "answered"):
+        return WHOLE
+    return (
+        [["user", MESSAGE], ["assistant", ""]] if had_come_to(step, "after a tool") else WHOLE[:1]
     )
 
 
-def left_after(step: str, then: str, environ: dict[str, str]) -> dict:
-    killed = run(step, environ)
-    assert killed.returncode == -signal.SIGKILL, killed.stderr
-    result = run(then, environ)
-    assert result.returncode == 0, result.stderr
-    return json.loads(result.stdout)
+def check_turn_without_repeat(step: str, left: dict[str, Any]) -> None:
+    effect = had_come_to(step, "after a tool")
+    assert left["turns"][0] == ["stored", REPLY if had_come_to(step, "answered") else None], step
+    assert left["tasks"][:1] == ([[1, "milk"]] if effect else []), step
+    assert left["tool calls"][: 1 + effect] == [0, 1][: 1 + effect], step
 
 
-@pytest.mark.parametrize("step", STEPS)
-def test_killed__then_the_same_request_again(step, environ):
-    left = left_after(step, "repeat", environ)
-    assert left["messages"] == [["user", MESSAGE], ["assistant", REPLY]]
-    assert left["tool calls"] == [0, 1]
-    assert left["turns"] == [["stored", REPLY]]
-    assert left["tasks"] == [[1, "milk"]]
+@pytest.mark.parametrize("fate", ["killed", "frozen"])
+def test_halted__then_the_same_request_again(fate, left_after):
+    for step, left in left_after(fate, "repeat").items():
+        assert left["then"] == "answered", step
+        assert left["messages"] == WHOLE, step
+        assert left["tool calls"] == [0, 1], step
+        assert left["turns"] == [["stored", REPLY]], step
+        assert left["tasks"] == [[1, "milk"]], step
+        if fate == "frozen":  # and woke up late, when the other one had answered
+            has_reply = had_come_to(step, "answered")
+            assert left["late"] == ("answered" if has_reply else "turn_in_progress"), step
 
 
-@pytest.mark.parametrize("step", STEPS)
-def test_killed__then_a_flush(step, environ):
-    left = left_after(step, "flush", environ)
-    assert left["messages"][0] == ["user", MESSAGE]
-    assert [state for state, _ in left["turns"]] == ["stored"]
-    effect_was_kept = STEPS.index(step) >= STEPS.index("after a tool")
-    reply_was_kept = STEPS.index(step) >= STEPS.index("answered")
-    assert left["tasks"] == ([[1, "milk"]] if effect_was_kept else [])
-    assert left["tool calls"] == ([0, 1] if effect_was_kept else [0])
-    if effect_was_kept:
-        assert left["messages"][1:] == [["assistant", REPLY if reply_was_kept else ""]]
+@pytest.mark.parametrize("fate", ["killed", "frozen"])
+def test_halted__then_a_flush(fate, left_after):
+    for step, left in left_after(fate, "flush").items():
+        assert left["messages"] == without_repeat(step), step
+        assert len(left["turns"]) == 1, step
+        check_turn_without_repeat(step, left)
 
 
-class User:
-    """A client of a real server."""
+def test_halted__then_the_next_message(left_after):
+    for step, left in left_after("killed", "next").items():
+        assert left["then"] == "answered", step
+        before = without_repeat(step)
+        assert left["messages"][: len(before)] == before, step
+        (role, message), (_, reply) = left["messages"][len(before) :]
+        assert (role, message) == ("user", "add bread"), step
+        assert "added 'bread'" in reply, step
+        assert [state for state, _ in left["turns"]] == ["stored", "stored"], step
+        assert [title for _, title in left["tasks"]].count("bread") == 1, step
+        check_turn_without_repeat(step, {**left, "tasks": left["tasks"][:-1]})
 
-    def __init__(self, server: Server, user: str = "alice") -> None:
-        self.url = f"{server.url}/api/{user}"
-        self.session = requests.Session()
-        self.session.headers["Authorization"] = f"Bearer {token(sub=user)}"
 
-    def chat(self, message: str, conversation: str = "c1", **headers: str) -> requests.Response:
-        body = {"message": message, "conversation_id": conversation}
-        return self.session.post(f"{self.url}/chat", json=body, headers=headers, timeout=SECONDS)
-
-    def messages(self, conversation: str = "c1") -> list[dict]:
-        url = f"{self.url}/conversations/{conversation}/messages?limit=200"
-        return self.session.get(url, timeout=SECONDS).json()["messages"]
+def test_halted__then_a_deletion(left_after):
+    """A deletion against a turn in flight: nothing of the turn comes back."""
+    for step, left in left_after("frozen", "delete").items():
+        assert left["then"] == "True", step
+        assert left["late"] == ("answered" if step == "stored" else "conversation_deleted"), step
+        assert (left["messages"], left["turns"]) == ([], []), step
+        assert left["row"] == [False, 0, False], step
 
 
 def test_sixteen_writers__keep_every_turn_whole_and_in_order(environ, tmp_path):
@@ -125,41 +173,39 @@ def test_sixteen_writers__keep_every_turn_whole_and_in_order(environ, tmp_path):
     ]
 
 
-@pytest.fixture
-def own_valkey(tmp_path: Path) -> Iterator["OwnValkey"]:
-    valkey = OwnValkey(tmp_path)
-    yield valkey
-    valkey.kill()
+@dataclass(frozen=True)
+class OwnStore:
+    """A Redis of a test's own, and the settings of a server that keeps its chats there."""
+
+    redis: RedisStore
+    environ: dict[str, str]
 
 
-class OwnValkey:
-    """A Valkey that may be killed and started again."""
+@pytest.fixture(params=["redis", "sidecar"])
+def own_store(request: Any, tmp_path: Path) -> Iterator[OwnStore]:
+    """It may be killed, frozen and started again; the server asks it, or a sidecar before it."""
+    store = RedisStore(tmp_path, durable=True)
+    settings = {"CHAT_STORE_TIMEOUT_SECONDS": "1", "CHAT_STORE_PAUSE_SECONDS": "0.2"}
+    if request.param == "redis":
+        store.start()
+        yield OwnStore(store, {"REDIS_URL": f"redis://127.0.0.1:{store.port}", **settings})
+    else:
+        program = request.getfixturevalue("daprd")
+        store.start()
+        sidecar = Sidecar(program, tmp_path / "sidecar", store.component).start()
+        settings |= {"CHAT_STATE_STORE": "dapr", "DAPR_HTTP_ENDPOINT": sidecar.url}
+        yield OwnStore(store, settings)
+        sidecar.kill()
+    store.kill()
 
-    def __init__(self, tmp_path: Path) -> None:
-        self.folder = tmp_path / "valkey"
-        self.socket = tmp_path / "v.sock"
-        self.start()
 
-    def start(self) -> None:
-        options = ("--port", "0", "--unixsocket", str(self.socket), "--appendonly", "yes")
-        self.process = start_valkey(self.folder, *options, "--appendfsync", "always")
-
-    def kill(self) -> None:
-        self.process.kill()
-        self.process.wait(10)
-
-
-def test_store_away_then_back__nothing_lost_nothing_doubled(environ, tmp_path, own_valkey):
-    environ |= {
-        "REDIS_URL": f"unix://{own_valkey.socket}",
-        "CHAT_STORE_PAUSE_SECONDS": "0.2",
-        "CHAT_RATE_PER_MINUTE": "1000",
-    }
+def test_store_away_then_back__nothing_lost_nothing_doubled(environ, tmp_path, own_store):
+    environ |= own_store.environ
     server = granian(environ, tmp_path / "log", workers=1, threads=4)
     try:
         alice = User(server)
         assert "X-Chat-Degraded" not in alice.chat("one").headers
-        own_valkey.kill()
+        own_store.redis.kill()
         for message in ("two", "three", "four"):
             began = time.monotonic()
             answer = alice.chat(message)
@@ -167,7 +213,7 @@ def test_store_away_then_back__nothing_lost_nothing_doubled(environ, tmp_path, o
             assert time.monotonic() - began < 10
         asked = [m for m in alice.messages() if m["role"] == "user"]
         assert [m["content"] for m in asked] == ["one", "two", "three", "four"]
-        own_valkey.start()
+        own_store.redis.start()
         wait_until(lambda: "X-Chat-Degraded" not in alice.chat("more").headers)
         messages = alice.messages()
         assert {m["status"] for m in messages} == {"stored"}
@@ -178,18 +224,16 @@ def test_store_away_then_back__nothing_lost_nothing_doubled(environ, tmp_path, o
         server.stop()
 
 
-def test_store_frozen__answers_in_time_and_stores_later(environ, tmp_path, own_valkey):
-    environ |= {"REDIS_URL": f"unix://{own_valkey.socket}", "CHAT_STORE_TIMEOUT_SECONDS": "1"}
-    server = granian(
-        {**environ, "CHAT_RATE_PER_MINUTE": "100"}, tmp_path / "log", workers=1, threads=4
-    )
+def test_store_frozen__answers_in_time_and_stores_later(environ, tmp_path, own_store):
+    environ |= own_store.environ
+    server = granian(environ, tmp_path / "log", workers=1, threads=4)
     try:
         alice = User(server)
         assert "X-Chat-Degraded" not in alice.chat("one").headers
-        own_valkey.process.send_signal(signal.SIGSTOP)
+        own_store.redis.freeze()
         began = time.monotonic()
         answer = alice.chat("two")
-        own_valkey.process.send_signal(signal.SIGCONT)
+        own_store.redis.thaw()
         assert (answer.status_code, answer.headers["X-Chat-Degraded"]) == (200, "true")
         assert (
             time.monotonic() - began < 15
@@ -201,14 +245,14 @@ def test_store_frozen__answers_in_time_and_stores_later(environ, tmp_path, own_v
     assert asked[:3] == ["one", "two", "three"]
 
 
-def test_two_flushers__at_once(environ, tmp_path, own_valkey):
-    environ |= {"REDIS_URL": f"unix://{own_valkey.socket}", "CHAT_STORE_PAUSE_SECONDS": "0.1"}
+def test_two_flushers__at_once(environ, tmp_path, own_store):
+    environ |= own_store.environ
     server = granian(environ, tmp_path / "log", workers=1, threads=8)
     try:
-        own_valkey.kill()
+        own_store.redis.kill()
         for number in range(12):
             assert User(server).chat(f"m{number}", f"c{number % 3}").status_code == 200
-        own_valkey.start()
+        own_store.redis.start()
         command = [sys.executable, "manage.py", "flush_pending_turns"]
         flushers = [
             subprocess.Popen(command, cwd=ROOT, env={**os.environ, **environ}) for _ in range(2)
@@ -227,3 +271,23 @@ def test_two_flushers__at_once(environ, tmp_path, own_valkey):
     assert found["c0"].count("new") == len(found["c0"]) - 4
     assert found["c1"] == ["m1", "m4", "m7", "m10"]
     assert found["c2"] == ["m2", "m5", "m8", "m11"]
+
+
+def test_rate__is_shared_by_processes(environ, tmp_path):
+    environ["CHAT_RATE_PER_MINUTE"] = "5"
+    with ExitStack() as stack:
+        servers = []
+        for number in range(2):
+            servers.append(granian(environ, tmp_path / f"log{number}", workers=1, threads=4))
+            stack.callback(servers[-1].stop)
+        with ThreadPoolExecutor(8) as pool:
+            users = [User(servers[number % 2]) for number in range(14)]
+            answers = list(pool.map(lambda user: user.chat("hello"), users))
+        assert User(servers[0], "bob").chat("hello").status_code == 200
+        asked = [m["content"] for m in User(servers[1]).messages() if m["role"] == "user"]
+    assert Counter(answer.status_code for answer in answers) == {200: 5, 429: 9}
+    for answer in answers:
+        if answer.status_code == 429:
+            assert answer.json()["code"] == "rate_limited"
+            assert 1 <= int(answer.headers["Retry-After"]) <= 60
+    assert asked == ["hello"] * 5

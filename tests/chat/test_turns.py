@@ -1,5 +1,6 @@
 """A turn through its six steps, and what meets it on the way."""
 
+import json
 from datetime import timedelta
 
 import pytest
@@ -18,9 +19,9 @@ from chat.errors import (
 from chat.models import Conversation, Task, Turn
 from chat.turns import accept, flush
 from chat.turns.deletion import delete_conversation
-from tests.chat.drive import ALICE, as_json, ask, away, contents, document, hooked, nothing
+from tests.chat.drive import ALICE, ask, away, contents, document, hooked, nothing
 
-pytestmark = pytest.mark.django_db(transaction=True)
+pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.usefixtures("chat_store")]
 KEY = ConversationKey(ALICE, "c1")
 
 
@@ -54,7 +55,7 @@ def refuse():
     raise StoreRefused("no", status=400)
 
 
-def test_turn__is_answered_and_stored():
+def test_turn__is_answered_and_stored(chat_store):
     turn = ask("Add task: Buy groceries")
     assert turn.reply == "I've added 'Buy groceries' to your task list, as number 1."
     assert turn.tool_calls[0]["tool"] == "add_task"
@@ -68,7 +69,8 @@ def test_turn__is_answered_and_stored():
         ("assistant", turn.reply),
     ]
     assert {m.turn_id for m in state.messages} == {turn.id}
-    assert as_json()["messages"][1]["tool_calls"][0]["result"]["task_id"] == 1
+    raw = json.loads(chat_store.get_raw())
+    assert raw["messages"][1]["tool_calls"][0]["result"]["task_id"] == 1
     assert Task.objects.get().title == "Buy groceries"
     row = Conversation.objects.get()
     assert (row.title, row.message_count) == ("Add task: Buy groceries", 2)
@@ -204,14 +206,12 @@ def test_flush__stores_all_in_one_save(monkeypatch):
     assert flush.flush_all() == (0, 0)
 
 
-def test_flush__into_an_older_store(monkeypatch):
+def test_flush__into_an_empty_store(monkeypatch, chat_store):
     ask("first")
     with hooked(monkeypatch) as repository:
         repository.before["get"] = [away]
         ask("second")
-    from django_redis import get_redis_connection
-
-    get_redis_connection().flushall()
+    chat_store.forget_everything()
     assert flush.flush_all() == (1, 0)
     assert contents() == ["second"]
 
@@ -321,6 +321,55 @@ def test_repeat__beside_a_flusher_that_knows_the_failed_turn(monkeypatch):
     ]
 
 
+def test_repeat__answered_while_a_flusher_stores_it_as_failed(monkeypatch):
+    windows = Windows(monkeypatch, fail=ModelFailed())
+    with hooked(monkeypatch) as repository:
+        repository.before["get"] = [away]
+        with pytest.raises(ModelFailed):
+            ask("add milk", idempotency_key="k")
+        windows.fail = None
+
+        def repeat():
+            repository.before["get"] = [away]
+            assert ask("add milk", idempotency_key="k").degraded
+
+        # The flusher has saved the turn without a reply, and not yet marked it as stored.
+        repository.after["save"] = [repeat]
+        assert flush.flush_all() == (0, 1)
+        assert flush.flush_all() == (1, 0)
+    assert [(m.role, bool(m.content)) for m in document().messages] == [
+        ("user", True),
+        ("assistant", True),
+    ]
+
+
+@pytest.mark.parametrize("stored_by", ["the repeat", "a flush"])
+def test_repeat__of_an_answer_that_was_degraded(monkeypatch, stored_by):
+    with hooked(monkeypatch) as repository:
+        repository.before["get"] = [away]
+        first = ask("add milk", idempotency_key="k")
+        assert first.degraded
+        repository.before["get"] = [away, away]
+        still = ask("add milk", idempotency_key="k")
+        assert (still.reply, still.degraded) == (first.reply, True)
+        if stored_by == "a flush":
+            assert flush.flush_all() == (1, 0)
+            repository.before["get"] = [
+                away,
+                away,
+            ]  # the state is saved, whatever the store does now
+        repeated = ask("add milk", idempotency_key="k")
+    assert (repeated.reply, repeated.degraded) == (first.reply, False)
+    assert contents() == ["add milk"]
+
+
+def test_repeat__of_an_answer_that_was_refused(monkeypatch):
+    with hooked(monkeypatch) as repository:
+        repository.before["save"] = [refuse]
+        assert ask("poison", idempotency_key="k").degraded
+    assert ask("poison", idempotency_key="k").degraded
+
+
 def test_repeat_while_under_way__is_409(monkeypatch):
     refusals = []
 
@@ -348,6 +397,48 @@ def test_process_died__a_late_return_changes_nothing(monkeypatch):
         ask("add milk")
     assert Task.objects.count() == 0
     assert contents() == ["add milk"]
+
+
+@pytest.mark.parametrize("tool", ["before", "after"])
+def test_lease_ends__a_repeat_answers_while_the_model_is_slow(monkeypatch, tool):
+    class Slow:
+        def answer(self, window, message, tools, deadline):
+            if tool == "before":
+                tools.call("add_task", title="milk")
+            monkeypatch.undo()  # the repeat has a model that is not
+            lapse()
+            repeats.append(ask("add milk", idempotency_key="k"))
+            tools.call("add_task", title="milk")
+
+    repeats = []
+    monkeypatch.setattr("chat.turns.answer.configured_assistant", Slow)
+    with pytest.raises(TurnConflict) as conflict:
+        ask("add milk", idempotency_key="k")
+    assert conflict.value.code == "turn_in_progress"
+    assert [turn.reply for turn in repeats] == [Turn.objects.get().reply]
+    assert Task.objects.count() == 1
+    assert [(m.role, m.content) for m in document().messages] == [
+        ("user", "add milk"),
+        ("assistant", repeats[0].reply),
+    ]
+
+
+@pytest.mark.parametrize("when", ["before", "after"])
+def test_lease_ends__of_a_flusher_that_is_slow(monkeypatch, when):
+    def another_flusher():
+        Conversation.objects.update(lease_until=timezone.now() - timedelta(seconds=1))
+        results.append(flush.flush_all())
+
+    results = []
+    with hooked(monkeypatch) as repository:
+        for text in ("one", "two"):
+            repository.before["get"] = [away]
+            ask(text)
+        getattr(repository, when)["save"] = [another_flusher]
+        results.append(flush.flush_all())
+    assert results == [(1, 0), (1, 0)]
+    assert contents() == ["one", "two"]
+    assert set(Turn.objects.values_list("state", flat=True)) == {"stored"}
 
 
 def test_turns_under_way__are_capped_per_user(settings):
@@ -437,6 +528,25 @@ def test_delete__while_the_store_is_away_is_carried_out_later(monkeypatch):
     assert contents() == ["first"]
     assert flush.flush_all() == (1, 0)
     _gone()
+
+
+def test_delete__of_unknown_ids_while_the_store_is_away_is_capped(monkeypatch):
+    monkeypatch.setattr("chat.turns.deletion.PENDING_MAX", 3)
+    ask("hello", "known")
+    with hooked(monkeypatch) as repository:
+        repository.before["get"] = [away] * 100
+        for number in range(3):
+            assert not delete_conversation(ConversationKey(ALICE, f"made-up-{number}"), Deadline(5))
+        for number in range(3):
+            with pytest.raises(RateLimited) as refusal:
+                delete_conversation(ConversationKey(ALICE, f"one-more-{number}"), Deadline(5))
+        assert refusal.value.code == "too_many_deletions"
+        # What is there can be deleted all the same, and others are not concerned.
+        assert not delete_conversation(ConversationKey(ALICE, "known"), Deadline(5))
+        assert not delete_conversation(ConversationKey("bob", "made-up"), Deadline(5))
+    assert Conversation.objects.count() == 5
+    assert flush.flush_all() == (5, 0)
+    assert delete_conversation(ConversationKey(ALICE, "one-more"), Deadline(5))
 
 
 def test_delete__while_the_store_is_away_then_a_new_turn(monkeypatch):

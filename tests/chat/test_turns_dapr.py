@@ -12,10 +12,11 @@ import requests
 from chat import repository
 from chat.conversation import ConversationKey
 from chat.deadline import Deadline
+from chat.errors import StoreError
 from chat.models import Conversation, Quarantine, Turn
-from chat.turns import flush
+from chat.turns import repair
 from chat.turns.deletion import delete_conversation
-from tests.chat.drive import ALICE, ask, contents, document
+from tests.chat.drive import ALICE, ask, asked_in_time, contents, document, flushed
 from tests.chat.test_corrupt import CORRUPT
 from tests.sidecar import stores
 from tests.sidecar.daprd import Sidecar
@@ -38,22 +39,6 @@ def proxy(sidecar: Sidecar, settings) -> Iterator[FaultProxy]:
         settings.CHAT_STORE_PAUSE_SECONDS = 0.05
         yield proxy
     repository.forget_repositories()
-
-
-def asked_in_time(message: str) -> Turn:
-    began = time.monotonic()
-    turn = ask(message)
-    assert time.monotonic() - began < TURN_SECONDS + 0.5
-    return turn
-
-
-def flushed() -> None:
-    """Flush until nothing waits: the breaker may want its pause first."""
-    for _ in range(200):
-        if flush.flush_all()[1] == 0:
-            return
-        time.sleep(0.02)
-    raise AssertionError("something still waits")
 
 
 def test_turn__on_a_healthy_sidecar(proxy):
@@ -220,3 +205,17 @@ def test_corrupt__is_left_as_it_is(sidecar, name):
     assert asked_in_time("two").degraded
     assert requests.get(key, timeout=5).content == before
     assert Turn.objects.get(message="two").state == Turn.State.ANSWERED
+
+
+@pytest.mark.parametrize("fault", ["false-conflict", "error-after-write", "cut-after-write"])
+def test_corrupt__discarded_with_an_answer_that_misleads(proxy, fault):
+    asked_in_time("one")
+    proxy.fail("garbage", method="GET", times=2)  # for the turn, and for the operator
+    assert asked_in_time("two").degraded
+    proxy.fail(fault, method="POST")
+    with pytest.raises(StoreError):
+        repair.discard(KEY, Deadline(5))
+    flushed()
+    assert contents() == ["two"]
+    assert not Conversation.objects.get().corrupt
+    assert Quarantine.objects.get().resolved_at is not None

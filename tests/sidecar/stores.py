@@ -82,21 +82,41 @@ class RedisStore:
     def __init__(self, folder: Path, durable: bool = False) -> None:
         self.port = free_port()
         self.component = _component("redis", redisHost=f"127.0.0.1:{self.port}", redisPassword="")
-        self._folder = folder / "valkey"
-        self._appendonly = "yes" if durable else "no"
+        self.folder = folder / "valkey"
+        self._durability = ("--appendonly", "yes", "--appendfsync", "always") if durable else ()
         self.process: subprocess.Popen[bytes] | None = None
 
     def start(self) -> None:
         """Start it; it is empty unless it is durable."""
-        arguments = ("--port", str(self.port), "--appendonly", self._appendonly)
-        self.process = start_valkey(self._folder, *arguments)
+        self.process = start_valkey(self.folder, "--port", str(self.port), *self._durability)
 
     def stop(self) -> None:
         """Stop it; connections are refused from now on."""
+        self._end(signal.SIGTERM)
+
+    def kill(self) -> None:
+        """SIGKILL."""
+        self._end(signal.SIGKILL)
+
+    def _end(self, signum: signal.Signals) -> None:
         if self.process is not None:
-            self.process.terminate()
+            self.process.send_signal(signal.SIGCONT)
+            self.process.send_signal(signum)
             self.process.wait(10)
             self.process = None
+
+    def keep_copy(self, copy: Path) -> None:
+        """Copy what it holds."""
+        self.stop()
+        shutil.copytree(self.folder, copy)
+        self.start()
+
+    def restore(self, copy: Path | None) -> None:
+        """Put the copy in the place of what it holds (None: nothing). It must be stopped."""
+        assert self.process is None
+        shutil.rmtree(self.folder)
+        if copy is not None:
+            shutil.copytree(copy, self.folder)
 
     def freeze(self) -> None:
         """SIGSTOP: it takes connections and never answers."""
