@@ -154,7 +154,7 @@ class ConnectorAdmin(admin.ModelAdmin):
         """A connector: its facts and use, the form of its policy, its credentials."""
         connector = self.get_object(request, object_id)
         context = {
-            "title": "Connector",
+            "title": connector.name if connector is not None else "Connector",
             "subtitle": None,
             "show_save_and_continue": False,
             "show_save_and_add_another": False,
