@@ -1,6 +1,5 @@
 """The list of connectors, and the page of one."""
 
-from datetime import datetime
 from typing import Any
 
 from django.contrib import admin
@@ -11,6 +10,7 @@ from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.shortcuts import redirect
 from django.template.defaultfilters import filesizeformat
 from django.urls import URLPattern
+from django.utils.html import format_html
 
 from connector_state.admin import adding, audit_page, credentials, switch
 from connector_state.admin.facts import facts_of
@@ -39,15 +39,13 @@ class ConnectorAdmin(admin.ModelAdmin):
         ("Limits", {"fields": ["max_keys", "max_bytes", "max_requests_per_second"]}),
     ]
     list_display = (
-        "name",
+        "connector",
         "state",
-        "read_only",
         "namespaces",
         "keys",
         "size",
         "last_seen",
         "live_credentials",
-        "uuid",
     )
     list_filter = ("enabled", OfflineFilter, "read_only", OriginFilter, CredentialFilter)
     list_per_page = 50
@@ -92,10 +90,21 @@ class ConnectorAdmin(admin.ModelAdmin):
         hidden = () if request.user.has_perm("connector_state.view_keys") else ("namespaces",)
         return [column for column in self.list_display if column not in hidden]
 
+    def changelist_view(
+        self, request: HttpRequest, extra_context: dict[str, Any] | None = None
+    ) -> HttpResponse:
+        """The list, under its own name."""
+        return super().changelist_view(request, {"title": "Connectors"})
+
+    @admin.display(description="connector", ordering="name")
+    def connector(self, connector: Connector) -> str:
+        """Its name and UUID."""
+        return format_html("{}<br><small>{}</small>", connector.name, connector.pk)
+
     @admin.display(description="status", ordering="enabled")
     def state(self, connector: Connector) -> str:
-        """Enabled, disabled or offline."""
-        return connector.status
+        """Enabled, disabled or offline, and whether it may only read."""
+        return connector.status + (", read only" if connector.read_only else "")
 
     @admin.display(description="namespaces")
     def namespaces(self, connector: Connector) -> str:
@@ -122,11 +131,14 @@ class ConnectorAdmin(admin.ModelAdmin):
         usage = listed_usage(connector)
         return UNKNOWN if usage is None else filesizeformat(usage.bytes)
 
-    @admin.display(description="last seen", empty_value="never")
-    def last_seen(self, connector: Connector) -> datetime | str | None:
-        """By a heartbeat of enrolment, or by the use of a credential."""
+    @admin.display(description="last seen")
+    def last_seen(self, connector: Connector) -> str:
+        """By a heartbeat of enrolment, or by the use of a credential. UTC."""
         usage = listed_usage(connector)
-        return UNKNOWN if usage is None else last_seen_at(connector, usage)
+        if usage is None:
+            return UNKNOWN
+        at = last_seen_at(connector, usage)
+        return "never" if at is None else f"{at:%Y-%m-%d %H:%M}"
 
     @admin.display(description="live credentials", ordering="live_credentials")
     def live_credentials(self, connector: Connector) -> int:

@@ -75,7 +75,7 @@ def test_list(open_page, connector):
     SigningConnector.create("a crawler", offline_at=timezone.now(), enrolment_group="")
     page = open_page(LIST)
     assert "m365, onedrive, sharepoint and 2 more" in page.inner_text("#result_list")
-    page.click(f"text={'m365 of contoso'}")
+    page.click("text=m365 of contoso")
     page.wait_for_url(f"**{page_of(connector)}*")
     page.go_back()
 
