@@ -13,11 +13,15 @@ from django.db.models import Max, Q
 from django.utils import timezone
 
 from connector_state import secrets as encryption
-from connector_state.errors import IssuedMeanwhile, Unavailable
+from connector_state.errors import Unavailable
 from connector_state.models import Connector, Credential
 
 KEY_ID_BYTES = 12
 SECRET_BYTES = 32
+
+
+class IssuedMeanwhile(Exception):
+    """A credential was issued since the newest one was looked up; nothing was issued now."""
 
 
 @dataclass(frozen=True, slots=True)

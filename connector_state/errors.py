@@ -42,13 +42,6 @@ class InvalidRequest(ConnectorStateError):
     code = "invalid_request"
 
 
-class IssuedMeanwhile(ConnectorStateError):
-    """A credential was issued since the newest one was looked up; nothing was issued now."""
-
-    code = "issued_meanwhile"
-    detail = "A credential was issued since this form was shown; nothing was issued now."
-
-
 class LengthRequired(ConnectorStateError):
     """The body came without a Content-Length."""
 

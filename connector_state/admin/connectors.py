@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from django.contrib import admin
+from django.contrib import admin, messages
 from django.core.exceptions import PermissionDenied
 from django.db.models import QuerySet
 from django.forms import ModelForm
@@ -164,6 +164,8 @@ class ConnectorAdmin(admin.ModelAdmin):
         extra_context: dict[str, Any] | None = None,
     ) -> HttpResponse:
         """A connector: its facts and use, the form of its policy, its credentials."""
+        if not self.has_view_or_change_permission(request):
+            raise PermissionDenied  # ModelAdmin would look for the connector first
         connector = self.get_object(request, object_id)
         context = {
             "title": connector.name if connector is not None else "Connector",
@@ -171,7 +173,7 @@ class ConnectorAdmin(admin.ModelAdmin):
             "show_save_and_continue": False,
             "show_save_and_add_another": False,
         }
-        if connector is not None and self.has_view_or_change_permission(request, connector):
+        if connector is not None:
             context |= facts_of(connector)
         return super().change_view(request, object_id, form_url, context)
 
@@ -188,11 +190,19 @@ class ConnectorAdmin(admin.ModelAdmin):
         changes = describe_changes(form)
         return [{"changed": {"fields": changes}}] if changes else []
 
-    def response_post_save_change(
-        self, request: HttpRequest, obj: Connector
-    ) -> HttpResponseRedirect:
+    def response_change(self, request: HttpRequest, obj: Connector) -> HttpResponseRedirect:
         """Stay on the connector's page."""
+        messages.success(request, "The policy is saved: effective within 2 s on every worker.")
         return redirect("admin:connector_state_connector_change", obj.pk)
+
+    def delete_view(
+        self,
+        request: HttpRequest,
+        object_id: str,
+        extra_context: dict[str, Any] | None = None,
+    ) -> HttpResponse:
+        """Nobody's, whether there is such a connector or not."""
+        raise PermissionDenied
 
     def history_view(
         self,
@@ -201,6 +211,7 @@ class ConnectorAdmin(admin.ModelAdmin):
         extra_context: dict[str, Any] | None = None,
     ) -> HttpResponse:
         """What operators did. It names keys."""
-        if not request.user.has_perm("connector_state.view_keys"):
+        may_view = self.has_view_or_change_permission(request)
+        if not may_view or not request.user.has_perm("connector_state.view_keys"):
             raise PermissionDenied
-        return super().history_view(request, object_id, extra_context)
+        return super().history_view(request, object_id, {"title": "History"})

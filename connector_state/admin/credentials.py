@@ -19,13 +19,13 @@ from connector_state.admin.once import STALE, StaleForm, make_token, read_token,
 from connector_state.admin.pages import ConnectorPage
 from connector_state.credentials import (
     IssuedCredential,
+    IssuedMeanwhile,
     check_newest_credential,
     issue_credential,
     newest_credential_id,
     revoke_credential,
     rotate_credential,
 )
-from connector_state.errors import IssuedMeanwhile
 
 PAGE = 100
 MAX_DAYS = 3650
@@ -36,7 +36,7 @@ class IssueForm(forms.Form):
     """When a new credential ends."""
 
     expires_in_days = forms.IntegerField(
-        label="Expires after days",
+        label="Days until it expires",
         required=False,
         min_value=1,
         max_value=MAX_DAYS,
@@ -54,7 +54,7 @@ class RotateForm(IssueForm):
     """When a new credential ends, and when the others do."""
 
     overlap_hours = forms.IntegerField(
-        label="The others end after hours",
+        label="Hours until the others end",
         initial=24,
         min_value=0,
         max_value=MAX_OVERLAP_HOURS,
