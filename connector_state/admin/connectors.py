@@ -11,6 +11,7 @@ from django.shortcuts import redirect
 from django.template.defaultfilters import filesizeformat
 from django.urls import URLPattern
 from django.utils.html import format_html
+from django.utils.text import Truncator
 
 from connector_state.admin import adding, audit_page, credentials, switch
 from connector_state.admin.facts import facts_of
@@ -28,6 +29,7 @@ from connector_state.models import Connector
 from connector_state.usage import NAMESPACES_COUNTED, last_seen_at
 
 NAMESPACES_SHOWN = 3
+NAME_SHOWN = 80  # characters
 
 
 class ConnectorAdmin(admin.ModelAdmin):
@@ -99,7 +101,8 @@ class ConnectorAdmin(admin.ModelAdmin):
     @admin.display(description="connector", ordering="name")
     def connector(self, connector: Connector) -> str:
         """Its name and UUID."""
-        return format_html("{}<br><small>{}</small>", connector.name, connector.pk)
+        name = Truncator(connector.name).chars(NAME_SHOWN)
+        return format_html("{}<br><small>{}</small>", name, connector.pk)
 
     @admin.display(description="status", ordering="enabled")
     def state(self, connector: Connector) -> str:
@@ -140,10 +143,10 @@ class ConnectorAdmin(admin.ModelAdmin):
         at = last_seen_at(connector, usage)
         return "never" if at is None else f"{at:%Y-%m-%d %H:%M}"
 
-    @admin.display(description="live credentials", ordering="live_credentials")
-    def live_credentials(self, connector: Connector) -> int:
-        """Their number."""
-        return int(getattr(connector, "live_credentials", 0))
+    @admin.display(description="credentials", ordering="live_credentials")
+    def live_credentials(self, connector: Connector) -> str:
+        """How many are live."""
+        return f"{getattr(connector, 'live_credentials', 0) or 'none'} live"
 
     # --- The pages of one -----------------------------------------------------------------------
 

@@ -147,7 +147,7 @@ def test_list__shows_state_use_and_live_credentials(admin_client, connector):
     assert "a, b, c and 2 more" in text
     assert '<td class="field-keys">5</td>' in text
     assert "25\xa0bytes" in text
-    assert '<td class="field-live_credentials">1</td>' in text
+    assert '<td class="field-live_credentials">1 live</td>' in text
     assert connector.uuid in text
 
 
