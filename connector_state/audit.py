@@ -5,7 +5,7 @@ AUDIT_MAX_ENTRIES and AUDIT_MAX_AGE_SECONDS.
 """
 
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
@@ -15,6 +15,7 @@ from django_redis import get_redis_connection
 from connector_state.keys import Address, connector_keys
 
 PAGE = 500
+FILTERS = ("operation", "by", "namespace", "key")
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,6 +30,10 @@ class AuditEntry:
     key: str
     size: int
     etag: str
+
+    def matches(self, wanted: Mapping[str, str]) -> bool:
+        """Whether it has these values of FILTERS."""
+        return all(getattr(self, name) == value for name, value in wanted.items())
 
 
 def record_read(connector_uuid: str, username: str, address: Address) -> None:
@@ -72,6 +77,36 @@ def entries(
         if len(page) < PAGE:
             return
         newest = f"({page[-1][0].decode()}"
+
+
+@dataclass(frozen=True, slots=True)
+class AuditPage:
+    """Entries, newest first. When there may be more, they are older than `last`."""
+
+    entries: list[AuditEntry]
+    last: AuditEntry | None
+
+
+def page(
+    connector_uuid: str,
+    wanted: Mapping[str, str],
+    before_id: str,
+    limit: int = 100,
+    examine: int = 10_000,
+) -> AuditPage:
+    """Return the entries that match, at most `limit`, having looked at no more than `examine`."""
+    found: list[AuditEntry] = []
+    last = None
+    for examined, entry in enumerate(entries(connector_uuid, before_id=before_id)):
+        if examined == examine:
+            return AuditPage(found, last)
+        last = entry
+        if not entry.matches(wanted):
+            continue
+        if len(found) == limit:
+            return AuditPage(found, found[-1])
+        found.append(entry)
+    return AuditPage(found, None)
 
 
 def _entry(entry_id: str, fields: dict[str, str]) -> AuditEntry:

@@ -20,6 +20,8 @@ from connector_state.errors import (
 )
 from connector_state.keys import connector_keys
 
+OPERATOR = "operator:"  # what an operator's name begins with as a caller; no key id holds a ":"
+
 # A request is good from skew before its ts until skew after it; its nonce is kept for longer.
 NONCE_MARGIN_SECONDS = 30
 
@@ -65,7 +67,7 @@ class Caller:
     def operator(cls, username: str, limits: Limits | None = None) -> "Caller":
         """A person at the admin pages or the command line, unlimited unless limits are given."""
         nonce = Nonce(key_id="operator", value=secrets.token_hex(12))
-        return cls(f"operator:{username}", nonce, limits or Limits())
+        return cls(f"{OPERATOR}{username}", nonce, limits or Limits())
 
 
 def call(

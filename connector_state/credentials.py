@@ -9,7 +9,7 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from django.db import transaction
-from django.db.models import Q
+from django.db.models import Max, Q
 from django.utils import timezone
 
 from connector_state import secrets as encryption
@@ -18,6 +18,10 @@ from connector_state.models import Connector, Credential
 
 KEY_ID_BYTES = 12
 SECRET_BYTES = 32
+
+
+class IssuedMeanwhile(Exception):
+    """A credential was issued since the newest one was looked up; nothing was issued now."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,6 +66,26 @@ def issue_credential(connector: Connector, expires_at: datetime | None = None) -
         expires_at=expires_at,
     )
     return IssuedCredential(connector, key_id, secret)
+
+
+def newest_credential_id(connector: Connector) -> int | None:
+    """Return the primary key of the credential that was issued last, live or not."""
+    newest: int | None = connector.credentials.aggregate(newest=Max("pk"))["newest"]
+    return newest
+
+
+def check_newest_credential(connector: Connector, newest: int | None) -> None:
+    """Lock the connector, and make sure that nobody issued a credential since `newest` was read.
+
+    To be called within the transaction that issues the next one: a compare-and-swap, so that a
+    form sent twice issues once.
+
+    Raises:
+        IssuedMeanwhile: somebody did.
+    """
+    Connector.objects.select_for_update().get(pk=connector.pk)
+    if newest_credential_id(connector) != newest:
+        raise IssuedMeanwhile()
 
 
 @transaction.atomic

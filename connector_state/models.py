@@ -46,6 +46,13 @@ class Connector(models.Model):
     def __str__(self) -> str:
         return f"{self.name} ({self.uuid})"
 
+    @property
+    def status(self) -> str:
+        """`disabled` (by an operator), `offline` (it said so at its shutdown) or `enabled`."""
+        if not self.enabled:
+            return "disabled"
+        return "offline" if self.offline_at else "enabled"
+
 
 class CredentialQuerySet(models.QuerySet["Credential"]):
     """Credentials by their state."""

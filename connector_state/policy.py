@@ -1,13 +1,34 @@
 """What a connector may do with its state."""
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
 
 from django.conf import settings
 
 from connector_state.calls import Limits
-from connector_state.errors import Forbidden
+from connector_state.errors import Forbidden, InvalidRequest
+from connector_state.keys import check_namespace
 from connector_state.models import Connector
+
+# The limits that a connector can have of its own, and how high each may be.
+LIMITS = {"max_keys": 10**9, "max_bytes": 10**15, "max_requests_per_second": 10**6}
+
+FIELDS = ("enabled", "read_only", "allowed_namespaces", *LIMITS)
+
+
+def clean_patterns(patterns: Iterable[str]) -> str:
+    """Return patterns of namespaces as a connector keeps them: one a line, blank ones dropped.
+
+    Raises:
+        InvalidRequest: one could match no namespace, or holds a space.
+    """
+    cleaned = [pattern.strip() for pattern in patterns if pattern.strip()]
+    for pattern in cleaned:
+        check_namespace(pattern)
+        if len(pattern.split()) > 1:
+            raise InvalidRequest("A pattern may hold no space; use ? in its place.")
+    return "\n".join(cleaned)
 
 
 @dataclass(frozen=True, slots=True)

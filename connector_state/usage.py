@@ -3,24 +3,43 @@
 from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from pathlib import Path
 
 from django_redis import get_redis_connection
 
+from connector_state.calls import OPERATOR
 from connector_state.keys import connector_keys
+from connector_state.models import Connector
+
+NAMESPACES_COUNTED = 20
+
+_FIRST_NAMESPACES = (Path(__file__).parent / "scripts" / "first_namespaces.lua").read_text()
 
 
 @dataclass(frozen=True, slots=True)
 class Usage:
-    """Number of keys, bytes of values, and when each key id was used last."""
+    """Number of keys, bytes of values, and when each caller called last.
+
+    `namespaces` are the first NAMESPACES_COUNTED in byte order. `last_used` is by key id, or by
+    operator:NAME.
+    """
 
     keys: int
     bytes: int
+    namespaces: list[str]
     last_used: dict[str, datetime]
 
     @property
     def last_used_at(self) -> datetime | None:
-        """When any credential was used last."""
-        return max(self.last_used.values(), default=None)
+        """When any credential was used last. What operators did is no sign of the connector."""
+        credentials = (at for by, at in self.last_used.items() if not by.startswith(OPERATOR))
+        return max(credentials, default=None)
+
+
+def last_seen_at(connector: Connector, usage: Usage) -> datetime | None:
+    """When the connector was seen last: by a heartbeat of enrolment, or by a credential's use."""
+    seen = (connector.last_seen_at, usage.last_used_at)
+    return max(filter(None, seen), default=None)
 
 
 def usage_of(connector_uuids: Iterable[str]) -> dict[str, Usage]:
@@ -35,16 +54,20 @@ def usage_of(connector_uuids: Iterable[str]) -> dict[str, Usage]:
         keys = connector_keys(uuid)
         pipeline.zcard(keys.named("index"))
         pipeline.hget(keys.named("sizes"), "total")
+        pipeline.eval(_FIRST_NAMESPACES, 1, keys.named("index"), NAMESPACES_COUNTED)
         pipeline.hgetall(keys.named("last_used"))
     replies = iter(pipeline.execute())
     return {
         uuid: Usage(
             keys=count,
             bytes=int(total or 0),
+            namespaces=[namespace.decode() for namespace in namespaces],
             last_used={
                 caller.decode(): datetime.fromtimestamp(int(seconds), UTC)
                 for caller, seconds in last_used.items()
             },
         )
-        for uuid, count, total, last_used in zip(uuids, replies, replies, replies, strict=True)
+        for uuid, count, total, namespaces, last_used in zip(
+            uuids, replies, replies, replies, replies, strict=True
+        )
     }

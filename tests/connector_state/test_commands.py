@@ -188,6 +188,14 @@ def test_reindex__reports_each_connector():
     assert "added 0, forgot 0" in run("reindex_connector_state", "m365")
 
 
+def test_set_policy__takes_more_bytes_than_the_default_and_no_absurd_number():
+    run("create_connector", "m365")
+    assert json.loads(run("set_policy", "m365", "--max-bytes", "2147483648"))["max_bytes"] == 2**31
+    for number in ("1" * 30, "-1", "x"):
+        with pytest.raises(CommandError, match="must be a number"):
+            run("set_policy", "m365", "--max-bytes", number)
+
+
 def test_set_policy__changes_what_is_given_alone():
     connector = signer(run("create_connector", "m365", "--json"))
     live_credentials.clear_cache()

@@ -13,8 +13,6 @@ from redis.exceptions import RedisError
 from connector_state import audit
 from connector_state.management.operator import duration_seconds, find_connector
 
-FILTERS = ("operation", "by", "namespace", "key")
-
 
 class Command(BaseCommand):
     """Print a connector's audit."""
@@ -24,7 +22,7 @@ class Command(BaseCommand):
     def add_arguments(self, parser: ArgumentParser) -> None:
         """CONNECTOR, filters, --since, --limit."""
         parser.add_argument("connector", metavar="CONNECTOR", help="its UUID, or its name")
-        for name in FILTERS:
+        for name in audit.FILTERS:
             parser.add_argument(f"--{name}", help=f"entries of this {name} alone")
         parser.add_argument("--since", type=duration_seconds, metavar="DURATION", help="such as 7d")
         parser.add_argument("--limit", type=int, default=100, help="default 100; 0 for all")
@@ -37,12 +35,8 @@ class Command(BaseCommand):
             str(connector.uuid),
             None if since is None else timezone.now() - timedelta(seconds=since),
         )
-        wanted = {name: options[name] for name in FILTERS if options[name] is not None}
-        matching = (
-            entry
-            for entry in entries
-            if all(getattr(entry, name) == value for name, value in wanted.items())
-        )
+        wanted = {name: options[name] for name in audit.FILTERS if options[name] is not None}
+        matching = (entry for entry in entries if entry.matches(wanted))
         try:
             for entry in islice(matching, options["limit"] or None):
                 self.stdout.write(

@@ -8,7 +8,9 @@ from django.core.management.base import BaseCommand, CommandError
 from django.db import IntegrityError
 
 from connector_state.credentials import create_connector
+from connector_state.errors import InvalidRequest
 from connector_state.management.operator import write_issued
+from connector_state.names import clean_name
 
 
 class Command(BaseCommand):
@@ -26,11 +28,10 @@ class Command(BaseCommand):
 
     def handle(self, *args: Any, **options: Any) -> None:
         """Create and print."""
-        name = options["name"].strip()
-        if not 0 < len(name) <= 255 or not name.isprintable():
-            raise CommandError("NAME must be 1 to 255 printable characters.")
         try:
-            issued = create_connector(name, options["uuid"])
+            issued = create_connector(clean_name(options["name"]), options["uuid"])
+        except InvalidRequest as error:
+            raise CommandError(f"NAME: {error.detail}") from None
         except IntegrityError:
             raise CommandError(
                 f"There is a connector {options['uuid']} already; "

@@ -57,7 +57,7 @@ def _row(connector: Connector, usage: Usage | None) -> dict[str, Any]:
     return {
         "name": connector.name,
         "uuid": str(connector.uuid),
-        "status": _status(connector),
+        "status": connector.status,
         "keys": usage.keys if usage else None,
         "bytes": usage.bytes if usage else None,
         "last_used": _time(usage.last_used_at) if usage else None,
@@ -72,12 +72,6 @@ def _row(connector: Connector, usage: Usage | None) -> dict[str, Any]:
             if credential.is_live
         ],
     }
-
-
-def _status(connector: Connector) -> str:
-    if not connector.enabled:
-        return "disabled"
-    return "offline" if connector.offline_at else "enabled"
 
 
 def _time(at: datetime | None) -> str | None:

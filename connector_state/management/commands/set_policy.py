@@ -2,15 +2,14 @@
 
 import json
 from argparse import ArgumentParser, ArgumentTypeError, BooleanOptionalAction
+from collections.abc import Callable
 from typing import Any
 
 from django.core.management.base import BaseCommand
 
 from connector_state.errors import InvalidRequest
-from connector_state.keys import check_namespace
 from connector_state.management.operator import find_connector
-
-LIMITS = ("max_keys", "max_bytes", "max_requests_per_second")
+from connector_state.policy import FIELDS, LIMITS, clean_patterns
 
 
 class Command(BaseCommand):
@@ -32,9 +31,9 @@ class Command(BaseCommand):
         )
         parser.add_argument("--read-only", action=BooleanOptionalAction)
         parser.add_argument("--enabled", action=BooleanOptionalAction, help="or --no-enabled")
-        for name in LIMITS:
+        for name, most in LIMITS.items():
             option = f"--{name.replace('_', '-')}"
-            parser.add_argument(option, type=_limit, metavar="N", default=_Unchanged)
+            parser.add_argument(option, type=_limit(most), metavar="N", default=_Unchanged)
 
     def handle(self, *args: Any, **options: Any) -> None:
         """Change and print."""
@@ -47,32 +46,29 @@ class Command(BaseCommand):
         for name in LIMITS:
             if options[name] is not _Unchanged:
                 setattr(connector, name, options[name])
-        fields = ("enabled", "read_only", "allowed_namespaces", *LIMITS)
-        connector.save(update_fields=fields)
-        policy = {name: getattr(connector, name) for name in fields}
+        connector.save(update_fields=FIELDS)
+        policy = {name: getattr(connector, name) for name in FIELDS}
         policy["allowed_namespaces"] = connector.allowed_namespaces.split()
-        self.stdout.write(json.dumps({name: policy[name] for name in fields}))
+        self.stdout.write(json.dumps(policy))
 
 
 class _Unchanged:
     """The limit was not given; None is the settings' default."""
 
 
-def _limit(text: str) -> int | None:
-    if text == "default":
-        return None
-    if not text.isdecimal() or len(text) > 9:
-        raise ArgumentTypeError("must be a number, 0 for no limit, or default")
-    return int(text)
+def _limit(most: int) -> Callable[[str], int | None]:
+    def limit(text: str) -> int | None:
+        if text == "default":
+            return None
+        if not text.isdecimal() or len(text) > len(str(most)) or int(text) > most:
+            raise ArgumentTypeError(f"must be a number up to {most}, 0 for no limit, or default")
+        return int(text)
+
+    return limit
 
 
 def _patterns(text: str) -> str:
-    patterns = [pattern.strip() for pattern in text.split(",") if pattern.strip()]
-    for pattern in patterns:
-        try:
-            check_namespace(pattern)
-        except InvalidRequest as error:
-            raise ArgumentTypeError(error.detail) from None
-        if len(pattern.split()) > 1:
-            raise ArgumentTypeError("A pattern may hold no space; use ? in its place.")
-    return "\n".join(patterns)
+    try:
+        return clean_patterns(text.split(","))
+    except InvalidRequest as error:
+        raise ArgumentTypeError(error.detail) from None

@@ -1,0 +1,71 @@
+"""The form of a connector's policy."""
+
+from typing import Any
+
+from django import forms
+from django.conf import settings
+from django.core.exceptions import ValidationError
+from django.core.validators import MaxValueValidator
+
+from connector_state.errors import InvalidRequest
+from connector_state.models import Connector
+from connector_state.policy import FIELDS, LIMITS, clean_patterns
+
+
+class PolicyForm(forms.ModelForm):
+    """What a connector may do.
+
+    It carries what it was shown with. So what the operator left alone is not in `changed_data`,
+    also when somebody else has changed it meanwhile.
+    """
+
+    class Meta:
+        model = Connector
+        fields = FIELDS
+        labels = {
+            "max_keys": "Keys at most",
+            "max_bytes": "Bytes at most",
+            "max_requests_per_second": "Requests a second at most",
+        }
+        help_texts = {
+            "read_only": "It can read, and its writes are refused.",
+        }
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        for field in self.fields.values():
+            field.show_hidden_initial = True
+        for name in LIMITS.keys() & self.fields.keys():
+            default = getattr(settings, f"STATE_{name.upper()}")
+            self.fields[
+                name
+            ].help_text = f"Empty: the default, {limit_in_words(default)}. 0: no limit."
+            self.fields[name].validators.append(MaxValueValidator(LIMITS[name]))
+
+    def clean_allowed_namespaces(self) -> str:
+        """Patterns, as `manage.py set_policy` takes them."""
+        try:
+            return clean_patterns(self.cleaned_data["allowed_namespaces"].splitlines())
+        except InvalidRequest as error:
+            raise ValidationError(error.detail) from None
+
+
+def limit_in_words(limit: int, is_default: bool = False) -> str:
+    """Return a limit as pages show it."""
+    return (f"{limit:,}" if limit else "no limit") + (" (default)" if is_default else "")
+
+
+def describe_changes(form: Any) -> list[str]:
+    """Return what an operator changed, from what, to what, for admin's history."""
+    return [
+        f"{name} from {_in_words(form.initial[name])} to {_in_words(form.cleaned_data[name])}"
+        for name in form.changed_data
+    ]
+
+
+def _in_words(value: Any) -> str:
+    if value is None:
+        return "the default"
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    return " ".join(str(value).split()) or "any"
