@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 SECRET_KEYS = (
-    "c3RhdGVrZWVwLXRlc3RzLW9ubHktYS1mZXJuZXQta2U=,c3RhdGVrZWVwLXRlc3RzLW9ubHktYi1mZXJuZXQta2U="
+    "YTogZm9yIHRoZSB0ZXN0cyBvZiBzdGF0ZWtlZXAgLi4=,YiwgYW5vdGhlciBmb3IgdGVzdHMsIHN0YXRla2VlcC4="
 )
 
 ENVIRONMENT = {

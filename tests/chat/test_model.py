@@ -11,6 +11,7 @@ import pytest
 from django.db.models.signals import post_save
 from llmock.scenarios import Reply, ToolCall
 
+from chat.assistant import prepare_assistant
 from chat.models import Task, Turn
 from tests.chat.api import Api
 from tests.chat.drive import ask, contents, document
@@ -23,6 +24,7 @@ def model(llmock, settings):
     settings.OPENAI_BASE_URL = llmock.base_url("openai")
     settings.OPENAI_API_KEY = "key"
     settings.CHAT_TURN_SECONDS = 3
+    prepare_assistant()  # as a worker does when it starts
     return llmock
 
 
