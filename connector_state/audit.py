@@ -8,6 +8,7 @@ import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from itertools import islice
 
 from django.conf import settings
 from django_redis import get_redis_connection
@@ -15,11 +16,16 @@ from django_redis import get_redis_connection
 from connector_state.keys import Address, connector_keys
 
 PAGE = 500
+LOOKED_AT = 2000  # entries, for those of one key
 
 
 @dataclass(frozen=True, slots=True)
 class AuditEntry:
-    """One entry. `operation` is put, delete or read; `by` a key id, or operator:NAME."""
+    """One entry. `by` is a key id, or operator:NAME.
+
+    `operation` is put, expire (an operator set when the value ends), delete, read or export. An
+    export names no key, and no namespace when it is of all.
+    """
 
     id: str
     at: datetime
@@ -37,10 +43,23 @@ def record_read(connector_uuid: str, username: str, address: Address) -> None:
     Raises:
         redis.exceptions.RedisError: Redis did not answer; do not show the value then.
     """
+    _record(connector_uuid, username, "read", address.member)
+
+
+def record_export(connector_uuid: str, username: str, namespace: str | None) -> None:
+    """Enter that an operator exports the values of a namespace, or of all (None).
+
+    Raises:
+        redis.exceptions.RedisError: Redis did not answer; export nothing then.
+    """
+    _record(connector_uuid, username, "export", f"{namespace}:" if namespace else "")
+
+
+def _record(connector_uuid: str, username: str, operation: str, member: str) -> None:
     fields: dict[str, str | int] = {
-        "op": "read",
+        "op": operation,
         "by": f"operator:{username}",
-        "member": address.member,
+        "member": member,
         "size": 0,
         "etag": "",
     }
@@ -72,6 +91,13 @@ def entries(
         if len(page) < PAGE:
             return
         newest = f"({page[-1][0].decode()}"
+
+
+def entries_of(connector_uuid: str, address: Address, most: int) -> list[AuditEntry]:
+    """Return the newest entries of one key, among the connector's LOOKED_AT newest ones."""
+    newest = islice(entries(connector_uuid), LOOKED_AT)
+    of_key = (e for e in newest if (e.namespace, e.key) == (address.namespace, address.key))
+    return list(islice(of_key, most))
 
 
 def _entry(entry_id: str, fields: dict[str, str]) -> AuditEntry:
