@@ -125,20 +125,21 @@ def test_keys__redis_away(open_page, connector, redis_away):
 # --- A key --------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize(
-    "name, value, expected",
-    [
-        ("json", JSON.encode(), '"cursor": "b9bad7",\n  "pages": ['),
-        ("text", b"delta-token\nsecond line", "delta-token\nsecond line"),
-        ("link", b"https://graph.example.org/v1.0/delta?token=" + b"x" * 300, "graph.example"),
-        ("hostile", HOSTILE.encode(), "<script>alert(1)</script>⟨U+202E⟩⟨U+001B⟩[31m"),
-        ("nested", b"[" * 32_768 + b"]" * 32_768, "[[[["),
-        ("binary", bytes(range(256)) * 4096, "00 01 02 03"),
-        ("long", b"word " * 100_000, "word word"),
-        ("empty", b"", "it is empty"),
-    ],
-)
-def test_value__is_shown_by_what_it_is(open_page, connector, name, value, expected):
+SHOWN = {
+    "json": (JSON.encode(), '"cursor": "b9bad7",\n  "pages": ['),
+    "text": (b"delta-token\nsecond line", "delta-token\nsecond line"),
+    "link": (b"https://graph.example.org/v1.0/delta?token=" + b"x" * 300, "graph.example"),
+    "hostile": (HOSTILE.encode(), "<script>alert(1)</script>⟨U+202E⟩⟨U+001B⟩[31m"),
+    "nested": (b"[" * 32_768 + b"]" * 32_768, "[[[["),
+    "binary": (bytes(range(256)) * 4096, "00 01 02 03"),
+    "long": (b"word " * 100_000, "word word"),
+    "empty": (b"", "it is empty"),
+}
+
+
+@pytest.mark.parametrize("name", SHOWN)
+def test_value__is_shown_by_what_it_is(open_page, connector, name):
+    value, expected = SHOWN[name]
     put_raw(connector, value)
     page = open_page(key_path(connector))
     page.click("text=Show value")
@@ -216,7 +217,7 @@ def test_edit__binary_is_replaced_by_a_file(open_page, connector):
 def test_new__key(open_page, connector):
     page = open_page(path(connector, namespace="m365"))
     page.click("text=Add key")
-    page.wait_for_url("**/new/**")
+    page.wait_for_selector("[name=key]")
     page.fill("[name=key]", "fresh")
     page.fill("[name=value]", "first\nsecond")
     page.check("[name=expiry][value=after]")
