@@ -62,6 +62,7 @@ class Environment(BaseSettings):
     credential_cache_seconds: float = Field(default=1.0, ge=0, le=2)
     state_max_value_bytes: int = Field(default=65_536, ge=1, le=16_777_216)
     state_max_batch_bytes: int = Field(default=4_194_304, ge=1, le=67_108_864)
+    state_max_import_bytes: int = Field(default=67_108_864, ge=1_048_576)
     state_max_keys: int = Field(default=250_000, ge=0)
     state_max_bytes: int = Field(default=1_073_741_824, ge=0)
     state_max_requests_per_second: int = Field(default=500, ge=0)

@@ -125,12 +125,18 @@ HMAC_SKEW_SECONDS = ENV.hmac_skew_seconds
 CREDENTIAL_CACHE_SECONDS = ENV.credential_cache_seconds
 STATE_MAX_VALUE_BYTES = ENV.state_max_value_bytes
 STATE_MAX_BATCH_BYTES = ENV.state_max_batch_bytes
+STATE_MAX_IMPORT_BYTES = ENV.state_max_import_bytes
 STATE_MAX_KEYS = ENV.state_max_keys
 STATE_MAX_BYTES = ENV.state_max_bytes
 STATE_MAX_REQUESTS_PER_SECOND = ENV.state_max_requests_per_second
 AUDIT_MAX_ENTRIES = ENV.audit_max_entries
 AUDIT_MAX_AGE_SECONDS = ENV.audit_max_age_seconds
 DATA_UPLOAD_MAX_MEMORY_SIZE = max(2_621_440, STATE_MAX_VALUE_BYTES, STATE_MAX_BATCH_BYTES)
+FILE_UPLOAD_HANDLERS = [
+    "connector_state.uploads.BoundedUploadHandler",
+    "django.core.files.uploadhandler.MemoryFileUploadHandler",
+    "django.core.files.uploadhandler.TemporaryFileUploadHandler",
+]
 ENROLLMENT_TOKENS = list(ENV.enrollment_tokens)
 ENROLLMENT_MAX_CONNECTORS = ENV.enrollment_max_connectors
 ENROLLMENT_NEW_PER_MINUTE = ENV.enrollment_new_per_minute

@@ -16,11 +16,16 @@ from connector_state.keys import Address, connector_keys
 
 PAGE = 500
 FILTERS = ("operation", "by", "namespace", "key")
+LOOKED_AT = 2000  # entries, for those of one key
 
 
 @dataclass(frozen=True, slots=True)
 class AuditEntry:
-    """One entry. `operation` is put, delete or read; `by` a key id, or operator:NAME."""
+    """One entry. `by` is a key id, or operator:NAME.
+
+    `operation` is put, expire (an operator set when the value ends), delete, read or export. An
+    export names no key, and no namespace when it is of all.
+    """
 
     id: str
     at: datetime
@@ -42,10 +47,23 @@ def record_read(connector_uuid: str, username: str, address: Address) -> None:
     Raises:
         redis.exceptions.RedisError: Redis did not answer; do not show the value then.
     """
+    _record(connector_uuid, username, "read", address.member)
+
+
+def record_export(connector_uuid: str, username: str, namespace: str | None) -> None:
+    """Enter that an operator exports the values of a namespace, or of all (None).
+
+    Raises:
+        redis.exceptions.RedisError: Redis did not answer; export nothing then.
+    """
+    _record(connector_uuid, username, "export", f"{namespace}:" if namespace else "")
+
+
+def _record(connector_uuid: str, username: str, operation: str, member: str) -> None:
     fields: dict[str, str | int] = {
-        "op": "read",
+        "op": operation,
         "by": f"operator:{username}",
-        "member": address.member,
+        "member": member,
         "size": 0,
         "etag": "",
     }
@@ -107,6 +125,12 @@ def page(
             return AuditPage(found, found[-1])
         found.append(entry)
     return AuditPage(found, None)
+
+
+def entries_of(connector_uuid: str, address: Address, most: int) -> list[AuditEntry]:
+    """Return the newest entries of one key, among the connector's LOOKED_AT newest ones."""
+    wanted = {"namespace": address.namespace, "key": address.key}
+    return page(connector_uuid, wanted, "+", most, LOOKED_AT).entries
 
 
 def _entry(entry_id: str, fields: dict[str, str]) -> AuditEntry:

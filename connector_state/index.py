@@ -4,7 +4,7 @@ A page costs what it holds, whatever else Redis holds. A value that came from el
 existing dsx-connect) is not in the index until reindex takes it in.
 """
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 from django_redis import get_redis_connection
@@ -57,6 +57,20 @@ class NamespacePage:
 
     namespaces: list[NamespaceSummary]
     more: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Stored:
+    """What stands at an address, without its value: Redis' type, size in bytes, TTL in seconds."""
+
+    kind: str
+    size: int
+    ttl_seconds: int | None
+
+    @property
+    def is_value(self) -> bool:
+        """Whether it is a string, as all values of this service are."""
+        return self.kind == "string"
 
 
 @dataclass(slots=True)
@@ -112,6 +126,41 @@ def _key_of(member: bytes) -> str:
     return member.decode().partition(":")[2]
 
 
+def describe(connector_uuid: str, addresses: Sequence[Address]) -> list[Stored | None]:
+    """Return what stands at each address in Redis, indexed or not; None where nothing does.
+
+    Raises:
+        redis.exceptions.RedisError: Redis did not answer.
+    """
+    prefix = connector_keys(connector_uuid).value_prefix
+    return describe_keys([f"{prefix}{address.member}".encode() for address in addresses])
+
+
+def describe_keys(keys: Sequence[bytes]) -> list[Stored | None]:
+    """As describe, of keys as they are in Redis."""
+    pipeline = get_redis_connection().pipeline(transaction=False)
+    for key in keys:
+        pipeline.type(key)
+        pipeline.strlen(key)
+        pipeline.pttl(key)
+    replies = iter(pipeline.execute(raise_on_error=False))
+    return [_stored(*reply) for reply in zip(replies, replies, replies, strict=True)]
+
+
+def _stored(kind: bytes, size: int | Exception, ttl_ms: int) -> Stored | None:
+    if kind == b"none":
+        return None
+    return Stored(kind.decode(), size if isinstance(size, int) else 0, ttl_seconds(ttl_ms))
+
+
+def take_in(connector_uuid: str, username: str, addresses: Iterable[Address]) -> Reindexed:
+    """Bring the index to what stands at these addresses."""
+    total = Reindexed()
+    for members in _batches(address.member for address in addresses):
+        _reindex(connector_uuid, username, members, total)
+    return total
+
+
 def reindex(connector_uuid: str, username: str) -> Iterator[Reindexed]:
     """Bring a connector's index to what stands in Redis; yield the running total after each batch.
 
@@ -135,9 +184,14 @@ def _reindex(connector_uuid: str, username: str, members: list[str], total: Rein
     total.skipped += len(foreign)
 
 
+def value_pattern(connector_uuid: str) -> str:
+    """Return the pattern, for SCAN, of a connector's values and of nothing else."""
+    return connector_keys(connector_uuid).value_prefix.translate(_GLOB) + "*"
+
+
 def _stored_members(connector_uuid: str, total: Reindexed) -> Iterator[str]:
     prefix = connector_keys(connector_uuid).value_prefix
-    pattern = prefix.translate(_GLOB) + "*"
+    pattern = value_pattern(connector_uuid)
     for key in get_redis_connection().scan_iter(pattern, count=REINDEX_BATCH):
         try:
             yield Address.from_member(key.decode()[len(prefix) :]).member

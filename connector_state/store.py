@@ -7,6 +7,7 @@ sizes, expiries, audit, rate and last use are written by the same script (docs/d
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
 from typing import Any, Literal
 
 from django.conf import settings
@@ -17,6 +18,8 @@ from connector_state.errors import Corrupt
 from connector_state.keys import Address
 
 _OPERATE = Script("operate")
+
+TTL = int | Literal["keep"] | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,12 +32,15 @@ class Condition:
 
 @dataclass(frozen=True, slots=True)
 class Operation:
-    """One read or write of a batch."""
+    """One read or write of a batch.
 
-    kind: Literal["get", "put", "delete"]
+    A put without `ttl_seconds` removes an expiry; with "keep" it leaves the one that it finds.
+    """
+
+    kind: Literal["get", "put", "delete", "expire"]
     address: Address
     value: bytes = b""
-    ttl_seconds: int | None = None
+    ttl_seconds: TTL = None
     condition: Condition = Condition()
 
 
@@ -76,7 +82,14 @@ class Deleted:
     existed: bool
 
 
-Result = Entry | Written | Deleted | None
+@dataclass(frozen=True, slots=True)
+class Expiring:
+    """The outcome of setting when a value expires."""
+
+    existed: bool
+
+
+Result = Entry | Written | Deleted | Expiring | None
 
 
 class StateStore:
@@ -99,7 +112,7 @@ class StateStore:
         self,
         address: Address,
         value: bytes,
-        ttl_seconds: int | None = None,
+        ttl_seconds: TTL = None,
         condition: Condition = Condition(),
     ) -> str:
         """Store a value and return its ETag. Without a TTL it never expires.
@@ -123,6 +136,15 @@ class StateStore:
         assert isinstance(result, Deleted)
         return result.existed
 
+    def expire(self, address: Address, ttl_seconds: int | None) -> bool:
+        """Let what stands at the address expire, or never (None); return whether anything did.
+
+        The value stays what it is, whoever writes it meanwhile.
+        """
+        (result,) = self.operate([Operation("expire", address, ttl_seconds=ttl_seconds)])
+        assert isinstance(result, Expiring)
+        return result.existed
+
     def operate(self, operations: Sequence[Operation]) -> list[Result]:
         """Carry out operations on different addresses, the writes all or nothing.
 
@@ -137,12 +159,11 @@ class StateStore:
             int(time.time() - settings.AUDIT_MAX_AGE_SECONDS) * 1000,
         ]
         for operation in operations:
-            ttl = operation.ttl_seconds
             arguments += (
                 operation.kind,
                 operation.address.member,
                 operation.value,
-                "" if ttl is None else ttl * 1000,
+                _ttl_argument(operation.ttl_seconds),
                 operation.condition.if_match,
                 operation.condition.if_none_match,
             )
@@ -152,11 +173,19 @@ class StateStore:
         ]
 
 
+def _ttl_argument(ttl_seconds: TTL) -> str | int:
+    if ttl_seconds is None:
+        return ""
+    return ttl_seconds if ttl_seconds == "keep" else ttl_seconds * 1000
+
+
 def _result(operation: Operation, reply: list[Any]) -> Result:
     if operation.kind == "put":
         return Written(etag=reply[0].decode())
     if operation.kind == "delete":
         return Deleted(existed=bool(reply[0]))
+    if operation.kind == "expire":
+        return Expiring(existed=bool(reply[0]))
     return _entry(*reply) if reply else None
 
 
@@ -167,3 +196,16 @@ def _entry(value: bytes, etag: bytes, ttl_ms: int) -> Entry:
 def ttl_seconds(ttl_ms: int) -> int | None:
     """Return Redis' PTTL in seconds, part of one rounded up; None for a key that never expires."""
     return None if ttl_ms < 0 else -(-ttl_ms // 1000)
+
+
+def expires_at(ttl_seconds: int | None) -> datetime | None:
+    """Return when a value ends that lives so long from now; None for one that never does.
+
+    Redis takes expiries past the year 9999, where Python's calendar ends; they become its end.
+    """
+    if ttl_seconds is None:
+        return None
+    try:
+        return datetime.now(UTC) + timedelta(seconds=ttl_seconds)
+    except OverflowError:
+        return datetime.max.replace(microsecond=0, tzinfo=UTC)

@@ -13,7 +13,18 @@ from django.urls import URLPattern
 from django.utils.html import format_html
 from django.utils.text import Truncator
 
-from connector_state.admin import adding, audit_page, credentials, switch
+from connector_state.admin import (
+    adding,
+    audit_page,
+    credentials,
+    deletion,
+    edit,
+    keys,
+    switch,
+    transfer,
+    unindexed,
+    value,
+)
 from connector_state.admin.facts import facts_of
 from connector_state.admin.listing import (
     UNKNOWN,
@@ -27,6 +38,9 @@ from connector_state.admin.listing import (
 from connector_state.admin.policy_form import PolicyForm, describe_changes
 from connector_state.models import Connector
 from connector_state.usage import NAMESPACES_COUNTED, last_seen_at
+
+# Whose pages stand beneath a connector's.
+BENEATH = (audit_page, credentials, deletion, edit, keys, switch, transfer, unindexed, value)
 
 NAMESPACES_SHOWN = 3
 NAME_SHOWN = 80  # characters
@@ -60,12 +74,7 @@ class ConnectorAdmin(admin.ModelAdmin):
 
     def get_urls(self) -> list[URLPattern]:
         """The pages beneath a connector's, and ModelAdmin's own."""
-        return [
-            *credentials.urls(),
-            *switch.urls(),
-            *audit_page.urls(),
-            *super().get_urls(),
-        ]
+        return [*(url for module in BENEATH for url in module.urls()), *super().get_urls()]
 
     # --- Who may do what ------------------------------------------------------------------------
 

@@ -2,11 +2,12 @@
 --
 -- ARGV  7 most keys   8 most bytes (0: any)   9 audit entries kept   10 oldest audit id kept
 --       then six for each operation (each names another member):
---       'get' | 'put' | 'delete', member, value, ttl ms ('' for none), if_match, if_none_match
+--       'get' | 'put' | 'delete' | 'expire', member, value, ttl ms ('' for none, 'keep' for what
+--       a put finds there), if_match, if_none_match
 -- The two conditions are '', '*' or ETags separated by commas.
 --
 -- Returns {'ok', one result an operation}: get {value, etag, ttl ms (-1: none)} or {} when
--- missing, put {etag}, delete {1 or 0: whether it existed};
+-- missing, put {etag}, delete and expire {1 or 0: whether it existed};
 -- or {'replay'}, {'limited', wait ms}, {'condition', number of the operation, etag or ''},
 -- {'quota', 'keys' or 'bytes', limit}, {'again'}: the same call goes on with the sweep.
 
@@ -44,7 +45,7 @@ local function exceeded(writes)
     if write.kind == 'put' then
       keys = keys + (write.old and 0 or 1)
       bytes = bytes + #write.value - (write.old or 0)
-    elseif write.old then
+    elseif write.kind == 'delete' and write.old then
       keys = keys - 1
       bytes = bytes - write.old
     end
@@ -72,9 +73,15 @@ local function record(kind, member, size, etag)
     'op', kind, 'by', caller, 'member', member, 'size', size, 'etag', etag)
 end
 
+local function expiry_of(write, key)
+  local ttl = write.ttl
+  if ttl == 'keep' then ttl = math.max(redis.call('PTTL', key), -1) end
+  return ttl ~= '' and ttl ~= -1 and now_ms + tonumber(ttl)
+end
+
 local function put(write)
   local key, etag = value_prefix .. write.member, redis.sha1hex(write.value)
-  local expires_ms = write.ttl ~= '' and now_ms + tonumber(write.ttl)
+  local expires_ms = expiry_of(write, key)
   note(write.member, write.old, #write.value, expires_ms)
   if expires_ms then
     redis.call('SET', key, write.value, 'PXAT', string.format('%.0f', expires_ms))
@@ -91,6 +98,23 @@ local function delete(write)
   if existed == 1 then record('delete', write.member, 0, '') end
   return {existed}
 end
+
+local function expire(write)
+  local key = value_prefix .. write.member
+  local size = redis.call('STRLEN', key) -- an error for what is no string
+  if redis.call('EXISTS', key) == 0 then return {0} end
+  local expires_ms = expiry_of(write, key)
+  note(write.member, write.old, size, expires_ms)
+  if expires_ms then
+    redis.call('PEXPIREAT', key, string.format('%.0f', expires_ms))
+  else
+    redis.call('PERSIST', key)
+  end
+  record('expire', write.member, size, '')
+  return {1}
+end
+
+local WRITE = {put = put, delete = delete, expire = expire}
 
 local function get(member)
   local value = redis.call('GET', value_prefix .. member)
@@ -130,7 +154,7 @@ if not outcomes then
   if what then return {'quota', what, what == 'keys' and max_keys or max_bytes} end
   outcomes = {}
   for number, write in ipairs(writes) do
-    outcomes[number] = write.kind == 'put' and put(write) or delete(write)
+    outcomes[number] = WRITE[write.kind](write)
   end
   remember(outcomes)
   sweep(SWEPT_PER_WRITE)

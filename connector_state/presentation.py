@@ -1,0 +1,161 @@
+"""What a value is, and how people are shown it: bounded, and with nothing that a browser obeys.
+
+Knows nothing of Django or Redis. Its output is plain text, for a template to escape.
+"""
+
+import json
+import re
+import unicodedata
+from dataclasses import dataclass
+from enum import Enum
+from typing import NoReturn
+from urllib.parse import urlsplit
+
+TEXT_MAX_CHARS = 100_000
+HEX_MAX_BYTES = 4096
+HEX_ROW_BYTES = 16
+JSON_MAX_DEPTH = 20  # 64 KB of brackets would nest into 25 MB
+LINK_MAX_CHARS = 4096
+ESCAPED_MAX_CHARS = len("⟨U+10FFFF⟩")
+
+_UNSEEN = {"Cc", "Cf", "Cn", "Co", "Cs", "Zl", "Zp"}
+_LINK = re.compile(r"https?://[\x21-\x7e]+", re.IGNORECASE)
+_JSON_MARK = re.compile(r'"[^"\\]*(?:\\.[^"\\]*)*"|[{}\[\],:]|[^\s{}\[\],:"]+')
+_OPENING, _CLOSING = ("{", "["), ("}", "]")
+
+
+class Kind(Enum):
+    """What a value is."""
+
+    EMPTY = "nothing: it is empty"
+    LINK = "a link"
+    JSON = "JSON"
+    TEXT = "text"
+    BINARY = "binary"
+
+
+@dataclass(frozen=True, slots=True)
+class Shown:
+    """A value for people to look at. `truncated`: there is more of it. `link`: where it leads."""
+
+    kind: Kind
+    text: str
+    truncated: bool = False
+    link: str = ""
+
+
+def show(value: bytes) -> Shown:
+    """Return how a value of any size is shown."""
+    if not value:
+        return Shown(Kind.EMPTY, "")
+    try:
+        text = value.decode()
+    except UnicodeDecodeError:
+        return _binary(value)
+    if "\0" in text:
+        return _binary(value)
+    if _is_link(text):
+        return Shown(Kind.LINK, text, link=text)
+    if _is_json(text):
+        indented, truncated = _indented(text)
+        return Shown(Kind.JSON, visible(indented, keep="\n"), truncated)
+    cut = text[:TEXT_MAX_CHARS]
+    return Shown(Kind.TEXT, visible(cut, keep="\n\t"), len(cut) < len(text))
+
+
+def visible(text: str, keep: str = "") -> str:
+    """Write out what can't be seen, or turns round what can: controls and direction marks.
+
+    Args:
+        keep: characters that stay as they are.
+    """
+    if text.isascii() and text.isprintable():
+        return text
+    return "".join(
+        f"⟨U+{ord(c):04X}⟩" if c not in keep and unicodedata.category(c) in _UNSEEN else c
+        for c in text
+    )
+
+
+def survives_a_text_area(value: bytes) -> bool:
+    """Whether a browser's text area gives a value back as it was.
+
+    It turns each carriage return into a newline, and has no way to hold other controls.
+    """
+    try:
+        text = value.decode()
+    except UnicodeDecodeError:
+        return False
+    return not any(c not in "\n\t" and unicodedata.category(c) == "Cc" for c in text)
+
+
+def _is_link(text: str) -> bool:
+    if len(text) > LINK_MAX_CHARS or not _LINK.fullmatch(text):
+        return False
+    try:
+        return bool(urlsplit(text).hostname)
+    except ValueError:
+        return False
+
+
+def _is_json(text: str) -> bool:
+    """Whether it is an object or an array. What nests too deeply to be read is text."""
+    if not text.lstrip().startswith(("{", "[")):
+        return False
+    try:
+        json.loads(text, parse_int=str, parse_float=str, parse_constant=_no_constant)
+    except (ValueError, RecursionError):
+        return False
+    return True
+
+
+def _no_constant(name: str) -> NoReturn:
+    raise ValueError(f"{name} is not JSON")
+
+
+def _indented(text: str) -> tuple[str, bool]:
+    """Indent JSON to JSON_MAX_DEPTH; return it, and whether it was cut at TEXT_MAX_CHARS.
+
+    It works on the text, so that numbers and repeated names stay as they are stored.
+    """
+    parts: list[str] = []
+    size = depth = 0
+    before = ""
+    for match in _JSON_MARK.finditer(text):
+        mark = match[0]
+        if mark in _CLOSING:
+            depth -= 1
+        part = _break(before, mark, depth) + mark + (" " if mark == ":" else "")
+        if mark in _OPENING:
+            depth += 1
+        size += len(part)
+        if size > TEXT_MAX_CHARS:
+            parts.append(part[: TEXT_MAX_CHARS - size])
+            return "".join(parts), True
+        parts.append(part)
+        before = mark
+    return "".join(parts), False
+
+
+def _break(before: str, mark: str, depth: int) -> str:
+    """Return what goes between two marks of JSON; `depth` is that of the second one's line."""
+    if mark in _CLOSING:
+        breaks = before not in _OPENING and depth < JSON_MAX_DEPTH
+    else:
+        breaks = before in (*_OPENING, ",") and depth <= JSON_MAX_DEPTH
+    if breaks:
+        return "\n" + "  " * depth
+    return " " if before == "," else ""
+
+
+def _binary(value: bytes) -> Shown:
+    head = value[:HEX_MAX_BYTES]
+    rows = [
+        _hex_row(at, head[at : at + HEX_ROW_BYTES]) for at in range(0, len(head), HEX_ROW_BYTES)
+    ]
+    return Shown(Kind.BINARY, "\n".join(rows), len(head) < len(value))
+
+
+def _hex_row(at: int, row: bytes) -> str:
+    letters = "".join(chr(byte) if 0x20 <= byte < 0x7F else "." for byte in row)
+    return f"{at:08x}  {row.hex(' '):<{3 * HEX_ROW_BYTES - 1}}  {letters}"

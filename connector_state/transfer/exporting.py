@@ -1,0 +1,53 @@
+"""From Redis to the lines of an export."""
+
+from collections.abc import Iterator
+
+from connector_state import audit, index
+from connector_state.keys import Address, check_namespace
+from connector_state.store import Entry, Operation, expires_at
+from connector_state.transfer.lines import ExportedKey, end_line, header_line, key_line
+from connector_state.transfer.side import Side
+
+
+def export(side: Side, namespace: str | None = None) -> Iterator[bytes]:
+    """Yield the lines of an export of one namespace, or of all: those that the index knows.
+
+    It is recorded before the first line. What is written meanwhile may be in it or not.
+
+    Raises:
+        InvalidRequest: this is no namespace.
+        redis.exceptions.RedisError, Unavailable: Redis did not answer; what was yielded until then
+            has no end, and an import refuses it.
+    """
+    if namespace is not None:
+        check_namespace(namespace)
+    audit.record_export(side.uuid, side.username, namespace)
+    yield header_line(side.uuid, namespace)
+    count = 0
+    for each in _namespaces(side) if namespace is None else [namespace]:
+        for exported in _exported(side, each):
+            yield key_line(exported)
+            count += 1
+    yield end_line(count)
+
+
+def _namespaces(side: Side) -> Iterator[str]:
+    after, more = "", True
+    while more:
+        page = index.list_namespaces(side.uuid, side.caller, after)
+        for row in page.namespaces:
+            yield row.namespace
+            after = row.namespace
+        more = page.more
+
+
+def _exported(side: Side, namespace: str) -> Iterator[ExportedKey]:
+    after, more = "", True
+    while more:
+        page = index.list_keys(side.uuid, side.caller, namespace, after=after)
+        operations = [Operation("get", Address(namespace, row.key)) for row in page.keys]
+        entries = side.store.operate(operations) if operations else []
+        for operation, entry in zip(operations, entries, strict=True):
+            if isinstance(entry, Entry):  # else it was deleted since it was listed
+                yield ExportedKey(operation.address, entry.value, expires_at(entry.ttl_seconds))
+        after, more = page.last, page.more

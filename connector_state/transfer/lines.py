@@ -1,0 +1,197 @@
+"""The file of an export: JSON Lines with a header, a line a key, and an end that holds the count.
+
+Without its end a file is truncated, whatever cut it. docs/export.md describes it for others.
+Knows nothing of Django or Redis.
+"""
+
+import base64
+import json
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Annotated, Any, BinaryIO, Literal
+from uuid import UUID
+
+from pydantic import (
+    AwareDatetime,
+    Base64Bytes,
+    BaseModel,
+    ConfigDict,
+    Field,
+    TypeAdapter,
+    ValidationError,
+)
+
+from connector_state.errors import InvalidRequest
+from connector_state.keys import KEY_MAX_BYTES, NAMESPACE_MAX_BYTES, Address
+
+FORMAT, VERSION = "statekeep-export", 1
+MOST_BYTES_A_BYTE = 6  # \u0041
+MARGIN_BYTES = 1024
+
+
+class _Line(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
+
+
+class Header(_Line):
+    """What the file is. `namespace` is null in an export of all of them."""
+
+    type: Literal["header"]
+    format: Literal["statekeep-export"]
+    version: Literal[1]
+    connector: UUID
+    exported_at: AwareDatetime
+    namespace: str | None
+
+
+class _Key(_Line):
+    type: Literal["key"]
+    namespace: str
+    key: str
+    value: str | None = None
+    value_base64: Base64Bytes | None = None
+    expires_at: AwareDatetime | None
+
+
+class _End(_Line):
+    type: Literal["end"]
+    count: int
+
+
+_HEADER = TypeAdapter(Header)
+_KEY_OR_END: TypeAdapter[_Key | _End] = TypeAdapter(
+    Annotated[_Key | _End, Field(discriminator="type")]
+)
+
+
+@dataclass(frozen=True, slots=True)
+class ExportedKey:
+    """A value, where it stood, and when it ends (None: never)."""
+
+    address: Address
+    value: bytes
+    expires_at: datetime | None
+
+
+@dataclass(frozen=True, slots=True)
+class Problem:
+    """Why a line can't be imported, in words with its number."""
+
+    text: str
+
+
+def header_line(connector_uuid: str, namespace: str | None) -> bytes:
+    """Return the first line."""
+    return _line(
+        type="header",
+        format=FORMAT,
+        version=VERSION,
+        connector=connector_uuid,
+        exported_at=_time(datetime.now(UTC)),
+        namespace=namespace,
+    )
+
+
+def key_line(exported: ExportedKey) -> bytes:
+    """Return the line of a key. What is not UTF-8 goes in base64."""
+    try:
+        value = {"value": exported.value.decode()}
+    except UnicodeDecodeError:
+        value = {"value_base64": base64.b64encode(exported.value).decode()}
+    return _line(
+        type="key",
+        namespace=exported.address.namespace,
+        key=exported.address.key,
+        **value,
+        expires_at=None if exported.expires_at is None else _time(exported.expires_at),
+    )
+
+
+def end_line(count: int) -> bytes:
+    """Return the last line."""
+    return _line(type="end", count=count)
+
+
+def _line(**fields: Any) -> bytes:
+    """Pure ASCII, without controls: safe on a terminal too."""
+    return json.dumps(fields).replace("\x7f", "\\u007f").encode() + b"\n"
+
+
+def _time(at: datetime) -> str:
+    return at.astimezone(UTC).isoformat(timespec="seconds").replace("+00:00", "Z")
+
+
+def read_header(file: BinaryIO) -> Header:
+    """Read the first line.
+
+    Raises:
+        InvalidRequest: this is no export.
+    """
+    line = file.readline(MOST_BYTES_A_BYTE * NAMESPACE_MAX_BYTES + MARGIN_BYTES)
+    try:
+        return _HEADER.validate_json(line)
+    except ValidationError as error:
+        raise InvalidRequest(
+            f"This is no export of Statekeep, version {VERSION}: line 1: {_words(error)}",
+            code="invalid_export",
+        ) from None
+
+
+def read_keys(file: BinaryIO, max_value_bytes: int) -> Iterator[ExportedKey | Problem]:
+    """Yield what stands after the header, a problem for each line that is none.
+
+    A file without its end has a problem too, so one without problems is whole.
+    """
+    most = MARGIN_BYTES + MOST_BYTES_A_BYTE * (
+        max_value_bytes + KEY_MAX_BYTES + NAMESPACE_MAX_BYTES
+    )
+    count, number = 0, 1
+    while line := file.readline(most + 1):
+        number += 1
+        if len(line) > most:
+            yield Problem(f"Line {number} is longer than any that this service exports.")
+            return
+        try:
+            read = _read_line(line, max_value_bytes)
+        except (ValidationError, InvalidRequest) as error:
+            count += 1
+            yield Problem(f"Line {number}: {_words(error)}")
+            continue
+        if isinstance(read, ExportedKey):
+            count += 1
+            yield read
+            continue
+        if read.count != count:
+            yield Problem(f"The file says that it has {read.count} keys, and has {count}.")
+        if file.read(1):
+            yield Problem(f"There is more after the end, in line {number}.")
+        return
+    yield Problem(
+        f"The file is truncated: it ends after line {number}, without the line that says how many "
+        "keys it has. Export it anew."
+    )
+
+
+def _read_line(line: bytes, max_value_bytes: int) -> ExportedKey | _End:
+    read = _KEY_OR_END.validate_json(line)
+    if isinstance(read, _End):
+        return read
+    if (read.value is None) == (read.value_base64 is None):
+        raise InvalidRequest("Give either value or value_base64.")
+    value = read.value_base64 if read.value is None else read.value.encode()
+    assert value is not None
+    if len(value) > max_value_bytes:
+        raise InvalidRequest(f"The value has more than {max_value_bytes} bytes.")
+    return ExportedKey(Address(read.namespace, read.key), value, read.expires_at)
+
+
+def _words(error: ValidationError | InvalidRequest) -> str:
+    """Say what is wrong, and never the value that it is wrong with."""
+    if isinstance(error, InvalidRequest):
+        return error.detail
+    first = error.errors(include_input=False, include_url=False, include_context=False)[0]
+    where = ".".join(str(part) for part in first["loc"] if part not in ("key", "end"))
+    if first["type"] == "json_invalid":
+        return "it is not JSON, or cut off."
+    return f"{where}: {first['msg']}." if where else f"{first['msg']}."

@@ -1,0 +1,32 @@
+"""Who moves values, of which connector."""
+
+from dataclasses import dataclass
+
+from connector_state.calls import Caller, Limits
+from connector_state.models import Connector
+from connector_state.policy import Policy
+from connector_state.store import StateStore
+
+
+@dataclass(frozen=True, slots=True)
+class Side:
+    """A connector's state and the operator who moves it, within the connector's quotas."""
+
+    uuid: str
+    username: str
+    limits: Limits
+
+    @classmethod
+    def of(cls, connector: Connector, username: str) -> "Side":
+        """That of a connector as it is in the database."""
+        return cls(str(connector.pk), username, Policy.of(connector).limits.without_rate())
+
+    @property
+    def caller(self) -> Caller:
+        """A fresh one for each call: a nonce is good once."""
+        return Caller.operator(self.username, self.limits)
+
+    @property
+    def store(self) -> StateStore:
+        """The values, for one call."""
+        return StateStore(self.uuid, self.caller)
