@@ -9,7 +9,7 @@ from django.utils.http import urlencode
 from connector_state import audit
 from connector_state.admin.pages import ConnectorPage
 
-OPERATIONS = ("put", "delete", "read")
+OPERATIONS = ("put", "expire", "delete", "read", "export")
 
 _ENTRY_ID = re.compile(r"[0-9]{1,15}-[0-9]{1,15}")
 
