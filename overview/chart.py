@@ -47,7 +47,11 @@ def draw(series: Series, days: int) -> Chart | None:
 
     # Within days on end, the day less its place in the row is always the same.
     runs = groupby(enumerate(known), lambda item: item[1][0] - timedelta(days=item[0]))
-    lines = (
-        " ".join("{},{}".format(*point(day, figure)) for _, (day, figure) in run) for _, run in runs
-    )
+    lines = (_polyline([point(*known_day) for _, known_day in run]) for _, run in runs)
     return Chart(tuple(lines), point(*known[-1]), lowest, highest)
+
+
+def _polyline(points: list[tuple[float, float]]) -> str:
+    if len(points) == 1:
+        points *= 2  # a line of no length, with its round ends, is a dot; a lone point is nothing
+    return " ".join(f"{x},{y}" for x, y in points)

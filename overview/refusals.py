@@ -17,7 +17,7 @@ class Refusals:
     """`rows` are the reasons, the most frequent first: code, words, a number for each day, sum."""
 
     days: list[str]
-    rows: list[tuple[str, str, list[int], int]]
+    rows: list[tuple[str, str, list[str], str]]
 
 
 def refusals(daily: dict[str, dict[str, int]]) -> Refusals:
@@ -26,7 +26,12 @@ def refusals(daily: dict[str, dict[str, int]]) -> Refusals:
     for counts in daily.values():
         totals.update(counts)
     rows = [
-        (reason, REASONS.get(reason, ""), [daily[day].get(reason, 0) for day in daily], total)
+        (
+            reason,
+            REASONS.get(reason, ""),
+            [f"{daily[day].get(reason, 0):,}" for day in daily],
+            f"{total:,}",
+        )
         for reason, total in totals.most_common()
     ]
     return Refusals(list(daily), rows)

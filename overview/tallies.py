@@ -37,9 +37,9 @@ def connector_tallies(
     """Connectors and what they have stored; `usage` is None when Redis does not say."""
     return [
         Tally("Connectors", f"{found.total:,}", _list(user, Connector)),
-        Tally("enabled", f"{found.enabled:,}", _list(user, Connector, enabled__exact=1)),
-        Tally("disabled", f"{found.disabled:,}", _list(user, Connector, enabled__exact=0)),
-        Tally("offline", f"{found.offline:,}", _list(user, Connector, offline_at__isnull=0)),
+        Tally("Enabled", f"{found.enabled:,}", _list(user, Connector, enabled__exact=1)),
+        Tally("Disabled", f"{found.disabled:,}", _list(user, Connector, enabled__exact=0)),
+        Tally("Offline", f"{found.offline:,}", _list(user, Connector, offline_at__isnull=0)),
         Tally("Keys", UNKNOWN if usage is None else f"{usage[0]:,}"),
         Tally("Stored", UNKNOWN if usage is None else filesizeformat(usage[1])),
     ]

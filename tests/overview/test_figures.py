@@ -106,10 +106,10 @@ def test_chart__spans_its_box_from_the_least_to_the_most():
 
 
 def test_chart__breaks_where_nothing_is_known():
-    assert [line.count(",") for line in chart_of(1, 2, None, 3, None, 4, 5).lines] == [2, 1, 2]
+    assert [line.count(",") for line in chart_of(1, 2, None, 3, None, 4, 5).lines] == [2, 2, 2]
 
 
 def test_chart__of_one_day_of_nothing_and_of_huge_numbers():
-    assert chart_of(7).lines == ("5.0,30.0",)
+    assert chart_of(7).lines == ("5.0,30.0 5.0,30.0",)
     assert chart_of(None, None) is None
     assert chart_of(0, 10**18).last == (235.0, 5.0)

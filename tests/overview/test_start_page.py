@@ -93,9 +93,9 @@ def test_start_page__counts_what_there_is(superuser):
     Quarantine.objects.create(digest="b", resolved_at=timezone.now(), **key)
     assert tallies(get(superuser)) == {
         "Connectors": "2",
-        "enabled": "1",
-        "disabled": "1",
-        "offline": "1",
+        "Enabled": "1",
+        "Disabled": "1",
+        "Offline": "1",
         "Keys": "1",
         "Stored": "2.0 KB",
         "Conversations": "1",
