@@ -55,8 +55,8 @@ def panels_for(user: Any, days: int) -> Panels | None:
     series = (*(CONNECTOR_SERIES if sees_state else ()), *(CHAT_SERIES if sees_chat else ()))
     return Panels(
         health=health,
-        connectors=connector_tallies(user, connectors, usage) if sees_state else [],
-        chat=chat_tallies(user, chat) if sees_chat else [],
+        connectors=connector_tallies(connectors, usage) if sees_state else [],
+        chat=chat_tallies(chat) if sees_chat else [],
         growth=growth(series, days, figures_now(connectors, chat, usage)),
         refusals=None if failed is None else refusals(failed),
         sees_refusals=sees_state,

@@ -1,18 +1,15 @@
-"""The counts of the start page, in words, each with the list that it counts."""
+"""The counts of the start page, in words, each with the list that it counts.
 
-from collections.abc import Iterator
+Who may see a count may see its list.
+"""
+
 from dataclasses import dataclass
 from typing import Any
 from urllib.parse import urlencode
 
-from django.contrib.auth import get_permission_codename
-from django.db.models import Model
 from django.template.defaultfilters import filesizeformat
 from django.urls import NoReverseMatch, reverse
 
-from chat.models import Conversation, Quarantine, Turn
-from chat.turns.waiting import TO_STORE
-from connector_state.models import Connector
 from overview import counts
 
 UNKNOWN = "not known"
@@ -20,7 +17,7 @@ UNKNOWN = "not known"
 
 @dataclass(frozen=True, slots=True)
 class Tally:
-    """One count. `url` is the list of what is counted, "" if there is none for this user.
+    """One count. `url` is the list of what is counted, "" if there is none.
 
     `is_work`: somebody has to look at it.
     """
@@ -31,59 +28,46 @@ class Tally:
     is_work: bool = False
 
 
-def connector_tallies(
-    user: Any, found: counts.ConnectorCounts, usage: tuple[int, int] | None
-) -> list[Tally]:
+def connector_tallies(found: counts.ConnectorCounts, usage: tuple[int, int] | None) -> list[Tally]:
     """Connectors and what they have stored; `usage` is None when Redis does not say."""
+    connectors = "connector_state_connector"
     return [
-        Tally("Connectors", f"{found.total:,}", _list(user, Connector)),
-        Tally("Enabled", f"{found.enabled:,}", _list(user, Connector, enabled__exact=1)),
-        Tally("Disabled", f"{found.disabled:,}", _list(user, Connector, enabled__exact=0)),
-        Tally("Offline", f"{found.offline:,}", _list(user, Connector, offline_at__isnull=0)),
+        Tally("Connectors", f"{found.total:,}", _list(connectors)),
+        Tally("Enabled", f"{found.enabled:,}", _list(connectors, enabled__exact=1)),
+        Tally("Disabled", f"{found.disabled:,}", _list(connectors, enabled__exact=0)),
+        Tally("Offline", f"{found.offline:,}", _list(connectors, offline=1)),
         Tally("Keys", UNKNOWN if usage is None else f"{usage[0]:,}"),
         Tally("Stored", UNKNOWN if usage is None else filesizeformat(usage[1])),
     ]
 
 
-def chat_tallies(user: Any, found: counts.ConversationCounts) -> list[Tally]:
+def chat_tallies(found: counts.ConversationCounts) -> list[Tally]:
     """Conversations, and what of them waits."""
+    conversations = "chat_conversation"
+    work = counts.count_chat_work()
     return [
-        Tally("Conversations", f"{found.conversations:,}", _list(user, Conversation)),
+        Tally("Conversations", f"{found.conversations:,}", _list(conversations)),
         Tally("Messages", f"{found.messages:,}"),
         Tally("Users", f"{counts.count_users():,}"),
-        *_work(user),
+        _work("Turns to be stored", work.pending_turns, _list(conversations, turns="pending")),
+        _work(
+            "Deletions to be carried out",
+            work.pending_deletions,
+            _list(conversations, state="pending"),
+        ),
+        _work("Dead letters", work.dead_letters, _list("chat_deadletter")),
+        _work("In quarantine", work.quarantined, _list("chat_quarantine")),
     ]
 
 
-def _work(user: Any) -> Iterator[Tally]:
-    found = counts.count_chat_work()
-    rows: tuple[tuple[str, int, type[Model], dict[str, Any]], ...] = (
-        ("Turns to be stored", found.pending_turns, Turn, {"state__in": ",".join(TO_STORE)}),
-        (
-            "Deletions to be carried out",
-            found.pending_deletions,
-            Conversation,
-            {"deletion_pending__exact": 1},
-        ),
-        (
-            "Dead letters",
-            found.dead_letters,
-            Turn,
-            {"state__exact": Turn.State.DEAD_LETTER.value},
-        ),
-        ("In quarantine", found.quarantined, Quarantine, {"resolved_at__isnull": 1}),
-    )
-    for label, number, model, query in rows:
-        yield Tally(label, f"{number:,}", _list(user, model, **query), is_work=number > 0)
+def _work(label: str, number: int, url: str) -> Tally:
+    return Tally(label, f"{number:,}", url, is_work=number > 0)
 
 
-def _list(user: Any, model: type[Model], **query: Any) -> str:
-    """Return the address of admin's list of these, "" if this user may not see it."""
-    options = model._meta
-    if not user.has_perm(f"{options.app_label}.{get_permission_codename('view', options)}"):
-        return ""
+def _list(model: str, **query: Any) -> str:
+    """Return the address of admin's list of these, "" if there is none."""
     try:
-        url = reverse(f"admin:{options.app_label}_{options.model_name}_changelist")
-    except NoReverseMatch:  # there is no list of these
+        url = reverse(f"admin:{model}_changelist")
+    except NoReverseMatch:
         return ""
     return f"{url}?{urlencode(query)}" if query else url

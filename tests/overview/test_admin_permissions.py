@@ -46,8 +46,9 @@ class Page:
 
     @property
     def subject(self) -> str:
-        """App and model, such as chat/turn."""
-        return "/".join(self.pattern.split("/")[:2])
+        """What `object_id` or `pk` is of: what stands before it, else the model."""
+        before = re.search(r"(\w+)/<\w+:(?:object_id|pk)>", self.pattern)
+        return before[1] if before else self.pattern.split("/")[1]
 
 
 def pages() -> Iterator[Page]:
@@ -103,13 +104,15 @@ class World:
         )
 
     def samples(self, page: Page) -> dict[str, Any]:
-        """What the arguments of a page's URL are, by their names; `object_id` by its model."""
+        """What the arguments of a page's URL are, by their names; `object_id` by what it is of."""
         subjects: dict[str, Any] = {
-            "connector_state/connector": self.connector.uuid,
-            "connector_state/credential": self.credential.pk,
-            "chat/conversation": self.conversation.pk,
-            "chat/turn": self.turn.pk,
-            "chat/quarantine": self.quarantine.pk,
+            "connector": self.connector.uuid,
+            "credential": self.credential.pk,
+            "credentials": self.credential.pk,
+            "conversation": self.conversation.pk,
+            "turn": self.turn.pk,
+            "deadletter": self.turn.pk,
+            "quarantine": self.quarantine.pk,
         }
         by_subject = dict.fromkeys(("object_id", "pk"), subjects.get(page.subject))
         return by_subject | {
