@@ -15,8 +15,8 @@ from overview.bounded import Question
 from overview.figures import today
 from overview.models import DailyFigures
 from tests.connectors import SigningConnector
+from tests.operators import create_staff
 from tests.outages import AWAY, frozen_port, move_conversations, move_redis
-from tests.staff import create_staff
 
 pytestmark = pytest.mark.django_db(transaction=True)
 

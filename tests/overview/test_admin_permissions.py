@@ -28,7 +28,7 @@ from connector_state.keys import connector_keys
 from connector_state.models import Connector, Credential
 from tests.chat.samples import conversation, fresh_key, soon
 from tests.connectors import SigningConnector
-from tests.staff import create_staff, logged_in
+from tests.operators import create_staff, logged_in
 
 pytestmark = pytest.mark.django_db
 

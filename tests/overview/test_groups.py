@@ -4,7 +4,7 @@ import pytest
 from django.contrib.auth.models import Group, Permission, User
 from django.core.management import call_command
 
-from tests.staff import create_groups, groups_migration
+from tests.operators import create_groups, groups_migration
 
 pytestmark = pytest.mark.django_db(transaction=True)
 

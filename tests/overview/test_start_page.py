@@ -15,8 +15,8 @@ from connector_state.credentials import create_connector
 from overview.figures import today
 from overview.models import DailyFigures
 from tests.connectors import SigningConnector
+from tests.operators import create_staff, logged_in
 from tests.outages import AWAY, frozen_port, move_conversations, move_redis
-from tests.staff import create_staff, logged_in
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
