@@ -154,7 +154,8 @@ class World:
             redis.get(connector_keys(self.connector.uuid).value_prefix + f"{NAMESPACE}:{KEY}"),
             list(Connector.objects.order_by("pk").values()),
             list(Credential.objects.order_by("pk").values()),
-            list(Conversation.objects.order_by("pk").values()),
+            # Times are repaired by whoever reads a conversation.
+            list(Conversation.objects.order_by("pk").values("pk", "title", "active", "corrupt")),
             list(Turn.objects.order_by("pk").values()),
             list(Quarantine.objects.order_by("pk").values()),
             conversation_repository().get(self.key, soon()).etag,
