@@ -159,7 +159,6 @@ class World:
             list(Turn.objects.order_by("pk").values()),
             list(Quarantine.objects.order_by("pk").values()),
             conversation_repository().get(self.key, soon()).etag,
-            LogEntry.objects.count(),
         )
 
     def words_of_values(self) -> list[str]:
