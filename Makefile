@@ -28,10 +28,11 @@ format: .venv/dev ## Format the code
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
-bench: .venv/dev ## Measure state calls, listings and chats against their floors (needs wrk)
+bench: .venv/dev ## Measure state calls, listings, chats and pages against their floors (needs wrk)
 	@$(BIN)/python -m benchmarks.run $(ARGS)
 	@$(BIN)/python -m benchmarks.listing
 	@$(BIN)/python -m benchmarks.chat
+	@$(BIN)/python -m benchmarks.pages
 
 pins: .venv/dev ## Write requirements*.txt anew from requirements*.in
 	$(BIN)/uv pip compile -q --upgrade --no-annotate --no-header requirements.in -o requirements.txt

@@ -1,21 +1,18 @@
 """Liveness and readiness, for whatever runs the process. No credentials needed."""
 
 import logging
-import time
-from collections.abc import Callable
 
-from django.db import connection
 from django.http import HttpRequest, JsonResponse
 from django.views.decorators.http import require_safe
 from django_redis import get_redis_connection
 from redis.exceptions import RedisError
 
-from chat.repository import conversation_repository
 from connector_state import fitness
+from overview import probes
 
 logger = logging.getLogger(__name__)
 
-STORE_SECONDS = 1.0
+NEEDED = (probes.REDIS, probes.DATABASE)
 
 
 @require_safe
@@ -30,47 +27,21 @@ def readyz(request: HttpRequest) -> JsonResponse:
 
     The conversation store is reported only: without it chats are answered degraded.
     """
-    results = {name: _answers(name, probe) for name, probe in PROBES.items()}
-    ready = all(results.values())
-    results["conversations"] = _answers("conversations", _ask_conversation_store)
+    found = {h.name: h.answers for h in probes.examine((*NEEDED, probes.CONVERSATIONS))}
+    ready = all(found[probe.name] for probe in NEEDED)
     return JsonResponse(
         {
             "status": "ready" if ready else "unready",
-            **{name: "ok" if ok else "does not answer" for name, ok in results.items()},
+            **{name: "ok" if answers else "does not answer" for name, answers in found.items()},
         },
         status=200 if ready else 503,
     )
 
 
-def _examine_redis() -> None:
-    fitness.examine(get_redis_connection())
-
-
-def _query_database() -> None:
-    with connection.cursor() as cursor:
-        cursor.execute("SELECT 1")
-
-
-def _ask_conversation_store() -> None:
-    conversation_repository().check(time.monotonic() + STORE_SECONDS)
-
-
-PROBES: dict[str, Callable[[], None]] = {"redis": _examine_redis, "database": _query_database}
-
-
-def _answers(name: str, probe: Callable[[], None]) -> bool:
-    try:
-        probe()
-    except Exception as error:  # whatever the reason, it does not answer
-        logger.warning("readyz: %s does not answer: %r", name, error)
-        return False
-    return True
-
-
 def report_redis_problems() -> None:
     """Log, at a worker's start, what is wrong with the Redis that it is to use."""
     try:
-        for problem in fitness.examine(get_redis_connection()):
+        for problem in fitness.examine(get_redis_connection()).problems:
             logger.warning("Redis: %s", problem)
     except fitness.UnfitRedis as error:
         logger.critical("Redis: %s", error)

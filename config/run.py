@@ -133,7 +133,9 @@ class _Runner:
         call_command("migrate", verbosity=0)
 
         from config import demo
+        from overview import figures
 
+        figures.record()
         return demo.introduction(self.data_dir, f"http://{HOST}:{self.port}")
 
     def _start_server(self) -> None:

@@ -22,7 +22,7 @@ WSGI_APPLICATION = "config.wsgi.application"
 DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
 
 INSTALLED_APPS = [
-    "django.contrib.admin",
+    "overview.apps.OverviewAdminConfig",
     "django.contrib.auth",
     "django.contrib.contenttypes",
     "django.contrib.sessions",
@@ -34,6 +34,7 @@ INSTALLED_APPS = [
     "config.apps.StatekeepConfig",
     "connector_state",
     "chat",
+    "overview.apps.OverviewConfig",
 ]
 
 # API paths go through the first two, and pass those of config.middleware by.
@@ -256,6 +257,7 @@ LOGGING = {
         "connector_state": {"level": ENV.log_level},
         "chat": {"level": ENV.log_level},
         "config": {"level": ENV.log_level},
+        "overview": {"level": ENV.log_level},
         "django": {"handlers": ["console"], "level": "WARNING", "propagate": False},
         "django.security.DisallowedHost": {"handlers": [], "propagate": False},
         "django.request": {"level": "ERROR"},  # a 4xx is the client's to know

@@ -6,10 +6,6 @@ from django.views.generic import RedirectView
 
 from config import health
 
-admin.site.site_header = admin.site.site_title = "Statekeep"
-admin.site.index_title = "Overview"
-admin.site.site_url = None
-
 urlpatterns = [
     path("dsx-connect/api/v1/connectors/", include("connector_state.urls")),
     path("api/", include("chat.urls")),

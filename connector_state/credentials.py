@@ -131,6 +131,19 @@ def reencrypt_secrets() -> Iterator[tuple[Credential, bool]]:
         yield credential, True
 
 
+def unreadable_credentials() -> tuple[list[str], int]:
+    """Return the key ids whose secrets none of CONNECTOR_SECRET_KEYS decrypts, of how many."""
+    unreadable, total = [], 0
+    rows = Credential.objects.order_by("pk").values_list("key_id", "encrypted_secret")
+    for key_id, encrypted in rows.iterator():
+        total += 1
+        try:
+            encryption.decrypt(encrypted)
+        except Unavailable:
+            unreadable.append(key_id)
+    return unreadable, total
+
+
 def newest_live_credential(connector: Connector) -> IssuedCredential | None:
     """Return the connector's newest live credential with its secret, or None."""
     credential = connector.credentials.live().first()

@@ -7,6 +7,7 @@ from redis.exceptions import ConnectionError as RedisConnectionError
 
 from config import health
 from connector_state import fitness
+from overview.probes import Probe
 
 pytestmark = pytest.mark.django_db
 
@@ -22,7 +23,7 @@ class FakeRedis:
 
 
 def test_livez__needs_nothing(client, monkeypatch):
-    monkeypatch.setattr(health, "PROBES", {})
+    monkeypatch.setattr(health, "NEEDED", ())
     response = client.get("/livez")
     assert (response.status_code, response.json()) == (200, {"status": "ok"})
 
@@ -50,7 +51,8 @@ def test_readyz__names_what_does_not_answer(client, monkeypatch, name, error):
     def fail() -> None:
         raise error
 
-    monkeypatch.setitem(health.PROBES, name, fail)
+    needed = {probe.name: probe for probe in health.NEEDED} | {name: Probe(name, name, fail)}
+    monkeypatch.setattr(health, "NEEDED", tuple(needed.values()))
     response = client.get("/readyz")
     assert response.status_code == 503
     assert response.json()["status"] == "unready"
@@ -64,17 +66,35 @@ def test_health__other_methods_are_405_and_no_matter_of_csrf(path):
 
 
 def test_fitness__a_good_one():
-    assert fitness.examine(FakeRedis()) == []
+    assert fitness.examine(FakeRedis()) == fitness.Fitness("Redis 7.2.4")
+    assert fitness.examine(FakeRedis(valkey_version="8.1.0")).description == "Valkey 8.1.0"
 
 
 def test_fitness__eviction_and_no_append_only_file_are_reported():
-    problems = fitness.examine(FakeRedis(maxmemory_policy="allkeys-lru", aof_enabled=0))
+    redis = FakeRedis(maxmemory_policy="allkeys-lru", aof_enabled=0)
+    problems = fitness.examine(redis).problems
     assert "allkeys-lru" in problems[0]
     assert "appendonly yes" in problems[1]
 
 
-@pytest.mark.parametrize("info", [{"cluster_enabled": 1}, {"redis_version": "6.0.16"}])
-def test_fitness__a_cluster_and_an_old_one_are_unfit(info):
+@pytest.mark.parametrize(
+    ("info", "words"),
+    [
+        ({"aof_last_write_status": "err"}, "append-only file can't be written"),
+        ({"rdb_last_bgsave_status": "err"}, "snapshot could not be written"),
+        ({"role": "slave"}, "replica"),
+        ({"maxmemory": 1000, "used_memory": 950}, "95% of maxmemory"),
+    ],
+)
+def test_fitness__what_will_refuse_writes_is_reported(info, words):
+    (problem,) = fitness.examine(FakeRedis(**info)).problems
+    assert words in problem
+
+
+@pytest.mark.parametrize(
+    "info", [{"cluster_enabled": 1}, {"redis_version": "6.0.16"}, {"loading": 1}]
+)
+def test_fitness__a_cluster_an_old_one_and_one_that_is_loading_are_unfit(info):
     with pytest.raises(fitness.UnfitRedis):
         fitness.examine(FakeRedis(**info))
 

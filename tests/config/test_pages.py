@@ -8,6 +8,7 @@ import pytest
 from django.contrib.auth.models import User
 from django.test import Client
 
+from config import errors
 from tests.environment import ENVIRONMENT
 from tests.servers import ROOT
 
@@ -23,6 +24,18 @@ def test_page__has_a_policy_and_is_never_framed(client):
 def test_page__form_without_a_csrf_token_is_403():
     response = Client(enforce_csrf_checks=True).post("/admin/login/", {"username": "a"})
     assert response.status_code == 403
+
+
+def test_page__of_an_error_needs_no_database(rf, django_db_blocker):
+    with django_db_blocker.block():
+        page = errors.server_error(rf.get("/admin/"))
+    assert page.status_code == 500
+    assert "check_stores" in page.content.decode()
+
+
+def test_page__form_that_was_refused_says_why():
+    page = Client(enforce_csrf_checks=True).post("/admin/login/", {"username": "a"})
+    assert "CSRF_TRUSTED_ORIGINS" in page.content.decode()
 
 
 def test_api__sets_no_cookie_and_reads_none(client):

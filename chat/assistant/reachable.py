@@ -1,0 +1,79 @@
+"""Whether the assistant can be had, asked in a way that costs nothing."""
+
+import json
+import logging
+import time
+from dataclasses import dataclass
+from urllib.parse import urlsplit
+
+import requests
+from django.conf import settings
+
+from chat.errors import ModelFailed
+
+logger = logging.getLogger(__name__)
+
+OPENAI_URL = "https://api.openai.com/v1"
+LIST_MAX_BYTES = 1_048_576
+
+
+@dataclass(frozen=True, slots=True)
+class AssistantInfo:
+    """An assistant that answers, for people, and what is wrong with it all the same."""
+
+    description: str
+    problems: tuple[str, ...] = ()
+
+
+def examine_assistant(timeout_seconds: float) -> AssistantInfo:
+    """Describe the configured assistant, after asking its server (if it has one) for its models.
+
+    Raises:
+        ModelFailed: the server does not answer in time, or refuses the key.
+    """
+    if not (settings.OPENAI_API_KEY or settings.OPENAI_BASE_URL):
+        return AssistantInfo("the built-in assistant")
+    url = settings.OPENAI_BASE_URL or OPENAI_URL
+    description = f"{settings.CHAT_MODEL} at {_host(url)}"  # the URL itself may hold a password
+    status, models = _list_models(url, timeout_seconds)
+    if status in {401, 403}:
+        raise ModelFailed(f"{_host(url)} refuses OPENAI_API_KEY.")
+    if status >= 500:
+        raise ModelFailed(f"{_host(url)} answers with status {status}.")
+    if models and settings.CHAT_MODEL not in models:
+        return AssistantInfo(description, (f"It does not list the model {settings.CHAT_MODEL}.",))
+    return AssistantInfo(description)
+
+
+def _host(url: str) -> str:
+    parts = urlsplit(url)
+    return f"{parts.hostname}:{parts.port}" if parts.port else str(parts.hostname)
+
+
+def _list_models(url: str, timeout_seconds: float) -> tuple[int, set[str]]:
+    """Return the status of GET models, and the ids it lists (none: it can't be told)."""
+    deadline = time.monotonic() + timeout_seconds
+    body = bytearray()
+    try:
+        with requests.get(
+            f"{url.rstrip('/')}/models",
+            headers={"Authorization": f"Bearer {settings.OPENAI_API_KEY or 'none'}"},
+            timeout=timeout_seconds,
+            allow_redirects=False,
+            stream=True,
+        ) as response:
+            for chunk in response.iter_content(16_384):
+                body += chunk
+                if time.monotonic() > deadline or len(body) > LIST_MAX_BYTES:
+                    return response.status_code, set()  # it answers: that is enough
+            return response.status_code, _ids(bytes(body))
+    except (requests.RequestException, OSError) as error:
+        logger.warning("the model's server did not answer: %s", type(error).__name__)
+        raise ModelFailed(f"{_host(url)} does not answer.") from error
+
+
+def _ids(body: bytes) -> set[str]:
+    try:
+        return {str(model["id"]) for model in json.loads(body)["data"]}
+    except (ValueError, TypeError, LookupError, RecursionError):
+        return set()

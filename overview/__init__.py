@@ -1,0 +1,1 @@
+"""The start page of admin, the figures of each day, and whether everything answers."""

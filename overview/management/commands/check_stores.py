@@ -1,0 +1,64 @@
+"""`manage.py check_stores [--strict] [--json]`."""
+
+import json
+from argparse import ArgumentParser
+from typing import Any
+
+from django.core.management.base import BaseCommand, CommandError
+
+from overview import probes
+from overview.probes import Health
+
+AFTER_DATABASE = (probes.MIGRATIONS, probes.SECRETS)
+WORDS = {"ok": "ok", "warning": "WARNING", "failed": "FAILED"}
+
+
+class Command(BaseCommand):
+    """Check everything that Statekeep needs."""
+
+    help = (
+        "Say of everything that Statekeep needs whether it answers, and what is wrong with it. "
+        "Ends with 1 when something does not answer or can't be used; a warning, such as a Redis "
+        "that evicts keys or has no append-only file, ends with 0, or with 1 under --strict."
+    )
+
+    def add_arguments(self, parser: ArgumentParser) -> None:
+        """--strict and --json."""
+        parser.add_argument("--strict", action="store_true", help="warnings end with 1 too")
+        parser.add_argument("--json", action="store_true", help="print one JSON object")
+
+    def handle(self, *args: Any, **options: Any) -> None:
+        """Examine, print, and end with what monitoring needs to know."""
+        found = probes.examine(probes.STORES)
+        if next(health for health in found if health.name == "database").answers:
+            found += probes.examine(AFTER_DATABASE)
+        bad = [health.title for health in found if _is_bad(health, options["strict"])]
+        self.stdout.write(_as_json(found, bad) if options["json"] else _as_lines(found))
+        if bad:
+            raise CommandError(f"Look at: {', '.join(bad)}.")
+
+
+def _is_bad(health: Health, strict: bool) -> bool:
+    return not health.answers or (strict and health.state == "warning")
+
+
+def _as_json(found: list[Health], bad: list[str]) -> str:
+    checks = {
+        health.name: {
+            "state": health.state,
+            "description": health.description,
+            "problems": health.problems,
+            "milliseconds": round(health.milliseconds, 1),
+        }
+        for health in found
+    }
+    return json.dumps({"ok": not bad, "checks": checks})
+
+
+def _as_lines(found: list[Health]) -> str:
+    return "\n".join(
+        f"{WORDS[health.state]:<8} {health.title:<19} {health.description}"
+        + (f" ({health.milliseconds:.1f} ms)" if health.answers else "")
+        + "".join(f" | {problem}" for problem in health.problems)
+        for health in found
+    )

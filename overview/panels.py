@@ -1,0 +1,69 @@
+"""The panels of the start page, each for those who may see what it is about.
+
+All that may have to wait for a store is asked at once and within a time, so with every store frozen
+the page is there all the same.
+"""
+
+import time
+from dataclasses import dataclass
+from typing import Any
+
+from connector_state import failures
+from overview import probes
+from overview.bounded import Question
+from overview.counts import count_connectors, count_conversations, count_usage
+from overview.figures import figures_now
+from overview.growth import CHAT_SERIES, CONNECTOR_SERIES, Growth, growth
+from overview.probes import PROBE_SECONDS, Health
+from overview.refusals import Refusals, refusals
+from overview.tallies import Tally, chat_tallies, connector_tallies
+
+FAILURE_DAYS = 7
+
+_usage = Question(count_usage)
+_failures: Question[dict[str, dict[str, int]]] = Question(lambda: failures.daily(FAILURE_DAYS))
+
+
+@dataclass(frozen=True, slots=True)
+class Panels:
+    """What the page shows. Empty or None: not for this user.
+
+    `refusals` is None as well when Redis does not say; `sees_refusals` tells the two apart.
+    """
+
+    health: list[Health]
+    connectors: list[Tally]
+    chat: list[Tally]
+    growth: Growth | None
+    refusals: Refusals | None
+    sees_refusals: bool
+
+
+def panels_for(user: Any, days: int) -> Panels | None:
+    """Return the panels that this user may see, None if there are none."""
+    sees_state = user.has_perm("connector_state.view_connector")
+    sees_chat = user.has_perm("chat.view_conversation")
+    if not (sees_state or sees_chat):
+        return None
+    until = time.monotonic() + PROBE_SECONDS
+    usage_by = _usage.begin() if sees_state else None
+    failures_by = _failures.begin() if sees_state else None
+    connectors, chat = count_connectors(), count_conversations()
+    health = probes.examine(_visible_probes(sees_state, sees_chat))
+    usage = usage_by(until).value if usage_by else None
+    failed = failures_by(until).value if failures_by else None
+    series = (*(CONNECTOR_SERIES if sees_state else ()), *(CHAT_SERIES if sees_chat else ()))
+    return Panels(
+        health=health,
+        connectors=connector_tallies(connectors, usage) if sees_state else [],
+        chat=chat_tallies(chat) if sees_chat else [],
+        growth=growth(series, days, figures_now(connectors, chat, usage)),
+        refusals=None if failed is None else refusals(failed),
+        sees_refusals=sees_state,
+    )
+
+
+def _visible_probes(sees_state: bool, sees_chat: bool) -> list[probes.Probe]:
+    visible = [probes.REDIS] if sees_state else []
+    visible.append(probes.DATABASE)
+    return [*visible, probes.CONVERSATIONS, probes.MODEL] if sees_chat else visible

@@ -1,0 +1,37 @@
+"""Staff users with permissions, as tests log them in."""
+
+from importlib import import_module
+from types import SimpleNamespace
+
+from django.apps import apps
+from django.contrib.auth.models import Group, Permission, User
+from django.db import connection
+from django.test import Client
+
+groups_migration = import_module("overview.migrations.0002_groups")
+
+
+def create_groups() -> None:
+    """As the migration makes them: tests with transactions of their own empty all tables."""
+    groups_migration.create_groups(apps, SimpleNamespace(connection=connection))
+
+
+def create_staff(*permissions: str, group: str | None = None, name: str = "staff") -> User:
+    """A staff user with these permissions ("app.codename"), or in a group."""
+    create_groups()
+    user = User.objects.create_user(name, password="x", is_staff=True)
+    for permission in permissions:
+        app, codename = permission.split(".")
+        user.user_permissions.add(
+            Permission.objects.get(content_type__app_label=app, codename=codename)
+        )
+    if group is not None:
+        user.groups.add(Group.objects.get(name=group))
+    return user
+
+
+def logged_in(user: User) -> Client:
+    """A client of this user."""
+    client = Client()
+    client.force_login(user)
+    return client

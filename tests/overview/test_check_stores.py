@@ -1,0 +1,125 @@
+"""`check_stores`: what monitoring runs."""
+
+import json
+
+import pytest
+from django.core.management import CommandError, call_command
+from django.db import connection
+
+from connector_state.models import Credential
+from overview import probes
+from overview.probes import Probe
+from tests.connectors import SigningConnector
+from tests.outages import AWAY, frozen_port, move_conversations, move_redis
+
+pytestmark = pytest.mark.django_db(transaction=True)
+
+ALL = ["redis", "database", "conversations", "model", "migrations", "secrets"]
+
+
+def check(capsys, *arguments: str, fails: str = "") -> str:
+    if fails:
+        with pytest.raises(CommandError, match=fails):
+            call_command("check_stores", *arguments)
+    else:
+        call_command("check_stores", *arguments)
+    return capsys.readouterr().out
+
+
+def checks(capsys, fails: str = "") -> dict[str, dict[str, object]]:
+    found = json.loads(check(capsys, "--json", fails=fails))
+    assert found["ok"] == (not fails)
+    return found["checks"]
+
+
+def test_check__one_line_each(capsys):
+    SigningConnector.create()
+    lines = check(capsys).splitlines()
+    assert len(lines) == len(ALL)
+    assert lines[0].startswith("WARNING  Redis               Valkey")
+    assert "append-only file is off" in lines[0]
+    assert lines[1].startswith("ok       Database")
+    assert "the built-in assistant" in lines[3]
+    assert "all applied" in lines[4]
+    assert "all 1 can be decrypted" in lines[5]
+
+
+def test_check__warnings_end_with_1_only_if_strict(capsys):
+    check(capsys)
+    check(capsys, "--strict", fails="Look at: Redis.")
+
+
+def test_check__as_json(capsys):
+    found = checks(capsys)
+    assert list(found) == ALL
+    assert {one["state"] for one in found.values()} == {"ok", "warning"}
+
+
+def test_check__what_is_away(capsys, settings):
+    move_redis(settings, AWAY)
+    move_conversations(settings, AWAY)
+    settings.OPENAI_BASE_URL = f"http://127.0.0.1:{AWAY}/v1"
+    found = checks(capsys, fails="Look at: Redis, Conversation store, Model")
+    failed = [name for name, one in found.items() if one["state"] == "failed"]
+    assert failed == ["redis", "conversations", "model"]
+
+
+def test_check__what_is_frozen(capsys, settings):
+    with frozen_port() as port:
+        move_redis(settings, port)
+        found = checks(capsys, fails="Look at: Redis.")
+    assert found["redis"]["description"] == "It did not answer in time."
+
+
+def test_check__without_the_database_the_rest_of_it_is_not_asked(capsys, monkeypatch):
+    def fail():
+        raise OSError("gone")
+
+    broken = Probe("database", "Database", fail)
+    monkeypatch.setattr(probes, "STORES", (probes.REDIS, broken))
+    assert list(checks(capsys, fails="Look at: Database.")) == ["redis", "database"]
+
+
+def test_check__secrets_that_no_key_decrypts(capsys):
+    connector = SigningConnector.create()
+    SigningConnector.create()
+    Credential.objects.filter(key_id=connector.key_id).update(encrypted_secret="not ours")
+    (line,) = (
+        line
+        for line in check(capsys, fails="Look at: Credentials.").splitlines()
+        if "Credentials" in line
+    )
+    assert line.startswith("FAILED")
+    assert f"1 of 2 can't be decrypted by any of CONNECTOR_SECRET_KEYS: {connector.key_id}." in line
+    assert connector.secret not in line
+
+
+def test_check__migrations_that_are_not_applied(capsys):
+    with connection.cursor() as cursor:
+        cursor.execute("DELETE FROM django_migrations WHERE app = 'overview'")
+    try:
+        assert "2 are not applied" in check(capsys, fails="Look at: Migrations.")
+    finally:
+        call_command("migrate", "overview", fake=True, verbosity=0)
+
+
+@pytest.mark.parametrize(
+    ("answer", "state", "words"),
+    [
+        ((200, {"data": [{"id": "good"}]}), "ok", "good at 127.0.0.1"),
+        ((200, {"data": [{"id": "other"}]}), "warning", "good at 127.0.0.1"),
+        ((200, {"data": "?"}), "ok", "good at 127.0.0.1"),
+        ((404, {}), "ok", "good at 127.0.0.1"),
+        ((401, {}), "failed", "refuses OPENAI_API_KEY"),
+        ((503, {}), "failed", "status 503"),
+    ],
+)
+def test_model__by_what_its_server_says(capsys, settings, httpserver_of, answer, state, words):
+    settings.OPENAI_BASE_URL, asked = httpserver_of(*answer)
+    settings.OPENAI_API_KEY = "secret-word"
+    settings.CHAT_MODEL = "good"
+    out = check(capsys, "--json", fails="Model" if state == "failed" else "")
+    model = json.loads(out)["checks"]["model"]
+    assert (model["state"], words in model["description"]) == (state, True)
+    assert "secret-word" not in out
+    assert asked == [("/v1/models", "Bearer secret-word")]

@@ -1,0 +1,98 @@
+"""The groups that a migration makes: viewer and operator."""
+
+import pytest
+from django.contrib.auth.models import Group, Permission, User
+from django.core.management import call_command
+
+from tests.operators import create_groups, groups_migration
+
+pytestmark = pytest.mark.django_db(transaction=True)
+
+
+def granted(name: str) -> set[str]:
+    return {
+        f"{permission.content_type.app_label}.{permission.codename}"
+        for permission in Group.objects.get(name=name).permissions.select_related("content_type")
+    }
+
+
+def existing(names: set[str]) -> set[str]:
+    """Those of them that there are: the chat has one permission for all of a conversation."""
+    found = Permission.objects.values_list("content_type__app_label", "codename")
+    return names & {f"{label}.{codename}" for label, codename in found}
+
+
+def migrate(target: str) -> None:
+    call_command("migrate", "overview", target, verbosity=0)
+
+
+@pytest.fixture
+def _migrated():
+    yield
+    migrate("0002")
+
+
+def test_viewer__sees_everything_but_values():
+    create_groups()
+    wanted = {
+        "connector_state.view_connector",
+        "connector_state.view_credential",
+        "connector_state.view_enrolmentchange",
+        "connector_state.view_keys",
+        "chat.view_conversation",
+        "chat.view_quarantine",
+        "chat.view_turn",
+    }
+    assert granted("viewer") == existing(wanted)
+
+
+def test_operator__changes_too():
+    create_groups()
+    assert granted("operator") - granted("viewer") == {
+        "connector_state.view_values",
+        "connector_state.change_keys",
+        "connector_state.delete_keys",
+        "connector_state.add_connector",
+        "connector_state.change_connector",
+        "connector_state.add_credential",
+        "connector_state.change_credential",
+        "chat.change_conversation",
+        "chat.delete_conversation",
+    }
+    assert granted("viewer") <= granted("operator")
+
+
+def test_migration__makes_the_permissions_that_are_not_there_yet(_migrated):
+    migrate("0001")
+    Permission.objects.all().delete()
+    migrate("0002")
+    assert "connector_state.view_values" in granted("operator")
+
+
+def test_migration__leaves_what_a_group_has_besides(_migrated):
+    migrate("0001")
+    own = Permission.objects.get(codename="view_user")
+    Group.objects.create(name="viewer").permissions.add(own)
+    migrate("0002")
+    assert "auth.view_user" in granted("viewer")
+    assert "chat.view_turn" in granted("viewer")
+    migrate("0001")
+    assert granted("viewer") == {"auth.view_user"}
+
+
+def test_migration__back_and_forth(_migrated):
+    create_groups()
+    create_groups()
+    assert Group.objects.count() == 2
+    migrate("0001")
+    assert not Group.objects.exists()
+
+
+def test_migration__back_keeps_a_group_that_has_people(_migrated):
+    create_groups()
+    User.objects.create_user("ada").groups.add(Group.objects.get(name="viewer"))
+    migrate("0001")
+    assert granted("viewer") == set()
+    assert set(groups_migration.GROUPS) - set(Group.objects.values_list("name", flat=True)) == {
+        "operator"
+    }

@@ -1,0 +1,219 @@
+"""The start page of admin: who sees which panel, and what it says when stores are away."""
+
+import re
+import threading
+import time
+from datetime import timedelta
+
+import pytest
+from django.contrib.auth.models import User
+from django.utils import timezone
+
+from chat.models import ChatUser, Conversation, Quarantine, Turn
+from connector_state import failures
+from connector_state.credentials import create_connector
+from overview.figures import today
+from overview.models import DailyFigures
+from tests.connectors import SigningConnector
+from tests.operators import create_staff, logged_in
+from tests.outages import AWAY, frozen_port, move_conversations, move_redis
+
+pytestmark = pytest.mark.django_db(transaction=True)
+
+HEADINGS = ["Health", "Now", "Growth, last 14 days", "Refused signatures, last 7 days"]
+
+
+@pytest.fixture
+def superuser():
+    return logged_in(User.objects.create_superuser("root", password="x"))
+
+
+def get(client, path: str = "/admin/") -> str:
+    response = client.get(path)
+    assert response.status_code == 200
+    return response.content.decode()
+
+
+def headings(page: str) -> list[str]:
+    return re.findall(r'<h2 id="overview-\w+">([^<]+)</h2>', page)
+
+
+def tallies(page: str) -> dict[str, str]:
+    found = re.findall(r"<dt>(.*?)</dt><dd>(?:<a [^>]*>)?(.*?)(?:</a>)?</dd>", page)
+    return {label: text.replace("\xa0", " ") for label, text in found}
+
+
+def health(page: str) -> dict[str, str]:
+    items = re.findall(r'<li class="overview-(\w+)">\s*<strong>(.*?)</strong>', page)
+    return {title: state for state, title in items}
+
+
+def turn(number: int, state: str, **fields) -> Turn:
+    return Turn.objects.create(
+        id=f"{number:032}",
+        user_id="ada",
+        conversation_id="1",
+        id_is_integer=True,
+        accepted_at=timezone.now(),
+        message="hello",
+        state=state,
+        **fields,
+    )
+
+
+def test_start_page__a_fresh_one_says_what_to_do_next(superuser):
+    page = get(superuser)
+    assert headings(page) == HEADINGS
+    assert "record_daily_figures" in page
+    assert "None." in page
+    assert health(page) == {
+        "Redis": "warning",  # the tests' Valkey has no append-only file
+        "Database": "ok",
+        "Conversation store": "ok",
+        "Model": "ok",
+    }
+    assert "the built-in assistant" in page
+
+
+def test_start_page__counts_what_there_is(superuser):
+    connector = SigningConnector.create()
+    assert connector.call("PUT", connector.path(), b"x" * 2048).status_code == 204
+    create_connector("off", enabled=False, offline_at=timezone.now())
+    ChatUser.objects.create(user_id="ada")
+    row = {"user_id": "ada", "id_is_integer": True}
+    Conversation.objects.create(conversation_id="1", message_count=1200, **row)
+    Conversation.objects.create(conversation_id="2", active=False, deletion_pending=True, **row)
+    turn(1, Turn.State.ANSWERED)
+    turn(2, Turn.State.DEAD_LETTER)
+    turn(3, Turn.State.STORED)
+    turn(4, Turn.State.ACCEPTED, lease_until=timezone.now() + timedelta(hours=1))
+    turn(5, Turn.State.ACCEPTED, lease_until=timezone.now() - timedelta(hours=1))
+    key = {"user_id": "ada", "conversation_id": "1", "content_base64": "", "reason": "r"}
+    Quarantine.objects.create(digest="a", **key)
+    Quarantine.objects.create(digest="b", resolved_at=timezone.now(), **key)
+    assert tallies(get(superuser)) == {
+        "Connectors": "2",
+        "Enabled": "1",
+        "Disabled": "1",
+        "Offline": "1",
+        "Keys": "1",
+        "Stored": "2.0 KB",
+        "Conversations": "1",
+        "Messages": "1,200",
+        "Users": "1",
+        "Turns to be stored": "2",
+        "Deletions to be carried out": "1",
+        "Dead letters": "1",
+        "In quarantine": "1",
+    }
+
+
+def test_start_page__its_counts_lead_to_their_lists(superuser):
+    create_connector("one")
+    links = set(re.findall(r'<dd><a href="([^"]+)"', get(superuser)))
+    assert links
+    for link in links:
+        assert superuser.get(link, follow=True).status_code == 200, link
+
+
+def test_start_page__growth_of_the_last_days_with_today_live(superuser):
+    for back, keys in ((40, 7), (20, 100), (3, 1000), (1, None)):
+        DailyFigures.objects.create(
+            date=today() - timedelta(days=back),
+            connectors=back,
+            keys=keys,
+            bytes=keys,
+            conversations=0,
+            messages=0,
+            turns=0,
+        )
+    fortnight = get(superuser)
+    assert len(re.findall('role="img"', fortnight)) == 6
+    assert "Keys: between 0 and 1,000 in 14 days, now 0" in fortnight
+    assert len(re.findall(r'<th scope="row">20', fortnight)) == 3
+    month = get(superuser, "/admin/?days=30")
+    assert "Growth, last 30 days" in month
+    assert len(re.findall(r'<th scope="row">20', month)) == 4
+    assert "Growth, last 14 days" in get(superuser, "/admin/?days=-1%27x")
+
+
+def test_start_page__refused_signatures_by_reason(superuser):
+    for reason, number in (("replayed", 2), ("bad_signature", 3)):
+        failures._write({reason: number})
+    page = get(superuser)
+    assert re.findall(r"<code>(\w+)</code>", page)[:3][-2:] == ["bad_signature", "replayed"]
+    assert "the signature does not match" in page
+
+
+@pytest.mark.parametrize(
+    ("permission", "titles", "shown", "hidden"),
+    [
+        (
+            "connector_state.view_connector",
+            HEADINGS,
+            {"Redis", "Database"},
+            ["Conversations", "Messages", "Turns a day", "Dead letters"],
+        ),
+        (
+            "chat.view_conversation",
+            HEADINGS[:3],
+            {"Database", "Conversation store", "Model"},
+            ["Keys", "Stored", "Refused signatures", "Valkey"],
+        ),
+    ],
+)
+def test_start_page__each_panel_for_those_who_may_see_its_pages(permission, titles, shown, hidden):
+    page = get(logged_in(create_staff(permission)))
+    assert headings(page) == titles
+    assert set(health(page)) == shown
+    for words in hidden:
+        assert f">{words}" not in page
+
+
+def test_start_page__nothing_for_staff_without_permission():
+    page = get(logged_in(create_staff()))
+    assert headings(page) == []
+    assert tallies(page) == health(page) == {}
+
+
+def test_start_page__with_everything_away_says_so(superuser, settings):
+    move_redis(settings, AWAY)
+    move_conversations(settings, AWAY)
+    settings.OPENAI_BASE_URL = "http://user:secret-word@127.0.0.1:9/v1?secret-word"
+    settings.OPENAI_API_KEY = "secret-word"
+    create_connector("one")
+    page = get(superuser)
+    assert health(page) == {
+        "Redis": "failed",
+        "Database": "ok",
+        "Conversation store": "failed",
+        "Model": "failed",
+    }
+    assert tallies(page)["Keys"] == "not known"
+    assert "Redis does not answer, so they are not known right now." in page
+    assert "127.0.0.1:9 does not answer." in page
+    assert "secret-word" not in page
+
+
+def test_start_page__with_everything_frozen_is_there_in_time(superuser, settings):
+    with frozen_port() as port:
+        move_redis(settings, port)
+        move_conversations(settings, port)
+        settings.OPENAI_BASE_URL = f"http://127.0.0.1:{port}"
+        began = time.monotonic()
+        page = get(superuser)
+        assert time.monotonic() - began < 4
+    assert [title for title, state in health(page).items() if state == "failed"] == [
+        "Redis",
+        "Conversation store",
+        "Model",
+    ]
+
+
+def test_start_page__many_visits_while_stores_are_frozen_hold_one_thread_each(superuser, settings):
+    with frozen_port() as port:
+        move_redis(settings, port)
+        get(superuser)
+        probing = threading.active_count()
+        get(superuser)
+        assert threading.active_count() <= probing
