@@ -3,6 +3,8 @@
 User ids are text, whoever issued them: the users of another issuer have no row in auth_user.
 """
 
+from typing import ClassVar
+
 from django.db import models
 from django.utils import timezone
 
@@ -65,6 +67,7 @@ class Conversation(models.Model):
                 name="chat_deletion_pending",
             ),
             models.Index(fields=["expires_at"]),
+            models.Index(fields=["-updated_at", "-id"], name="chat_newest_conversations"),
         ]
 
     def __str__(self) -> str:
@@ -122,6 +125,26 @@ class Turn(models.Model):
         return self.id
 
 
+class DeadLetterManager(models.Manager["DeadLetter"]):
+    """Those alone."""
+
+    def get_queryset(self) -> models.QuerySet["DeadLetter"]:
+        """Turns that the store refused for good."""
+        return super().get_queryset().filter(state=Turn.State.DEAD_LETTER)
+
+
+class DeadLetter(Turn):
+    """A turn that the store refuses for good."""
+
+    objects: ClassVar[DeadLetterManager] = DeadLetterManager()
+
+    class Meta:
+        proxy = True
+        ordering = ("-accepted_at", "-id")
+        default_permissions = ()  # the permissions on conversations hold
+        verbose_name = "dead letter"
+
+
 class Task(models.Model):
     """A task of a user. Its number is never given out again."""
 
@@ -161,6 +184,8 @@ class Quarantine(models.Model):
                 fields=["user_id", "conversation_id", "digest"], name="chat_one_copy_per_digest"
             )
         ]
+        default_permissions = ()  # the permissions on conversations hold
+        verbose_name = "quarantined state"
 
     def __str__(self) -> str:
         return f"{self.user_id}:{self.conversation_id} {self.digest[:12]}"

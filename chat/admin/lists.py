@@ -1,0 +1,81 @@
+"""What the lists of conversations, quarantined states and dead letters have in common."""
+
+from typing import Any, ClassVar
+
+from django.contrib import admin
+from django.db.models import Model
+from django.http import HttpRequest
+from django.urls import URLPattern, path
+from django.utils import timezone
+from django.utils.html import format_html
+from django.utils.safestring import SafeString
+
+from chat.models import Conversation
+
+VIEW = "chat.view_conversation"
+CHANGE = "chat.change_conversation"
+DELETE = "chat.delete_conversation"
+
+
+class ChatList(admin.ModelAdmin):
+    """A list with pages of our own behind its rows.
+
+    Nothing of Django's own adds, changes or deletes a row here: the store would know nothing of it.
+    The permissions on conversations hold for all that is in them.
+    """
+
+    pages: ClassVar[list[URLPattern]] = []
+    list_per_page = 50
+    list_max_show_all = 200
+    show_full_result_count = False
+    show_facets = admin.ShowFacets.NEVER
+
+    def get_urls(self) -> list[URLPattern]:
+        """The list, and our own pages."""
+        name = self.opts.model_name
+        view = self.admin_site.admin_view(self.changelist_view)
+        return [path("", view, name=f"chat_{name}_changelist"), *self.pages]
+
+    def get_actions(self, request: HttpRequest) -> dict[str, Any]:
+        """Without Django's own, which would delete rows."""
+        actions = super().get_actions(request)
+        actions.pop("delete_selected", None)
+        return actions
+
+    def has_add_permission(self, request: HttpRequest) -> bool:
+        """Nobody adds one."""
+        return False
+
+    def has_view_permission(self, request: HttpRequest, obj: Model | None = None) -> bool:
+        """That of conversations."""
+        return request.user.has_perm(VIEW)
+
+    def has_change_permission(self, request: HttpRequest, obj: Model | None = None) -> bool:
+        """That of conversations; it does not open what may not be viewed."""
+        return request.user.has_perm(VIEW) and request.user.has_perm(CHANGE)
+
+    def has_delete_permission(self, request: HttpRequest, obj: Model | None = None) -> bool:
+        """That of conversations."""
+        return request.user.has_perm(VIEW) and request.user.has_perm(DELETE)
+
+    def has_module_permission(self, request: HttpRequest) -> bool:
+        """Whether there is anything to see."""
+        return request.user.has_perm(VIEW)
+
+
+def isolated(text: str) -> SafeString:
+    """Return text of a user, so that it neither breaks a row nor turns the words around it."""
+    return format_html('<bdi class="foreign">{}</bdi>', text)
+
+
+def state_in_words(row: Conversation) -> str:
+    """Return where a conversation stands."""
+    if row.deletion_pending:
+        return "Deleted; waits for the store"
+    if not row.active:
+        return "Deleted"
+    if row.corrupt:
+        return "Corrupt"
+    if row.expires_at is not None and row.expires_at <= timezone.now():
+        return "Expired"
+    return "Active"
