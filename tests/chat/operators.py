@@ -6,6 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import timedelta
 
+from django.contrib.admin.models import LogEntry
 from django.contrib.auth.models import Permission, User
 from django.test import Client
 from django.utils import timezone
@@ -93,3 +94,13 @@ def many_rows(count: int, title: Callable[[int], str] = "Title {}".format) -> No
         ),
         batch_size=5000,
     )
+
+
+def history() -> list[str]:
+    """What admin's history says, oldest first."""
+    return [entry.change_message for entry in LogEntry.objects.order_by("id")]
+
+
+def told(client) -> str:
+    """What the last messages say."""
+    return client.get("/admin/").content.decode()
