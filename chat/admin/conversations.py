@@ -13,7 +13,7 @@ from django.utils.safestring import SafeString
 
 from chat.admin.deletion import DeletePage, delete_all
 from chat.admin.filters import PENDING, ExpiryFilter, StateFilter, WaitingFilter
-from chat.admin.lists import DELETE, ChatList, isolated, state_in_words
+from chat.admin.lists import DELETE, ChatList, isolated, state_in_words, when
 from chat.admin.replay import ReplayPage
 from chat.admin.transcripts import ExportPage, RawPage, TranscriptPage
 from chat.models import Conversation, Turn
@@ -55,14 +55,14 @@ class ConversationAdmin(ChatList):
         DeletePage.at("delete/", "delete"),
     ]
     list_display = (
-        *("conversation", "user", "shown_title", "message_count", "updated_at", "expires_at"),
+        *("conversation", "user", "shown_title", "message_count", "updated", "expires"),
         *("pending_turns", "state"),
     )
     list_filter = (StateFilter, WaitingFilter, ExpiryFilter, "updated_at")
     search_fields = ("user_id", "conversation_id", "title")
     search_help_text = "By user, conversation id or title."
     ordering = ("-updated_at", "-id")
-    sortable_by = ("user", "message_count", "updated_at", "expires_at")
+    sortable_by = ("user", "message_count", "updated", "expires")
     actions = ["delete_conversations"]
 
     def get_urls(self) -> list[Any]:
@@ -99,6 +99,16 @@ class ConversationAdmin(ChatList):
     def shown_title(self, row: Conversation) -> SafeString | None:
         """Its title."""
         return isolated(row.title) if row.title else None
+
+    @admin.display(description="updated", ordering="updated_at")
+    def updated(self, row: Conversation) -> SafeString | None:
+        """When it was updated."""
+        return when(row.updated_at)
+
+    @admin.display(description="expires", ordering="expires_at")
+    def expires(self, row: Conversation) -> SafeString | None:
+        """When it expires."""
+        return when(row.expires_at)
 
     @admin.display(description="pending turns")
     def pending_turns(self, row: Any) -> str:

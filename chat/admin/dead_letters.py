@@ -7,7 +7,7 @@ from django.db.models import QuerySet
 from django.http import HttpRequest, HttpResponse
 from django.utils.safestring import SafeString
 
-from chat.admin.lists import CHANGE, DELETE, VIEW, ChatList, isolated
+from chat.admin.lists import CHANGE, DELETE, VIEW, ChatList, isolated, when
 from chat.admin.pages import ChatPage
 from chat.admin.shown import shown_json, shown_text
 from chat.errors import InvalidInput
@@ -137,12 +137,12 @@ class DeadLetterAdmin(ChatList):
         EditPage.at("edit/", "edit"),
         DiscardLetterPage.at("discard/", "discard"),
     ]
-    list_display = ("shown_turn", "conversation", "user", "accepted_at", "shown_refusal")
+    list_display = ("shown_turn", "conversation", "user", "accepted", "shown_refusal")
     list_filter = ("accepted_at",)
     search_fields = ("user_id", "conversation_id", "refusal")
     search_help_text = "By user, conversation id or refusal."
     ordering = ("-accepted_at", "-id")
-    sortable_by = ("accepted_at",)
+    sortable_by = ("accepted",)
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[DeadLetter]:
         """Without what they say."""
@@ -163,6 +163,11 @@ class DeadLetterAdmin(ChatList):
     def user(self, row: DeadLetter) -> SafeString:
         """Whose it is."""
         return isolated(row.user_id)
+
+    @admin.display(description="accepted", ordering="accepted_at")
+    def accepted(self, row: DeadLetter) -> SafeString | None:
+        """When it was accepted."""
+        return when(row.accepted_at)
 
     @admin.display(description="refusal")
     def shown_refusal(self, row: DeadLetter) -> SafeString:

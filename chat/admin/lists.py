@@ -1,10 +1,11 @@
 """What the lists of conversations, quarantined states and dead letters have in common."""
 
+from datetime import datetime
 from typing import Any, ClassVar
 
 from django.contrib import admin
 from django.db.models import Model
-from django.http import HttpRequest
+from django.http import HttpRequest, HttpResponse
 from django.urls import URLPattern, path
 from django.utils import timezone
 from django.utils.html import format_html
@@ -36,6 +37,13 @@ class ChatList(admin.ModelAdmin):
         view = self.admin_site.admin_view(self.changelist_view)
         return [path("", view, name=f"chat_{name}_changelist"), *self.pages]
 
+    def changelist_view(
+        self, request: HttpRequest, extra_context: dict[str, Any] | None = None
+    ) -> HttpResponse:
+        """The list, under the name of what it lists."""
+        title = str(self.opts.verbose_name_plural).capitalize()
+        return super().changelist_view(request, {"title": title, **(extra_context or {})})
+
     def get_actions(self, request: HttpRequest) -> dict[str, Any]:
         """Without Django's own, which would delete rows."""
         actions = super().get_actions(request)
@@ -61,6 +69,13 @@ class ChatList(admin.ModelAdmin):
     def has_module_permission(self, request: HttpRequest) -> bool:
         """Whether there is anything to see."""
         return request.user.has_perm(VIEW)
+
+
+def when(moment: datetime | None) -> SafeString | None:
+    """Return a time as lists show it."""
+    if moment is None:
+        return None
+    return format_html('<span class="when">{}</span>', f"{moment:%Y-%m-%d %H:%M}")
 
 
 def isolated(text: str) -> SafeString:

@@ -12,7 +12,7 @@ from django.template.defaultfilters import filesizeformat
 from django.utils.safestring import SafeString
 
 from chat.admin.filters import ResolvedFilter
-from chat.admin.lists import VIEW, ChatList, isolated
+from chat.admin.lists import VIEW, ChatList, isolated, when
 from chat.admin.pages import ChatPage, in_words
 from chat.admin.repair import DiscardPage, DropPage, RestorePage
 from chat.admin.shown import shown_bytes
@@ -94,12 +94,12 @@ class QuarantineAdmin(ChatList):
         DiscardPage.at("discard/", "discard"),
         DropPage.at("drop/", "drop"),
     ]
-    list_display = ("conversation", "user", "shown_reason", "size", "found_at", "resolved_at")
+    list_display = ("conversation", "user", "shown_reason", "size", "found", "resolved")
     list_filter = (ResolvedFilter, "found_at")
     search_fields = ("user_id", "conversation_id")
     search_help_text = "By user or conversation id."
     ordering = ("-found_at", "-id")
-    sortable_by = ("size", "found_at", "resolved_at")
+    sortable_by = ("size", "found", "resolved")
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Quarantine]:
         """Without the bytes themselves, which may be megabytes a row."""
@@ -120,6 +120,16 @@ class QuarantineAdmin(ChatList):
     def shown_reason(self, row: Quarantine) -> SafeString:
         """What is wrong with it."""
         return isolated(row.reason)
+
+    @admin.display(description="found", ordering="found_at")
+    def found(self, row: Quarantine) -> SafeString | None:
+        """When it was found."""
+        return when(row.found_at)
+
+    @admin.display(description="resolved", ordering="resolved_at")
+    def resolved(self, row: Quarantine) -> SafeString | None:
+        """When it was resolved."""
+        return when(row.resolved_at)
 
     @admin.display(description="size", ordering="size")
     def size(self, row: Any) -> str:

@@ -46,8 +46,9 @@ def read_content(message: str, reply: str, tool_calls: str) -> Content:
         calls = _TOOL_CALLS.validate_json(tool_calls or "[]")
     except ValidationError as error:
         first = error.errors(include_input=False, include_url=False, include_context=False)[0]
-        place = ".".join(str(part) for part in first["loc"][:2])
-        raise InvalidInput(f"The tool calls: {place} {first['msg']}.") from None
+        place = " ".join(str(part) for part in first["loc"][:2])
+        at = f", at {place}" if place else ""
+        raise InvalidInput(f"The tool calls{at}: {first['msg']}.") from None
     return Content(message, reply or None, [call.model_dump(mode="json") for call in calls])
 
 

@@ -49,7 +49,7 @@ def huge() -> None:
     state = new_conversation(key, begin)
     for number in range(100):
         at = begin + timedelta(minutes=number)
-        rows = [{"title": "x" * 500, "n": n} for n in range(20)]
+        rows = [{"title": "x" * 400, "n": n} for n in range(20)]
         call = ToolCallInfo(tool="t" * 80, parameters={"a": HOSTILE}, result={"tasks": rows})
         turn = [
             MessageEntry(role="user", content="Word" * 500 + " مرحبا", timestamp=at),
