@@ -85,7 +85,7 @@ class ConversationAdmin(ChatList):
             raise PermissionDenied
         return super().changelist_view(request, extra_context)
 
-    @admin.display(description="conversation")
+    @admin.display(description="id")
     def conversation(self, row: Conversation) -> SafeString:
         """Its id."""
         return isolated(row.conversation_id)
@@ -110,7 +110,7 @@ class ConversationAdmin(ChatList):
         """When it expires."""
         return when(row.expires_at)
 
-    @admin.display(description="pending turns")
+    @admin.display(description="pending")
     def pending_turns(self, row: Any) -> str:
         """What waits in it."""
         dead = f"{row.dead_letters} dead letters" if row.dead_letters else ""

@@ -10,12 +10,15 @@ from django.urls import URLPattern, path
 from django.utils import timezone
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
+from django.utils.text import Truncator
 
 from chat.models import Conversation
 
 VIEW = "chat.view_conversation"
 CHANGE = "chat.change_conversation"
 DELETE = "chat.delete_conversation"
+
+LISTED_CHARACTERS = 80
 
 
 class ChatList(admin.ModelAdmin):
@@ -75,12 +78,13 @@ def when(moment: datetime | None) -> SafeString | None:
     """Return a time as lists show it."""
     if moment is None:
         return None
-    return format_html('<span class="when">{}</span>', f"{moment:%Y-%m-%d %H:%M}")
+    day, hour = f"{moment:%Y-%m-%d %H:%M}".split()
+    return format_html('<span class="when">{}</span> {}', day, hour)
 
 
 def isolated(text: str) -> SafeString:
     """Return text of a user, so that it neither breaks a row nor turns the words around it."""
-    return format_html('<bdi class="foreign">{}</bdi>', text)
+    return format_html('<bdi class="foreign">{}</bdi>', Truncator(text).chars(LISTED_CHARACTERS))
 
 
 def state_in_words(row: Conversation) -> str:

@@ -59,6 +59,16 @@ class ChatPage(View):
             raise PermissionDenied
         self.found = get_object_or_404(self.model._default_manager, pk=pk)
         self.key = ConversationKey(self.found.user_id, self.found.conversation_id)
+        if VIEW in self.permissions:
+            # For an auditor: who read what a user said. Logs leave the reach of who is audited.
+            logger.info(
+                "%s looked at %s %s:%s (%s)",
+                request.user.get_username(),
+                self.model._meta.verbose_name,
+                self.key.user_id,
+                self.key.conversation_id,
+                self.title,
+            )
         response: HttpResponseBase
         try:
             response = super().dispatch(request, *args, **kwargs)

@@ -47,7 +47,7 @@ class QuarantinePage(ChatPage):
             "shown": shown_bytes(raw),
             "size": len(raw),
             "now": now,
-            "turns": unstored[:TURNS_SHOWN],
+            "turns": unstored.only("accepted_at", "state", "message")[:TURNS_SHOWN],
             "turn_count": unstored.count(),
         }
         return self.render(context)

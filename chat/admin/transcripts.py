@@ -1,6 +1,5 @@
 """A conversation as it reads: its page, and the ways in which it leaves as a file."""
 
-import logging
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -20,8 +19,6 @@ from chat.models import Conversation, Quarantine, Turn
 from chat.repository import conversation_repository
 from chat.transcript import Transcript
 from chat.turns.waiting import turns_of
-
-logger = logging.getLogger(__name__)
 
 MESSAGES_A_PAGE = 40
 STATUS_IN_WORDS = {
@@ -73,7 +70,6 @@ class TranscriptPage(ChatPage):
 
     def get(self, request: HttpRequest) -> HttpResponse:
         """The newest messages; `?before=` those before a cursor."""
-        logger.info("%s looked at conversation %s", request.user.get_username(), self.found)
         read, failure = self._read()
         page = None
         if read is not None:

@@ -47,7 +47,7 @@ def read_content(message: str, reply: str, tool_calls: str) -> Content:
     except ValidationError as error:
         first = error.errors(include_input=False, include_url=False, include_context=False)[0]
         place = " ".join(str(part) for part in first["loc"][:2])
-        at = f", at {place}" if place else ""
+        at = f", item {place}" if place else ""
         raise InvalidInput(f"The tool calls{at}: {first['msg']}.") from None
     return Content(message, reply or None, [call.model_dump(mode="json") for call in calls])
 

@@ -198,11 +198,21 @@ def test_page__oldest_first_in_pages():
     assert bad.status_code == 400
 
 
-def test_page__names_the_operator_in_the_log_and_no_content(caplog):
+@pytest.mark.parametrize(
+    ("page", "line"),
+    [
+        ("conversation/change", "looked at conversation alice:c1"),
+        ("conversation/export", "looked at conversation alice:c1"),
+        ("quarantine/change", "looked at quarantined state alice:bad"),
+        ("quarantine/restore", "looked at quarantined state alice:bad"),
+        ("deadletter/edit", "looked at dead letter alice:full"),
+    ],
+)
+def test_reading__names_the_operator_in_the_log_and_no_content(caplog, page, line):
     rows = one_of_each()
     with caplog.at_level(logging.INFO, "chat"):
-        operator("view").get(rows.path("conversation/change"))
-    assert "view looked at conversation alice:c1" in caplog.text
+        operator("view", "change").get(rows.path(page))
+    assert f"view-change {line}" in caplog.text
     assert "alert" not in caplog.text
 
 
