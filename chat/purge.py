@@ -128,7 +128,13 @@ def _delete(key: ConversationKey, row: Conversation, demand: Demand, report: Rep
         ).update(expires_at=demand.now)
         if not unchanged:
             raise _Stays
-        conversation_repository().delete(key, etag, deadline.at)
+        try:
+            conversation_repository().delete(key, etag, deadline.at)
+        except StoreConflict:
+            Conversation.objects.filter(pk=row.pk, expires_at=demand.now).update(
+                expires_at=row.expires_at
+            )
+            raise
         report.states += 1
     if not remove_index(key, row.updated_at, demand, report):
         raise _Stays

@@ -232,6 +232,16 @@ def test_used_meanwhile__before_the_delete(hooks, call):
     assert row.expires_at > timezone.now()
 
 
+def test_written_meanwhile__by_another_program(hooks):
+    ask("hello")
+    age(10)
+    expires_at = Conversation.objects.get().expires_at
+    raw = get_redis_connection().get("chat:alice:c1")
+    hooks.before["delete"] = [lambda: put_raw(raw + b" ")]
+    assert run("--older-than", "9").startswith("0 conversations purged, 1 kept, 0 failed")
+    assert Conversation.objects.get().expires_at == expires_at
+
+
 def test_used_meanwhile__after_the_delete(hooks):
     ask("hello")
     age(10)
