@@ -26,6 +26,11 @@ from chat.json_values import check_object, check_text, check_value
 CONVERSATION_ID = r"[A-Za-z0-9][A-Za-z0-9_-]{0,49}"
 USER_ID_MAX_CHARACTERS = 255
 
+# No character takes more in JSON (as \uXXXX), nor do the other fields of a message, or of a
+# conversation (its ids have a maximum).
+_CHARACTER_BYTES = 6
+_ENVELOPE_BYTES = 256 + _CHARACTER_BYTES * USER_ID_MAX_CHARACTERS
+
 _RFC_3339 = re.compile(
     r"[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}(\.[0-9]+)?(Z|[+-][0-9]{2}:[0-9]{2})"
 )
@@ -174,6 +179,23 @@ def encode(state: ConversationState) -> bytes:
 def encoded_size(state: ConversationState) -> int:
     """Return how many bytes encode makes of the state."""
     return len(state.model_dump_json().encode())
+
+
+def encoded_size_at_most(state: ConversationState) -> int:
+    """Return what encoded_size does not exceed, for a small part of its price.
+
+    Only what has more than text in it is encoded for that.
+    """
+    if state.model_extra:
+        return encoded_size(state)
+    return _ENVELOPE_BYTES + sum(map(_message_size_at_most, state.messages))
+
+
+def _message_size_at_most(message: MessageEntry) -> int:
+    if message.tool_calls or message.model_extra:
+        return encoded_message_sizes([message])[0]
+    characters = len(message.content) + len(message.turn_id or "")
+    return _ENVELOPE_BYTES + _CHARACTER_BYTES * characters
 
 
 def encoded_message_sizes(messages: Sequence[MessageEntry]) -> list[int]:

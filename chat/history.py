@@ -12,6 +12,7 @@ from chat.conversation import (
     MessageEntry,
     encoded_message_sizes,
     encoded_size,
+    encoded_size_at_most,
 )
 
 Turn = list[MessageEntry]
@@ -91,7 +92,9 @@ def truncate(
     """
     turns = split_turns(state.messages)
     messages_over = len(state.messages) - max_messages
-    bytes_over = encoded_size(state) - max_bytes
+    bytes_over = encoded_size_at_most(state) - max_bytes
+    if bytes_over > 0:
+        bytes_over = encoded_size(state) - max_bytes
     if messages_over <= 0 and bytes_over <= 0:
         return state
     kept: list[Turn] = []

@@ -1,96 +1,122 @@
 """The public keys at JWT_JWKS_URL, kept for a while.
 
 A key id that is unknown asks the URL again, but not more often than every few seconds, whoever
-invents key ids. Keys that are known are used on while the URL does not answer.
+invents key ids. A thread of its own asks, so that no answer, however slow, holds requests up for
+longer than WAIT_SECONDS, nor more than a few of them. Keys that are known are used on while the URL
+does not answer.
 """
 
 import logging
 import threading
 import time
-from typing import Any
+from collections.abc import Iterator
 
 import jwt
 import requests
+from cryptography.hazmat.primitives.asymmetric.rsa import RSAPublicKey
 from django.conf import settings
 
 from chat.errors import TokenRefused, Unavailable
 
 logger = logging.getLogger(__name__)
 
-TIMEOUT_SECONDS = 2.0
+WAIT_SECONDS = 2.0
+WAITING_MAX = 4  # requests in each process
+ASKING_MAX = 3  # threads; one whose answer never ends does not keep the next from asking
 KEEP_SECONDS = 300.0
 ASK_AGAIN_SECONDS = 10.0
 ANSWER_MAX_BYTES = 262_144
+CHUNK_BYTES = 16_384
+
+Keys = dict[str, RSAPublicKey]
 
 
-class _Keys:
-    """The keys of one URL, as they were when it was asked last."""
+class _KeySet:
+    """The keys of one URL, as they were when it answered last."""
 
     def __init__(self) -> None:
         self.clear()
 
     def clear(self) -> None:
         self._lock = threading.Lock()
-        self._keys: dict[str, Any] = {}
+        self._waiting = threading.BoundedSemaphore(WAITING_MAX)
+        self._keys: Keys = {}
         self._read_at = self._asked_at = float("-inf")
+        self._asking: list[threading.Thread] = []
 
-    def find(self, key_id: str) -> Any:
-        now = time.monotonic()
+    def find(self, key_id: str) -> RSAPublicKey:
+        """Return the key.
+
+        Raises:
+            TokenRefused: there is no such key.
+            Unavailable: nobody knows, because the URL does not answer.
+        """
         key = self._keys.get(key_id)
-        if key is not None and now - self._read_at < KEEP_SECONDS:
-            return key
-        # One thread asks; the others go by what is known.
-        if now - self._asked_at >= ASK_AGAIN_SECONDS and self._lock.acquire(
-            blocking=not self._keys
-        ):
-            try:
-                if time.monotonic() - self._asked_at >= ASK_AGAIN_SECONDS:
-                    self._ask()
-            finally:
-                self._lock.release()
-        key = self._keys.get(key_id)
+        if key is None or time.monotonic() - self._read_at >= KEEP_SECONDS:
+            self._refresh()
+            key = self._keys.get(key_id)
         if key is not None:
             return key
-        if not self._keys:
+        if self._read_at < self._asked_at:
             raise Unavailable(
                 "The keys to check tokens by can't be had right now. Try again.",
                 code="jwks_unavailable",
             )
         raise TokenRefused()
 
-    def _ask(self) -> None:
-        self._asked_at = time.monotonic()
+    def _refresh(self) -> None:
+        """Have the URL asked if it is time, and wait for the answer, but not for long."""
+        with self._lock:
+            self._asking = [thread for thread in self._asking if thread.is_alive()]
+            is_time = time.monotonic() - self._asked_at >= ASK_AGAIN_SECONDS
+            if is_time and len(self._asking) < ASKING_MAX:
+                self._asked_at = time.monotonic()
+                thread = threading.Thread(target=self._ask, args=(self._asked_at,), daemon=True)
+                thread.start()
+                self._asking.append(thread)
+            newest, asked_at = self._asking[-1:], self._asked_at
+        if newest and self._waiting.acquire(blocking=False):
+            try:
+                newest[0].join(max(0.0, asked_at + WAIT_SECONDS - time.monotonic()))
+            finally:
+                self._waiting.release()
+
+    def _ask(self, asked_at: float) -> None:
         try:
             keys = _fetch(settings.JWT_JWKS_URL)
-        except (
-            requests.RequestException,
-            jwt.PyJWTError,
-            ValueError,
-            TypeError,
-            KeyError,
-        ) as error:
-            logger.error("the JWKS URL gives no keys: %r", error)
+        except Exception as error:  # whatever it sent, it was no key set
+            logger.error("the JWKS URL gives no keys: %s", type(error).__name__)
             return
-        self._keys, self._read_at = keys, time.monotonic()
+        with self._lock:
+            if asked_at == self._asked_at:  # nobody has asked since
+                self._keys, self._read_at = keys, time.monotonic()
 
 
-_keys = _Keys()
-find_key = _keys.find
-forget_keys = _keys.clear
+_key_set = _KeySet()
+find_key = _key_set.find
+forget_keys = _key_set.clear
 
 
-def _fetch(url: str) -> dict[str, Any]:
+def _fetch(url: str) -> Keys:
     """Return the RSA signing keys by their ids."""
     with requests.Session() as session:
         session.trust_env = False
-        answer = session.get(url, timeout=TIMEOUT_SECONDS, allow_redirects=False, stream=True)
-        content = answer.raw.read(ANSWER_MAX_BYTES + 1, decode_content=True)
-        answer.raise_for_status()
-    if len(content) > ANSWER_MAX_BYTES or answer.status_code != 200:
+        answer = session.get(url, timeout=WAIT_SECONDS, allow_redirects=False, stream=True)
+        content = b"".join(_chunks(answer))
+    if answer.status_code != 200:
         raise ValueError("the answer is no key set")
-    key_set = jwt.PyJWKSet.from_json(content.decode())
     return {
         key.key_id: key.key
-        for key in key_set.keys
-        if key.key_id and key.key_type == "RSA" and key.public_key_use in (None, "sig")
+        for key in jwt.PyJWKSet.from_json(content.decode()).keys
+        if key.key_id and key.public_key_use in (None, "sig") and isinstance(key.key, RSAPublicKey)
     }
+
+
+def _chunks(answer: requests.Response) -> Iterator[bytes]:
+    """Yield the body, until it is too long or takes too long."""
+    give_up_at, size = time.monotonic() + WAIT_SECONDS, 0
+    while chunk := answer.raw.read1(CHUNK_BYTES, decode_content=True):
+        size += len(chunk)
+        if size > ANSWER_MAX_BYTES or time.monotonic() > give_up_at:
+            raise ValueError("the answer is too long, or too slow")
+        yield chunk

@@ -10,6 +10,7 @@ from django.db.models import Exists, Model, OuterRef, Q, QuerySet
 from django.utils import timezone
 
 from chat.conversation import ConversationKey
+from chat.errors import Unavailable
 from chat.locks import user_transaction
 from chat.models import ChatUser, Conversation, Quarantine, Turn
 from chat.turns import document
@@ -157,7 +158,10 @@ def _sweep_rows(demand: Demand, report: Report) -> None:
     while batch := list(rows.filter(id__gt=last)[: demand.batch_size]):
         last = batch[-1].pk
         for row in batch:
-            report.rows += _forget(row, demand)
+            try:
+                report.rows += _forget(row, demand)
+            except Unavailable:
+                continue  # too busy; the next run has it again
 
 
 def _forget(row: Conversation, demand: Demand) -> bool:

@@ -17,9 +17,9 @@ from django.utils import timezone
 from chat.conversation import ConversationKey
 from chat.deadline import Deadline
 from chat.errors import (
+    ChatError,
     StoreConflict,
     StoreCorrupt,
-    StoreError,
     StoreMissing,
     StoreRefused,
     StoreUnavailable,
@@ -83,9 +83,9 @@ def _try_one(row: Conversation, demand: Demand, report: Report) -> None:
         _purge_one(row, demand, report)
     except (_Stays, StoreConflict):
         report.kept += 1
-    except (_Astray, StoreError, DatabaseError, ValueError) as error:
+    except (_Astray, ChatError, DatabaseError, ValueError) as error:
         report.failed += 1
-        reason = error.code if isinstance(error, StoreError) else str(error) or repr(error)
+        reason = error.code if isinstance(error, ChatError) else str(error) or repr(error)
         logger.warning("conversation %s was not purged: %s", row, reason)
         if isinstance(error, StoreUnavailable):
             report.outages += 1

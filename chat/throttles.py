@@ -14,13 +14,18 @@ from limits import RateLimitItemPerMinute
 from limits.errors import StorageError
 from limits.storage import RedisStorage
 from limits.strategies import MovingWindowRateLimiter
+from redis import ConnectionPool
+from redis.backoff import NoBackoff
+from redis.exceptions import ConnectionError as RedisConnectionError
+from redis.retry import Retry
 
 from chat.errors import RateLimited, Unavailable
 
 logger = logging.getLogger(__name__)
 
 KEY_PREFIX = "statekeep:chat:rate"
-WITHOUT_REDIS_SECONDS = 2.0
+TIMEOUT_SECONDS = 0.5  # what a Redis that hangs costs one message; the limit gives way
+WITHOUT_REDIS_SECONDS = 5.0  # and nothing for so long those after it
 
 _asked_again_at = 0.0
 
@@ -54,11 +59,28 @@ def check_rate(user_id: str) -> None:
 
 @lru_cache(maxsize=1)
 def _limiter() -> MovingWindowRateLimiter:
-    pool = get_redis_connection().connection_pool
     storage = RedisStorage(
-        "redis://", connection_pool=pool, key_prefix=KEY_PREFIX, wrap_exceptions=True
+        "redis://", connection_pool=_impatient_pool(), key_prefix=KEY_PREFIX, wrap_exceptions=True
     )
     return MovingWindowRateLimiter(storage)
+
+
+def _impatient_pool() -> ConnectionPool:
+    """Return a pool of our own on the service's Redis, of connections that wait for less long.
+
+    One that went stale is made anew, once; a Redis that hangs is not asked a second time.
+    """
+    shared = get_redis_connection().connection_pool
+    return ConnectionPool(
+        connection_class=shared.connection_class,
+        max_connections=shared.max_connections,
+        **{
+            **shared.connection_kwargs,
+            "socket_connect_timeout": TIMEOUT_SECONDS,
+            "socket_timeout": TIMEOUT_SECONDS,
+            "retry": Retry(NoBackoff(), 1, supported_errors=(RedisConnectionError,)),
+        },
+    )
 
 
 def forget_limiter() -> None:

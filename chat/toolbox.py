@@ -52,6 +52,12 @@ class Toolbox:
         """The ids of the tasks whose deletion this message confirms."""
         return list(self._turn.confirmed_deletes)
 
+    @property
+    def calls_left(self) -> int:
+        """How many more calls the turn may make; those answered from the journal count."""
+        made = len(self._turn.tool_calls) if self._replayed is None else self._replayed
+        return max(0, MAX_CALLS - made)
+
     def replay(self) -> None:
         """Answer the calls to come from the journal first."""
         self._replayed = 0

@@ -180,6 +180,15 @@ class Environment(BaseSettings):
             raise ValueError("must have 32 bytes at least")
         return value
 
+    @field_validator("openai_api_key", "dapr_api_token")
+    @classmethod
+    def check_header_value(cls, value: SecretStr) -> SecretStr:
+        """It goes into a header."""
+        secret = value.get_secret_value()
+        if not secret.isascii() or not secret.isprintable() or " " in secret:
+            raise ValueError("may hold printable ASCII alone, and no space")
+        return value
+
     @field_validator("jwt_jwks_url", "openai_base_url")
     @classmethod
     def check_url(cls, value: str) -> str:

@@ -7,6 +7,7 @@ from chat.admin.lists import DELETE
 from chat.admin.pages import ACTION_SECONDS, ChatPage, enter
 from chat.conversation import ConversationKey
 from chat.deadline import Deadline
+from chat.errors import Unavailable
 from chat.models import Conversation, Quarantine
 from chat.turns.deletion import delete_conversation
 from chat.turns.waiting import turns_of
@@ -45,16 +46,24 @@ class DeletePage(ChatPage):
 def delete_all(request: HttpRequest, rows: list[Conversation]) -> tuple[int, str]:
     """Delete them, each entered into the history; return what came of it, for a message.
 
-    Whatever the store takes, all are deleted for their users when this returns.
+    Whatever the store takes, they are deleted for their users when this returns; unless the database
+    is too busy, which ends it.
     """
     deadline = Deadline(ACTION_SECONDS)
-    left = 0
+    deleted = left = 0
     for row in rows:
         key = ConversationKey(row.user_id, row.conversation_id)
-        left += not delete_conversation(key, deadline)
+        try:
+            left += not delete_conversation(key, deadline)
+        except Unavailable as error:
+            return messages.ERROR, f"{_count(deleted)} deleted, then: {error.detail}"
+        deleted += 1
         enter(request, row, "Deleted the conversation.")
-    count = "1 conversation is" if len(rows) == 1 else f"{len(rows)} conversations are"
     if left:
-        which = "it" if len(rows) == 1 else f"{left} of them"
-        return messages.WARNING, f"{count} deleted. {LATER.format(which)}"
-    return messages.SUCCESS, f"{count} deleted."
+        which = "it" if deleted == 1 else f"{left} of them"
+        return messages.WARNING, f"{_count(deleted)} deleted. {LATER.format(which)}"
+    return messages.SUCCESS, f"{_count(deleted)} deleted."
+
+
+def _count(number: int) -> str:
+    return "1 conversation is" if number == 1 else f"{number} conversations are"

@@ -20,7 +20,14 @@ from django.views import View
 from chat.admin.lists import VIEW
 from chat.conversation import ConversationKey
 from chat.deadline import Deadline
-from chat.errors import ChatError, StoreConflict, StoreCorrupt, StoreMissing, StoreUnavailable
+from chat.errors import (
+    ChatError,
+    StoreConflict,
+    StoreCorrupt,
+    StoreMissing,
+    StoreUnavailable,
+    Unavailable,
+)
 from chat.turns.document import index_row
 
 logger = logging.getLogger(__name__)
@@ -131,7 +138,7 @@ def in_words(error: ChatError) -> str:
 
 def status_of(error: ChatError) -> int:
     """Return the status of a page that says no more than the error."""
-    if isinstance(error, StoreUnavailable):
+    if isinstance(error, StoreUnavailable | Unavailable):
         return 503
     if isinstance(error, StoreMissing):
         return 404

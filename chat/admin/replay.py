@@ -8,7 +8,7 @@ from chat.admin.lists import CHANGE
 from chat.admin.pages import ChatPage, in_words
 from chat.conversation import ConversationKey
 from chat.deadline import Deadline
-from chat.errors import StoreConflict, StoreCorrupt, StoreError
+from chat.errors import ChatError, StoreConflict, StoreCorrupt, StoreError, Unavailable
 from chat.models import Conversation, Turn
 from chat.turns.document import index_row
 from chat.turns.flush import flush
@@ -39,7 +39,7 @@ def replay(key: ConversationKey, deadline: Deadline) -> tuple[int, str]:
         return messages.INFO, f"Nothing is waiting to be stored.{_under_way(key)}"
     try:
         done = flush(key, deadline)
-    except StoreError as error:
+    except (StoreError, Unavailable) as error:
         return messages.ERROR, f"{_why(error)} {_count(_waiting(key))} waiting."
     if not done:
         words = "Another worker is storing them right now, or the store is away."
@@ -53,7 +53,7 @@ def replay(key: ConversationKey, deadline: Deadline) -> tuple[int, str]:
     return messages.SUCCESS, " ".join(filter(None, [deleted, stored]))
 
 
-def _why(error: StoreError) -> str:
+def _why(error: ChatError) -> str:
     if isinstance(error, StoreCorrupt):
         return "What is stored can't be read; restore or discard it in quarantine first."
     if isinstance(error, StoreConflict):

@@ -131,22 +131,34 @@ def _delete(tools: Toolbox, command: Command) -> str:
 
 
 def _delete_numbers(tools: Toolbox, found: list[int]) -> str:
+    """Delete them, or ask first: a "yes" deletes what is asked about, and what stays is named."""
+    found, too_many = found[: tools.calls_left], found[tools.calls_left :]
     results = tools.call_all([Call("delete_task", {"task_id": number}) for number in found])
     deleted = [str(result["title"]) for result in results if result["success"]]
-    waiting = [
-        number
+    refused = [
+        (number, str(result["error"]))
         for number, result in zip(found, results, strict=True)
-        if "confirmation" in result.get("error", "")
+        if not result["success"]
     ]
-    if waiting:
-        listed = ", ".join(str(number) for number in waiting[:SHOWN_MAX])
-        return (
-            f"That would delete {len(waiting)} tasks (number {listed}), and can't be undone. "
-            'Say "yes" to delete them.'
-        )
+    waiting = [number for number, error in refused if "confirmation" in error]
     lines = [f"I've deleted {', '.join(repr(title) for title in deleted)}."] if deleted else []
-    lines += [str(result["error"]) for result in results if not result["success"]]
+    lines += [error for number, error in refused if number not in waiting]
+    if waiting:
+        lines.append(
+            f"That would delete {len(waiting)} tasks (number {_listed(waiting)}), and can't be "
+            'undone. Say "yes" to delete them.'
+        )
+    if too_many:
+        lines.append(
+            f"{len(too_many)} more (number {_listed(too_many)}) stay: they are too many for one "
+            "message. Ask for them again afterwards."
+        )
     return "\n".join(lines)
+
+
+def _listed(numbers: list[int]) -> str:
+    listed = ", ".join(str(number) for number in numbers[:SHOWN_MAX])
+    return listed if len(numbers) <= SHOWN_MAX else f"{listed} and others"
 
 
 def _find(tools: Toolbox, command: Command, preferred: str) -> list[int] | str:

@@ -185,16 +185,21 @@ def _ask(conversation: list[Json], deadline: Deadline, may_call: bool) -> "ChatC
             if last or error.status_code not in RETRIED_STATUS:
                 _fail(reason, error)
         except (openai.APIConnectionError, httpx2.HTTPError) as error:
-            reason, pause = repr(error.__cause__ or error), RETRY_PAUSE_SECONDS
+            reason, pause = _name(error.__cause__ or error), RETRY_PAUSE_SECONDS
             if last:
                 _fail(reason, error)
         except (openai.OpenAIError, ValueError) as error:
-            _fail(repr(error), error)
+            _fail(_name(error), error)
         if pause > min(RETRY_PAUSE_MAX_SECONDS, deadline.remaining_seconds / 2):
             _fail(reason)
         logger.info("asking the model again after %s", reason)
         time.sleep(pause)
     raise AssertionError("the last try returns or raises")
+
+
+def _name(error: BaseException) -> str:
+    """The error for the log. Its text may hold the reply, or the key that was sent."""
+    return type(error).__name__
 
 
 def _retry_pause(header: str | None) -> float:

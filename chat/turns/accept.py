@@ -9,15 +9,15 @@ import math
 import secrets
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from typing import NamedTuple
 
 from django.conf import settings
 from django.utils import timezone
 
+from chat import rows
 from chat.conversation import ConversationKey
 from chat.errors import RateLimited, TurnConflict
-from chat.locks import user_transaction
-from chat.models import TITLE_MAX_CHARACTERS, ChatUser, Conversation, Turn
+from chat.locks import user_locked
+from chat.models import TITLE_MAX_CHARACTERS, Conversation, Turn
 from chat.turns.confirmation import confirmed_deletes
 from chat.turns.document import index_row
 from chat.turns.numbering import unused_id
@@ -71,13 +71,12 @@ def accept(request: ChatRequest) -> Accepted:
         TurnConflict: the key was used with another body, or its turn is under way.
         RateLimited: the user has CHAT_MAX_TURNS_PER_USER turns under way.
     """
-    with user_transaction(request.user_id) as user:
+    with user_locked(request.user_id):
         now = timezone.now()
         if request.idempotency_key is not None and (earlier := _repeated(request)):
             return _take_up(earlier, now)
-        others = _turns_not_stored(request.user_id)
-        _check_turns_under_way(others, now)
-        conversation = _enter_conversation(user, request, now)
+        others = _check_turns_under_way(request.user_id, now)
+        conversation = _enter_conversation(request, now)
         turn = Turn(
             user_id=request.user_id,
             conversation_id=conversation.conversation_id,
@@ -91,7 +90,7 @@ def accept(request: ChatRequest) -> Accepted:
         # Sorts as accepted_at does.
         turn.id = f"{(turn.accepted_at - EPOCH) // MICROSECOND:014x}{secrets.token_hex(5)}"
         conversation.updated_at = turn.accepted_at
-        conversation.save(update_fields=_changed_fields(conversation))
+        _save(conversation)
         _lease(turn, now)
         turn.save(force_insert=True)
         if secrets.randbelow(PRUNED_EVERY) == 0:
@@ -126,6 +125,7 @@ def _take_up(turn: Turn, now: datetime) -> Accepted:
             code="turn_in_progress",
             retry_after_seconds=min(math.ceil(left), REPEAT_SECONDS_MAX),
         )
+    _check_turns_under_way(turn.user_id, now)
     turn.state, turn.failure = Turn.State.ACCEPTED, ""
     _lease(turn, now)
     turn.save(update_fields=["state", "failure", "lease_until", "lease_token"])
@@ -137,20 +137,15 @@ def _lease(turn: Turn, now: datetime) -> None:
     turn.lease_until = now + timedelta(seconds=settings.CHAT_TURN_SECONDS + LEASE_MARGIN_SECONDS)
 
 
-class _TurnNotStored(NamedTuple):
-    conversation_id: str
-    state: str
-    lease_until: datetime | None
+def _turns_not_stored(user_id: str) -> list[Turn]:
+    """Return the user's turns that are under way or wait for the store, without their contents."""
+    where = {"user_id": user_id, "state": (Turn.State.ACCEPTED, *TO_STORE)}
+    return rows.find(Turn, where, ["id", "conversation_id", "state", "lease_until"])
 
 
-def _turns_not_stored(user_id: str) -> list[_TurnNotStored]:
-    """Return the user's turns that are under way or wait for the store."""
-    turns = Turn.objects.filter(user_id=user_id, state__in=(Turn.State.ACCEPTED, *TO_STORE))
-    rows = turns.order_by().values_list("conversation_id", "state", "lease_until")
-    return [_TurnNotStored(*row) for row in rows]
-
-
-def _check_turns_under_way(others: list[_TurnNotStored], now: datetime) -> None:
+def _check_turns_under_way(user_id: str, now: datetime) -> list[Turn]:
+    """Return the user's turns that are not stored; raise RateLimited if too many are under way."""
+    others = _turns_not_stored(user_id)
     under_way = sum(
         turn.state == Turn.State.ACCEPTED
         and turn.lease_until is not None
@@ -162,18 +157,19 @@ def _check_turns_under_way(others: list[_TurnNotStored], now: datetime) -> None:
             f"At most {settings.CHAT_MAX_TURNS_PER_USER} messages are answered at a time.",
             code="too_many_turns",
         )
+    return others
 
 
-def _enter_conversation(user: ChatUser, request: ChatRequest, now: datetime) -> Conversation:
+def _enter_conversation(request: ChatRequest, now: datetime) -> Conversation:
     """Return the index row of the request's conversation, made or brought back to life."""
     if request.conversation_id is None:
-        conversation_id = unused_id(user)
+        conversation_id = unused_id(request.user_id)
     else:
         conversation_id = str(request.conversation_id)
-    conversation = index_row(ConversationKey(user.user_id, conversation_id))
+    conversation = index_row(ConversationKey(request.user_id, conversation_id))
     if conversation is None:
         conversation = Conversation(
-            user_id=user.user_id,
+            user_id=request.user_id,
             conversation_id=conversation_id,
             id_is_integer=not isinstance(request.conversation_id, str),
             created_at=now,
@@ -197,11 +193,18 @@ def revive(conversation: Conversation, now: datetime) -> None:
         conversation.created_at = max(now, conversation.deleted_at + MICROSECOND)
 
 
-def _changed_fields(conversation: Conversation) -> tuple[str, ...] | None:
-    """What a message changes in the index row of a conversation that goes on; None: all of it."""
+def _save(conversation: Conversation) -> None:
+    """Save what a message changes: of a conversation that goes on, little."""
     if conversation.pk is None or not conversation.message_count:
-        return None
-    return "updated_at", "title", "awaiting_confirmation"
+        conversation.save()
+        return
+    rows.update(
+        Conversation,
+        {"id": conversation.pk},
+        updated_at=conversation.updated_at,
+        title=conversation.title,
+        awaiting_confirmation=conversation.awaiting_confirmation,
+    )
 
 
 def _has_expired(conversation: Conversation, now: datetime) -> bool:

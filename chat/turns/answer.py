@@ -11,6 +11,7 @@ from django.conf import settings
 from django.db import DatabaseError
 from django.utils import timezone
 
+from chat import rows
 from chat.assistant import configured_assistant
 from chat.conversation import ConversationKey, MessageEntry, new_conversation
 from chat.deadline import Deadline
@@ -158,7 +159,9 @@ class _Answering:
         turn.answered_at = max(timezone.now(), turn.accepted_at)
         turn.degraded = self.store_failed
         with user_locked(turn.user_id):
-            updated = Turn.objects.filter(pk=turn.pk, lease_token=turn.lease_token).update(
+            updated = rows.update(
+                Turn,
+                {"id": turn.id, "lease_token": turn.lease_token},
                 state=state,
                 reply=reply,
                 failure=failure,

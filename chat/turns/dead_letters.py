@@ -7,7 +7,7 @@ from pydantic import TypeAdapter, ValidationError
 
 from chat.conversation import ConversationKey, ToolCallInfo
 from chat.deadline import Deadline
-from chat.errors import InvalidInput, StoreError
+from chat.errors import InvalidInput, StoreError, Unavailable
 from chat.json_values import check_text
 from chat.locks import user_transaction
 from chat.models import Turn
@@ -81,7 +81,7 @@ def retry(turn: Turn, content: Content | None, deadline: Deadline) -> Turn | Non
         return None
     try:
         flush(ConversationKey(turn.user_id, turn.conversation_id), deadline)
-    except StoreError:
+    except (StoreError, Unavailable):
         pass  # it waits
     return Turn.objects.filter(pk=turn.pk).first()
 

@@ -11,7 +11,7 @@ from datetime import datetime, timedelta
 from django.conf import settings
 from django.utils import timezone
 
-from chat import quarantine
+from chat import quarantine, rows
 from chat.conversation import ConversationKey, ConversationState, new_conversation
 from chat.deadline import Deadline
 from chat.errors import StoreCorrupt, StoreMissing
@@ -40,10 +40,10 @@ def reads_as_integer(conversation_id: str) -> bool:
 
 def index_row(key: ConversationKey) -> Conversation | None:
     """Return the index row as it is now."""
-    try:
-        return Conversation.objects.get(user_id=key.user_id, conversation_id=key.conversation_id)
-    except Conversation.DoesNotExist:
-        return None
+    found = rows.find(
+        Conversation, {"user_id": key.user_id, "conversation_id": key.conversation_id}
+    )
+    return found[0] if found else None
 
 
 def read(key: ConversationKey, row: Conversation | None, deadline: Deadline) -> Snapshot:

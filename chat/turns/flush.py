@@ -8,7 +8,7 @@ from django.utils import timezone
 
 from chat.conversation import ConversationKey
 from chat.deadline import Deadline
-from chat.errors import StoreError
+from chat.errors import StoreError, Unavailable
 from chat.models import Conversation, Turn
 from chat.turns import deletion
 from chat.turns.document import index_row
@@ -61,7 +61,7 @@ def flush_all(user_id: str | None = None) -> tuple[int, int]:
     for key in pending(user_id):
         try:
             flushed = flush(key, Deadline(settings.CHAT_TURN_SECONDS))
-        except StoreError as error:
+        except (StoreError, Unavailable) as error:
             logger.warning("conversation %s: %s", key.conversation_id, error.code)
             flushed = False
         done, left = done + flushed, left + (not flushed)

@@ -7,20 +7,21 @@ begun anew does not; then the store says that a number is taken.
 from django.utils import timezone
 
 from chat.conversation import ConversationKey
-from chat.locks import user_transaction
+from chat.locks import user_locked
 from chat.models import ChatUser, Conversation, Turn
 from chat.turns.document import Snapshot, describe, index_row, reads_as_integer
 
 
-def unused_id(user: ChatUser, step: int = 1) -> str:
+def unused_id(user_id: str, step: int = 1) -> str:
     """Return the next number that the database has not given out, `step` on from the last one.
 
-    The caller holds the user's row.
+    The caller holds the user's lock.
     """
+    user, _ = ChatUser.objects.get_or_create(pk=user_id)
     while True:
         user.last_conversation_id += step
         conversation_id = str(user.last_conversation_id)
-        if index_row(ConversationKey(user.user_id, conversation_id)) is None:
+        if index_row(ConversationKey(user_id, conversation_id)) is None:
             user.save(update_fields=["last_conversation_id"])
             return conversation_id
         step = 1
@@ -43,7 +44,7 @@ def renumber(turn: Turn, taken: Snapshot, tries: int) -> Conversation | None:
 
     Return the new index row, None when the turn is gone.
     """
-    with user_transaction(turn.user_id) as user:
+    with user_locked(turn.user_id):
         row = index_row(ConversationKey(turn.user_id, turn.conversation_id))
         if row is None or taken.state is None:
             return None
@@ -51,7 +52,7 @@ def renumber(turn: Turn, taken: Snapshot, tries: int) -> Conversation | None:
         row.title = ""
         describe(row, taken.state, taken.expires_at)
         row.save()
-        turn.conversation_id = unused_id(user, step=10**tries)
+        turn.conversation_id = unused_id(turn.user_id, step=10**tries)
         Turn.objects.filter(pk=turn.pk).update(conversation_id=turn.conversation_id)
         return Conversation.objects.create(
             user_id=turn.user_id,

@@ -17,6 +17,7 @@ from chat.errors import (
     StoreError,
     StoreMissing,
     StoreUnavailable,
+    Unavailable,
 )
 from chat.models import Quarantine
 from chat.repository import conversation_repository
@@ -54,7 +55,7 @@ def restore(
     document.repair_index(key, Snapshot(state, None, document.expiry_from_now()))
     try:
         store_waiting(key, deadline)
-    except StoreError:
+    except (StoreError, Unavailable):
         return False
     return True
 

@@ -10,8 +10,8 @@ import time
 from collections.abc import Sequence
 
 from django.conf import settings
-from django.db.models.functions import Greatest
 
+from chat import rows
 from chat.conversation import ConversationKey, ConversationState
 from chat.deadline import Deadline
 from chat.errors import StoreConflict, StoreRefused, StoreUnavailable
@@ -143,22 +143,27 @@ class _Storing:
 
 def mark_stored(key: ConversationKey, turns: Sequence[Turn], state: ConversationState) -> bool:
     """Step 6. Return False if rows are gone: the conversation was deleted meanwhile."""
-    ids = [turn.pk for turn in turns]
-    with user_locked(key.user_id):
-        rows = Turn.objects.filter(pk__in=ids)
-        marked = rows.filter(state__in=TO_STORE).update(
-            state=Turn.State.STORED, lease_until=None, lease_token=""
+    ids = tuple(turn.id for turn in turns)
+    with user_locked(key.user_id, may_be_lost=True):
+        marked = rows.update(
+            Turn,
+            {"id": ids, "state": TO_STORE},
+            state=Turn.State.STORED,
+            lease_until=None,
+            lease_token="",
         )
         # A row that is there in another state was stored by somebody else, or is taken up again.
-        if marked != len(ids) and rows.count() != len(ids):
+        if marked != len(ids) and len(rows.find(Turn, {"id": ids}, ["id"])) != len(ids):
             return False
-        Conversation.objects.filter(
-            user_id=key.user_id, conversation_id=key.conversation_id, active=True
-        ).update(
-            message_count=len(state.messages),
-            created_at=state.created_at,
-            updated_at=Greatest("updated_at", state.updated_at),
-            expires_at=document.expiry_from_now(),
-            deletion_pending=False,
-        )
+        row = document.index_row(key)
+        if row is not None and row.active:
+            rows.update(
+                Conversation,
+                {"id": row.pk},
+                message_count=len(state.messages),
+                created_at=state.created_at,
+                updated_at=max(row.updated_at, state.updated_at),
+                expires_at=document.expiry_from_now(),
+                deletion_pending=False,
+            )
     return True

@@ -4,6 +4,7 @@ import base64
 import json
 import threading
 import time
+from concurrent.futures import ThreadPoolExecutor, wait
 from http.server import BaseHTTPRequestHandler, HTTPServer
 
 import jwt
@@ -15,6 +16,7 @@ from django.test import Client
 from rest_framework_simplejwt.tokens import AccessToken, RefreshToken
 
 from chat import jwks
+from chat.errors import Unavailable
 from tests.chat.api import Api, token
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -213,16 +215,21 @@ class KeySet:
         self.private = rsa.generate_private_key(public_exponent=65537, key_size=2048)
         self.requests = 0
         self.status = 200
+        self.body: bytes | None = None
+        self.held = threading.Event()
+        self.held.set()
         keys = self
 
         class Handler(BaseHTTPRequestHandler):
             def do_GET(self):
                 keys.requests += 1
-                body = json.dumps(keys.document()).encode()
+                body = keys.body or json.dumps(keys.document()).encode()
                 self.send_response(keys.status)
                 self.send_header("Content-Length", str(len(body)))
                 self.end_headers()
-                self.wfile.write(body)
+                self.wfile.write(body[:1])
+                keys.held.wait(10)
+                self.wfile.write(body[1:])
 
             def log_message(self, *arguments):
                 pass
@@ -299,6 +306,66 @@ def test_jwks__away_is_503_and_known_keys_go_on(key_set, monkeypatch):
     monkeypatch.setattr(jwks, "KEEP_SECONDS", 0)
     monkeypatch.setattr(jwks, "ASK_AGAIN_SECONDS", 0)
     assert status(good) == 200
+
+
+PRIVATE_KEY = rsa.generate_private_key(public_exponent=65537, key_size=2048)
+NO_KEY_SETS = [
+    b"[]",
+    b"null",
+    b'"x"',
+    b"{}",
+    b'{"keys": [[]]}',
+    b"[" * 5_000,
+    b"\xff" * 9,
+    b" " * 300_000,
+    jwt.algorithms.RSAAlgorithm.to_jwk(PRIVATE_KEY).encode(),
+]
+
+
+@pytest.mark.parametrize("body", NO_KEY_SETS, ids=range(len(NO_KEY_SETS)))
+def test_jwks__what_is_no_key_set_is_503(key_set, body):
+    key_set.body = body
+    assert status(key_set.token(sub="alice")) == 503
+
+
+def test_jwks__a_private_key_opens_nothing(key_set):
+    private = json.loads(jwt.algorithms.RSAAlgorithm.to_jwk(key_set.private))
+    key_set.body = json.dumps({"keys": [{**private, "kid": "one"}]}).encode()
+    assert status(key_set.token(sub="alice")) == 401
+
+
+def test_jwks__unknown_key_ids_while_it_is_away_are_503(key_set, monkeypatch):
+    assert status(key_set.token(sub="alice")) == 200
+    key_set.status = 500
+    monkeypatch.setattr(jwks, "ASK_AGAIN_SECONDS", 0)
+    assert status(key_set.token(kid="two", sub="alice")) == 503
+
+
+def test_jwks__an_endless_answer_holds_few_requests_and_not_for_long(key_set, monkeypatch):
+    monkeypatch.setattr(jwks, "WAIT_SECONDS", 0.5)
+    key_set.held.clear()
+    began = time.monotonic()
+    with ThreadPoolExecutor(20) as pool:
+        asked = [pool.submit(jwks.find_key, "one") for _ in range(20)]
+        done, _ = wait(asked, timeout=0.3)
+        assert len(done) == len(asked) - jwks.WAITING_MAX
+    assert all(isinstance(each.exception(), Unavailable) for each in asked)
+    assert time.monotonic() - began < 5
+    assert key_set.requests == 1
+    key_set.held.set()
+
+
+def test_jwks__an_answer_that_never_ends_does_not_keep_others_from_coming(key_set, monkeypatch):
+    """A header that drips: no timeout of a read ends it."""
+    monkeypatch.setattr(jwks, "WAIT_SECONDS", 0.3)
+    key_set.held.clear()
+    monkeypatch.setattr(jwks, "_fetch", lambda url: key_set.held.wait(10) and {})
+    with pytest.raises(Unavailable):
+        jwks.find_key("one")
+    monkeypatch.setattr(jwks, "ASK_AGAIN_SECONDS", 0)
+    monkeypatch.setattr(jwks, "_fetch", lambda url: {"one": "the key"})
+    assert jwks.find_key("one") == "the key"
+    key_set.held.set()
 
 
 def test_jwks__switches_own_tokens_off(key_set, user):

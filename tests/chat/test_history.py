@@ -1,16 +1,29 @@
 """Turns in a conversation: order, idempotence, the window and the limits."""
 
 import itertools
+import json
 import random
 from datetime import timedelta
+from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
-from chat.conversation import ConversationState, MessageEntry, encode
+from chat.conversation import (
+    ConversationKey,
+    ConversationState,
+    MessageEntry,
+    decode,
+    encode,
+    encoded_size,
+    encoded_size_at_most,
+)
 from chat.history import has_turn, put_turn, remove_turn, split_turns, truncate, window
-from tests.chat.samples import MORNING, conversation, fresh_key, turn
+from tests.chat.samples import JSON, MORNING, TEXT, conversation, fresh_key, turn
 
 NO_LIMIT = 10**9
+OBJECT = st.dictionaries(TEXT, JSON, max_size=2)
 
 
 def _ids(state: ConversationState) -> list[str | None]:
@@ -135,3 +148,30 @@ def test_truncate__never_the_turn_in_hand() -> None:
     assert _ids(truncate(state, "turn-0", 4, NO_LIMIT)) == ["turn-0", "turn-9"]
     assert _ids(truncate(state, "turn-3", 2, NO_LIMIT)) == ["turn-3"]
     assert _ids(truncate(state, "turn-3", 1, 10)) == ["turn-3"]
+
+
+MESSAGE = st.fixed_dictionaries(
+    {"role": st.just("assistant"), "content": TEXT, "timestamp": st.just("2025-12-25T10:00:00Z")},
+    optional={
+        "turn_id": TEXT,
+        "theirs": JSON,
+        "tool_calls": st.lists(
+            st.fixed_dictionaries({"tool": TEXT, "parameters": OBJECT, "result": OBJECT})
+        ),
+    },
+)
+
+
+@given(st.lists(MESSAGE, max_size=5), st.dictionaries(st.just("theirs"), JSON))
+def test_size_at_most__is_never_too_small(messages: list[object], theirs: dict[str, Any]) -> None:
+    key = ConversationKey("\U0001f366" * 255, "c" * 50)
+    stored = {**json.loads(encode(conversation(key))), "messages": messages, **theirs}
+    state = decode(json.dumps(stored).encode(), key)
+    assert encoded_size_at_most(state) >= encoded_size(state) == len(encode(state))
+    many = state.model_copy(update={"messages": 10 * state.messages})
+    assert encoded_size_at_most(many) >= encoded_size(many)
+
+
+def test_size_at_most__of_an_ordinary_conversation_is_far_below_the_limit() -> None:
+    state = conversation(fresh_key(), 100, "x" * 300)
+    assert encoded_size_at_most(state) < 1_500_000

@@ -1,7 +1,11 @@
 """The model-backed assistant, against a real server of the OpenAI protocol (llmock)."""
 
 import json
+import threading
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from http.server import BaseHTTPRequestHandler, HTTPServer
 
 import pytest
 from django.db.models.signals import post_save
@@ -27,6 +31,29 @@ def sent(model, index=-1) -> list[dict]:
     request = model.requests[index]
     body = request.body
     return (json.loads(body) if isinstance(body, str | bytes) else body)["messages"]
+
+
+@contextmanager
+def answering_server(body: bytes) -> Iterator[str]:
+    """A server that answers everything with these bytes: what llmock never sends."""
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_POST(self):
+            self.rfile.read(int(self.headers["Content-Length"]))
+            self.send_response(200)
+            self.send_header("Content-Length", str(len(body)))
+            self.end_headers()
+            self.wfile.write(body)
+
+        def log_message(self, *arguments):
+            pass
+
+    with HTTPServer(("127.0.0.1", 0), Handler) as server:
+        thread = threading.Thread(target=server.serve_forever, daemon=True)
+        thread.start()
+        yield f"http://127.0.0.1:{server.server_port}/v1"
+        server.shutdown()
+        thread.join()
 
 
 def test_model__two_tool_calls_in_one_turn(model):
@@ -128,6 +155,23 @@ def test_model__errors_are_502(model, status):
     assert (answer.status_code, answer.json()["code"]) == (502, "model_failed")
     assert "X-Chat-Degraded" not in answer
     assert contents() == ["hello"]
+
+
+ANSWERS_WITH_A_SECRET = [
+    b"a secret",
+    b'{"choices": [{"message": {"content": "a secret',
+    b'{"choices": [{"message": {"role": "assistant", "content": [{"text": "a secret"}]}}]}',
+    b'{"choices": ["a secret"]}',
+]
+
+
+@pytest.mark.parametrize("body", ANSWERS_WITH_A_SECRET)
+def test_model__answers_that_make_no_sense_are_not_logged(settings, caplog, body):
+    with answering_server(body) as url:
+        settings.OPENAI_BASE_URL, settings.OPENAI_API_KEY = url, "a-secret"
+        assert Api().chat("another secret", "c1").status_code == 502
+    assert "the model failed" in caplog.text
+    assert "secret" not in caplog.text
 
 
 def test_model__too_slow_is_504_in_time(model, settings):

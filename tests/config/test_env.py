@@ -120,3 +120,11 @@ def test_embedded_socket__fits_into_a_socket_address(tmp_path):
     assert len(str(env.embedded_socket(deep))) <= env.UNIX_SOCKET_PATH_MAX_BYTES
     assert env.embedded_socket(deep) == env.embedded_socket(deep)
     assert env.embedded_socket(deep) != env.embedded_socket(tmp_path / ("y" * 90))
+
+
+@pytest.mark.parametrize("name", ["OPENAI_API_KEY", "DAPR_API_TOKEN"])
+def test_load__what_no_header_can_hold_is_named_not_shown(load, name):
+    for value in ("sk-clé", "sk-1\nsk-2", "sk 1"):
+        message = error_of(load, **EXTERNAL, **{name: value})
+        assert name in message
+        assert "sk" not in message

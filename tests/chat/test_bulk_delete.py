@@ -1,0 +1,61 @@
+"""Deleting more tasks than one turn may: what is named goes, and what stays is named too."""
+
+import re
+
+import pytest
+
+from chat.models import Task
+from chat.toolbox import MAX_CALLS
+from tests.chat.drive import ALICE, ask
+
+pytestmark = pytest.mark.django_db(transaction=True)
+TASKS = 40
+
+
+@pytest.fixture(autouse=True)
+def _tasks() -> None:
+    Task.objects.bulk_create(
+        Task(user_id=ALICE, number=number, title=f"t{number}") for number in range(1, TASKS + 1)
+    )
+
+
+def left() -> list[int]:
+    return list(Task.objects.order_by("number").values_list("number", flat=True))
+
+
+def named(reply: str) -> list[list[int]]:
+    """The numbers that each part of the reply lists."""
+    lists = re.findall(r"\(number ([0-9, ]+)\)", reply)
+    return [[int(number) for number in numbers.split(",")] for numbers in lists]
+
+
+@pytest.mark.parametrize(
+    "message", ["delete all tasks", "delete " + ", ".join(map(str, range(1, TASKS + 1)))]
+)
+def test_more_than_a_turn_may__all_are_named_and_the_first_part_goes(message):
+    asked = ask(message)
+    going, staying = named(asked.reply)
+    assert going + staying == list(range(1, TASKS + 1))
+    assert f"{len(going)} tasks" in asked.reply
+    assert f"{len(staying)} more" in asked.reply
+    assert len(asked.tool_calls) == MAX_CALLS
+    assert left() == going + staying
+    done = ask("yes")
+    assert left() == staying
+    assert done.reply.count("'t") == len(going)
+    assert named(ask("delete all tasks").reply) == [staying]
+    ask("yes")
+    assert left() == []
+
+
+def test_exactly_what_a_turn_may__is_one_question():
+    Task.objects.filter(number__gte=MAX_CALLS).delete()
+    assert named(ask("delete all tasks").reply) == [list(range(1, MAX_CALLS))]
+    ask("yes")
+    assert left() == []
+
+
+def test_numbers_that_are_not_there__are_said_beside_the_question():
+    reply = ask("delete 1, 2 and 99").reply
+    assert named(reply) == [[1, 2]]
+    assert "no task 99" in reply

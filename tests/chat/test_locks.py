@@ -1,0 +1,143 @@
+"""The lines in which writers stand: bounded, and synced but where a loss does no harm."""
+
+import fcntl
+import threading
+import time
+
+import pytest
+from django.db import connection
+
+from chat import locks
+from chat.errors import Unavailable
+from chat.models import ChatUser
+from tests.chat.drive import ALICE
+
+SQLITE = pytest.mark.skipif("connection.vendor != 'sqlite'", reason="SQLite's own")
+
+
+@pytest.fixture
+def queue(tmp_path, monkeypatch) -> locks._Queue:
+    """A line of this test's own, in which nobody waits for long."""
+    monkeypatch.setattr(locks, "WAIT_SECONDS", 0.2)
+    return locks._Queue(str(tmp_path / "writers"))
+
+
+def refused_after(queue) -> float:
+    began = time.monotonic()
+    with pytest.raises(Unavailable) as refusal, queue.turn():
+        pytest.fail("the line was not free")
+    assert refusal.value.code == "busy"
+    return time.monotonic() - began
+
+
+def test_line__behind_another_process_ends(queue, tmp_path):
+    with (tmp_path / "writers").open("w") as other:  # locks of another open file, as its would be
+        fcntl.flock(other, fcntl.LOCK_EX)
+        assert 0.2 <= refused_after(queue) < 5
+    with queue.turn():
+        pass
+
+
+def test_line__behind_another_thread_ends(queue):
+    entered, leave = threading.Event(), threading.Event()
+
+    def hold():
+        with queue.turn():
+            entered.set()
+            leave.wait(10)
+
+    thread = threading.Thread(target=hold)
+    thread.start()
+    assert entered.wait(10)
+    assert 0.2 <= refused_after(queue) < 5
+    leave.set()
+    thread.join(10)
+    with queue.turn():
+        pass
+
+
+def test_line__is_left_after_an_error(queue):
+    with pytest.raises(ZeroDivisionError), queue.turn():
+        raise ZeroDivisionError
+    with queue.turn():
+        pass
+
+
+def synced() -> bool:
+    with connection.cursor() as cursor:
+        cursor.execute("PRAGMA synchronous")
+        return cursor.fetchone() == (2,)  # FULL
+
+
+@SQLITE
+@pytest.mark.django_db(transaction=True)
+def test_sync__is_left_out_where_a_loss_does_no_harm_and_nowhere_else():
+    with locks.user_transaction(ALICE):
+        assert synced()
+    with locks.user_locked(ALICE):
+        assert synced()
+    with locks.user_locked(ALICE, may_be_lost=True):
+        assert not synced()
+    assert synced()
+    with pytest.raises(ZeroDivisionError), locks.user_locked(ALICE, may_be_lost=True):
+        raise ZeroDivisionError
+    assert synced()
+
+
+@SQLITE
+@pytest.mark.django_db(transaction=True)
+def test_sync__a_connection_that_could_not_be_put_back_is_closed(monkeypatch):
+    execute = locks._execute
+
+    def fail(statement):
+        if "FULL" in statement:
+            raise OSError
+        execute(statement)
+
+    monkeypatch.setattr(locks, "_execute", fail)
+    with pytest.raises(OSError), locks.user_locked(ALICE, may_be_lost=True):
+        pass
+    assert synced()
+
+
+@pytest.mark.django_db(transaction=True)
+def test_user_transaction__makes_the_row():
+    with locks.user_transaction(ALICE) as user:
+        assert user == ChatUser.objects.get(pk=ALICE)
+
+
+@pytest.mark.skipif("connection.vendor != 'postgresql'", reason="PostgreSQL's own")
+@pytest.mark.django_db(transaction=True)
+def test_row__held_by_another_connection_ends(monkeypatch):
+    with locks.user_transaction(ALICE):
+        pass
+    other = connection.copy()
+    try:
+        other.set_autocommit(False)
+        with other.cursor() as cursor:
+            cursor.execute("SELECT 1 FROM chat_chatuser WHERE user_id = %s FOR UPDATE", [ALICE])
+        with connection.cursor() as cursor:
+            cursor.execute("SHOW lock_timeout")
+            assert cursor.fetchone() == ("5s",)
+            cursor.execute("SET lock_timeout = '200ms'")
+        for lock in (locks.user_transaction, locks.user_locked):
+            with pytest.raises(Unavailable) as refusal, lock(ALICE):
+                pytest.fail("the row was not free")
+            assert refusal.value.code == "busy"
+    finally:
+        other.close()
+        connection.close()
+
+
+@pytest.mark.skipif("connection.vendor != 'postgresql'", reason="PostgreSQL's own")
+@pytest.mark.django_db(transaction=True)
+def test_sync__is_left_out_in_this_transaction_alone():
+    def setting():
+        with connection.cursor() as cursor:
+            cursor.execute("SHOW synchronous_commit")
+            return cursor.fetchone()[0]
+
+    with locks.user_locked(ALICE, may_be_lost=True):
+        assert setting() == "off"
+    with locks.user_locked(ALICE):
+        assert setting() == "on"
