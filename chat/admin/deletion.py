@@ -46,8 +46,8 @@ class DeletePage(ChatPage):
 def delete_all(request: HttpRequest, rows: list[Conversation]) -> tuple[int, str]:
     """Delete them, each entered into the history; return what came of it, for a message.
 
-    Whatever the store takes, they are deleted for their users when this returns; unless the database
-    is too busy, which ends it.
+    Whatever the store takes, they are deleted for their users when this returns. A database that
+    is too busy ends it.
     """
     deadline = Deadline(ACTION_SECONDS)
     deleted = left = 0
