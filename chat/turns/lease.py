@@ -8,7 +8,7 @@ from datetime import timedelta
 from django.utils import timezone
 
 from chat.conversation import ConversationKey
-from chat.locks import user_transaction
+from chat.locks import user_locked
 from chat.models import Conversation
 from chat.turns.document import index_row
 
@@ -31,7 +31,7 @@ def leased(key: ConversationKey) -> Iterator[bool]:
 def _take(key: ConversationKey) -> str | None:
     token = secrets.token_hex(16)
     now = timezone.now()
-    with user_transaction(key.user_id):
+    with user_locked(key.user_id):
         row = index_row(key)
         if row is None or (row.lease_until is not None and row.lease_until > now):
             return None
