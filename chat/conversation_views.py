@@ -111,20 +111,25 @@ class ExportView(_OneConversationView):
         found = self.read()
         if found.degraded:
             raise StoreUnavailable()
-        state = found.state
-        response = json_answer(
-            {
-                "conversation_id": client_id(self.key.conversation_id, found.id_is_integer),
-                "user_id": self.user_id,
-                "title": found.title,
-                "created_at": format_timestamp(state.created_at),
-                "updated_at": format_timestamp(state.updated_at),
-                "messages": [found.as_json(message) for message in state.messages],
-            }
-        )
-        response.headers["Content-Disposition"] = 'attachment; filename="conversation.json"'
-        response.headers["X-Content-Type-Options"] = "nosniff"
-        return response
+        return export_answer(self.key, found)
+
+
+def export_answer(key: ConversationKey, found: Transcript) -> HttpResponse:
+    """Return all of a conversation as a file."""
+    state = found.state
+    response = json_answer(
+        {
+            "conversation_id": client_id(key.conversation_id, found.id_is_integer),
+            "user_id": key.user_id,
+            "title": found.title,
+            "created_at": format_timestamp(state.created_at),
+            "updated_at": format_timestamp(state.updated_at),
+            "messages": [found.as_json(message) for message in state.messages],
+        }
+    )
+    response.headers["Content-Disposition"] = 'attachment; filename="conversation.json"'
+    response.headers["X-Content-Type-Options"] = "nosniff"
+    return response
 
 
 def _described(row: Conversation) -> dict[str, Any]:

@@ -3,6 +3,8 @@
 User ids are text, whoever issued them: the users of another issuer have no row in auth_user.
 """
 
+from typing import ClassVar
+
 from django.db import models
 from django.utils import timezone
 
@@ -34,10 +36,10 @@ class Conversation(models.Model):
     id_is_integer = models.BooleanField(help_text="The JSON type in which clients know its id.")
     title = models.CharField(max_length=TITLE_MAX_CHARACTERS, blank=True)
     title_renamed = models.BooleanField(default=False)
-    message_count = models.PositiveIntegerField(default=0)
+    message_count = models.PositiveIntegerField("messages", default=0)
     created_at = models.DateTimeField(default=timezone.now)
-    updated_at = models.DateTimeField(default=timezone.now)
-    expires_at = models.DateTimeField(null=True)
+    updated_at = models.DateTimeField("updated", default=timezone.now)
+    expires_at = models.DateTimeField("expires", null=True)
     active = models.BooleanField(default=True, help_text="False once deleted, until used again.")
     deleted_at = models.DateTimeField(null=True)
     deletion_pending = models.BooleanField(default=False)
@@ -65,6 +67,7 @@ class Conversation(models.Model):
                 name="chat_deletion_pending",
             ),
             models.Index(fields=["expires_at"]),
+            models.Index(fields=["-updated_at", "-id"], name="chat_newest_conversations"),
         ]
 
     def __str__(self) -> str:
@@ -88,7 +91,7 @@ class Turn(models.Model):
     user_id = models.CharField(max_length=USER_ID_MAX_CHARACTERS)
     conversation_id = models.CharField(max_length=CONVERSATION_ID_MAX_CHARACTERS)
     id_is_integer = models.BooleanField()
-    accepted_at = models.DateTimeField()
+    accepted_at = models.DateTimeField("accepted")
     message = models.TextField()
     confirmed_deletes = models.JSONField(default=list, blank=True)
     tool_calls = models.JSONField(default=list, blank=True)
@@ -122,6 +125,26 @@ class Turn(models.Model):
         return self.id
 
 
+class DeadLetterManager(models.Manager["DeadLetter"]):
+    """Those alone."""
+
+    def get_queryset(self) -> models.QuerySet["DeadLetter"]:
+        """Turns that the store refused for good."""
+        return super().get_queryset().filter(state=Turn.State.DEAD_LETTER)
+
+
+class DeadLetter(Turn):
+    """A turn that the store refuses for good."""
+
+    objects: ClassVar[DeadLetterManager] = DeadLetterManager()
+
+    class Meta:
+        proxy = True
+        ordering = ("-accepted_at", "-id")
+        default_permissions = ()  # the permissions on conversations hold
+        verbose_name = "dead letter"
+
+
 class Task(models.Model):
     """A task of a user. Its number is never given out again."""
 
@@ -151,8 +174,8 @@ class Quarantine(models.Model):
     digest = models.CharField(max_length=64)
     content_base64 = models.TextField()
     reason = models.CharField(max_length=255)
-    found_at = models.DateTimeField(default=timezone.now)
-    resolved_at = models.DateTimeField(null=True)
+    found_at = models.DateTimeField("found", default=timezone.now)
+    resolved_at = models.DateTimeField("resolved", null=True)
 
     class Meta:
         ordering = ("-found_at", "-id")
@@ -161,6 +184,8 @@ class Quarantine(models.Model):
                 fields=["user_id", "conversation_id", "digest"], name="chat_one_copy_per_digest"
             )
         ]
+        default_permissions = ()  # the permissions on conversations hold
+        verbose_name = "quarantined state"
 
     def __str__(self) -> str:
         return f"{self.user_id}:{self.conversation_id} {self.digest[:12]}"

@@ -1,121 +1,181 @@
-"""Conversations that have expired leave the store and the index.
+"""Conversations that have expired leave the store and the database.
 
-A conversation goes only after its document was read and is what was meant; it is deleted under its
-ETag, so one that is used meanwhile stays.
+One goes only after its document was read and is what was meant; it is deleted under its ETag and
+the conversation's lease, so one that is used meanwhile stays. A store that does not have what the
+index says it has may be another store: nothing goes by its word.
 """
 
 import logging
-from collections.abc import Iterator
-from dataclasses import dataclass
-from datetime import datetime
+import time
+from collections.abc import Callable, Iterator
 
 from django.conf import settings
+from django.db import DatabaseError
 from django.db.models import Q
 from django.utils import timezone
 
 from chat.conversation import ConversationKey
 from chat.deadline import Deadline
-from chat.errors import StoreConflict, StoreError, StoreMissing, Unavailable
-from chat.locks import user_transaction
-from chat.models import Conversation, Turn
+from chat.errors import (
+    ChatError,
+    StoreConflict,
+    StoreCorrupt,
+    StoreMissing,
+    StoreRefused,
+    StoreUnavailable,
+)
+from chat.leftovers import Demand, Report, count_index, remove_index, turns_in_the_way
+from chat.leftovers import sweep as sweep_leftovers
+from chat.models import Conversation
 from chat.repository import Stored, conversation_repository
 from chat.turns import document
 from chat.turns.document import Snapshot
+from chat.turns.lease import LEASE_SECONDS, leased
 
 logger = logging.getLogger(__name__)
 
-
-@dataclass(slots=True)
-class Report:
-    """What a purge came to, in conversations."""
-
-    purged: int = 0
-    kept: int = 0
-    failed: int = 0
+OUTAGES_BEFORE_PAUSE = 3
+OUTAGES_MAX = 10  # in a row; the rest is for the next run
 
 
-def candidates(
-    older_than: datetime | None, user_id: str | None, batch_size: int
-) -> Iterator[ConversationKey]:
-    """Yield the conversations that the index says have expired, in batches by their row ids.
+class _Stays(Exception):
+    """The conversation is in use, or not due after all."""
+
+
+class _Astray(Exception):
+    """The store does not have what it should have by the index."""
+
+
+def purge(demand: Demand, on_batch: Callable[[Report], None] = lambda report: None) -> Report:
+    """Purge what is due; go on after a failure.
 
     Args:
-        older_than: also those that were not used since then; None: the expired alone.
-        user_id: of this user alone, None for all.
-        batch_size: how many rows are read at a time.
+        demand: what is due.
+        on_batch: called with what it came to so far, after each batch.
     """
-    due = Q(expires_at__lte=timezone.now())
-    if older_than is not None:
-        due |= Q(updated_at__lt=older_than)
-    rows = Conversation.objects.filter(due, active=True).order_by("id")
-    if user_id is not None:
-        rows = rows.filter(user_id=user_id)
-    last = 0
-    while batch := list(rows.filter(id__gt=last)[:batch_size]):
-        last = batch[-1].pk
-        yield from (ConversationKey(row.user_id, row.conversation_id) for row in batch)
-
-
-def purge(
-    older_than: datetime | None,
-    user_id: str | None,
-    batch_size: int,
-    dry_run: bool,
-) -> Report:
-    """Purge what candidates yields; go on after a failure."""
     report = Report()
-    for key in candidates(older_than, user_id, batch_size):
-        try:
-            purged = _purge_one(key, older_than, dry_run)
-        except StoreConflict:
-            purged = False  # used meanwhile
-        except (StoreError, Unavailable) as error:
-            report.failed += 1
-            logger.warning("conversation %s was not purged: %s", key.conversation_id, error.code)
-            continue
-        report.purged += purged
-        report.kept += not purged
+    for batch in _batches(demand):
+        for row in batch:
+            _try_one(row, demand, report)
+            if report.outages >= OUTAGES_MAX:
+                logger.error("the conversation store is away; the rest is left for the next run")
+                return report
+        on_batch(report)
+    sweep_leftovers(demand, report)
     return report
 
 
-def _purge_one(key: ConversationKey, older_than: datetime | None, dry_run: bool) -> bool:
-    """Purge the conversation if the store, too, says that it is due; return whether it was."""
-    if _has_turns_to_store(key):
-        return False
-    deadline = Deadline(settings.CHAT_TURN_SECONDS)
+def _batches(demand: Demand) -> Iterator[list[Conversation]]:
+    """Yield the conversations that are due by the index, in batches by their row ids."""
+    due = Q(expires_at__lte=demand.now) | Q(expires_at=None, updated_at__lt=demand.lifetime_ago)
+    if demand.older_than is not None:
+        due |= Q(updated_at__lt=demand.older_than)
+    rows = demand.of_user(Conversation.objects.filter(due, active=True)).order_by("id")
+    last = 0
+    while batch := list(rows.filter(id__gt=last)[: demand.batch_size]):
+        last = batch[-1].pk
+        yield batch
+
+
+def _try_one(row: Conversation, demand: Demand, report: Report) -> None:
+    report.looked_at += 1
+    try:
+        _purge_one(row, demand, report)
+    except (_Stays, StoreConflict):
+        report.kept += 1
+    except (_Astray, ChatError, DatabaseError, ValueError) as error:
+        report.failed += 1
+        reason = error.code if isinstance(error, ChatError) else str(error) or repr(error)
+        logger.warning("conversation %s was not purged: %s", row, reason)
+        if isinstance(error, StoreUnavailable):
+            report.outages += 1
+            if report.outages > OUTAGES_BEFORE_PAUSE:
+                time.sleep(settings.CHAT_STORE_PAUSE_SECONDS)
+            return
+    else:
+        report.purged += 1
+    report.outages = 0
+
+
+def _purge_one(row: Conversation, demand: Demand, report: Report) -> None:
+    key = ConversationKey(row.user_id, row.conversation_id)
+    if turns_in_the_way(key, demand).exists():
+        raise _Stays
+    if demand.dry_run:
+        etag = _etag_if_due(key, row, demand, Deadline(LEASE_SECONDS / 2))
+        report.states += etag is not None
+        count_index(key, report)
+        name = (row.user_id, row.conversation_id)
+        demand.name("conversation", *name, row.updated_at, row.expires_at)
+        return
+    with leased(key) as held:
+        current = document.index_row(key)
+        if not held or current is None or not current.active:
+            raise _Stays
+        if current.updated_at != row.updated_at:
+            raise _Stays
+        _delete(key, current, demand, report)
+
+
+def _delete(key: ConversationKey, row: Conversation, demand: Demand, report: Report) -> None:
+    """Delete the document, then all that the database has of it."""
+    deadline = Deadline(LEASE_SECONDS / 2)
+    etag = _etag_if_due(key, row, demand, deadline)
+    if etag is not None:
+        # From here on it is no wonder that it is missing, also to a run after one that was killed.
+        unchanged = Conversation.objects.filter(
+            pk=row.pk, active=True, updated_at=row.updated_at
+        ).update(expires_at=demand.now)
+        if not unchanged:
+            raise _Stays
+        try:
+            conversation_repository().delete(key, etag, deadline.at)
+        except StoreConflict:
+            Conversation.objects.filter(pk=row.pk, expires_at=demand.now).update(
+                expires_at=row.expires_at
+            )
+            raise
+        report.states += 1
+    if not remove_index(key, row.updated_at, demand, report):
+        raise _Stays
+
+
+def _etag_if_due(
+    key: ConversationKey, row: Conversation, demand: Demand, deadline: Deadline
+) -> str | None:
+    """Return the ETag of what is to be deleted, None when nothing is there.
+
+    Raises:
+        _Stays: the store says that it is in use; or it is corrupt, and nobody asked for its age.
+        _Astray: it should be there.
+        StoreUnavailable.
+    """
     try:
         stored = conversation_repository().get(key, deadline.at)
-    except StoreMissing:
-        return dry_run or _blank_index(key)
-    if not _is_due(stored, older_than):
-        if not dry_run:
+    except (StoreMissing, StoreRefused):  # refused: the store can't have such a key
+        if not _may_be_gone(row, demand):
+            raise _Astray("it is not in this store, and should be; is it the right one?") from None
+        return None
+    except StoreCorrupt as corrupt:
+        # The index alone knows its age. An operator is to look at it first, or to ask for its end.
+        if demand.older_than is None or row.updated_at >= demand.older_than:
+            raise _Stays from None
+        return corrupt.etag
+    if not _is_due(stored, demand):
+        if not demand.dry_run:
             document.repair_index(key, Snapshot(stored.state, stored.etag, stored.expires_at))
-        return False
-    if dry_run:
+        raise _Stays
+    return stored.etag
+
+
+def _is_due(stored: Stored, demand: Demand) -> bool:
+    if stored.expires_at is not None and stored.expires_at <= timezone.now():
         return True
-    conversation_repository().delete(key, stored.etag, deadline.at)
-    return _blank_index(key)
+    return demand.older_than is not None and stored.state.updated_at < demand.older_than
 
 
-def _is_due(stored: Stored, older_than: datetime | None) -> bool:
-    expired = stored.expires_at is not None and stored.expires_at <= timezone.now()
-    return expired or (older_than is not None and stored.state.updated_at < older_than)
-
-
-def _has_turns_to_store(key: ConversationKey) -> bool:
-    turns = Turn.objects.filter(user_id=key.user_id, conversation_id=key.conversation_id)
-    return turns.exclude(state=Turn.State.STORED).exists()
-
-
-def _blank_index(key: ConversationKey) -> bool:
-    """Leave nothing of the conversation but its id, which is not given out again."""
-    with user_transaction(key.user_id):
-        row = document.index_row(key)
-        if row is None or _has_turns_to_store(key):
-            return False
-        row.active = row.corrupt = row.title_renamed = False
-        row.title, row.message_count, row.expires_at = "", 0, None
-        row.awaiting_confirmation = []
-        row.save()
-        Turn.objects.filter(user_id=key.user_id, conversation_id=key.conversation_id).delete()
-    return True
+def _may_be_gone(row: Conversation, demand: Demand) -> bool:
+    """Whether the index agrees that the store has nothing."""
+    if row.expires_at is not None:
+        return row.expires_at <= demand.now
+    return row.message_count == 0 or row.updated_at < demand.lifetime_ago

@@ -19,6 +19,7 @@ from chat.history import split_turns
 from chat.index import EPOCH, MICROSECOND
 from chat.models import Turn
 from chat.turns import document
+from chat.turns.document import Snapshot
 from chat.turns.waiting import put_turns, turns_of
 
 STORED = "stored"
@@ -29,14 +30,21 @@ _CURSOR = re.compile("[0-9a-f]{14}(?:[0-9a-f]{10})?", re.ASCII)
 class Transcript:
     """A conversation with all its turns; `status` is by turn id, for those not stored.
 
-    `degraded`: the store could not be read, and this is what the rows hold.
+    `failure`: why the store could not be read; this is what the rows hold then. `snapshot` is what
+    was read, None after a failure.
     """
 
     state: ConversationState
     status: dict[str, str]
     title: str
     id_is_integer: bool
-    degraded: bool
+    snapshot: Snapshot | None
+    failure: StoreError | None
+
+    @property
+    def degraded(self) -> bool:
+        """Whether this is not all of it."""
+        return self.failure is not None
 
     def as_json(self, message: MessageEntry) -> dict[str, Any]:
         """The message as the API shows it."""
@@ -64,7 +72,7 @@ def read(key: ConversationKey, deadline: Deadline) -> Transcript | None:
     # The rows first: a turn that is stored between the two reads is seen twice, not never.
     turns = list(turns_of(key))
     row = document.index_row(key)
-    state, failure = None, None
+    snapshot, state, failure = None, None, None
     try:
         snapshot = document.read(key, row, deadline)
         state = snapshot.state
@@ -82,7 +90,8 @@ def read(key: ConversationKey, deadline: Deadline) -> Transcript | None:
         status={turn.id: _status(turn) for turn in shown},
         title=row.title if row else "",
         id_is_integer=row.id_is_integer if row else False,
-        degraded=failure is not None,
+        snapshot=snapshot,
+        failure=failure,
     )
 
 

@@ -1,7 +1,6 @@
 """Storing what was left waiting: turns, and deletions. Any number of workers may do it at once."""
 
 import logging
-import secrets
 from datetime import timedelta
 
 from django.conf import settings
@@ -10,16 +9,14 @@ from django.utils import timezone
 from chat.conversation import ConversationKey
 from chat.deadline import Deadline
 from chat.errors import StoreError, Unavailable
-from chat.locks import user_transaction
 from chat.models import Conversation, Turn
 from chat.turns import deletion
 from chat.turns.document import index_row
+from chat.turns.lease import leased
 from chat.turns.store import store_waiting
 from chat.turns.waiting import to_be_stored, waiting_turns
 
 logger = logging.getLogger(__name__)
-
-LEASE_SECONDS = 30
 
 
 def flush(key: ConversationKey, deadline: Deadline) -> bool:
@@ -30,33 +27,15 @@ def flush(key: ConversationKey, deadline: Deadline) -> bool:
     Raises:
         StoreUnavailable, StoreConflict, StoreCorrupt: it goes on waiting.
     """
-    token = _lease(key)
-    if token is None:
-        return False
-    try:
+    with leased(key) as held:
+        if not held:
+            return False
         row = index_row(key)
         if row is not None and row.deletion_pending and not deletion.apply_deletion(key, deadline):
             return False
         if waiting_turns(key):
             store_waiting(key, deadline)
         return not waiting_turns(key)
-    finally:
-        Conversation.objects.filter(
-            user_id=key.user_id, conversation_id=key.conversation_id, lease_token=token
-        ).update(lease_until=None, lease_token="")
-
-
-def _lease(key: ConversationKey) -> str | None:
-    """Take the conversation's lease, None when somebody has it."""
-    token = secrets.token_hex(16)
-    now = timezone.now()
-    with user_transaction(key.user_id):
-        row = index_row(key)
-        if row is None or (row.lease_until is not None and row.lease_until > now):
-            return None
-        row.lease_token, row.lease_until = token, now + timedelta(seconds=LEASE_SECONDS)
-        row.save(update_fields=["lease_token", "lease_until"])
-    return token
 
 
 def pending(user_id: str | None = None) -> list[ConversationKey]:

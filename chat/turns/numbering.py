@@ -9,7 +9,7 @@ from django.utils import timezone
 from chat.conversation import ConversationKey
 from chat.locks import user_locked
 from chat.models import ChatUser, Conversation, Turn
-from chat.turns.document import Snapshot, describe, index_row
+from chat.turns.document import Snapshot, describe, index_row, reads_as_integer
 
 
 def unused_id(user_id: str, step: int = 1) -> str:
@@ -25,6 +25,13 @@ def unused_id(user_id: str, step: int = 1) -> str:
             user.save(update_fields=["last_conversation_id"])
             return conversation_id
         step = 1
+
+
+def is_never_given_out_again(user: ChatUser, conversation_id: str) -> bool:
+    """Whether no new conversation gets this id, also without its index row."""
+    if not reads_as_integer(conversation_id):
+        return True
+    return int(conversation_id) <= user.last_conversation_id
 
 
 def renumber(turn: Turn, taken: Snapshot, tries: int) -> Conversation | None:

@@ -3,44 +3,108 @@
 Either way the turns that were waiting are stored then.
 """
 
+import hashlib
+
 from django.utils import timezone
 
 from chat import quarantine
 from chat.conversation import ConversationKey, ConversationState, new_conversation
 from chat.deadline import Deadline
-from chat.errors import StoreConflict, StoreCorrupt
+from chat.errors import (
+    InvalidInput,
+    StoreConflict,
+    StoreCorrupt,
+    StoreError,
+    StoreMissing,
+    StoreUnavailable,
+    Unavailable,
+)
+from chat.models import Quarantine
 from chat.repository import conversation_repository
 from chat.turns import document
+from chat.turns.document import Snapshot
 from chat.turns.store import store_waiting
 
 
-def restore(key: ConversationKey, state: ConversationState, deadline: Deadline) -> None:
-    """Put an edited copy in the corrupt document's place.
+def restore(
+    key: ConversationKey, state: ConversationState, deadline: Deadline, digest: str | None = None
+) -> bool:
+    """Put an edited copy in the corrupt document's place, or where it has expired meanwhile.
+
+    Return whether the turns that were waiting are stored too; if not, they go on waiting.
 
     Args:
         key: the conversation.
         state: what shall stand there, with the ids of the key.
         deadline: for all of it.
+        digest: of the copy that was edited; other corrupt bytes are not overwritten. None: any are.
 
     Raises:
+        InvalidInput: a deletion would hide what is to be restored.
         StoreConflict: what stands there is not corrupt, or was changed meanwhile.
         StoreUnavailable, StoreRefused.
     """
-    try:
-        conversation_repository().get(key, deadline.at)
-    except StoreCorrupt as corrupt:
-        document.save(state, corrupt.etag, deadline)
-    else:
-        raise StoreConflict("What is stored is not corrupt; there is nothing to restore.")
+    row = document.index_row(key)
+    if document.is_deleted(state, row):
+        raise InvalidInput(
+            "The conversation was deleted after that, so nobody would see it. "
+            "Let created_at be later than the deletion."
+        )
+    _replace(key, state, _etag_of_corrupt(key, deadline, digest), deadline)
     quarantine.resolve(key)
-    store_waiting(key, deadline)
+    document.repair_index(key, Snapshot(state, None, document.expiry_from_now()))
+    try:
+        store_waiting(key, deadline)
+    except (StoreError, Unavailable):
+        return False
+    return True
 
 
-def discard(key: ConversationKey, deadline: Deadline) -> None:
+def discard(key: ConversationKey, deadline: Deadline, digest: str | None = None) -> bool:
     """Put an empty conversation in the corrupt document's place. The copy in quarantine stays.
+
+    Return whether the waiting turns are stored too.
 
     Raises:
         StoreConflict, StoreUnavailable: as restore does.
     """
     row = document.index_row(key)
-    restore(key, new_conversation(key, row.created_at if row else timezone.now()), deadline)
+    empty = new_conversation(key, row.created_at if row else timezone.now())
+    return restore(key, empty, deadline, digest)
+
+
+def drop_copy(copy: Quarantine) -> bool:
+    """Delete a copy that is needed no more; False if what it is of has not been resolved."""
+    deleted, _ = Quarantine.objects.filter(pk=copy.pk).exclude(resolved_at=None).delete()
+    return bool(deleted)
+
+
+def _etag_of_corrupt(key: ConversationKey, deadline: Deadline, digest: str | None) -> str | None:
+    """Return the ETag of what is to be replaced, None when nothing stands there any more."""
+    try:
+        conversation_repository().get(key, deadline.at)
+    except StoreMissing:
+        return None
+    except StoreCorrupt as corrupt:
+        if digest is not None and hashlib.sha256(corrupt.raw).hexdigest() != digest:
+            quarantine.keep(key, corrupt)
+            raise StoreConflict(
+                "Other bytes stand there by now; a copy of them is in quarantine, too."
+            ) from None
+        return corrupt.etag
+    raise StoreConflict("What is stored is not corrupt; there is nothing to restore.")
+
+
+def _replace(
+    key: ConversationKey, state: ConversationState, etag: str | None, deadline: Deadline
+) -> None:
+    """Save; after an answer that proves nothing, see what stands there."""
+    try:
+        document.save(state, etag, deadline)
+    except (StoreConflict, StoreUnavailable):
+        try:
+            applied = conversation_repository().get(key, deadline.at).state == state
+        except StoreError:
+            applied = False
+        if not applied:
+            raise

@@ -18,6 +18,7 @@ from chat.repository.redis import RedisRepository, service_connection
 from chat.repository.transport import Transport
 from chat.throttles import forget_limiter
 from tests.chat.chat_store import ChatStore
+from tests.servers import free_port
 from tests.sidecar import binary, stores
 from tests.sidecar.daprd import Sidecar
 
@@ -147,3 +148,16 @@ def backend(request: Any, tmp_path_factory: pytest.TempPathFactory) -> Iterator[
 
 def _put_into_redis(key: ConversationKey, raw: bytes) -> None:
     get_redis_connection().set(str(key), raw)
+
+
+@pytest.fixture
+def store_is_away(settings: Any) -> Iterator[Callable[[], None]]:
+    """Nothing listens where the store should be; call it to take the store away."""
+
+    def take_away() -> None:
+        settings.CHAT_STATE_STORE = "dapr"
+        settings.DAPR_ENDPOINT = f"http://127.0.0.1:{free_port()}"
+        forget_repositories()
+
+    yield take_away
+    forget_repositories()

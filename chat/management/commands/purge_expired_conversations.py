@@ -1,12 +1,15 @@
 """`manage.py purge_expired_conversations [--older-than DAYS] [--user USER] [--dry-run]`."""
 
 from argparse import ArgumentParser
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError
 from django.utils import timezone
 
+from chat.conversation import format_timestamp
+from chat.leftovers import Demand, Report
+from chat.management.terminal import Progress, printable
 from chat.purge import purge
 
 DAYS_MAX = 36_500
@@ -16,8 +19,9 @@ class Command(BaseCommand):
     """Purge conversations."""
 
     help = (
-        "Remove conversations that have expired from the conversation store and the index. "
-        "Goes on after a failure, and ends with 1 then."
+        "Remove conversations that have expired: from the conversation store, the index, the turns "
+        "and the quarantine. Goes on after a failure, and ends with 1 then. Any number of these "
+        "may run at once, also while users chat."
     )
 
     def add_arguments(self, parser: ArgumentParser) -> None:
@@ -26,24 +30,58 @@ class Command(BaseCommand):
             "--older-than",
             type=int,
             metavar="DAYS",
-            help="also those that were not used for so many days",
+            help="also those that were not used for so many days, and are in the store still",
         )
         parser.add_argument("--user", metavar="USER", help="of this user alone")
         parser.add_argument("--batch-size", type=int, default=500, metavar="N")
-        parser.add_argument("--dry-run", action="store_true", help="count them only")
+        parser.add_argument(
+            "--dry-run", action="store_true", help="say what would go, and change nothing"
+        )
 
     def handle(self, *args: Any, **options: Any) -> None:
         """Purge and report."""
+        demand = self._demand(options)
+        progress = Progress(self.stderr)
+        try:
+            report = purge(demand, lambda so_far: progress.say(_conversations(so_far, demand)))
+        finally:
+            progress.end()
+        self.stdout.write(
+            f"{_conversations(report, demand)} "
+            f"({report.states} states, {report.rows} index rows, {report.turns} turns, "
+            f"{report.copies} quarantined copies)"
+        )
+        if report.failed:
+            raise CommandError(f"{report.failed} conversations failed; the log says why.")
+
+    def _demand(self, options: dict[str, Any]) -> Demand:
         days, batch_size = options["older_than"], options["batch_size"]
         if days is not None and not 0 <= days <= DAYS_MAX:
             raise CommandError(f"--older-than must be from 0 to {DAYS_MAX}.")
         if not 1 <= batch_size <= 100_000:
             raise CommandError("--batch-size must be from 1 to 100000.")
-        older_than = None if days is None else timezone.now() - timedelta(days=days)
-        report = purge(older_than, options["user"], batch_size, options["dry_run"])
-        verb = "would be purged" if options["dry_run"] else "purged"
-        self.stdout.write(
-            f"{report.purged} conversations {verb}, {report.kept} kept, {report.failed} failed"
+        return Demand(
+            older_than=None if days is None else timezone.now() - timedelta(days=days),
+            user_id=options["user"],
+            batch_size=batch_size,
+            dry_run=options["dry_run"],
+            name=self._name,
         )
-        if report.failed:
-            raise CommandError(f"{report.failed} conversations failed; the log says why.")
+
+    def _name(
+        self,
+        kind: str,
+        user_id: str,
+        conversation_id: str,
+        at: datetime,
+        expires_at: datetime | None,
+    ) -> None:
+        """One line for what would go; its parts are separated by tabs."""
+        expiry = format_timestamp(expires_at) if expires_at else "-"
+        parts = (kind, printable(user_id), conversation_id, f"last used {format_timestamp(at)}")
+        self.stdout.write("\t".join((*parts, f"expires {expiry}")))
+
+
+def _conversations(report: Report, demand: Demand) -> str:
+    verb = "would be purged" if demand.dry_run else "purged"
+    return f"{report.purged} conversations {verb}, {report.kept} kept, {report.failed} failed"

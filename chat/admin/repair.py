@@ -1,0 +1,110 @@
+"""What is done about a state in quarantine: restore it edited, discard it, drop the copy."""
+
+import base64
+from datetime import UTC, datetime
+
+from django.contrib import messages
+from django.http import HttpRequest, HttpResponse
+
+from chat.admin.lists import CHANGE, DELETE, VIEW
+from chat.admin.pages import ChatPage, in_words, status_of
+from chat.conversation import InvalidConversation, decode, encode, new_conversation
+from chat.errors import ChatError
+from chat.models import Quarantine, Turn
+from chat.turns import repair
+from chat.turns.document import index_row
+from chat.turns.waiting import turns_of
+
+BACK = "admin:chat_quarantine_change"
+REPAIRED = "{} The turns that were waiting are stored."
+NOT_FLUSHED = "{} Turns of it still wait for the store."
+
+
+def _said(words: str, flushed: bool) -> tuple[int, str]:
+    if flushed:
+        return messages.SUCCESS, REPAIRED.format(words)
+    return messages.WARNING, NOT_FLUSHED.format(words)
+
+
+class RestorePage(ChatPage):
+    """Puts an edited copy in the corrupt state's place."""
+
+    permissions = (VIEW, CHANGE)
+    title = "Restore conversation"
+    template = "admin/chat/restore.html"
+    model = Quarantine
+    http_method_names = ["get", "post"]
+
+    def get(self, request: HttpRequest) -> HttpResponse:
+        """The form, with the copy where it is text, else with an empty conversation."""
+        raw = base64.b64decode(self.found.content_base64)
+        try:
+            return self._form(raw.decode())
+        except UnicodeDecodeError:
+            row = index_row(self.key)
+            empty = new_conversation(self.key, row.created_at if row else datetime.now(UTC))
+            return self._form(encode(empty).decode(), is_new=True)
+
+    def post(self, request: HttpRequest) -> HttpResponse:
+        """Restore what was typed; or the form again, with it, and what is wrong."""
+        text = request.POST.get("document", "")
+        try:
+            state = decode(text.encode(errors="replace"), self.key)
+            flushed = repair.restore(self.key, state, self.deadline, self.found.digest)
+        except InvalidConversation as invalid:
+            return self._form(text, f"This is no conversation: {invalid.reason}.", 400)
+        except ChatError as error:
+            words = f"Nothing was restored. {in_words(error)}"
+            return self._form(text, words, status_of(error))
+        self.record("Restored an edited copy of the quarantined state.")
+        return self.leave(BACK, *_said("The conversation is restored.", flushed), self.found.pk)
+
+    def _form(
+        self, text: str, error: str = "", status: int = 200, *, is_new: bool = False
+    ) -> HttpResponse:
+        context = {"text": text, "error": error, "is_new": is_new}
+        return self.render(context, status=status)
+
+
+class DiscardPage(ChatPage):
+    """Puts an empty conversation in the corrupt state's place, after a question."""
+
+    permissions = (DELETE,)
+    title = "Discard the corrupt state?"
+    template = "admin/chat/discard_state.html"
+    model = Quarantine
+    http_method_names = ["get", "post"]
+
+    def get(self, request: HttpRequest) -> HttpResponse:
+        """What would be gone."""
+        waiting = turns_of(self.key).exclude(state=Turn.State.STORED).count()
+        return self.render({"waiting": waiting})
+
+    def post(self, request: HttpRequest) -> HttpResponse:
+        """Discard it."""
+        flushed = repair.discard(self.key, self.deadline, self.found.digest)
+        self.record("Discarded the corrupt state.")
+        words = "The corrupt state is discarded; its copy stays here until you delete that."
+        return self.leave(BACK, *_said(words, flushed), self.found.pk)
+
+
+class DropPage(ChatPage):
+    """Deletes a copy that is needed no more, after a question."""
+
+    permissions = (DELETE,)
+    title = "Delete this copy?"
+    template = "admin/chat/drop_copy.html"
+    model = Quarantine
+    http_method_names = ["get", "post"]
+
+    def get(self, request: HttpRequest) -> HttpResponse:
+        """What would be gone."""
+        return self.render({})
+
+    def post(self, request: HttpRequest) -> HttpResponse:
+        """Delete it."""
+        if not repair.drop_copy(self.found):
+            return self.say("What this is a copy of is corrupt still: restore or discard it.", 409)
+        self.record("Deleted a copy of a quarantined state.")
+        words = "The copy is deleted."
+        return self.leave("admin:chat_quarantine_changelist", messages.SUCCESS, words)

@@ -1,0 +1,78 @@
+"""Storing what waits in a conversation, now."""
+
+from django.contrib import messages
+from django.http import HttpRequest, HttpResponse
+from django.utils import timezone
+
+from chat.admin.lists import CHANGE
+from chat.admin.pages import ChatPage, in_words
+from chat.conversation import ConversationKey
+from chat.deadline import Deadline
+from chat.errors import ChatError, StoreConflict, StoreCorrupt, StoreError, Unavailable
+from chat.models import Conversation, Turn
+from chat.turns.document import index_row
+from chat.turns.flush import flush
+from chat.turns.waiting import to_be_stored, turns_of
+
+
+class ReplayPage(ChatPage):
+    """Replays the pending turns of a conversation."""
+
+    permissions = (CHANGE,)
+    title = "Replay pending turns"
+    model = Conversation
+    http_method_names = ["post"]
+
+    def post(self, request: HttpRequest) -> HttpResponse:
+        """Do it, and say what came of it."""
+        level, words = replay(self.key, self.deadline)
+        self.record(f"Replayed pending turns. {words}")
+        return self.leave("admin:chat_conversation_change", level, words, self.found.pk)
+
+
+def replay(key: ConversationKey, deadline: Deadline) -> tuple[int, str]:
+    """Flush the conversation; return what came of it, for a message."""
+    waiting, dead = _waiting(key), _dead(key)
+    row = index_row(key)
+    has_deletion = row is not None and row.deletion_pending
+    if not waiting and not has_deletion:
+        return messages.INFO, f"Nothing is waiting to be stored.{_under_way(key)}"
+    try:
+        done = flush(key, deadline)
+    except (StoreError, Unavailable) as error:
+        return messages.ERROR, f"{_why(error)} {_count(_waiting(key))} waiting."
+    if not done:
+        words = "Another worker is storing them right now, or the store is away."
+        return messages.WARNING, f"{words} {_count(_waiting(key))} waiting."
+    refused = _dead(key) - dead
+    if refused:
+        words = f"The store refuses {refused} of {waiting}: see the dead letters."
+        return messages.WARNING, words
+    stored = f"{waiting} pending turns are stored." if waiting else ""
+    deleted = "The deletion is carried out." if has_deletion else ""
+    return messages.SUCCESS, " ".join(filter(None, [deleted, stored]))
+
+
+def _why(error: ChatError) -> str:
+    if isinstance(error, StoreCorrupt):
+        return "What is stored can't be read; restore or discard it in quarantine first."
+    if isinstance(error, StoreConflict):
+        return "Others write to this conversation right now; try again."
+    return in_words(error)
+
+
+def _count(number: int) -> str:
+    return "1 turn goes on" if number == 1 else f"{number} turns go on"
+
+
+def _waiting(key: ConversationKey) -> int:
+    return turns_of(key).filter(to_be_stored(timezone.now())).count()
+
+
+def _dead(key: ConversationKey) -> int:
+    return turns_of(key).filter(state=Turn.State.DEAD_LETTER).count()
+
+
+def _under_way(key: ConversationKey) -> str:
+    number = turns_of(key).filter(state=Turn.State.ACCEPTED).count()
+    return f" {number} messages are being answered right now." if number else ""

@@ -1,0 +1,93 @@
+"""What an operator does about a turn that the store refused for good: retry, edit, or discard."""
+
+from dataclasses import dataclass
+from typing import Any
+
+from pydantic import TypeAdapter, ValidationError
+
+from chat.conversation import ConversationKey, ToolCallInfo
+from chat.deadline import Deadline
+from chat.errors import InvalidInput, StoreError, Unavailable
+from chat.json_values import check_text
+from chat.locks import user_transaction
+from chat.models import Turn
+from chat.turns.flush import flush
+
+CONTENT_MAX_CHARACTERS = 100_000
+
+_TOOL_CALLS = TypeAdapter(list[ToolCallInfo])
+
+
+@dataclass(frozen=True, slots=True)
+class Content:
+    """What a turn says. `reply` None: there was none."""
+
+    message: str
+    reply: str | None
+    tool_calls: list[dict[str, Any]]
+
+
+def read_content(message: str, reply: str, tool_calls: str) -> Content:
+    """Return what an operator has typed; an empty reply is none, `tool_calls` is JSON.
+
+    Raises:
+        InvalidInput: a conversation can't hold that; the detail says what is wrong with it.
+    """
+    for name, text in (("message", message), ("reply", reply)):
+        if len(text) > CONTENT_MAX_CHARACTERS:
+            raise InvalidInput(f"The {name} has more than {CONTENT_MAX_CHARACTERS} characters.")
+        try:
+            check_text(text)
+        except ValueError as error:
+            raise InvalidInput(f"The {name}: {error}.") from None
+    if not message.strip():
+        raise InvalidInput("The message is empty.")
+    try:
+        calls = _TOOL_CALLS.validate_json(tool_calls or "[]")
+    except ValidationError as error:
+        first = error.errors(include_input=False, include_url=False, include_context=False)[0]
+        place = " ".join(str(part) for part in first["loc"][:2])
+        at = f", item {place}" if place else ""
+        raise InvalidInput(f"The tool calls{at}: {first['msg']}.") from None
+    return Content(message, reply or None, [call.model_dump(mode="json") for call in calls])
+
+
+def requeue(turn: Turn, content: Content | None = None) -> bool:
+    """Put a dead letter back among the turns that wait for the store, edited or as it is.
+
+    False if it is no dead letter any more.
+    """
+    changes: dict[str, Any] = {"refusal": ""}
+    if content is not None:
+        changes |= {
+            "message": content.message,
+            "reply": content.reply,
+            "tool_calls": content.tool_calls,
+        }
+    with user_transaction(turn.user_id):
+        letters = Turn.objects.filter(pk=turn.pk, state=Turn.State.DEAD_LETTER)
+        reply = content.reply if content is not None else turn.reply
+        state = Turn.State.FAILED if reply is None else Turn.State.ANSWERED
+        return bool(letters.update(state=state, **changes))
+
+
+def retry(turn: Turn, content: Content | None, deadline: Deadline) -> Turn | None:
+    """Put it back, and try to store it at once; return the turn as it is then.
+
+    Its state says what came of it: stored, a dead letter again, or waiting (the store is away, or
+    turns before it wait). None if it was no dead letter any more.
+    """
+    if not requeue(turn, content):
+        return None
+    try:
+        flush(ConversationKey(turn.user_id, turn.conversation_id), deadline)
+    except (StoreError, Unavailable):
+        pass  # it waits
+    return Turn.objects.filter(pk=turn.pk).first()
+
+
+def discard(turn: Turn) -> bool:
+    """Delete a dead letter; False if it is none any more."""
+    with user_transaction(turn.user_id):
+        deleted, _ = Turn.objects.filter(pk=turn.pk, state=Turn.State.DEAD_LETTER).delete()
+    return bool(deleted)

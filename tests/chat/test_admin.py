@@ -1,0 +1,349 @@
+"""The admin pages of conversations: who may, what is shown, what is done."""
+
+import json
+import logging
+
+import pytest
+from django.contrib.admin.models import LogEntry
+
+from chat.models import Conversation, Quarantine, Turn
+from tests.chat.drive import ask, away, contents, document, get_raw, hooked
+from tests.chat.operators import HOSTILE, history, many_rows, one_of_each, operator, told
+
+pytestmark = pytest.mark.django_db(transaction=True)
+
+READ = {
+    "conversation": "view",
+    "conversation/change": "view",
+    "conversation/export": "view",
+    "conversation/raw": "view",
+    "conversation/history": "view",
+    "conversation/delete": "delete",
+    "quarantine": "view",
+    "quarantine/change": "view",
+    "quarantine/download": "view",
+    "quarantine/restore": "view change",
+    "quarantine/discard": "delete",
+    "quarantine/drop": "delete",
+    "deadletter": "view",
+    "deadletter/change": "view",
+    "deadletter/edit": "view change",
+    "deadletter/discard": "delete",
+}
+WRITE = {
+    "conversation/delete": "delete",
+    "conversation/replay": "change",
+    "quarantine/restore": "view change",
+    "quarantine/discard": "delete",
+    "quarantine/drop": "delete",
+    "deadletter/retry": "change",
+    "deadletter/edit": "view change",
+    "deadletter/discard": "delete",
+}
+ALL = {"view", "change", "delete"}
+
+
+# --- Who may ---
+
+
+def rows_now() -> list:
+    return [list(m.objects.values()) for m in (Conversation, Turn, Quarantine, LogEntry)]
+
+
+@pytest.mark.parametrize("page", sorted({*READ, *WRITE}))
+def test_permission__without_it_every_url_is_403(page):
+    rows = one_of_each()
+    before = rows_now()
+    needed = set(READ.get(page, WRITE.get(page, "")).split())
+    for lacking in needed:
+        others = ALL - {lacking}
+        client = operator(*sorted(others))
+        for method in ("get", "post", "put", "delete"):
+            assert getattr(client, method)(rows.path(page)).status_code == 403, (lacking, method)
+    nobody = operator()
+    assert nobody.get(rows.path(page)).status_code == 403
+    assert nobody.post(rows.path(page)).status_code == 403
+    assert nobody.get("/admin/chat/quarantine/999/change/").status_code == 403
+    assert rows_now() == before
+
+
+@pytest.mark.parametrize("page", READ)
+def test_permission__with_it_the_page_opens_and_no_cache_keeps_it(page):
+    rows = one_of_each()
+    answer = operator(*READ[page].split()).get(rows.path(page))
+    assert answer.status_code == 200
+    assert "no-store" in answer["Cache-Control"] or page.endswith("history") or "/" not in page
+
+
+@pytest.mark.parametrize("page", WRITE)
+def test_csrf__a_post_without_its_token_is_refused(page):
+    rows = one_of_each()
+    before = rows_now()
+    client = operator(*WRITE[page].split())
+    client.handler.enforce_csrf_checks = True
+    assert client.post(rows.path(page)).status_code == 403
+    assert rows_now() == before
+
+
+def test_permission__a_viewer_sees_no_actions():
+    rows = one_of_each()
+    viewer = operator("view")
+    for page in ("conversation/change", "quarantine/change", "deadletter/change"):
+        content = viewer.get(rows.path(page)).content.decode()
+        for word in ("Replay", "Delete", "Retry", "Restore", "Discard"):
+            assert word not in content
+    assert 'name="action"' not in viewer.get(rows.path("conversation")).content.decode()
+
+
+def test_django_forms__do_not_exist():
+    rows = one_of_each()
+    client = operator(*ALL)
+    for model in ("conversation", "quarantine", "deadletter"):
+        assert client.get(f"/admin/chat/{model}/add/").status_code == 404
+        data = {"action": "delete_selected", "_selected_action": rows.conversation.pk, "post": "y"}
+        client.post(f"/admin/chat/{model}/", data)
+    assert client.post(rows.path("conversation/change"), {"title": "x"}).status_code == 405
+    assert (Conversation.objects.count(), Quarantine.objects.count()) == (3, 1)
+
+
+def test_ids__that_are_none_are_404():
+    client = operator(*ALL)
+    for path in ("conversation/99", "conversation/" + "9" * 40, "deadletter/x", "quarantine/99"):
+        assert client.get(f"/admin/chat/{path}/change/").status_code == 404
+
+
+# --- The list ---
+
+
+def listed(client, query: str = "") -> list[str]:
+    answer = client.get(f"/admin/chat/conversation/?{query}")
+    assert answer.status_code == 200
+    return [row.conversation_id for row in answer.context["cl"].result_list]
+
+
+def test_list__columns_search_and_filters():
+    rows = one_of_each()
+    client = operator("view")
+    assert set(listed(client)) == {"c1", "bad", "full"}
+    assert listed(client, "turns=pending") == ["bad"]
+    assert listed(client, "turns=dead") == ["full"]
+    assert listed(client, "state=corrupt") == ["bad"]
+    assert listed(client, "expires=past") == []
+    assert set(listed(client, "expires=later")) >= {"c1"}
+    assert listed(client, "q=full") == ["full"]
+    assert set(listed(client, "q=scrip")) == {"c1", "full"}
+    assert set(listed(client, "q=ali")) == {"c1", "bad", "full"}
+    content = client.get("/admin/chat/conversation/").content.decode()
+    assert "1 dead letters" in content
+    assert "<script>alert" not in content
+    assert rows.path("conversation/change") in content
+
+
+def test_list__hides_deleted_ones_until_asked():
+    rows = one_of_each()
+    operator("delete").post(rows.path("conversation/delete"))
+    client = operator("view")
+    assert "c1" not in listed(client)
+    assert listed(client, "state=deleted") == ["c1"]
+    assert len(listed(client, "state=all")) == 3
+
+
+def test_list__asks_a_bounded_number_of_queries(django_assert_max_num_queries):
+    one_of_each()
+    many_rows(300)
+    client = operator("view")
+    with django_assert_max_num_queries(8):
+        assert len(listed(client)) == 50
+
+
+@pytest.mark.parametrize("model", ["conversation", "quarantine", "deadletter"])
+def test_list__empty_says_what_to_do(model):
+    content = operator("view").get(f"/admin/chat/{model}/").content.decode()
+    assert "chat-empty" in content
+
+
+# --- A conversation ---
+
+
+def test_page__shows_the_transcript_as_text():
+    rows = one_of_each()
+    ask("add milk")
+    answer = operator("view").get(rows.path("conversation/change"))
+    content = answer.content.decode()
+    assert "<script>alert" not in content
+    assert "&lt;script&gt;alert" in content
+    messages = [(m.by, m.content.text) for t in answer.context["turns"] for m in t.messages]
+    assert messages[0] == ("User", HOSTILE)
+    assert [m[0] for m in messages] == ["User", "Assistant"] * 2
+    assert '"title": "milk"' in answer.context["turns"][1].messages[1].calls[0].parameters.text
+    assert answer.context["etag"] in content
+    assert answer.context["size"] == len(get_raw())
+
+
+def test_page__oldest_first_in_pages():
+    for number in range(30):
+        ask(f"hello {number}")
+    row = Conversation.objects.get()
+    client = operator("view")
+    newest = client.get(f"/admin/chat/conversation/{row.pk}/change/")
+    first = newest.context["turns"][0].messages[0].content.text
+    assert first == "hello 10"
+    older = client.get(
+        f"/admin/chat/conversation/{row.pk}/change/?before={newest.context['older']}"
+    )
+    texts = [turn.messages[0].content.text for turn in older.context["turns"]]
+    assert texts == [f"hello {number}" for number in range(10)]
+    assert older.context["older"] is None
+    bad = client.get(f"/admin/chat/conversation/{row.pk}/change/?before=nonsense")
+    assert bad.status_code == 400
+
+
+@pytest.mark.parametrize(
+    ("page", "line"),
+    [
+        ("conversation/change", "looked at conversation alice:c1"),
+        ("conversation/export", "looked at conversation alice:c1"),
+        ("quarantine/change", "looked at quarantined state alice:bad"),
+        ("quarantine/restore", "looked at quarantined state alice:bad"),
+        ("deadletter/edit", "looked at dead letter alice:full"),
+    ],
+)
+def test_reading__names_the_operator_in_the_log_and_no_content(caplog, page, line):
+    rows = one_of_each()
+    with caplog.at_level(logging.INFO, "chat"):
+        operator("view", "change").get(rows.path(page))
+    assert f"view-change {line}" in caplog.text
+    assert "alert" not in caplog.text
+
+
+def test_page__while_the_store_is_away(store_is_away):
+    rows = one_of_each()
+    store_is_away()
+    answer = operator("view").get(rows.path("conversation/change"))
+    assert answer.status_code == 503
+    assert "does not answer" in answer.content.decode()
+    assert answer.context["turns"][0].messages[0].content.text == HOSTILE  # what the rows hold
+    Turn.objects.all().delete()
+    client = operator("view", "change")
+    assert client.get(rows.path("conversation/change")).status_code == 503
+    for page in ("export", "raw"):
+        assert client.get(rows.path(f"conversation/{page}")).status_code == 503
+    assert client.get(rows.path("conversation")).status_code == 200
+
+
+def test_page__of_a_corrupt_document():
+    one_of_each()
+    row = Conversation.objects.get(conversation_id="bad")
+    client = operator("view")
+    answer = client.get(f"/admin/chat/conversation/{row.pk}/change/")
+    assert answer.status_code == 200
+    assert "can&#x27;t be read" in answer.content.decode()
+    assert [turn.status for turn in answer.context["turns"]] == ["stored", "waiting"]
+    assert client.get(f"/admin/chat/conversation/{row.pk}/raw/").content == get_raw("bad")
+    assert client.get(f"/admin/chat/conversation/{row.pk}/export/").status_code == 409
+
+
+def test_page__says_what_became_of_each_turn():
+    one_of_each()
+    row = Conversation.objects.get(conversation_id="full")
+    content = operator("view").get(f"/admin/chat/conversation/{row.pk}/change/").content.decode()
+    assert "Dead letter: the store refuses it" in content
+    assert f"/admin/chat/deadletter/{Turn.objects.get(conversation_id='full').pk}/" in content
+
+
+def test_files__are_attachments_that_no_browser_opens():
+    rows = one_of_each()
+    client = operator("view")
+    for page in ("conversation/export", "conversation/raw", "quarantine/download"):
+        answer = client.get(rows.path(page))
+        assert answer["Content-Disposition"].startswith("attachment; filename=")
+        assert answer["X-Content-Type-Options"] == "nosniff"
+        assert "no-store" in answer["Cache-Control"]
+    assert json.loads(client.get(rows.path("conversation/export")).content)["messages"]
+    assert history() == [
+        "Exported the conversation.",
+        "Downloaded the stored document.",
+        "Downloaded a quarantined state.",
+        "Exported the conversation.",
+    ]
+
+
+# --- Delete and replay ---
+
+
+def test_delete__asks_first_and_shows_nothing_of_it():
+    rows = one_of_each()
+    content = operator("delete").get(rows.path("conversation/delete")).content.decode()
+    assert "will be gone for good" in content
+    assert "alert" not in content
+    assert document() is not None
+
+
+def test_delete__is_gone_from_store_and_database():
+    rows = one_of_each()
+    client = operator("view", "delete")
+    answer = client.post(rows.path("conversation/delete"), follow=True)
+    assert "1 conversation is deleted." in answer.content.decode()
+    assert contents() == []
+    assert not Conversation.objects.get(pk=rows.conversation.pk).active
+    assert not Turn.objects.filter(conversation_id="c1").exists()
+    assert history() == ["Deleted the conversation."]
+
+
+def test_delete__while_the_store_is_away(store_is_away):
+    rows = one_of_each()
+    store_is_away()
+    answer = operator("view", "delete").post(rows.path("conversation/delete"), follow=True)
+    assert "deleted later" in answer.content.decode()
+    row = Conversation.objects.get(pk=rows.conversation.pk)
+    assert (row.active, row.deletion_pending) == (False, True)
+
+
+def test_delete_selection__after_a_question():
+    for name in ("a", "b", "c"):
+        ask("hello", name)
+    chosen = list(Conversation.objects.exclude(conversation_id="c").values_list("pk", flat=True))
+    client = operator("view", "delete")
+    data = {"action": "delete_conversations", "_selected_action": chosen}
+    answer = client.post("/admin/chat/conversation/", data)
+    assert answer.status_code == 200
+    assert "Delete conversations?" in answer.content.decode()
+    assert Conversation.objects.filter(active=True).count() == 3
+    answer = client.post("/admin/chat/conversation/", {**data, "confirmed": "yes"}, follow=True)
+    assert "2 conversations are deleted." in answer.content.decode()
+    assert [contents(name) for name in ("a", "b", "c")] == [[], [], ["hello"]]
+    assert history() == ["Deleted the conversation."] * 2
+
+
+def test_delete_selection__is_bounded():
+    many_rows(201)
+    data = {"action": "delete_conversations", "_selected_action": [1], "select_across": "1"}
+    client = operator("view", "delete")
+    answer = client.post("/admin/chat/conversation/", {**data, "confirmed": "yes"}, follow=True)
+    assert "at most 200" in answer.content.decode()
+    assert Conversation.objects.filter(active=True).count() == 201
+
+
+def test_replay__says_what_happened(monkeypatch):
+    with hooked(monkeypatch) as repository:
+        repository.before["get"] = [away]
+        ask("waits")
+    row = Conversation.objects.get()
+    client = operator("view", "change")
+    answer = client.post(f"/admin/chat/conversation/{row.pk}/replay/", follow=True)
+    assert "1 pending turns are stored." in answer.content.decode()
+    assert contents() == ["waits"]
+    answer = client.post(f"/admin/chat/conversation/{row.pk}/replay/", follow=True)
+    assert "Nothing is waiting" in answer.content.decode()
+    assert len(history()) == 2
+
+
+def test_replay__while_the_store_is_away_or_corrupt(store_is_away):
+    one_of_each()
+    row = Conversation.objects.get(conversation_id="bad")
+    client = operator("view", "change")
+    answer = client.post(f"/admin/chat/conversation/{row.pk}/replay/", follow=True)
+    assert "restore or discard it in quarantine" in answer.content.decode()
+    store_is_away()
+    client.post(f"/admin/chat/conversation/{row.pk}/replay/")
+    assert "does not answer right now. 1 turn goes on waiting." in told(client)
