@@ -13,7 +13,7 @@ from chat.deadline import Deadline
 from chat.errors import InvalidInput, NotFound, StoreUnavailable
 from chat.models import Conversation
 from chat.parsing import RenameBody, check_conversation_id, read_body, read_limit
-from chat.throttles import turn_slot
+from chat.slots import read_slot, turn_slot
 from chat.transcript import Transcript
 from chat.turns.deletion import delete_conversation
 from chat.views import ChatAPIView, client_id
@@ -76,7 +76,8 @@ class ConversationView(_OneConversationView):
 
     def delete(self, request: Request, user_id: str, conversation_id: str) -> HttpResponse:
         """Delete it. While the store is away that is noted, and carried out later (degraded)."""
-        done = delete_conversation(self.key, Deadline(settings.CHAT_TURN_SECONDS))
+        with read_slot():
+            done = delete_conversation(self.key, Deadline(settings.CHAT_TURN_SECONDS))
         return no_content(degraded=not done)
 
 
@@ -88,8 +89,12 @@ class MessagesView(_OneConversationView):
     def get(self, request: Request, user_id: str, conversation_id: str) -> HttpResponse:
         """The newest page, oldest message first. `?before=` the cursor of a page, `?limit=`."""
         limit = read_limit(request._request, PAGE_DEFAULT, PAGE_MAX)
+        with read_slot():
+            return self._page(limit, request.GET.get("before"))
+
+    def _page(self, limit: int, before: str | None) -> HttpResponse:
         found = self.read()
-        page = transcript.page(found.state, limit, request.GET.get("before"))
+        page = transcript.page(found.state, limit, before)
         return json_answer(
             {
                 "conversation_id": client_id(self.key.conversation_id, found.id_is_integer),
@@ -108,6 +113,10 @@ class ExportView(_OneConversationView):
 
     def get(self, request: Request, user_id: str, conversation_id: str) -> HttpResponse:
         """All of it, or a 503: half of it would pass for the whole."""
+        with read_slot():
+            return self._file()
+
+    def _file(self) -> HttpResponse:
         found = self.read()
         if found.degraded:
             raise StoreUnavailable()

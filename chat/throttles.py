@@ -1,11 +1,8 @@
-"""Limits on messages: per user and minute, and at once in this process."""
+"""The limit on messages: per user and minute, over all workers."""
 
 import logging
 import math
-import threading
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
 from functools import lru_cache
 
 from django.conf import settings
@@ -19,7 +16,7 @@ from redis.backoff import NoBackoff
 from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.retry import Retry
 
-from chat.errors import RateLimited, Unavailable
+from chat.errors import RateLimited
 
 logger = logging.getLogger(__name__)
 
@@ -88,31 +85,3 @@ def forget_limiter() -> None:
     global _asked_again_at
     _limiter.cache_clear()
     _asked_again_at = 0.0
-
-
-class _Slots:
-    """How many messages this process is answering."""
-
-    def __init__(self) -> None:
-        self._taken = 0
-        self._lock = threading.Lock()
-
-    @contextmanager
-    def one(self) -> Iterator[None]:
-        """Take a slot.
-
-        Raises:
-            Unavailable: CHAT_MAX_TURNS_PER_PROCESS are taken.
-        """
-        with self._lock:
-            if self._taken >= settings.CHAT_MAX_TURNS_PER_PROCESS:
-                raise Unavailable("Too many messages are being answered. Try again.", code="busy")
-            self._taken += 1
-        try:
-            yield
-        finally:
-            with self._lock:
-                self._taken -= 1
-
-
-turn_slot = _Slots().one

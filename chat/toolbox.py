@@ -13,11 +13,15 @@ from typing import Any
 from chat.errors import TurnConflict
 from chat.json_values import check_object, clean_text
 from chat.locks import user_transaction
-from chat.models import Conversation, Turn
+from chat.models import Turn
 from chat.tools import TOOLS, DeleteTask, Parameters, Result, Tool, ToolRefused, find
 
 MAX_CALLS = 32
 TOO_MANY_CALLS = {"success": False, "error": f"A turn may call at most {MAX_CALLS} tools."}
+NEEDS_CONFIRMATION = (
+    "Deleting more than one task needs the user's confirmation. They are asked for it below your "
+    "reply. After a 'yes' in their next message, call the tool again."
+)
 ARGUMENTS_MAX_BYTES = 8_192
 NAME_MAX_CHARACTERS = 64
 INVALID_SHOWN_CHARACTERS = 500
@@ -151,7 +155,7 @@ def _check_confirmed(row: Turn, task_id: int, together: set[int]) -> None:
     find(row.user_id, task_id)
     if task_id in row.confirmed_deletes:
         return
-    in_turn = together | {
+    in_turn = {*row.confirmed_deletes, *together} | {
         entry["parameters"]["task_id"]
         for entry in row.tool_calls
         # a refused call is journalled with whatever its arguments were
@@ -159,16 +163,7 @@ def _check_confirmed(row: Turn, task_id: int, together: set[int]) -> None:
     }
     if in_turn <= {task_id}:
         return
-    conversation = Conversation.objects.get(
-        user_id=row.user_id, conversation_id=row.conversation_id
-    )
-    if task_id not in conversation.awaiting_confirmation:
-        conversation.awaiting_confirmation.append(task_id)
-        conversation.save(update_fields=["awaiting_confirmation"])
-    raise ToolRefused(
-        "Deleting more than one task needs the user's confirmation: ask for it. "
-        "After a 'yes' in the user's next message, call the tool again."
-    )
+    raise ToolRefused(NEEDS_CONFIRMATION)
 
 
 def _deletes(call: Call) -> int | None:

@@ -11,7 +11,8 @@ from chat.authentication import BearerAuthentication, ChatPrincipal, OwnPath
 from chat.conversation import format_timestamp
 from chat.models import Turn
 from chat.parsing import ChatBody, read_body, read_idempotency_key
-from chat.throttles import check_rate, turn_slot
+from chat.slots import turn_slot
+from chat.throttles import check_rate
 from chat.turns.accept import ChatRequest
 from chat.turns.answer import answer
 

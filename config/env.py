@@ -100,7 +100,8 @@ class Environment(BaseSettings):
     chat_turn_seconds: float = Field(default=30.0, ge=1, le=300)
     chat_rate_per_minute: int = Field(default=20, ge=0)
     chat_max_turns_per_user: int = Field(default=16, ge=1)
-    chat_max_turns_per_process: int = Field(default=12, ge=1)
+    chat_max_turns_per_process: int = Field(default=11, ge=1)
+    chat_max_reads_per_process: int = Field(default=3, ge=1)
     chat_keep_turns_seconds: int = Field(default=86_400, ge=60)
     cors_allowed_origins: CommaSeparated = ()
 

@@ -35,7 +35,8 @@ from config.files import write_private
 HOST = "127.0.0.1"
 WORKERS = 2
 # A chat turn holds a thread for seconds, a state call for a millisecond. Of these threads at most
-# CHAT_MAX_TURNS_PER_PROCESS are chatting at a time; the others stay free for state calls.
+# CHAT_MAX_TURNS_PER_PROCESS and CHAT_MAX_READS_PER_PROCESS are the chat's; the others stay free for
+# state calls.
 BLOCKING_THREADS = 16
 START_SECONDS = 60
 LOCK_SECONDS = 5

@@ -11,7 +11,7 @@ from chat.assistant import phrases
 from chat.assistant.phrases import Command
 from chat.conversation import MessageEntry
 from chat.deadline import Deadline
-from chat.toolbox import Call, Toolbox
+from chat.toolbox import NEEDS_CONFIRMATION, Call, Toolbox
 
 Task = dict[str, Any]
 
@@ -131,23 +131,13 @@ def _delete(tools: Toolbox, command: Command) -> str:
 
 
 def _delete_numbers(tools: Toolbox, found: list[int]) -> str:
-    """Delete them, or ask first: a "yes" deletes what is asked about, and what stays is named."""
+    """Delete them. Those that wait for the user's word are asked about below the reply."""
     found, too_many = found[: tools.calls_left], found[tools.calls_left :]
     results = tools.call_all([Call("delete_task", {"task_id": number}) for number in found])
     deleted = [str(result["title"]) for result in results if result["success"]]
-    refused = [
-        (number, str(result["error"]))
-        for number, result in zip(found, results, strict=True)
-        if not result["success"]
-    ]
-    waiting = [number for number, error in refused if "confirmation" in error]
+    errors = [str(result["error"]) for result in results if not result["success"]]
     lines = [f"I've deleted {', '.join(repr(title) for title in deleted)}."] if deleted else []
-    lines += [error for number, error in refused if number not in waiting]
-    if waiting:
-        lines.append(
-            f"That would delete {len(waiting)} tasks (number {_listed(waiting)}), and can't be "
-            'undone. Say "yes" to delete them.'
-        )
+    lines += [error for error in errors if error != NEEDS_CONFIRMATION]
     if too_many:
         lines.append(
             f"{len(too_many)} more (number {_listed(too_many)}) stay: they are too many for one "

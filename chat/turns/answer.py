@@ -17,10 +17,11 @@ from chat.deadline import Deadline
 from chat.errors import ModelFailed, StoreConflict, StoreError, TurnConflict
 from chat.history import has_turn, remove_turn, window
 from chat.locks import user_locked
-from chat.models import Turn
+from chat.models import Conversation, Task, Turn
 from chat.toolbox import Toolbox, lost
 from chat.turns import document
 from chat.turns.accept import Accepted, ChatRequest, accept
+from chat.turns.confirmation import tasks_to_confirm, with_question
 from chat.turns.document import Snapshot
 from chat.turns.flush import flush
 from chat.turns.numbering import renumber
@@ -95,7 +96,8 @@ class _Answering:
             self._finish(Turn.State.FAILED, failure=failure.code)
             failure.degraded = self._store()
             raise
-        self._finish(Turn.State.ANSWERED, reply=reply)
+        to_confirm = tasks_to_confirm(self.turn)
+        self._finish(Turn.State.ANSWERED, with_question(reply, to_confirm), to_confirm)
         self._store()
 
     def _assistants_deadline(self) -> Deadline:
@@ -152,8 +154,14 @@ class _Answering:
 
     # --- Step 4 -------------------------------------------------------------------------------
 
-    def _finish(self, state: Turn.State, reply: str | None = None, failure: str = "") -> None:
-        """Keep the outcome in the row.
+    def _finish(
+        self,
+        state: Turn.State,
+        reply: str | None = None,
+        to_confirm: Sequence[Task] = (),
+        failure: str = "",
+    ) -> None:
+        """Keep the outcome in the row, and which tasks the reply asks about.
 
         Raises:
             TurnConflict: the row is gone, or somebody else's.
@@ -171,6 +179,10 @@ class _Answering:
                 degraded=turn.degraded,
                 lease_until=None,
             )
+            if updated and to_confirm:
+                Conversation.objects.filter(
+                    user_id=turn.user_id, conversation_id=turn.conversation_id
+                ).update(awaiting_confirmation=[task.number for task in to_confirm])
         if not updated:
             raise lost(turn)
 

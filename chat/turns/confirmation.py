@@ -1,11 +1,16 @@
 """The user's word for deleting several tasks: the whole next message, and nothing else in it.
 
-What the model says, and what stands in pasted text or in titles, is not the user's word.
+What the model says, and what stands in pasted text or in titles, is not the user's word. So the
+question is not the model's either: it stands below the reply, and names the tasks. Only a turn that
+was answered so has asked.
 """
 
 import re
+from collections.abc import Sequence
+from typing import Any
 
-from chat.models import Conversation
+from chat.models import Conversation, Task, Turn
+from chat.toolbox import NEEDS_CONFIRMATION
 
 _CONFIRMATION = re.compile(
     r"(?:yes|yep|yeah|yup|y|ok|okay|sure|confirm|confirmed|i confirm|do it|go ahead|please do)"
@@ -22,3 +27,25 @@ def confirmed_deletes(conversation: Conversation, message: str) -> list[int]:
     """
     asked, conversation.awaiting_confirmation = conversation.awaiting_confirmation, []
     return asked if _CONFIRMATION.fullmatch(message) else []
+
+
+def tasks_to_confirm(turn: Turn) -> list[Task]:
+    """Return the tasks that the turn's assistant would have deleted, had the user said so."""
+    return list(Task.objects.filter(user_id=turn.user_id, number__in=_refused(turn.tool_calls)))
+
+
+def _refused(tool_calls: Sequence[dict[str, Any]]) -> list[int]:
+    return [
+        call["parameters"]["task_id"]
+        for call in tool_calls
+        if call["result"].get("error") == NEEDS_CONFIRMATION
+    ]
+
+
+def with_question(reply: str, tasks: Sequence[Task]) -> str:
+    """Return the reply with the question about these tasks below it."""
+    if not tasks:
+        return reply
+    lines = "\n".join(f"{task.number}. {' '.join(task.title.split())}" for task in tasks)
+    question = f'Deleting these {len(tasks)} can\'t be undone. Say "yes" to delete them:\n{lines}'
+    return f"{reply}\n\n{question}" if reply else question

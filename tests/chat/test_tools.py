@@ -5,7 +5,8 @@ import time
 import pytest
 
 from chat.assistant import phrases
-from chat.models import Conversation, Task, Turn
+from chat.errors import ModelFailed
+from chat.models import Task, Turn
 from chat.toolbox import Call, Toolbox
 from chat.turns.accept import ChatRequest, accept
 from tests.chat.drive import ALICE, ask
@@ -141,7 +142,6 @@ def test_bulk_delete__one_by_one():
         False,
         False,
     ]
-    assert Conversation.objects.get().awaiting_confirmation == [2, 3]
 
 
 @pytest.mark.parametrize("answer", ["yes", "Yes, delete them.", "OK!", "go ahead", "yes please"])
@@ -163,6 +163,70 @@ def test_bulk_delete__anything_else_drops_it(answer):
     ask(answer)
     ask("yes")
     assert Task.objects.filter(title__in="abc").count() == 3
+
+
+def deletes(*numbers):
+    return [Call("delete_task", {"task_id": number}) for number in numbers]
+
+
+class Scripted:
+    """An assistant that deletes what it likes, and says what it likes."""
+
+    def __init__(self, *rounds, reply="Shall I show you the list?"):
+        self.rounds, self.reply = rounds, reply
+
+    def answer(self, window, message, tools, deadline):
+        for numbers in self.rounds:
+            tools.call_all(deletes(*numbers))
+        if self.reply is None:
+            raise ModelFailed()
+        return self.reply
+
+
+@pytest.fixture
+def say(monkeypatch):
+    for title in "abcde":
+        ask(f"add {title}")
+
+    def say(message, *rounds, **options):
+        monkeypatch.setattr(
+            "chat.turns.answer.configured_assistant", lambda: Scripted(*rounds, **options)
+        )
+        return ask(message)
+
+    return say
+
+
+def left():
+    return list(Task.objects.values_list("number", flat=True))
+
+
+def test_bulk_delete__the_question_is_ours_and_names_the_tasks(say):
+    reply = say("what is there?", (1, 2)).reply
+    assert reply.startswith("Shall I show you the list?")
+    assert reply.endswith('Say "yes" to delete them:\n1. a\n2. b')
+    say("yes", (1, 2))
+    assert left() == [3, 4, 5]
+
+
+def test_bulk_delete__a_turn_that_failed_has_asked_nothing(say):
+    with pytest.raises(ModelFailed):
+        say("what is there?", (1, 2, 3), reply=None)
+    say("ok", (1, 2, 3))
+    assert left() == [1, 2, 3, 4, 5]
+
+
+def test_bulk_delete__a_turn_under_way_has_asked_nothing(say):
+    tools = toolbox("delete them")
+    tools.call_all(deletes(1, 2))
+    say("yes", (1, 2))
+    assert left() == [1, 2, 3, 4, 5]
+
+
+def test_bulk_delete__no_other_goes_beside_those_that_were_confirmed(say):
+    say("delete 1 and 2", (1, 2))
+    say("yes", (3,), (1, 2), (4,))
+    assert left() == [3, 4, 5]
 
 
 def test_bulk_delete__another_conversations_yes_does_not_count():

@@ -320,6 +320,14 @@ def test_rate__is_not_kept_while_redis_is_away(api, settings, monkeypatch):
     assert [api.chat("hello", 1).status_code for _ in range(3)] == [200, 200, 200]
 
 
+@pytest.mark.parametrize("call", ["messages", "export"])
+def test_reads_at_once__are_capped_for_the_process(api, settings, call):
+    settings.CHAT_MAX_READS_PER_PROCESS = 0
+    answer = api.call("get", f"/api/alice/conversations/1/{call}")
+    assert (answer.status_code, answer.json()["code"]) == (503, "busy")
+    assert api.call("delete", "/api/alice/conversations/1").status_code == 503
+
+
 def test_turns_at_once__are_capped_for_the_process(api, settings):
     settings.CHAT_MAX_TURNS_PER_PROCESS = 0
     answer = api.chat("hello", 1)
