@@ -41,7 +41,7 @@ class DaprRepository:
         if answer.status == 204:
             raise StoreMissing()
         if answer.status != 200:
-            raise _error(answer, "get")
+            raise self._failed_get(answer, deadline)
         etag = answer.headers.get("ETag", "")
         if not etag or not answer.headers.get("Content-Type", "").startswith("application/json"):
             # Something answers here, but not a sidecar: its words must not pass for corrupt state.
@@ -79,9 +79,19 @@ class DaprRepository:
         if answer.status != 204:
             raise _error(answer, "delete")
 
+    def _failed_get(self, answer: Answer, deadline: float) -> Exception:
+        """Return the exception. It is no outage where the store answers for another key."""
+        error = _error(answer, "get")
+        if isinstance(error, StoreUnavailable):
+            error.is_outage = self._ask_for_nothing(deadline).status not in {200, 204}
+        return error
+
+    def _ask_for_nothing(self, deadline: float) -> Answer:
+        return self._transport.get(f"{self._path}/{HEALTH_KEY}", deadline)
+
     def check(self, deadline: float) -> StoreInfo:
         """See ConversationRepository. The sidecar's own health says nothing about the store."""
-        answer = self._transport.get(f"{self._path}/{HEALTH_KEY}", deadline)
+        answer = self._ask_for_nothing(deadline)
         if answer.status not in {200, 204}:
             raise _error(answer, "check")
         answer = self._transport.get("/v1.0/metadata", deadline)

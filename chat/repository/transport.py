@@ -112,7 +112,7 @@ class Transport:
             is_outage = left >= min(FAIR_SECONDS, self._timeout_seconds)
             raise StoreUnavailable(is_outage=is_outage) from error
         if len(content) > MAX_ANSWER_BYTES:
-            raise StoreUnavailable("The conversation store's answer is too long.")
+            raise StoreUnavailable("The conversation store's answer is too long.", is_outage=False)
         return Answer(response.status_code, response.headers, content)
 
 

@@ -4,6 +4,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+import redis
 
 from chat import transcript
 from chat.conversation import ConversationKey
@@ -11,6 +12,7 @@ from chat.deadline import Deadline
 from chat.models import Conversation, Turn
 from chat.repository import forget_repositories
 from chat.turns.deletion import delete_conversation
+from chat.turns.flush import flush_all
 from tests.chat.drive import ALICE, ask, asked_in_time, contents, document, flushed, hooked
 from tests.sidecar.daprd import Sidecar
 from tests.sidecar.stores import RedisStore
@@ -166,3 +168,15 @@ def test_store_back_older__a_deletion_sticks(store, tmp_path):
     assert not ask("anew").degraded
     assert contents() == ["anew"]
     check_index()
+
+
+def test_keys_that_the_store_can_not_read__are_their_owners_trouble_alone(store, settings):
+    settings.CHAT_STORE_PAUSE_SECONDS = 60
+    broken = [f"b{n}" for n in range(6)]
+    for conversation in broken:
+        with redis.Redis(port=store.port) as client:
+            client.rpush(f"chat||chat:{ALICE}:{conversation}", "of another program")
+        assert asked_in_time("hello", conversation=conversation).degraded
+    assert not asked_in_time("one").degraded
+    Turn.objects.update(state=Turn.State.ANSWERED)
+    assert flush_all() == (1, len(broken))
