@@ -31,6 +31,8 @@ USER_ID_MAX_CHARACTERS = 255
 _CHARACTER_BYTES = 6
 _ENVELOPE_BYTES = 256 + _CHARACTER_BYTES * USER_ID_MAX_CHARACTERS
 
+# Cursors and the arithmetic of times reach from here to there.
+_EARLIEST, _LATEST = datetime(1970, 1, 1, tzinfo=UTC), datetime(5000, 1, 1, tzinfo=UTC)
 _RFC_3339 = re.compile(
     r"[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}(\.[0-9]+)?(Z|[+-][0-9]{2}:[0-9]{2})"
 )
@@ -50,10 +52,9 @@ def _parse_timestamp(value: object) -> datetime:
         value = datetime.fromisoformat(value)
     if not isinstance(value, datetime) or value.tzinfo is None:
         raise ValueError("must be an RFC 3339 timestamp with a time zone")
-    try:
-        return value.astimezone(UTC)
-    except OverflowError:
-        raise ValueError("is out of range") from None
+    if not _EARLIEST <= value < _LATEST:
+        raise ValueError("must be from 1970 to 4999")
+    return value.astimezone(UTC)
 
 
 def format_timestamp(value: datetime) -> str:

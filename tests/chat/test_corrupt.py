@@ -5,9 +5,10 @@ import json
 
 import pytest
 
+from chat import quarantine
 from chat.conversation import ConversationKey, decode
 from chat.deadline import Deadline
-from chat.errors import StoreConflict
+from chat.errors import StoreConflict, StoreCorrupt
 from chat.models import Conversation, Quarantine, Turn
 from chat.turns import flush, repair
 from chat.turns.deletion import delete_conversation
@@ -64,6 +65,23 @@ def test_corrupt__is_kept_once_however_often_it_is_met(corrupt):
     for _ in range(3):
         ask("hello")
     assert Quarantine.objects.count() == 1
+
+
+def test_corrupt__of_many_versions_the_newest_are_kept(chat_store, monkeypatch):
+    monkeypatch.setattr(quarantine, "COPIES_MAX", 3)
+    for n in range(5):
+        chat_store.put_raw(f"version {n}".encode())
+        ask("hello")
+    kept = [base64.b64decode(copy.content_base64)[-1:] for copy in Quarantine.objects.all()]
+    assert kept == [b"4", b"3", b"2"]
+
+
+def test_corrupt__read_before_a_deletion_and_met_after_it():
+    ask("hello")
+    delete_conversation(KEY, Deadline(5))
+    quarantine.keep(KEY, StoreCorrupt(b"old", "1", "old"))
+    assert not Quarantine.objects.exists()
+    assert not Conversation.objects.get().corrupt
 
 
 def test_corrupt__restored(corrupt):
