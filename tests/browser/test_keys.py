@@ -217,7 +217,7 @@ def test_edit__binary_is_replaced_by_a_file(open_page, connector):
 def test_new__key(open_page, connector):
     page = open_page(path(connector, namespace="m365"))
     page.click("text=Add key")
-    page.wait_for_selector("[name=key]")
+    page.wait_for_url("**/new/**")
     page.fill("[name=key]", "fresh")
     page.fill("[name=value]", "first\nsecond")
     page.check("[name=expiry][value=after]")
