@@ -76,7 +76,8 @@ class TakeInPage(ConnectorPage):
             raise InvalidRequest("These are more keys than a page shows.")
         addresses = [Address.from_member(member) for member in members]
         total = index.take_in(self.uuid, request.user.get_username(), addresses)
-        message = f"Took {total.added} keys into the index."
+        noun = "key" if total.added == 1 else "keys"
+        message = f"Took {total.added} {noun} into the index."
         self.record(message)
         messages.success(request, message)
         return HttpResponseRedirect(reverse("admin:connector_state_unindexed", args=[self.uuid]))

@@ -537,7 +537,7 @@ def test_unindexed__are_found_told_apart_and_taken_in(connector, stranger, admin
     response = admin.browser.post(
         admin.path("keys/unindexed/take-in/"), {"member": members}, follow=True
     )
-    assert "Took 1 keys into the index." in text_of(response)
+    assert "Took 1 key into the index." in text_of(response)
     assert len(response.context["rows"]) == 3
     listed = admin.get("keys/", namespace="m365").context["rows"]
     assert [row["key"] for row in listed] == ["came from elsewhere", "known"]
