@@ -11,7 +11,7 @@ VIEWER = {
         "view_enrolmentchange",
         "view_keys",
     ),
-    "chat": ("view_conversation", "view_quarantine", "view_turn"),
+    "chat": ("view_conversation",),
 }
 OPERATOR = {
     "connector_state": (
