@@ -1,12 +1,13 @@
 """Fixtures for all tests."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import pytest
 from django.db import connections
 from django_redis import get_redis_connection
+from redis.exceptions import ConnectionError as RedisConnectionError
 
-from connector_state import live_credentials
+from connector_state import connection, live_credentials
 from tests.environment import data_dir
 
 
@@ -25,3 +26,25 @@ def _fresh_stores() -> Iterator[None]:
     live_credentials.clear_cache()
     yield
     live_credentials.clear_cache()
+
+
+@pytest.fixture
+def cut_redis(settings, monkeypatch: pytest.MonkeyPatch) -> Callable[[], None]:
+    """Call it, and Redis refuses every connection from then on."""
+
+    def refuse(*args: object, **kwargs: object) -> None:
+        raise RedisConnectionError("refused")
+
+    def cut() -> None:
+        settings.REDIS_RETRY_SECONDS = 0
+        monkeypatch.setattr(connection, "_evaluate", refuse)
+        monkeypatch.setattr("redis.Redis.execute_command", refuse)
+        monkeypatch.setattr("redis.client.Pipeline.execute", refuse)
+
+    return cut
+
+
+@pytest.fixture
+def redis_away(cut_redis: Callable[[], None]) -> None:
+    """Nobody listens where Redis was."""
+    cut_redis()

@@ -2,6 +2,7 @@
 
 from importlib import import_module
 from types import SimpleNamespace
+from uuid import uuid4
 
 from django.apps import apps
 from django.contrib.auth.models import Group, Permission, User
@@ -31,7 +32,16 @@ def create_staff(*permissions: str, group: str | None = None, name: str = "staff
 
 
 def logged_in(user: User) -> Client:
-    """A client of this user."""
-    client = Client()
+    """A client of this user, to which errors are answers."""
+    client = Client(raise_request_exception=False)
     client.force_login(user)
     return client
+
+
+def connector_staff(*codenames: str) -> Client:
+    """A client of somebody who has just these permissions on connectors."""
+    user = User.objects.create_user(f"staff-{uuid4()}", password="x", is_staff=True)
+    user.user_permissions.set(
+        Permission.objects.filter(content_type__app_label="connector_state", codename__in=codenames)
+    )
+    return logged_in(user)

@@ -1,11 +1,7 @@
 """The pages of connectors: normal, empty, huge, hostile, and with Redis away."""
 
-from unittest import mock
-
 import pytest
 from django.utils import timezone
-from django_redis import get_redis_connection
-from redis.exceptions import ConnectionError as RedisConnectionError
 
 from connector_state.credentials import issue_credential
 from connector_state.models import Connector, Credential, EnrolmentChange
@@ -15,16 +11,6 @@ pytestmark = pytest.mark.django_db(transaction=True)
 
 LIST = "/admin/connector_state/connector/"
 HOSTILE = "<script>alert(1)</script>\u202egnp.exe " + "W" * 200
-
-
-@pytest.fixture
-def redis_away():
-    """Nobody listens where Redis was."""
-    with mock.patch(
-        "redis.connection.AbstractConnection.connect", side_effect=RedisConnectionError("away")
-    ):
-        get_redis_connection().connection_pool.disconnect()
-        yield
 
 
 @pytest.fixture

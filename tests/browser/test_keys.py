@@ -6,9 +6,7 @@ from urllib.parse import urlencode
 import pytest
 from django.contrib.auth.models import User
 from django_redis import get_redis_connection
-from redis.exceptions import ConnectionError as RedisConnectionError
 
-from connector_state import connection
 from connector_state.calls import Caller
 from connector_state.keys import Address
 from connector_state.store import Operation, StateStore
@@ -43,20 +41,6 @@ def put_many(connector: SigningConnector, keys: list[str]) -> None:
     for at in range(0, len(keys), 1000):
         store = StateStore(connector.uuid, Caller.operator("tests"))
         store.operate([Operation("put", Address("m365", k), b"v") for k in keys[at : at + 1000]])
-
-
-@pytest.fixture
-def redis_away(settings, monkeypatch):
-    def leave() -> None:
-        def down(*args: object, **kwargs: object) -> None:
-            raise RedisConnectionError("down")
-
-        settings.REDIS_RETRY_SECONDS = 0
-        monkeypatch.setattr(connection, "_evaluate", down)
-        monkeypatch.setattr("redis.Redis.execute_command", down)
-        monkeypatch.setattr("redis.client.Pipeline.execute", down)
-
-    return leave
 
 
 # --- The key browser ----------------------------------------------------------------------------
@@ -116,8 +100,8 @@ def test_keys__hostile_names(open_page, connector):
     assert "⟨U+202E⟩gnp.exe" in page.inner_text("#result_list")
 
 
-def test_keys__redis_away(open_page, connector, redis_away):
-    redis_away()
+def test_keys__cut_redis(open_page, connector, cut_redis):
+    cut_redis()
     page = open_page(path(connector), status=503)
     assert "Redis does not answer" in page.inner_text("#content")
 
@@ -294,8 +278,8 @@ def test_unindexed__huge(open_page, connector):
     page.wait_for_url("**cursor=**")
 
 
-def test_unindexed__redis_away(open_page, connector, redis_away):
-    redis_away()
+def test_unindexed__cut_redis(open_page, connector, cut_redis):
+    cut_redis()
     open_page(path(connector, "keys/unindexed/"), status=503)
 
 
@@ -337,8 +321,8 @@ def test_transfer__a_garbled_file(open_page, connector, tmp_path):
     assert "truncated" in page.inner_text("#content")
 
 
-def test_transfer__redis_away(open_page, connector, redis_away):
-    redis_away()
+def test_transfer__cut_redis(open_page, connector, cut_redis):
+    cut_redis()
     page = open_page(path(connector, "transfer/"))
     page.click("button:has-text('Export')")
     page.wait_for_url("**/export/")

@@ -2,17 +2,15 @@
 
 import threading
 from datetime import timedelta
-from unittest import mock
 from uuid import uuid4
 
 import pytest
 from django.contrib.admin.models import LogEntry
-from django.contrib.auth.models import Permission, User
+from django.contrib.auth.models import User
 from django.db import connection
 from django.test import Client
 from django.utils import timezone
 from django_redis import get_redis_connection
-from redis.exceptions import ConnectionError as RedisConnectionError
 
 from connector_state import live_credentials
 from connector_state.admin import once
@@ -20,6 +18,7 @@ from connector_state.credentials import issue_credential
 from connector_state.models import Connector, Credential, EnrolmentChange
 from connector_state.usage import NAMESPACES_COUNTED, usage_of
 from tests.connectors import SigningConnector
+from tests.operators import connector_staff
 
 pytestmark = pytest.mark.django_db
 
@@ -28,30 +27,12 @@ ADD = f"{LIST}add/"
 HOSTILE = "<script>alert(1)</script>" + "x" * 200
 
 
-def staff(*permissions: str) -> Client:
-    user = User.objects.create_user(f"staff{uuid4()}", password="x", is_staff=True)
-    user.user_permissions.set(Permission.objects.filter(codename__in=permissions))
-    client = Client()
-    client.force_login(user)
-    return client
-
-
 @pytest.fixture
 def admin_client(db) -> Client:
     """The superuser's browser."""
     client = Client()
     client.force_login(User.objects.create_superuser("root", password="x"))
     return client
-
-
-@pytest.fixture
-def redis_away():
-    """Nobody listens where Redis was."""
-    with mock.patch(
-        "redis.connection.AbstractConnection.connect", side_effect=RedisConnectionError("away")
-    ):
-        get_redis_connection().connection_pool.disconnect()
-        yield
 
 
 def page_of(connector, tail: str = "change/") -> str:
@@ -105,7 +86,7 @@ def test_page__each_permission_is_needed(path, connector):
     for missing in NEEDED[path]:
         # To view is to view or to change; only without both it is refused.
         held = ALL - {missing} - ({"change_connector"} if missing == "view_connector" else set())
-        client = staff(*held)
+        client = connector_staff(*held)
         assert client.get(url).status_code == 403, missing
         assert client.post(url).status_code == 403, missing
     assert LogEntry.objects.count() == 0
@@ -115,12 +96,12 @@ def test_page__each_permission_is_needed(path, connector):
 @pytest.mark.parametrize("path", [path for path in NEEDED if "{}" in path])
 def test_page__without_permission_unknown_connectors_are_403_too(path):
     url = LIST + path.format(uuid4())
-    client = staff()
+    client = connector_staff()
     assert client.get(url).status_code == client.post(url).status_code == 403
 
 
 def test_page__who_may_only_view_changes_nothing(connector):
-    client = staff("view_connector", "view_keys")
+    client = connector_staff("view_connector", "view_keys")
     assert client.post(page_of(connector), policy(enabled=None)).status_code == 403
     assert "_save" not in text_of(client.get(page_of(connector)))
     assert Connector.objects.get().enabled
@@ -159,8 +140,8 @@ def test_list__counts_namespaces_up_to_a_bound(admin_client, connector):
 
 def test_list__namespaces_are_for_those_who_may_see_keys(connector):
     connector.put("v", ns="secret-project")
-    assert "secret-project" not in text_of(staff("view_connector").get(LIST))
-    assert "secret-project" in text_of(staff("view_connector", "view_keys").get(LIST))
+    assert "secret-project" not in text_of(connector_staff("view_connector").get(LIST))
+    assert "secret-project" in text_of(connector_staff("view_connector", "view_keys").get(LIST))
 
 
 def test_list__reads_its_page_alone_in_as_many_queries_as_for_one(
@@ -280,10 +261,12 @@ def test_connector__without_redis_its_policy_can_be_changed(admin_client, connec
 
 
 def test_connector__links_to_keys_and_history_are_for_those_who_may_follow_them(connector):
-    text = text_of(staff("view_connector").get(page_of(connector)))
+    text = text_of(connector_staff("view_connector").get(page_of(connector)))
     for link in ("audit/", "history/", "disable/", "credentials/issue/", "/revoke/"):
         assert link not in text
-    assert "audit/" in text_of(staff("view_connector", "view_keys").get(page_of(connector)))
+    assert "audit/" in text_of(
+        connector_staff("view_connector", "view_keys").get(page_of(connector))
+    )
 
 
 def test_credentials__are_paged_with_the_live_ones_first(admin_client, connector):
@@ -443,7 +426,7 @@ def test_issue__a_form_of_another_user_connector_or_hour_issues_nothing(
 ):
     url = page_of(connector, "credentials/issue/")
     token = token_of(admin_client.get(url))
-    other_user = staff("add_credential")
+    other_user = connector_staff("add_credential")
     for client, path, sent in (
         (other_user, url, token),
         (admin_client, page_of(stranger, "credentials/issue/"), token),
@@ -623,8 +606,8 @@ def test_audit__looks_at_a_bounded_number_and_goes_on(admin_client, connector, m
 def test_audit__etags_are_for_those_who_may_see_values(connector):
     etag = connector.put("yes")["ETag"].strip('"')
     url = page_of(connector, "audit/")
-    assert etag not in text_of(staff("view_keys").get(url))
-    assert etag in text_of(staff("view_keys", "view_values").get(url))
+    assert etag not in text_of(connector_staff("view_keys").get(url))
+    assert etag in text_of(connector_staff("view_keys", "view_values").get(url))
 
 
 @pytest.mark.parametrize("before", ["x", "+", "-", "1-1 ", "9" * 30 + "-0", "\x00"])

@@ -17,7 +17,7 @@ from connector_state.calls import Caller
 from connector_state.keys import Address, connector_keys
 from connector_state.models import Connector
 from connector_state.store import StateStore
-from tests.staff import staff_client
+from tests.operators import connector_staff
 
 pytestmark = pytest.mark.django_db
 
@@ -28,8 +28,8 @@ SECRET = "a-secret-token"
 class Admin:
     """A member of staff at the pages of one connector."""
 
-    def __init__(self, uuid: str, *codenames: str, name: str = "ann") -> None:
-        self.uuid, self.browser = uuid, staff_client(*codenames, name=name)
+    def __init__(self, uuid: str, *codenames: str) -> None:
+        self.uuid, self.browser = uuid, connector_staff(*codenames)
 
     def path(self, page: str, **query: str) -> str:
         path = f"/admin/connector_state/connector/{self.uuid}/{page}"
@@ -100,14 +100,14 @@ PAGES = [
 @pytest.mark.parametrize("method, page, needed", PAGES)
 def test_page__needs_its_own_permissions_and_no_other(connector, method, page, needed):
     connector.put(SECRET)
-    able = Admin(connector.uuid, *needed, name="able")
+    able = Admin(connector.uuid, *needed)
     query = {"namespace": "m365", "key": "delta"}
     response = getattr(able.browser, method)(able.path(page, **query))
     assert response.status_code in (200, 302)
     assert response["Cache-Control"].startswith("no-store")
     for missing in needed:
         others = set(ALL) - {missing}
-        unable = Admin(connector.uuid, *others, name=f"without {missing}")
+        unable = Admin(connector.uuid, *others)
         for verb in ("get", "post"):
             for path in (unable.path(page, **query), unable.path(page, key="\0")):
                 assert getattr(unable.browser, verb)(path).status_code == 403

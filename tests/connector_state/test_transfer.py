@@ -26,7 +26,7 @@ from connector_state.transfer.exporting import export
 from connector_state.transfer.importing import Imported, header_of, import_file, preview
 from connector_state.transfer.side import Side
 from tests.connectors import SigningConnector
-from tests.staff import staff_client
+from tests.operators import connector_staff
 
 UUID = "3f8e0c8e-6f0a-4c8e-9a52-2f1d6c7b9e11"
 OTHER = "3f8e0c8e-6f0a-4c8e-9a52-2f1d6c7b9e12"
@@ -481,7 +481,7 @@ class Pages:
     """The pages of one connector, for staff with some permissions."""
 
     def __init__(self, uuid: str, *codenames: str) -> None:
-        self.browser = staff_client(*codenames, name=" ".join(codenames))
+        self.browser = connector_staff(*codenames)
         self.base = f"/admin/connector_state/connector/{uuid}/transfer/"
 
     def export(self, namespace: str = ""):
