@@ -3,12 +3,14 @@
 import json
 import logging
 import math
+import sys
 from http import HTTPStatus
 from typing import Any
 
 from django.core.exceptions import PermissionDenied
 from django.db import DatabaseError
 from django.http import Http404, HttpRequest, HttpResponse
+from django.template import loader
 from django.views import defaults
 from rest_framework import exceptions
 
@@ -146,7 +148,9 @@ def not_found(request: HttpRequest, exception: Exception) -> HttpResponse:
 
 
 def server_error(request: HttpRequest) -> HttpResponse:
-    """500. Django has logged the traceback."""
+    """500, or a page's 503 when it was the database. Django has logged the traceback."""
     if is_api_path(request.path_info):
         return error_response(500, "server_error", "An unexpected error; the server's log has it.")
+    if isinstance(sys.exc_info()[1], DatabaseError):  # it is still being handled
+        return HttpResponse(loader.render_to_string("503.html"), status=503)
     return defaults.server_error(request)

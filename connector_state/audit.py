@@ -23,8 +23,9 @@ LOOKED_AT = 2000  # entries, for those of one key
 class AuditEntry:
     """One entry. `by` is a key id, or operator:NAME.
 
-    `operation` is put, expire (an operator set when the value ends), delete, read or export. An
-    export names no key, and no namespace when it is of all.
+    `operation` is put, expire (an operator set when the value ends), delete, read, export, or
+    compare (with a file that is to be imported). The last two name no key, and no namespace when it
+    is of all.
     """
 
     id: str
@@ -57,6 +58,15 @@ def record_export(connector_uuid: str, username: str, namespace: str | None) -> 
         redis.exceptions.RedisError: Redis did not answer; export nothing then.
     """
     _record(connector_uuid, username, "export", f"{namespace}:" if namespace else "")
+
+
+def record_comparison(connector_uuid: str, username: str) -> None:
+    """Enter that an operator compares a file with the values, which tells what they are not.
+
+    Raises:
+        redis.exceptions.RedisError: Redis did not answer; compare nothing then.
+    """
+    _record(connector_uuid, username, "compare", "")
 
 
 def _record(connector_uuid: str, username: str, operation: str, member: str) -> None:

@@ -147,7 +147,13 @@ def describe_keys(keys: Sequence[bytes]) -> list[Stored | None]:
     return [_stored(*reply) for reply in zip(replies, replies, replies, strict=True)]
 
 
-def _stored(kind: bytes, size: int | Exception, ttl_ms: int) -> Stored | None:
+def _stored(
+    kind: bytes | Exception, size: int | Exception, ttl_ms: int | Exception
+) -> Stored | None:
+    for reply in (kind, ttl_ms):  # the size is an error where something else than a value stands
+        if isinstance(reply, Exception):
+            raise reply
+    assert isinstance(kind, bytes) and isinstance(ttl_ms, int)
     if kind == b"none":
         return None
     return Stored(kind.decode(), size if isinstance(size, int) else 0, ttl_seconds(ttl_ms))

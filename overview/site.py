@@ -18,6 +18,10 @@ class OverviewSite(admin.AdminSite):
     index_template = "admin/overview.html"
     site_url = None
 
+    def get_urls(self) -> list[Any]:
+        """Without the redirect to pages of objects on another site: there is none."""
+        return [url for url in super().get_urls() if getattr(url, "name", "") != "view_on_site"]
+
     def index(
         self, request: HttpRequest, extra_context: dict[str, Any] | None = None
     ) -> TemplateResponse:

@@ -12,7 +12,7 @@ from django.urls import path
 from django.utils.safestring import SafeString
 
 from chat.admin.deletion import DeletePage, delete_all
-from chat.admin.filters import PENDING, ExpiryFilter, StateFilter, WaitingFilter
+from chat.admin.filters import PENDING, ExpiryFilter, StateFilter, UpdatedFilter, WaitingFilter
 from chat.admin.lists import DELETE, ChatList, isolated, state_in_words, when
 from chat.admin.replay import ReplayPage
 from chat.admin.transcripts import ExportPage, RawPage, TranscriptPage
@@ -58,7 +58,7 @@ class ConversationAdmin(ChatList):
         *("conversation", "user", "shown_title", "message_count", "updated", "expires"),
         *("pending_turns", "state"),
     )
-    list_filter = (StateFilter, WaitingFilter, ExpiryFilter, "updated_at")
+    list_filter = (StateFilter, WaitingFilter, ExpiryFilter, UpdatedFilter)
     search_fields = ("user_id", "conversation_id", "title")
     search_help_text = "By user, conversation id or title."
     ordering = ("-updated_at", "-id")
@@ -72,6 +72,17 @@ class ConversationAdmin(ChatList):
             *super().get_urls(),
             path("<path:object_id>/history/", history, name="chat_conversation_history"),
         ]
+
+    def history_view(
+        self,
+        request: HttpRequest,
+        object_id: str,
+        extra_context: dict[str, Any] | None = None,
+    ) -> HttpResponse:
+        """What operators did with it."""
+        if not self.has_view_permission(request):
+            raise PermissionDenied  # ModelAdmin would look for the conversation first
+        return super().history_view(request, object_id, extra_context)
 
     def get_changelist(self, request: HttpRequest, **kwargs: Any) -> type[ChangeList]:
         """With the counts of turns."""

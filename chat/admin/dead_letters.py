@@ -7,6 +7,7 @@ from django.db.models import QuerySet
 from django.http import HttpRequest, HttpResponse
 from django.utils.safestring import SafeString
 
+from chat.admin.filters import AcceptedFilter
 from chat.admin.lists import CHANGE, DELETE, VIEW, ChatList, isolated, when
 from chat.admin.pages import ChatPage
 from chat.admin.shown import shown_json, shown_text
@@ -138,7 +139,7 @@ class DeadLetterAdmin(ChatList):
         DiscardLetterPage.at("discard/", "discard"),
     ]
     list_display = ("shown_turn", "conversation", "user", "accepted", "shown_refusal")
-    list_filter = ("accepted_at",)
+    list_filter = (AcceptedFilter,)
     search_fields = ("user_id", "conversation_id", "refusal")
     search_help_text = "By user, conversation id or refusal."
     ordering = ("-accepted_at", "-id")

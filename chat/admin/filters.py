@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 from datetime import timedelta
-from typing import Any
+from typing import Any, ClassVar
 
 from django.contrib import admin
 from django.contrib.admin.views.main import ChangeList
@@ -115,6 +115,47 @@ class ExpiryFilter(admin.SimpleListFilter):
             "unknown": Q(expires_at=None),
         }
         return queryset.filter(choices.get(self.value() or "", Q()))
+
+
+class _AgeFilter(admin.SimpleListFilter):
+    """By how long ago something happened."""
+
+    field: ClassVar[str]
+
+    def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:
+        """The choices."""
+        return [
+            ("day", "In the last 24 hours"),
+            ("week", "In the last 7 days"),
+            ("month", "In the last 30 days"),
+            ("older", "Longer ago"),
+        ]
+
+    def queryset(self, request: HttpRequest, queryset: QuerySet[Any]) -> QuerySet[Any]:
+        """The rows of the choice."""
+        days = {"day": 1, "week": 7, "month": 30, "older": 30}.get(self.value() or "")
+        if days is None:
+            return queryset
+        since = {f"{self.field}__gte": timezone.now() - timedelta(days=days)}
+        return queryset.exclude(**since) if self.value() == "older" else queryset.filter(**since)
+
+
+class UpdatedFilter(_AgeFilter):
+    """By when conversations were updated."""
+
+    title, parameter_name, field = "updated", "updated", "updated_at"
+
+
+class FoundFilter(_AgeFilter):
+    """By when quarantined states were found."""
+
+    title, parameter_name, field = "found", "found", "found_at"
+
+
+class AcceptedFilter(_AgeFilter):
+    """By when turns were accepted."""
+
+    title, parameter_name, field = "accepted", "accepted", "accepted_at"
 
 
 class ResolvedFilter(_FilterWithDefault):

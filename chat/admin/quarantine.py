@@ -11,7 +11,7 @@ from django.http import HttpRequest, HttpResponse
 from django.template.defaultfilters import filesizeformat
 from django.utils.safestring import SafeString
 
-from chat.admin.filters import ResolvedFilter
+from chat.admin.filters import FoundFilter, ResolvedFilter
 from chat.admin.lists import VIEW, ChatList, isolated, when
 from chat.admin.pages import ChatPage, in_words
 from chat.admin.repair import DiscardPage, DropPage, RestorePage
@@ -95,7 +95,7 @@ class QuarantineAdmin(ChatList):
         DropPage.at("drop/", "drop"),
     ]
     list_display = ("conversation", "user", "shown_reason", "size", "found", "resolved")
-    list_filter = (ResolvedFilter, "found_at")
+    list_filter = (ResolvedFilter, FoundFilter)
     search_fields = ("user_id", "conversation_id")
     search_help_text = "By user or conversation id."
     ordering = ("-found_at", "-id")

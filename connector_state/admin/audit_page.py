@@ -9,9 +9,9 @@ from django.utils.http import urlencode
 from connector_state import audit
 from connector_state.admin.pages import ConnectorPage
 
-OPERATIONS = ("put", "expire", "delete", "read", "export")
+OPERATIONS = ("put", "expire", "delete", "read", "export", "compare")
 
-_ENTRY_ID = re.compile(r"[0-9]{1,15}-[0-9]{1,15}")
+_ENTRY_ID = re.compile(r"[1-9][0-9]{0,14}-[0-9]{1,15}")
 
 
 class AuditPage(ConnectorPage):

@@ -56,7 +56,8 @@ class ConnectorPage(View):
             response = super().dispatch(request, *args, **kwargs)
         except (RedisError, Unavailable) as error:
             logger.error("an admin page had no answer of Redis: %r", error)
-            response = self.render({}, "admin/connector_state/unavailable.html", 503)
+            context = {"is_full": getattr(error, "code", "") == "store_full"}
+            response = self.render(context, "admin/connector_state/unavailable.html", 503)
         except ConnectorStateError as error:
             response = self.render({"error": error}, "admin/connector_state/refused.html", 400)
         response.headers["Cache-Control"] = "no-store"

@@ -9,6 +9,7 @@ from typing import BinaryIO
 
 from django.conf import settings
 
+from connector_state import audit
 from connector_state.errors import Corrupt, InvalidRequest, PreconditionFailed, Unavailable
 from connector_state.keys import Address
 from connector_state.store import Condition, Entry, Operation, Result
@@ -73,6 +74,7 @@ def preview(side: Side, file: BinaryIO, total: Imported) -> Iterator[None]:
         InvalidRequest: this is no export.
         Unavailable: Redis did not answer.
     """
+    audit.record_comparison(side.uuid, side.username)
     for batch in _batches(file, total):
         _count(total, _standings(side, _living(batch, total)))
         yield
@@ -102,13 +104,14 @@ def import_file(side: Side, file: BinaryIO, total: Imported, *, overwrite: bool)
             f"{checked.problems[0]}",
             code="invalid_export",
         )
+    audit.record_comparison(side.uuid, side.username)
     for batch in _batches(file, total):
         _store(side, batch, total, overwrite=overwrite)
         yield
 
 
 def _batches(file: BinaryIO, total: Imported) -> Iterator[list[ExportedKey]]:
-    """Yield the valid lines in batches that name each key once; count the others."""
+    """Yield the valid lines in batches, in which the last one of a key holds; count the others."""
     header_of(file)
     batch: dict[Address, ExportedKey] = {}
     size = 0
@@ -118,7 +121,7 @@ def _batches(file: BinaryIO, total: Imported) -> Iterator[list[ExportedKey]]:
             if len(total.problems) < PROBLEMS_TOLD:
                 total.problems.append(read.text)
             continue
-        if len(batch) == BATCH_KEYS or size >= BATCH_BYTES or read.address in batch:
+        if len(batch) == BATCH_KEYS or size >= BATCH_BYTES:
             yield list(batch.values())
             batch, size = {}, 0
         batch[read.address] = read

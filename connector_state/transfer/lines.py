@@ -14,7 +14,6 @@ from uuid import UUID
 
 from pydantic import (
     AwareDatetime,
-    Base64Bytes,
     BaseModel,
     ConfigDict,
     Field,
@@ -50,7 +49,7 @@ class _Key(_Line):
     namespace: str
     key: str
     value: str | None = None
-    value_base64: Base64Bytes | None = None
+    value_base64: str | None = None
     expires_at: AwareDatetime | None
 
 
@@ -179,11 +178,17 @@ def _read_line(line: bytes, max_value_bytes: int) -> ExportedKey | _End:
         return read
     if (read.value is None) == (read.value_base64 is None):
         raise InvalidRequest("Give either value or value_base64.")
-    value = read.value_base64 if read.value is None else read.value.encode()
-    assert value is not None
+    value = _from_base64(read.value_base64 or "") if read.value is None else read.value.encode()
     if len(value) > max_value_bytes:
         raise InvalidRequest(f"The value has more than {max_value_bytes} bytes.")
     return ExportedKey(Address(read.namespace, read.key), value, read.expires_at)
+
+
+def _from_base64(text: str) -> bytes:
+    try:
+        return base64.b64decode(text, validate=True)
+    except ValueError:
+        raise InvalidRequest("value_base64: it is not base64.") from None
 
 
 def _words(error: ValidationError | InvalidRequest) -> str:

@@ -232,11 +232,8 @@ def test_import__is_of_this_connector_whatever_the_file_says():
     assert standing() == {b"ns:k": b"v"}
 
 
-def test_import__a_key_named_twice_is_stored_as_its_first_or_last_line():
-    file = made(key_of(value="first"), key_of(value="last"))
-    imported(file)
-    assert standing() == {b"ns:k": b"first"}
-    imported(file, overwrite=True)
+def test_import__of_a_key_named_twice_the_last_line_holds():
+    imported(made(key_of(value="first"), key_of(value="last")))
     assert standing() == {b"ns:k": b"last"}
 
 
@@ -278,8 +275,15 @@ def test_import__beside_a_connector_that_writes_keeps_its_value(monkeypatch):
 
 def test_import__is_audited_as_the_writes_it_makes():
     imported(made(key_of()))
-    (entry,) = audit.entries(UUID)
-    assert (entry.operation, entry.by, entry.key) == ("put", "operator:tests", "k")
+    put, compared = audit.entries(UUID)
+    assert (put.operation, put.by, put.key) == ("put", "operator:tests", "k")
+    assert (compared.operation, compared.by, compared.key) == ("compare", "operator:tests", "")
+
+
+def test_import__what_is_no_base64_is_invalid():
+    bad = made(key_of(value_base64="!!!!", value=None))
+    with pytest.raises(InvalidRequest, match="value_base64"):
+        imported(bad)
 
 
 # --- What is no whole export --------------------------------------------------------------------
