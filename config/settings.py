@@ -217,6 +217,7 @@ AUTH_PASSWORD_VALIDATORS = [
     )
 ]
 LOGIN_URL = "admin:login"
+LOGIN_REDIRECT_URL = "admin:index"
 CSRF_TRUSTED_ORIGINS = list(ENV.csrf_trusted_origins)
 TRUSTED_PROXY_COUNT = ENV.trusted_proxy_count
 AXES_FAILURE_LIMIT = 5

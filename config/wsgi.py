@@ -3,20 +3,25 @@
 import gc
 import multiprocessing
 import os
+import tempfile
 import threading
 import time
 from collections.abc import Iterable
-from typing import Any
+from typing import IO, Any
 from wsgiref.types import StartResponse
 
+from django.conf import settings
 from django.core.wsgi import get_wsgi_application
 from django.http import HttpResponse
+from django.template.loader import render_to_string
 from django.urls import resolve
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "config.settings")
 
 PARENT_POLL_SECONDS = 0.5
 ANYBODYS_UPLOADS_AT_ONCE = 2  # in each process, which has four threads or more
+UPLOADS_WAIT_SECONDS = 0.1
+CHUNK_BYTES = 65_536
 
 _anybodys_uploads = threading.BoundedSemaphore(ANYBODYS_UPLOADS_AT_ONCE)
 
@@ -72,24 +77,43 @@ def application(environ: dict[str, Any], start_response: StartResponse) -> Itera
         )
     has_body = environ.get("CONTENT_LENGTH", "0") not in ("", "0")
     if has_body and takes_bodies_of_anybody(path):
-        return _answer_with_few(environ, start_response)
+        return _answer_after_body(environ, start_response)
     return _answer(environ, start_response)
 
 
-def _answer_with_few(environ: dict[str, Any], start_response: StartResponse) -> Iterable[bytes]:
-    """Answer a few of these at a time, and refuse the others.
+def _answer_after_body(environ: dict[str, Any], start_response: StartResponse) -> Iterable[bytes]:
+    """Read the body, of a few requests at a time, and then answer.
 
     As many stalled uploads as there are threads would stop the server, state calls included.
     """
-    if not _anybodys_uploads.acquire(blocking=False):
-        busy = error_response(
-            503, "busy", "Too many forms are being sent. Try again.", {"Retry-After": "5"}
-        )
-        return _refuse(start_response, busy)
+    if not _anybodys_uploads.acquire(timeout=UPLOADS_WAIT_SECONDS):
+        return _refuse(start_response, _busy(environ))
     try:
-        return _answer(environ, start_response)
+        length = int(environ["CONTENT_LENGTH"])
+        if length > settings.STATE_MAX_IMPORT_BYTES:  # its files are dropped as they come
+            return _answer(environ, start_response)
+        body = _read_body(environ["wsgi.input"], length)
     finally:
         _anybodys_uploads.release()
+    with body:
+        return _answer({**environ, "wsgi.input": body}, start_response)
+
+
+def _read_body(upload: IO[bytes], length: int) -> IO[bytes]:
+    """Return what was uploaded, on disk if it is large."""
+    body = tempfile.SpooledTemporaryFile(settings.FILE_UPLOAD_MAX_MEMORY_SIZE)  # noqa: SIM115
+    while length > 0 and (chunk := upload.read(min(length, CHUNK_BYTES))):
+        length -= len(chunk)
+        body.write(chunk)
+    body.seek(0)
+    return body
+
+
+def _busy(environ: dict[str, Any]) -> HttpResponse:
+    retry = {"Retry-After": "5"}
+    if is_api_path(environ.get("PATH_INFO", "")):
+        return error_response(503, "busy", "Too many bodies are being sent. Try again.", retry)
+    return HttpResponse(render_to_string("busy.html"), status=503, headers=retry)
 
 
 def _refuse(start_response: StartResponse, response: HttpResponse) -> Iterable[bytes]:

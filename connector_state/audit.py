@@ -4,6 +4,7 @@ Writes and deletes are entered by the script that makes them. The stream is boun
 AUDIT_MAX_ENTRIES and AUDIT_MAX_AGE_SECONDS.
 """
 
+import logging
 import time
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -13,6 +14,8 @@ from django.conf import settings
 from django_redis import get_redis_connection
 
 from connector_state.keys import Address, connector_keys
+
+logger = logging.getLogger(__name__)
 
 PAGE = 500
 FILTERS = ("operation", "by", "namespace", "key")
@@ -82,6 +85,10 @@ def _record(connector_uuid: str, username: str, operation: str, member: str) -> 
         fields,
         maxlen=settings.AUDIT_MAX_ENTRIES,
         approximate=True,
+    )
+    # The connector's own writes push entries out of the stream; they can't reach the log.
+    logger.info(
+        "%s: %s %s of connector %s", fields["by"], operation, member or "all", connector_uuid
     )
 
 
