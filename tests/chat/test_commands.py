@@ -25,7 +25,7 @@ def test_flush__stores_and_says_so(monkeypatch):
     with hooked(monkeypatch) as repository:
         repository.before["get"] = [away]
         ask("hello")
-    assert run("flush_pending_turns").startswith("1 conversations stored, 0 still waiting")
+    assert run("flush_pending_turns").startswith("1 conversation stored, 0 still waiting")
     assert contents() == ["hello"]
 
 
@@ -40,7 +40,7 @@ def test_flush__drops_old_stored_turns_alone(settings):
     ask("hello")
     settings.CHAT_KEEP_TURNS_SECONDS = 60
     Turn.objects.update(accepted_at=timezone.now() - timedelta(seconds=61))
-    assert run("flush_pending_turns").endswith("1 old turns dropped")
+    assert run("flush_pending_turns").endswith("1 old turn dropped")
     assert contents() == ["hello"]
 
 

@@ -401,7 +401,7 @@ def test_commands__export_and_import_again(m365, tmp_path):
     m365.put("v")
     file = tmp_path / "export.jsonl"
     _, err = run("export_state", "m365", "--file", str(file))
-    assert "Exported 1 keys" in err
+    assert "Exported 1 key." in err
     assert stat.S_IMODE(file.stat().st_mode) == 0o600
     m365.delete()
     out, _ = run("import_state", "m365", str(file), "--dry-run")
