@@ -32,7 +32,11 @@ def test_flush__stores_and_says_so(monkeypatch):
 def test_flush__ends_with_1_while_something_waits():
     put_raw(b"corrupt")
     ask("hello")
-    with pytest.raises(CommandError):
+    with pytest.raises(CommandError, match=r"^1 conversation still waits; the log says why\.$"):
+        run("flush_pending_turns")
+    put_raw(b"corrupt", "c2")
+    ask("hello", "c2")
+    with pytest.raises(CommandError, match="2 conversations still wait;"):
         run("flush_pending_turns")
 
 

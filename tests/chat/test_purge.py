@@ -94,6 +94,20 @@ def test_older_than__deletes_from_the_store():
     assert document() is None
 
 
+def test_progress__on_a_pipe_is_each_batch_but_the_last_which_is_the_result():
+    for number in range(3):
+        ask("hello", f"c{number}")
+    age(10)
+    out, err = StringIO(), StringIO()
+    options = ("--older-than", "9", "--dry-run", "--batch-size", "1")
+    call_command("purge_expired_conversations", *options, stdout=out, stderr=err)
+    assert err.getvalue().splitlines() == [
+        "1 conversation would be purged, 0 kept, 0 failed so far",
+        "2 conversations would be purged, 0 kept, 0 failed so far",
+    ]
+    assert out.getvalue().count("3 conversations would be purged") == 1
+
+
 def test_dry_run__says_which_and_changes_nothing():
     ask("hello", user="al\x9bi\u202ece")
     ask("new", "c2")

@@ -412,6 +412,14 @@ def test_commands__export_and_import_again(m365, tmp_path):
     assert m365.get().json()["value"] == "v"
 
 
+@pytest.mark.parametrize("namespace", ["nosuch", None])
+def test_export_state__of_nothing_says_so(m365, tmp_path, namespace):
+    options = ("--namespace", namespace) if namespace else ()
+    _, err = run("export_state", "m365", "--file", str(tmp_path / "f"), *options)
+    assert err.startswith("Nothing was exported: ")
+    assert (namespace or "the connector") in err
+
+
 def test_export_state__overwrites_no_file(m365, tmp_path):
     file = tmp_path / "precious"
     file.write_text("precious")
@@ -471,7 +479,7 @@ def test_import_state__tells_problems_escaped_and_totals_of_what_was_done(m365, 
 
 
 def test_import_state__bad_file_is_a_line(m365, tmp_path):
-    with pytest.raises(CommandError, match="No such file"):
+    with pytest.raises(CommandError, match=f"^{tmp_path}/none: No such file or directory.$"):
         run("import_state", "m365", str(tmp_path / "none"))
     (tmp_path / "f").write_bytes(b"\0")
     with pytest.raises(CommandError, match="no export"):

@@ -107,7 +107,7 @@ def _table(rows: list[dict[str, list[str]]], width: int) -> tuple[str, list[str]
             break
         shown.remove(column)
         left_out.append(column)
-    table = Table(show_edge=False)
+    table = Table(show_edge=False, pad_edge=False)
     for column in shown:
         table.add_column(column, overflow="fold", no_wrap=column != "name")
     for row in rows:
