@@ -63,8 +63,8 @@ def read_file(name: str) -> bytes:
 
 
 def cant_open(name: str, error: OSError) -> CommandError:
-    """Return what to say of a file that can't be opened."""
-    return CommandError(f"{printable(name)}: {error.strerror or error}.")
+    """Return what to say of a file that can't be opened or read."""
+    return CommandError(f"{printable(name)}: {str(error.strerror or error).rstrip('.')}.")
 
 
 def write_issued(command: BaseCommand, issued: IssuedCredential, *, as_json: bool) -> None:

@@ -3,6 +3,7 @@
 import base64
 import io
 import json
+import os
 import stat
 import sys
 from datetime import UTC, datetime, timedelta
@@ -481,6 +482,11 @@ def test_import_state__tells_problems_escaped_and_totals_of_what_was_done(m365, 
 def test_import_state__bad_file_is_a_line(m365, tmp_path):
     with pytest.raises(CommandError, match=f"^{tmp_path}/none: No such file or directory.$"):
         run("import_state", "m365", str(tmp_path / "none"))
+    read, write = os.pipe()
+    with pytest.raises(CommandError, match=r"not seekable\.$"):
+        run("import_state", "m365", f"/dev/fd/{read}")
+    os.close(read)
+    os.close(write)
     (tmp_path / "f").write_bytes(b"\0")
     with pytest.raises(CommandError, match="no export"):
         run("import_state", "m365", str(tmp_path / "f"))

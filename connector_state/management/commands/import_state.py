@@ -44,7 +44,7 @@ class Command(BaseCommand):
         """Import, with progress and totals."""
         side = Side.of(find_connector(options["connector"]), operator_name())
         try:
-            with _opened(options["file"]) as file:
+            with open(options["file"], "rb") as file:
                 self.check_header(side, file, options)
                 total = Imported()
                 batches = (
@@ -57,6 +57,10 @@ class Command(BaseCommand):
             raise CommandError(printable(error.detail)) from error
         except RedisError as error:
             raise CommandError(f"Redis did not answer: {printable(str(error))}") from error
+        except BrokenPipeError:
+            raise  # of what is printed, not of the file: manage.py ends quietly
+        except OSError as error:
+            raise cant_open(options["file"], error) from error
 
     def check_header(self, side: Side, file: BinaryIO, options: dict[str, Any]) -> None:
         """Another connector's file has to be meant."""
@@ -84,10 +88,3 @@ class Command(BaseCommand):
             )
         if total.invalid:
             raise CommandError("Nothing of this file can be imported until that is mended.")
-
-
-def _opened(name: str) -> BinaryIO:
-    try:
-        return open(name, "rb")
-    except OSError as error:
-        raise cant_open(name, error) from error
