@@ -1,5 +1,7 @@
 """The client's address, behind a known number of proxies."""
 
+from ipaddress import ip_address
+
 from django.conf import settings
 from django.http import HttpRequest
 
@@ -17,3 +19,11 @@ def client_address(request: HttpRequest) -> str:
         if len(forwarded) >= count and forwarded[-count]:
             return forwarded[-count][:64]
     return str(request.META.get("REMOTE_ADDR", ""))
+
+
+def loggable_address(request: HttpRequest) -> str:
+    """Return the address of the client if it is an IP address, else words: no text of others."""
+    try:
+        return str(ip_address(client_address(request).partition("%")[0]))  # "%": a scope, any text
+    except ValueError:
+        return "an unreadable address"

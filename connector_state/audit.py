@@ -18,6 +18,7 @@ from connector_state.keys import Address, connector_keys
 logger = logging.getLogger(__name__)
 
 PAGE = 500
+OPERATIONS = ("put", "expire", "delete", "read", "export", "compare")
 FILTERS = ("operation", "by", "namespace", "key")
 LOOKED_AT = 2000  # entries, for those of one key
 
@@ -26,9 +27,9 @@ LOOKED_AT = 2000  # entries, for those of one key
 class AuditEntry:
     """One entry. `by` is a key id, or operator:NAME.
 
-    `operation` is put, expire (an operator set when the value ends), delete, read, export, or
-    compare (with a file that is to be imported). The last two name no key, and no namespace when it
-    is of all.
+    `operation` is one of OPERATIONS: expire is when an operator set when the value ends, compare
+    is with a file that is to be imported. The last two name no key, and no namespace when it is of
+    all.
     """
 
     id: str

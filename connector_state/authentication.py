@@ -6,13 +6,16 @@ from dataclasses import dataclass
 from typing import Any
 
 from django.conf import settings
+from django.db import DatabaseError
 from django.http import HttpRequest
 from rest_framework.authentication import BaseAuthentication
 from rest_framework.permissions import BasePermission
 from rest_framework.request import Request
 
 from connector_state import failures, live_credentials, signing
+from connector_state.addresses import loggable_address
 from connector_state.calls import Nonce
+from connector_state.credentials import was_issued
 from connector_state.errors import (
     Forbidden,
     InvalidRequest,
@@ -25,6 +28,7 @@ from connector_state.policy import Policy
 logger = logging.getLogger(__name__)
 
 CONTENT_LENGTH_MAX_DIGITS = 12
+UNKNOWN_KEY_ID = "unknown_key_id"
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,13 +58,20 @@ class DSXHMACAuthentication(BaseAuthentication):
         Raises:
             SignatureRefused, LengthRequired, ValueTooLarge, InvalidRequest.
         """
-        context = request.parser_context
+        wsgi_request, context = request._request, request.parser_context
+        path, header = context["kwargs"], None
         try:
+            header = signing.parse_authorization_header(
+                wsgi_request.META.get("HTTP_AUTHORIZATION", "")
+            )
+            if header is None:
+                return None
             return _authenticate(
-                request._request, context["kwargs"].get("key", ""), context["view"].max_body_bytes
+                header, wsgi_request, path.get("key", ""), context["view"].max_body_bytes
             )
         except SignatureRefused as refusal:
-            report_refusal(refusal)
+            key_id = header.key_id if header else None
+            report_refusal(refusal, wsgi_request, path["connector_uuid"], key_id)
             raise
 
     def authenticate_header(self, request: Request) -> str:
@@ -68,18 +79,43 @@ class DSXHMACAuthentication(BaseAuthentication):
         return signing.SCHEME
 
 
-def report_refusal(refusal: SignatureRefused) -> None:
-    """Log and count a refused signature, by its reason."""
-    logger.warning("refused a signed request: %s", refusal.reason)
-    failures.count(refusal.reason)
+def report_refusal(
+    refusal: SignatureRefused, request: HttpRequest, connector_uuid: str, key_id: str | None
+) -> None:
+    """Count a refused signature by its reason, and log whom it was about.
+
+    Nothing that a stranger could write is logged. In a flood only some are, by failures.
+
+    Args:
+        refusal: why.
+        request: what was refused.
+        connector_uuid: of its path, where it has the form of a UUID.
+        key_id: of its header, where it has one; logged only if we issued it.
+    """
+    if failures.count(refusal.reason):
+        logger.warning(
+            "refused a signed request: %s; connector %s, %s, from %s",
+            refusal.reason,
+            connector_uuid,
+            _describe_key_id(key_id, refusal.reason),
+            loggable_address(request),
+        )
+
+
+def _describe_key_id(key_id: str | None, reason: str) -> str:
+    try:
+        if key_id is None or not was_issued(key_id):
+            return "unknown key id"
+    except DatabaseError:
+        return "key id not looked up, for want of the database"
+    if reason == UNKNOWN_KEY_ID:
+        return f"key id {key_id} (revoked, expired or of a disabled connector)"
+    return f"key id {key_id}"
 
 
 def _authenticate(
-    request: HttpRequest, key: str, max_body_bytes: int
-) -> tuple[ConnectorPrincipal, Nonce] | None:
-    header = signing.parse_authorization_header(request.META.get("HTTP_AUTHORIZATION", ""))
-    if header is None:
-        return None
+    header: signing.AuthorizationHeader, request: HttpRequest, key: str, max_body_bytes: int
+) -> tuple[ConnectorPrincipal, Nonce]:
     credential = _check_freshness(header)
     check_length(request, max_body_bytes)
     query = request.META.get("QUERY_STRING", "").encode("latin-1")
@@ -106,7 +142,7 @@ def _check_freshness(header: signing.AuthorizationHeader) -> live_credentials.Li
         )
     credential = live_credentials.find_live(header.key_id)
     if credential is None:
-        raise SignatureRefused(reason="unknown_key_id")
+        raise SignatureRefused(reason=UNKNOWN_KEY_ID)
     return credential
 
 

@@ -112,6 +112,11 @@ def revoke_credential(key_id: str) -> Credential:
     return credential
 
 
+def was_issued(key_id: str) -> bool:
+    """Whether there is a credential of this key id, live or not."""
+    return Credential.objects.filter(key_id=key_id).exists()
+
+
 def reencrypt_secrets() -> Iterator[tuple[Credential, bool]]:
     """Encrypt every secret anew under the first of CONNECTOR_SECRET_KEYS.
 

@@ -75,11 +75,23 @@ class Stored:
 
 @dataclass(slots=True)
 class Reindexed:
-    """What a reindex did. `skipped` are Redis keys that no address of this API can name."""
+    """What a reindex did.
+
+    Skipped are Redis keys that are `foreign` (no string stands there) or `nameless` (no address of
+    this API can name them).
+    """
 
     added: int = 0
     forgotten: int = 0
-    skipped: int = 0
+    foreign: int = 0
+    nameless: int = 0
+
+    def add(self, other: "Reindexed") -> None:
+        """Add up."""
+        self.added += other.added
+        self.forgotten += other.forgotten
+        self.foreign += other.foreign
+        self.nameless += other.nameless
 
 
 def list_namespaces(
@@ -187,7 +199,7 @@ def _reindex(connector_uuid: str, username: str, members: list[str], total: Rein
     added, forgotten, *foreign = call(_REINDEX, connector_uuid, caller, members)
     total.added += added
     total.forgotten += forgotten
-    total.skipped += len(foreign)
+    total.foreign += len(foreign)
 
 
 def value_pattern(connector_uuid: str) -> str:
@@ -202,7 +214,7 @@ def _stored_members(connector_uuid: str, total: Reindexed) -> Iterator[str]:
         try:
             yield Address.from_member(key.decode()[len(prefix) :]).member
         except (InvalidRequest, UnicodeDecodeError):
-            total.skipped += 1
+            total.nameless += 1
 
 
 def _indexed_members(connector_uuid: str) -> Iterator[str]:

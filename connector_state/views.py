@@ -59,7 +59,9 @@ class ConnectorAPIView(APIView):
     def handle_exception(self, exc: Exception) -> HttpResponseBase:  # type: ignore[override]
         """Report a replay, which only the store can tell, as the other refusals are."""
         if isinstance(exc, SignatureRefused) and exc.code == "replayed":
-            report_refusal(exc)
+            report_refusal(
+                exc, self.request._request, self.kwargs["connector_uuid"], self.principal.key_id
+            )
         return super().handle_exception(exc)
 
     @property

@@ -7,7 +7,7 @@ from django.db import connections
 from django_redis import get_redis_connection
 from redis.exceptions import ConnectionError as RedisConnectionError
 
-from connector_state import connection, live_credentials
+from connector_state import connection, failures, live_credentials
 from tests.environment import data_dir
 
 
@@ -20,8 +20,11 @@ def django_db_modify_db_settings(django_db_modify_db_settings_parallel_suffix: N
 
 
 @pytest.fixture(autouse=True)
-def _fresh_stores() -> Iterator[None]:
-    """Each test meets an empty Redis and an empty credential cache."""
+def _fresh_stores(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """Each test meets an empty Redis, an empty credential cache and no failures: none are written
+    unless it does so, for a timer's thread would write them into the next test.
+    """
+    monkeypatch.setattr(failures, "_tally", failures.Tally(failures._write, lambda flush: None))
     get_redis_connection().flushall()
     live_credentials.clear_cache()
     yield

@@ -17,6 +17,7 @@ import httpx
 import jwt
 import pytest
 import requests
+from redis import Redis
 
 from tests import servers
 from tests.connectors import PREFIX, SigningConnector
@@ -324,6 +325,26 @@ def test_power_cut__of_server_and_valkey_right_after_a_204_keeps_the_value(produ
     )
     assert (status, json.loads(body)) == (200, {"value": "kept"})
     assert product.raw(request)[0] == 401  # its nonce survived as well
+
+
+def test_failures__of_every_worker_are_counted_within_seconds_also_the_last_ones(product):
+    redis = Redis(unix_socket_path=str(product.socket))
+
+    def counted() -> int:
+        keys = redis.keys("statekeep:authentication_failures:*")
+        return sum(int(redis.hget(key, "timestamp_out_of_window") or 0) for key in keys)
+
+    before = counted()
+    target = product.connector.path().encode()
+    for _ in range(8):
+        assert product.raw(product.raw_request("GET", target, ts="1"))[0] == 401
+    servers.wait_until(lambda: counted() == before + 8, what="the count of all of them")
+    redis.close()
+    wanted = (
+        f"timestamp_out_of_window; connector {product.connector.uuid}, "
+        f"key id {product.connector.key_id}, from "
+    )
+    assert wanted in product.server.log.read_text()
 
 
 def test_log__holds_no_secret_and_no_signature(product):

@@ -14,12 +14,15 @@ def printable(text: str) -> str:
 class Progress:
     """Says on stderr how far a command is: one line that changes on a terminal, else line by line.
 
+    Line by line it is one step behind: the last one is for the command's result to say.
+
     What it is told holds numbers and words of ours alone: rich takes brackets for markup.
     """
 
     def __init__(self, stream: object) -> None:
         self._stream = stream
         self._status: Status | None = None
+        self._unsaid = ""
         if sys.stderr.isatty():
             self._status = Console(stderr=True).status("")
             self._status.start()
@@ -29,7 +32,9 @@ class Progress:
         if self._status is not None:
             self._status.update(text)
         else:
-            self._stream.write(text)  # type: ignore[attr-defined]
+            if self._unsaid:
+                self._stream.write(f"{self._unsaid} so far")  # type: ignore[attr-defined]
+            self._unsaid = text
 
     def end(self) -> None:
         """Leave the terminal as it was."""

@@ -9,8 +9,6 @@ from django.utils.http import urlencode
 from connector_state import audit
 from connector_state.admin.pages import ConnectorPage
 
-OPERATIONS = ("put", "expire", "delete", "read", "export", "compare")
-
 _ENTRY_ID = re.compile(r"[1-9][0-9]{0,14}-[0-9]{1,15}")
 
 
@@ -33,7 +31,7 @@ class AuditPage(ConnectorPage):
                 "page": page,
                 "is_first": is_first,
                 "older": older,
-                "operations": OPERATIONS,
+                "operations": audit.OPERATIONS,
                 "wanted": wanted,
                 "newest": urlencode(wanted),
                 "shows_etags": request.user.has_perm("connector_state.view_values"),

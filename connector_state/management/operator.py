@@ -3,7 +3,9 @@
 import getpass
 import json
 import os
+import sys
 from argparse import ArgumentTypeError
+from pathlib import Path
 from uuid import UUID
 
 from django.core.management.base import BaseCommand, CommandError
@@ -37,6 +39,32 @@ def find_connector(text: str) -> Connector:
             else f"More than one connector is named {text!r}; give its UUID."
         )
     return found[0]
+
+
+def warn_of_namesakes(command: BaseCommand, connector: Connector) -> None:
+    """Say that a name is no longer enough to tell this connector from others, if it is not."""
+    if Connector.objects.filter(name=connector.name).exclude(pk=connector.pk).exists():
+        command.stderr.write(
+            f"Another connector is named {connector.name!r} too: "
+            "commands need the UUID of either now."
+        )
+
+
+def read_file(name: str) -> bytes:
+    """Return what is in a file, or in standard input (-).
+
+    Raises:
+        CommandError: it can't be read.
+    """
+    try:
+        return sys.stdin.buffer.read() if name == "-" else Path(name).read_bytes()
+    except OSError as error:
+        raise cant_open(name, error) from error
+
+
+def cant_open(name: str, error: OSError) -> CommandError:
+    """Return what to say of a file that can't be opened or read."""
+    return CommandError(f"{printable(name)}: {str(error.strerror or error).rstrip('.')}.")
 
 
 def write_issued(command: BaseCommand, issued: IssuedCredential, *, as_json: bool) -> None:

@@ -25,14 +25,18 @@ def test_flush__stores_and_says_so(monkeypatch):
     with hooked(monkeypatch) as repository:
         repository.before["get"] = [away]
         ask("hello")
-    assert run("flush_pending_turns").startswith("1 conversations stored, 0 still waiting")
+    assert run("flush_pending_turns").startswith("1 conversation stored, 0 still waiting")
     assert contents() == ["hello"]
 
 
 def test_flush__ends_with_1_while_something_waits():
     put_raw(b"corrupt")
     ask("hello")
-    with pytest.raises(CommandError):
+    with pytest.raises(CommandError, match=r"^1 conversation still waits; the log says why\.$"):
+        run("flush_pending_turns")
+    put_raw(b"corrupt", "c2")
+    ask("hello", "c2")
+    with pytest.raises(CommandError, match="2 conversations still wait;"):
         run("flush_pending_turns")
 
 
@@ -40,7 +44,7 @@ def test_flush__drops_old_stored_turns_alone(settings):
     ask("hello")
     settings.CHAT_KEEP_TURNS_SECONDS = 60
     Turn.objects.update(accepted_at=timezone.now() - timedelta(seconds=61))
-    assert run("flush_pending_turns").endswith("1 old turns dropped")
+    assert run("flush_pending_turns").endswith("1 old turn dropped")
     assert contents() == ["hello"]
 
 

@@ -75,8 +75,8 @@ def test_expired__leaves_nothing_of_it():
     Turn.objects.filter(conversation_id="c1").update(state=Turn.State.STORED)
     expire()
     assert run() == (
-        "1 conversations purged, 0 kept, 0 failed "
-        "(0 states, 1 index rows, 1 turns, 1 quarantined copies)"
+        "1 conversation purged, 0 kept, 0 failed "
+        "(0 states, 1 index row, 1 turn, 1 quarantined copy)"
     )
     assert Conversation.objects.get().conversation_id == "c2"
     assert Turn.objects.get().conversation_id == "c2"
@@ -90,10 +90,22 @@ def test_older_than__deletes_from_the_store():
     assert run("--older-than", "11").startswith("0 ")
     assert document() is not None
     assert run("--older-than", "9", "--user", "bob").startswith("0 ")
-    assert run("--older-than", "9").endswith(
-        "(1 states, 1 index rows, 1 turns, 0 quarantined copies)"
-    )
+    assert run("--older-than", "9").endswith("(1 state, 1 index row, 1 turn, 0 quarantined copies)")
     assert document() is None
+
+
+def test_progress__on_a_pipe_is_each_batch_but_the_last_which_is_the_result():
+    for number in range(3):
+        ask("hello", f"c{number}")
+    age(10)
+    out, err = StringIO(), StringIO()
+    options = ("--older-than", "9", "--dry-run", "--batch-size", "1")
+    call_command("purge_expired_conversations", *options, stdout=out, stderr=err)
+    assert err.getvalue().splitlines() == [
+        "1 conversation would be purged, 0 kept, 0 failed so far",
+        "2 conversations would be purged, 0 kept, 0 failed so far",
+    ]
+    assert out.getvalue().count("3 conversations would be purged") == 1
 
 
 def test_dry_run__says_which_and_changes_nothing():
@@ -111,8 +123,8 @@ def test_dry_run__says_which_and_changes_nothing():
     assert used.startswith("last used 2")
     assert expires.startswith("expires 2")
     assert total == (
-        "1 conversations would be purged, 0 kept, 0 failed "
-        "(1 states, 1 index rows, 1 turns, 0 quarantined copies)"
+        "1 conversation would be purged, 0 kept, 0 failed "
+        "(1 state, 1 index row, 1 turn, 0 quarantined copies)"
     )
 
 
@@ -143,7 +155,7 @@ def test_never_stored__goes_after_a_lifetime(settings):
     Conversation.objects.update(expires_at=None, message_count=0)
     assert run().startswith("0 conversations purged, 0 kept")
     age(31)
-    assert run().startswith("1 conversations purged")
+    assert run().startswith("1 conversation purged")
 
 
 def test_dead_letter__stays_as_long_as_a_conversation_does():
@@ -152,7 +164,7 @@ def test_dead_letter__stays_as_long_as_a_conversation_does():
     Turn.objects.update(state=Turn.State.DEAD_LETTER)
     assert run().startswith("0 conversations purged, 1 kept")
     Turn.objects.update(accepted_at=timezone.now() - 31 * DAY)
-    assert run().startswith("1 conversations purged")
+    assert run().startswith("1 conversation purged")
     assert not Turn.objects.exists()
 
 
@@ -166,7 +178,7 @@ def test_deleted__its_row_goes_when_its_mark_is_needed_no_more():
     Conversation.objects.update(deleted_at=timezone.now() - 31 * DAY)
     assert run("--dry-run").splitlines()[0].startswith("row\talice\tc1\t")
     assert Conversation.objects.exists()
-    assert "1 index rows" in run()
+    assert "1 index row" in run()
     assert not Conversation.objects.exists()
 
 
@@ -190,7 +202,7 @@ def test_copies__go_when_they_are_resolved_and_old():
             resolved_at=timezone.now() if resolved else None,
         )
     assert run("--dry-run").splitlines()[0].startswith("copy\talice\tc1\t")
-    assert "1 quarantined copies" in run()
+    assert "1 quarantined copy" in run()
     assert set(Quarantine.objects.values_list("digest", flat=True)) == {"1", "2"}
 
 
@@ -198,7 +210,7 @@ def test_copies__of_a_conversation_that_was_deleted_go_at_once():
     ask("hello")
     delete_conversation(ConversationKey(ALICE, "c1"), Deadline(5))
     Quarantine.objects.create(user_id=ALICE, conversation_id="c1", digest="", content_base64="")
-    assert "1 quarantined copies" in run()
+    assert "1 quarantined copy" in run()
 
 
 # --- What stays ---
@@ -257,7 +269,7 @@ def test_another_purge__has_the_lease():
     age(10)
     with leased(ConversationKey(ALICE, "c1")):
         assert run("--older-than", "9").startswith("0 conversations purged, 1 kept, 0 failed")
-    assert run("--older-than", "9").startswith("1 conversations purged")
+    assert run("--older-than", "9").startswith("1 conversation purged")
 
 
 def test_twice_at_once__each_goes_once():
@@ -299,9 +311,7 @@ def test_corrupt__older_than_removes_it():
     age(10)
     put_raw(b"corrupt")
     Quarantine.objects.create(user_id=ALICE, conversation_id="c1", digest="", content_base64="")
-    assert run("--older-than", "9").endswith(
-        "(1 states, 1 index rows, 1 turns, 1 quarantined copies)"
-    )
+    assert run("--older-than", "9").endswith("(1 state, 1 index row, 1 turn, 1 quarantined copy)")
     assert get_redis_connection().get("chat:alice:c1") is None
     assert not Quarantine.objects.exists()
 
@@ -314,7 +324,7 @@ def test_failure__goes_on_and_ends_with_1(hooks):
     ask("hello", "c2")
     age(10)
     hooks.before["get"] = [away, nothing]
-    with pytest.raises(CommandError, match="1 conversations failed"):
+    with pytest.raises(CommandError, match="1 conversation failed"):
         run("--older-than", "9", "--batch-size", "1")
     assert (document("c1") is None, document("c2") is None) == (False, True)
 
@@ -349,7 +359,7 @@ def test_answer_lost__the_next_run_finishes(hooks):
     hooks.after["delete"] = [away]
     with pytest.raises(CommandError):
         run("--older-than", "9")
-    assert run("--older-than", "9").startswith("1 conversations purged, 0 kept, 0 failed")
+    assert run("--older-than", "9").startswith("1 conversation purged, 0 kept, 0 failed")
     assert not Conversation.objects.exists()
 
 

@@ -2,7 +2,6 @@
 
 import io
 import json
-from collections import Counter
 from datetime import timedelta
 from uuid import uuid4
 
@@ -11,7 +10,7 @@ from django.core.management import CommandError, call_command
 from django.utils import timezone
 from django_redis import get_redis_connection
 
-from connector_state import audit, failures, live_credentials
+from connector_state import audit, live_credentials
 from connector_state.models import Connector, Credential
 from tests.connectors import SigningConnector
 
@@ -22,6 +21,13 @@ def run(*arguments: str, **options) -> str:
     out = io.StringIO()
     call_command(*arguments, stdout=out, stderr=io.StringIO(), **options)
     return out.getvalue()
+
+
+def run_err(*arguments: str) -> str:
+    """What a command says beside its result."""
+    err = io.StringIO()
+    call_command(*arguments, stdout=io.StringIO(), stderr=err)
+    return err.getvalue()
 
 
 def signer(created: str) -> SigningConnector:
@@ -45,6 +51,13 @@ def test_create_connector__for_people_and_with_a_uuid():
     assert "secret" in text
     with pytest.raises(CommandError, match="already"):
         run("create_connector", "again", "--uuid", wanted)
+
+
+def test_create_connector__under_a_name_that_is_taken_warns():
+    assert run_err("create_connector", "m365").count("\n") == 1  # to keep the secret
+    warned = run_err("create_connector", "m365")
+    assert "Another connector is named 'm365' too: commands need the UUID" in warned
+    assert Connector.objects.count() == 2
 
 
 @pytest.mark.parametrize("name", ["", " ", "n" * 256, "a\x1b[0mb"])
@@ -106,6 +119,50 @@ def test_list_connectors__tells_use_and_credentials_and_no_secret():
     assert connector.secret not in line + table
 
 
+class Terminal(io.StringIO):
+    def isatty(self) -> bool:
+        return True
+
+
+def listed(monkeypatch, width: int) -> tuple[list[str], str]:
+    """What a terminal of this width is shown below the head of the table, and what beside it."""
+    monkeypatch.setenv("COLUMNS", str(width))
+    terminal, err = Terminal(), io.StringIO()
+    call_command("list_connectors", stdout=terminal, stderr=err)
+    lines = terminal.getvalue().splitlines()
+    assert max(map(len, lines)) <= width
+    return lines[2:], err.getvalue().strip()
+
+
+@pytest.mark.parametrize("width", [36, 50, 68, 80, 100, 120, 200])
+def test_list_connectors__breaks_no_uuid_and_no_key_id(monkeypatch, width):
+    connector = signer(run("create_connector", "a name of many words " * 5, "--json"))
+    second = signer(run("rotate_credential", connector.uuid, "--json"))
+    rows, _ = listed(monkeypatch, width)
+    assert connector.uuid in rows[0]
+    if width >= 68:
+        assert second.key_id in rows[0]
+        assert connector.key_id in rows[1]
+
+
+def test_list_connectors__on_a_narrow_terminal_says_where_the_rest_is(monkeypatch):
+    run("create_connector", "m365")
+    said = "For bytes, keys, last used (UTC): a wider terminal, or --json."
+    assert listed(monkeypatch, 80)[1] == said
+    assert listed(monkeypatch, 160)[1] == ""
+
+
+def test_list_connectors__has_the_last_use_beside_each_credential():
+    old = signer(run("create_connector", "m365", "--json"))
+    new = signer(run("rotate_credential", "m365", "--json"))
+    old.put("v")
+    today = timezone.now().strftime("%Y-%m-%d ")
+    (line,) = (line for line in run("list_connectors").splitlines() if old.key_id in line)
+    assert today in line
+    (line,) = (line for line in run("list_connectors").splitlines() if new.key_id in line)
+    assert today not in line
+
+
 def test_list_connectors__hostile_names_are_escaped():
     Connector.objects.create(name="[red]\x1b[31m[link=http://x]")
     table = run("list_connectors")
@@ -164,6 +221,15 @@ def test_state__delete_asks_first(monkeypatch):
     assert run("state", "get", "m365", "ns", "key").strip() == "v"
 
 
+def test_state__delete_without_a_terminal_wants_to_be_told_yes(monkeypatch):
+    run("create_connector", "m365")
+    run("state", "put", "m365", "ns", "key", "--value", "v")
+    monkeypatch.setattr("sys.stdin", io.StringIO())  # </dev/null
+    with pytest.raises(CommandError, match="Nothing was deleted; say --yes"):
+        run("state", "delete", "m365", "ns", "key")
+    assert run("state", "get", "m365", "ns", "key").strip() == "v"
+
+
 @pytest.mark.parametrize(
     "arguments",
     [
@@ -172,6 +238,8 @@ def test_state__delete_asks_first(monkeypatch):
         ("put", "m365", "ns", "key"),
         ("put", "m365", "ns", "key", "--value", "x" * 70_000),
         ("put", "m365", "ns", "key", "--value", "x", "--ttl", "0"),
+        ("put", "m365", "ns", "key", "--file", "/nowhere"),
+        ("put", "m365", "ns", "key", "--file", "/"),
     ],
 )
 def test_state__bad_input_is_a_line(arguments):
@@ -180,12 +248,32 @@ def test_state__bad_input_is_a_line(arguments):
         run("state", *arguments)
 
 
-def test_reindex__reports_each_connector():
+def test_reindex__of_all_reports_those_with_something_new_and_a_total():
     connector = SigningConnector.create("m365")
+    SigningConnector.create("untouched")
     redis = get_redis_connection()
     redis.set(f"dsxconnect:connector_state:{connector.uuid}:m365:delta", "x")
-    assert "added 1, forgot 0" in run("reindex_connector_state")
-    assert "added 0, forgot 0" in run("reindex_connector_state", "m365")
+    assert run("reindex_connector_state").splitlines() == [
+        f"m365 ({connector.uuid}): added 1, forgot 0 without a value",
+        "2 connectors in all: added 1, forgot 0 without a value",
+    ]
+    assert run("reindex_connector_state").splitlines() == [
+        "2 connectors in all: added 0, forgot 0 without a value"
+    ]
+    (line,) = run("reindex_connector_state", "untouched").splitlines()
+    assert line.endswith(": added 0, forgot 0 without a value")
+
+
+def test_reindex__tells_what_is_no_string_from_what_has_no_address():
+    prefix = f"dsxconnect:connector_state:{SigningConnector.create('m365').uuid}:"
+    redis = get_redis_connection()
+    redis.rpush(f"{prefix}m365:a-list", "x")
+    redis.set(f"{prefix}no namespace", "x")
+    redis.set(f"{prefix}nor here", "x")
+    skipped = "skipped 1 of another type than string, skipped 2 that no address can name"
+    one, total = run("reindex_connector_state").splitlines()
+    assert one.endswith(skipped)
+    assert total.endswith(skipped)
 
 
 def test_set_policy__takes_more_bytes_than_the_default_and_no_absurd_number():
@@ -201,6 +289,7 @@ def test_set_policy__changes_what_is_given_alone():
     live_credentials.clear_cache()
     shown = json.loads(run("set_policy", "m365", "--namespaces", "m365,one-*", "--max-keys", "1"))
     assert shown == {
+        "name": "m365",
         "enabled": True,
         "read_only": False,
         "allowed_namespaces": ["m365", "one-*"],
@@ -221,8 +310,30 @@ def test_set_policy__changes_what_is_given_alone():
     assert json.loads(run("set_policy", "m365", "--enabled"))["read_only"] is False
 
 
+def test_set_policy__renames():
+    run("create_connector", "m365")
+    assert json.loads(run("set_policy", "m365", "--name", " contoso "))["name"] == "contoso"
+    run("create_connector", "m365")
+    assert run_err("set_policy", "m365", "--read-only") == ""
+    assert "Another connector is named 'contoso'" in run_err(
+        "set_policy", "m365", "--name", "contoso"
+    )
+
+
+def test_set_policy__says_that_a_connector_which_enrols_names_itself():
+    SigningConnector.create("m365", enrolment_group="")
+    assert "with its next heartbeat" in run_err("set_policy", "m365", "--name", "contoso")
+
+
 @pytest.mark.parametrize(
-    "option", [("--max-keys", "-1"), ("--max-bytes", "x"), ("--namespaces", "a:b")]
+    "option",
+    [
+        ("--name", "a\x1b"),
+        ("--name", " "),
+        ("--max-keys", "-1"),
+        ("--max-bytes", "x"),
+        ("--namespaces", "a:b"),
+    ],
 )
 def test_set_policy__bad_values(option):
     run("create_connector", "m365")
@@ -259,6 +370,21 @@ def test_audit__can_be_filtered(connector):
     assert len(run("audit_log", connector.uuid, "--since", "1h").splitlines()) == 2
 
 
+def test_audit__by_operation(connector):
+    connector.put("v")
+    connector.delete()
+    (line,) = run("audit_log", connector.uuid, "--operation", "delete").splitlines()
+    assert json.loads(line)["operation"] == "delete"
+    with pytest.raises(CommandError, match="invalid choice: 'foo'"):
+        run("audit_log", connector.uuid, "--operation", "foo")
+
+
+@pytest.mark.parametrize("limit", ["-5", "x", "1.5"])
+def test_audit__limit_is_a_number(connector, limit):
+    with pytest.raises(CommandError, match="must be a number"):
+        run("audit_log", connector.uuid, f"--limit={limit}")
+
+
 def test_audit__is_bounded_by_length_and_age(connector, settings):
     settings.AUDIT_MAX_ENTRIES = 100
     stream = f"statekeep:{{{connector.uuid}}}:audit"
@@ -278,34 +404,3 @@ def test_audit__pages_through_more_than_one_read(connector, monkeypatch):
         connector.put("v", f"k{number}")
     keys = [entry.key for entry in audit.entries(connector.uuid)]
     assert keys == [f"k{number}" for number in reversed(range(10))]
-
-
-# --- Authentication failures --------------------------------------------------------------------
-
-
-def test_failures__are_counted_by_reason_and_lock_nobody_out(connector, monkeypatch):
-    monkeypatch.setattr(failures, "FLUSH_SECONDS", 0)
-    monkeypatch.setattr(failures, "_pending", Counter())
-    good = connector.secret
-    connector.secret = "wrong"
-    for _ in range(30):
-        assert connector.get().status_code == 401
-    connector.secret = good
-    assert connector.get().status_code == 200
-    connector.key_id = "attacker's text"
-    connector.get()
-    (counts,) = failures.daily(2).values()
-    assert counts == {"bad_signature": 30, "malformed_header": 1}
-    assert len(get_redis_connection().keys("*failures*")) == 1
-
-
-def test_failures__counting_never_breaks_an_answer(connector, monkeypatch):
-    from redis.exceptions import ConnectionError as RedisConnectionError
-
-    def down(counts: dict[str, int]) -> None:
-        raise RedisConnectionError("down")
-
-    monkeypatch.setattr(failures, "FLUSH_SECONDS", 0)
-    monkeypatch.setattr(failures, "_write", down)
-    connector.secret = "wrong"
-    assert connector.get().status_code == 401

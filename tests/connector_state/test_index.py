@@ -165,7 +165,8 @@ def test_reindex__takes_over_what_a_dsx_connect_wrote():
     redis.set(f"dsxconnect:connector_state:{NEIGHBOUR}:m365:delta", "x")
     assert listed() == {}
     *_, total = index.reindex(UUID, "tests")
-    assert (total.added, total.forgotten, total.skipped) == (1203, 0, 4)
+    assert (total.added, total.forgotten) == (1203, 0)
+    assert (total.foreign, total.nameless) == (1, 3)
     assert len(listed()) == 1203
     assert usage_of([NEIGHBOUR])[NEIGHBOUR].keys == 0
     *_, again = index.reindex(UUID, "tests")

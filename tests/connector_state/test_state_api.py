@@ -252,11 +252,13 @@ def test_view__that_claims_no_nonce_fails_closed(connector, monkeypatch):
 def test_log__has_the_reason_and_never_the_signature_or_the_secret(connector, caplog):
     authorization = connector.authorization("GET", connector.path(), b"other body")
     connector.send("GET", connector.path(), b"", authorization)
-    connector.key_id = "never-issued"
+    issued, connector.key_id = connector.key_id, "never-issued"
     connector.get()
     assert [record.getMessage() for record in caplog.records] == [
-        "refused a signed request: bad_signature",
-        "refused a signed request: unknown_key_id",
+        f"refused a signed request: bad_signature; connector {connector.uuid}, "
+        f"key id {issued}, from 127.0.0.1",
+        f"refused a signed request: unknown_key_id; connector {connector.uuid}, "
+        "unknown key id, from 127.0.0.1",
     ]
 
 

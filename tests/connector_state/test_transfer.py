@@ -3,6 +3,7 @@
 import base64
 import io
 import json
+import os
 import stat
 import sys
 from datetime import UTC, datetime, timedelta
@@ -401,7 +402,7 @@ def test_commands__export_and_import_again(m365, tmp_path):
     m365.put("v")
     file = tmp_path / "export.jsonl"
     _, err = run("export_state", "m365", "--file", str(file))
-    assert "Exported 1 keys" in err
+    assert "Exported 1 key." in err
     assert stat.S_IMODE(file.stat().st_mode) == 0o600
     m365.delete()
     out, _ = run("import_state", "m365", str(file), "--dry-run")
@@ -410,6 +411,14 @@ def test_commands__export_and_import_again(m365, tmp_path):
     out, _ = run("import_state", "m365", str(file))
     assert out.startswith("Imported: 1 new")
     assert m365.get().json()["value"] == "v"
+
+
+@pytest.mark.parametrize("namespace", ["nosuch", None])
+def test_export_state__of_nothing_says_so(m365, tmp_path, namespace):
+    options = ("--namespace", namespace) if namespace else ()
+    _, err = run("export_state", "m365", "--file", str(tmp_path / "f"), *options)
+    assert err.startswith("Nothing was exported: ")
+    assert (namespace or "the connector") in err
 
 
 def test_export_state__overwrites_no_file(m365, tmp_path):
@@ -471,8 +480,13 @@ def test_import_state__tells_problems_escaped_and_totals_of_what_was_done(m365, 
 
 
 def test_import_state__bad_file_is_a_line(m365, tmp_path):
-    with pytest.raises(CommandError, match="No such file"):
+    with pytest.raises(CommandError, match=f"^{tmp_path}/none: No such file or directory.$"):
         run("import_state", "m365", str(tmp_path / "none"))
+    read, write = os.pipe()
+    with pytest.raises(CommandError, match=r"not seekable\.$"):
+        run("import_state", "m365", f"/dev/fd/{read}")
+    os.close(read)
+    os.close(write)
     (tmp_path / "f").write_bytes(b"\0")
     with pytest.raises(CommandError, match="no export"):
         run("import_state", "m365", str(tmp_path / "f"))

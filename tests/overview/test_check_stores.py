@@ -1,6 +1,7 @@
 """`check_stores`: what monitoring runs."""
 
 import json
+import time
 
 import pytest
 from django.core.management import CommandError, call_command
@@ -67,8 +68,10 @@ def test_check__what_is_away(capsys, settings):
 def test_check__what_is_frozen(capsys, settings):
     with frozen_port() as port:
         move_redis(settings, port)
+        began = time.monotonic()
         found = checks(capsys, fails="Look at: Redis.")
     assert found["redis"]["description"] == "It did not answer in time."
+    assert time.monotonic() - began < probes.PROBE_SECONDS + 3  # the requirement: all at once
 
 
 def test_check__without_the_database_the_rest_of_it_is_not_asked(capsys, monkeypatch):

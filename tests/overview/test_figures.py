@@ -39,7 +39,7 @@ def test_record__what_there_is(capsys):
         user_id="ada", conversation_id="1", id_is_integer=True, message_count=4
     )
     accept_turn(1)
-    assert "1 connectors, 1 keys, 5 bytes, 1 conversations, 4 messages, 1 turns" in record(
+    assert "1 connector, 1 key, 5 bytes, 1 conversation, 4 messages, 1 turn" in record(
         capsys=capsys
     )
     row = DailyFigures.objects.get()

@@ -4,6 +4,7 @@ from argparse import ArgumentParser
 from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError
+from django.template.defaultfilters import pluralize
 
 from chat.turns.flush import flush_all, prune
 
@@ -25,7 +26,9 @@ class Command(BaseCommand):
         done, left = flush_all(options["user"])
         dropped = prune()
         self.stdout.write(
-            f"{done} conversations stored, {left} still waiting; {dropped} old turns dropped"
+            f"{done} conversation{pluralize(done)} stored, {left} still waiting; "
+            f"{dropped} old turn{pluralize(dropped)} dropped"
         )
         if left:
-            raise CommandError(f"{left} conversations still wait; the log says why.")
+            waiting = f"conversation{pluralize(left)} still {pluralize(left, 'waits,wait')}"
+            raise CommandError(f"{left} {waiting}; the log says why.")

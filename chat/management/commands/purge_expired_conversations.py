@@ -5,6 +5,7 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError
+from django.template.defaultfilters import pluralize
 from django.utils import timezone
 
 from chat.conversation import format_timestamp
@@ -48,11 +49,14 @@ class Command(BaseCommand):
             progress.end()
         self.stdout.write(
             f"{_conversations(report, demand)} "
-            f"({report.states} states, {report.rows} index rows, {report.turns} turns, "
-            f"{report.copies} quarantined copies)"
+            f"({report.states} state{pluralize(report.states)}, "
+            f"{report.rows} index row{pluralize(report.rows)}, "
+            f"{report.turns} turn{pluralize(report.turns)}, "
+            f"{report.copies} quarantined cop{pluralize(report.copies, 'y,ies')})"
         )
         if report.failed:
-            raise CommandError(f"{report.failed} conversations failed; the log says why.")
+            failed = f"{report.failed} conversation{pluralize(report.failed)}"
+            raise CommandError(f"{failed} failed; the log says why.")
 
     def _demand(self, options: dict[str, Any]) -> Demand:
         days, batch_size = options["older_than"], options["batch_size"]
@@ -84,4 +88,5 @@ class Command(BaseCommand):
 
 def _conversations(report: Report, demand: Demand) -> str:
     verb = "would be purged" if demand.dry_run else "purged"
-    return f"{report.purged} conversations {verb}, {report.kept} kept, {report.failed} failed"
+    purged = f"{report.purged} conversation{pluralize(report.purged)} {verb}"
+    return f"{purged}, {report.kept} kept, {report.failed} failed"

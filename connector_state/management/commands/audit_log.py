@@ -1,7 +1,7 @@
 """`manage.py audit_log CONNECTOR`: who wrote, deleted or looked at what."""
 
 import json
-from argparse import ArgumentParser
+from argparse import ArgumentParser, ArgumentTypeError
 from datetime import timedelta
 from itertools import islice
 from typing import Any
@@ -23,9 +23,13 @@ class Command(BaseCommand):
         """CONNECTOR, filters, --since, --limit."""
         parser.add_argument("connector", metavar="CONNECTOR", help="its UUID, or its name")
         for name in audit.FILTERS:
-            parser.add_argument(f"--{name}", help=f"entries of this {name} alone")
+            parser.add_argument(
+                f"--{name}",
+                choices=audit.OPERATIONS if name == "operation" else None,
+                help=f"entries of this {name} alone",
+            )
         parser.add_argument("--since", type=duration_seconds, metavar="DURATION", help="such as 7d")
-        parser.add_argument("--limit", type=int, default=100, help="default 100; 0 for all")
+        parser.add_argument("--limit", type=_limit, default=100, help="default 100; 0 for all")
 
     def handle(self, *args: Any, **options: Any) -> None:
         """Print the entries that match."""
@@ -54,3 +58,9 @@ class Command(BaseCommand):
                 )
         except RedisError as error:
             raise CommandError(f"Redis did not answer: {error}") from error
+
+
+def _limit(text: str) -> int:
+    if not text.isdecimal() or len(text) > 9:
+        raise ArgumentTypeError("must be a number, or 0 for all")
+    return int(text)

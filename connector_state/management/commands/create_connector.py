@@ -9,7 +9,7 @@ from django.db import IntegrityError
 
 from connector_state.credentials import create_connector
 from connector_state.errors import InvalidRequest
-from connector_state.management.operator import write_issued
+from connector_state.management.operator import warn_of_namesakes, write_issued
 from connector_state.names import clean_name
 
 
@@ -38,3 +38,4 @@ class Command(BaseCommand):
                 "`manage.py rotate_credential` gives it another credential."
             ) from None
         write_issued(self, issued, as_json=options["json"])
+        warn_of_namesakes(self, issued.connector)

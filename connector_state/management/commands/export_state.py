@@ -9,10 +9,11 @@ from pathlib import Path
 from typing import Any, BinaryIO
 
 from django.core.management.base import BaseCommand, CommandError
+from django.template.defaultfilters import pluralize
 from redis.exceptions import RedisError
 
 from connector_state.errors import ConnectorStateError
-from connector_state.management.operator import find_connector, operator_name
+from connector_state.management.operator import find_connector, operator_name, printable
 from connector_state.transfer.exporting import export
 from connector_state.transfer.side import Side
 
@@ -46,7 +47,12 @@ class Command(BaseCommand):
             raise CommandError(f"{error.detail} The export is not whole.") from error
         except RedisError as error:
             raise CommandError(f"Redis did not answer: {error}. Nothing is exported.") from error
-        self.stderr.write(f"Exported {count} keys.")
+        self.stderr.write(
+            f"Exported {count} key{pluralize(count)}."
+            if count
+            else f"Nothing was exported: {_where(options['namespace'])} has no keys, as far as the "
+            "index knows (`reindex_connector_state` takes in what a dsx-connect stored)."
+        )
 
     def write(self, lines: Iterator[bytes], file: BinaryIO) -> int:
         """Write all lines; return the number of keys."""
@@ -56,6 +62,10 @@ class Command(BaseCommand):
             if number and number % PROGRESS_EVERY == 0:
                 self.stderr.write(f"  {number} so far")
         return number - 1  # the header is line 0, and the end is no key
+
+
+def _where(namespace: str | None) -> str:
+    return "the connector" if namespace is None else f"namespace {namespace!r}"
 
 
 @contextmanager
@@ -70,7 +80,7 @@ def _opened(name: str) -> Iterator[BinaryIO]:
     try:
         descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
     except OSError as error:
-        raise CommandError(f"{name}: {error.strerror}; name a new file.") from error
+        raise CommandError(f"{printable(name)}: {error.strerror}; name a new file.") from error
     try:
         with open(descriptor, "wb") as file:
             yield file

@@ -8,7 +8,12 @@ from django.core.management.base import BaseCommand, CommandError
 from redis.exceptions import RedisError
 
 from connector_state.errors import ConnectorStateError
-from connector_state.management.operator import find_connector, operator_name, printable
+from connector_state.management.operator import (
+    cant_open,
+    find_connector,
+    operator_name,
+    printable,
+)
 from connector_state.transfer.importing import Imported, header_of, import_file, preview
 from connector_state.transfer.side import Side
 
@@ -50,8 +55,12 @@ class Command(BaseCommand):
                 self.run_through(batches, total, dry_run=options["dry_run"])
         except ConnectorStateError as error:
             raise CommandError(printable(error.detail)) from error
-        except (RedisError, OSError) as error:
-            raise CommandError(printable(str(error))) from error
+        except RedisError as error:
+            raise CommandError(f"Redis did not answer: {printable(str(error))}") from error
+        except BrokenPipeError:
+            raise  # of what is printed, not of the file: manage.py ends quietly
+        except OSError as error:
+            raise cant_open(options["file"], error) from error
 
     def check_header(self, side: Side, file: BinaryIO, options: dict[str, Any]) -> None:
         """Another connector's file has to be meant."""

@@ -3,6 +3,8 @@
 import json
 from argparse import ArgumentParser
 from datetime import UTC, datetime
+from io import StringIO
+from shutil import get_terminal_size
 from typing import Any
 
 from django.core.management.base import BaseCommand
@@ -15,7 +17,10 @@ from connector_state.models import Connector
 from connector_state.usage import Usage, usage_of
 
 PIPED_WIDTH = 160  # wide enough to fold nothing that grep looks for
-COLUMNS = ("name", "uuid", "status", "keys", "bytes", "last_used", "credentials")
+COLUMNS = ("name", "uuid", "status", "keys", "bytes", "credentials", "last used (UTC)")
+LEFT_OUT = ("bytes", "keys", "last used (UTC)", "status", "credentials", "name")  # in this order
+SEPARATOR_WIDTH = 3
+NAME_WIDTH = 10  # at least: names are folded, nothing else is
 
 
 class Command(BaseCommand):
@@ -42,14 +47,11 @@ class Command(BaseCommand):
             for row in rows:
                 self.stdout.write(json.dumps(row))
             return
-        table = Table(show_edge=False)
-        for column in COLUMNS:
-            table.add_column(column.replace("_", " "), overflow="fold")
-        for row in rows:
-            table.add_row(*(_cell(row[column]) for column in COLUMNS))
-        width = None if self.stdout.isatty() else PIPED_WIDTH
-        console = Console(file=self.stdout, markup=False, highlight=False, width=width)  # type: ignore[arg-type]
-        console.print(table)
+        width = get_terminal_size().columns if self.stdout.isatty() else PIPED_WIDTH
+        text, left_out = _table([_cells(row) for row in rows], width)
+        self.stdout.write(text)
+        if left_out:
+            self.stderr.write(f"For {', '.join(left_out)}: a wider terminal, or --json.")
 
 
 def _row(connector: Connector, usage: Usage | None) -> dict[str, Any]:
@@ -78,9 +80,49 @@ def _time(at: datetime | None) -> str | None:
     return None if at is None else at.astimezone(UTC).isoformat(timespec="seconds")
 
 
-def _cell(value: Any) -> str:
-    if value is None:
-        return "-"
-    if isinstance(value, list):
-        return "\n".join(credential["key_id"] for credential in value) or "none live"
-    return printable(str(value))
+def _cells(row: dict[str, Any]) -> dict[str, list[str]]:
+    """The lines of each cell; each credential stands beside its last use."""
+    plain = {name: [_text(row[name])] for name in ("name", "uuid", "status", "keys", "bytes")}
+    credentials = row["credentials"] or [{"key_id": "none live", "last_used": row["last_used"]}]
+    return {
+        **plain,
+        "credentials": [credential["key_id"] for credential in credentials],
+        "last used (UTC)": [_minute(credential["last_used"]) for credential in credentials],
+    }
+
+
+def _text(value: Any) -> str:
+    return "-" if value is None else printable(str(value))
+
+
+def _minute(at: str | None) -> str:
+    return "-" if at is None else at[:16].replace("T", " ")
+
+
+def _table(rows: list[dict[str, list[str]]], width: int) -> tuple[str, list[str]]:
+    """Return a table of this width, and the names of the columns that it has no room for."""
+    shown, left_out = list(COLUMNS), []
+    for column in LEFT_OUT:
+        if _width(rows, shown) <= width:
+            break
+        shown.remove(column)
+        left_out.append(column)
+    table = Table(show_edge=False, pad_edge=False)
+    for column in shown:
+        table.add_column(column, overflow="fold", no_wrap=column != "name")
+    for row in rows:
+        table.add_row(*("\n".join(row[column]) for column in shown))
+    # Printed from here, so that a reader who has gone is noticed as in all other commands.
+    text = StringIO()
+    Console(file=text, markup=False, emoji=False, highlight=False, width=width).print(table)
+    return text.getvalue(), left_out
+
+
+def _width(rows: list[dict[str, list[str]]], columns: list[str]) -> int:
+    """What they need without folding anything but names."""
+    return SEPARATOR_WIDTH * (len(columns) - 1) + sum(
+        NAME_WIDTH
+        if column == "name"
+        else max(len(line) for cell in ([column], *(row[column] for row in rows)) for line in cell)
+        for column in columns
+    )

@@ -5,6 +5,7 @@ from typing import Any
 from django.core.management.base import BaseCommand, CommandError
 
 from connector_state.credentials import reencrypt_secrets
+from connector_state.management.operator import printable
 
 
 class Command(BaseCommand):
@@ -24,7 +25,8 @@ class Command(BaseCommand):
                 continue
             unreadable += 1
             self.stderr.write(
-                f"{credential.key_id} of {credential.connector} can't be decrypted by any key"
+                f"{credential.key_id} of {printable(str(credential.connector))} "
+                "can't be decrypted by any key"
             )
         self.stdout.write(f"Encrypted anew: {done}")
         if unreadable:

@@ -6,6 +6,7 @@ from typing import Any
 from django.core.management.base import BaseCommand, CommandError
 
 from connector_state.credentials import revoke_credential
+from connector_state.management.operator import printable
 from connector_state.models import Credential
 
 
@@ -26,5 +27,6 @@ class Command(BaseCommand):
             raise CommandError(f"There is no credential {options['key_id']!r}.") from None
         left = credential.connector.credentials.live().count()
         self.stdout.write(
-            f"Revoked {credential.key_id} of {credential.connector}; live credentials left: {left}"
+            f"Revoked {credential.key_id} of {printable(str(credential.connector))}; "
+            f"live credentials left: {left}"
         )

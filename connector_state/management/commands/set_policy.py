@@ -1,4 +1,4 @@
-"""`manage.py set_policy CONNECTOR …`: what a connector may do, and whether it may do anything."""
+"""`manage.py set_policy CONNECTOR …`: what a connector is named and may do, if anything."""
 
 import json
 from argparse import ArgumentParser, ArgumentTypeError, BooleanOptionalAction
@@ -8,12 +8,14 @@ from typing import Any
 from django.core.management.base import BaseCommand
 
 from connector_state.errors import InvalidRequest
-from connector_state.management.operator import find_connector
+from connector_state.management.operator import find_connector, warn_of_namesakes
+from connector_state.models import Connector
+from connector_state.names import clean_name
 from connector_state.policy import FIELDS, LIMITS, clean_patterns
 
 
 class Command(BaseCommand):
-    """Change a connector's policy."""
+    """Change a connector's policy, or its name."""
 
     help = (
         "Change what is given, and print the whole. Effective on every worker within two seconds. "
@@ -21,8 +23,9 @@ class Command(BaseCommand):
     )
 
     def add_arguments(self, parser: ArgumentParser) -> None:
-        """CONNECTOR and one option a field."""
+        """CONNECTOR, --name, and one option a field."""
         parser.add_argument("connector", metavar="CONNECTOR", help="its UUID, or its name")
+        parser.add_argument("--name", type=_name, metavar="NEW", help="rename it")
         parser.add_argument(
             "--namespaces",
             type=_patterns,
@@ -40,16 +43,29 @@ class Command(BaseCommand):
         connector = find_connector(options["connector"])
         if options["namespaces"] is not None:
             connector.allowed_namespaces = options["namespaces"]
+        if options["name"] is not None:
+            connector.name = options["name"]
         for name in ("read_only", "enabled"):
             if options[name] is not None:
                 setattr(connector, name, options[name])
         for name in LIMITS:
             if options[name] is not _Unchanged:
                 setattr(connector, name, options[name])
-        connector.save(update_fields=FIELDS)
-        policy = {name: getattr(connector, name) for name in FIELDS}
+        renamed = () if options["name"] is None else ("name",)
+        connector.save(update_fields=(*renamed, *FIELDS))
+        policy = {name: getattr(connector, name) for name in ("name", *FIELDS)}
         policy["allowed_namespaces"] = connector.allowed_namespaces.split()
         self.stdout.write(json.dumps(policy))
+        if renamed:
+            self.warn_of_name(connector)
+
+    def warn_of_name(self, connector: Connector) -> None:
+        """Say what the new name will not do."""
+        warn_of_namesakes(self, connector)
+        if connector.enrolment_group is not None:
+            self.stderr.write(
+                "It enrols, and names itself anew with its next heartbeat: rename it there too."
+            )
 
 
 class _Unchanged:
@@ -65,6 +81,13 @@ def _limit(most: int) -> Callable[[str], int | None]:
         return int(text)
 
     return limit
+
+
+def _name(text: str) -> str:
+    try:
+        return clean_name(text)
+    except InvalidRequest as error:
+        raise ArgumentTypeError(error.detail) from None
 
 
 def _patterns(text: str) -> str:

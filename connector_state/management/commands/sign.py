@@ -3,17 +3,16 @@
 import json
 import secrets
 import shlex
-import sys
 import time
 from argparse import ArgumentParser
 from base64 import b64encode
-from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
 from django.core.management.base import BaseCommand, CommandError
 
 from connector_state import signing
+from connector_state.management.operator import printable, read_file
 
 
 class Command(BaseCommand):
@@ -37,22 +36,21 @@ class Command(BaseCommand):
         )
         body = parser.add_mutually_exclusive_group()
         body.add_argument("--data", default="", help="the body, as text")
-        body.add_argument("--data-file", type=Path, metavar="FILE", help="the body, as a file")
+        body.add_argument("--data-file", metavar="FILE", help="the body, as a file")
         parser.add_argument("--curl", action="store_true", help="print the whole curl line")
 
     def handle(self, *args: Any, **options: Any) -> None:
         """Print the header or the curl line."""
         key_id, secret = _read_credentials(options["credentials"])
-        body = (
-            options["data_file"].read_bytes() if options["data_file"] else options["data"].encode()
-        )
+        file = options["data_file"]
+        body = options["data"].encode() if file is None else read_file(file)
         header = _header(key_id, secret, options["method"], options["url"], body)
         if not options["curl"]:
             self.stdout.write(header)
             return
         line = ["curl", "-i", "-X", options["method"], "-H", header]
-        if options["data_file"]:
-            line += ["--data-binary", f"@{options['data_file']}"]
+        if file is not None:
+            line += ["--data-binary", f"@{file}"]
         elif options["data"]:
             line += ["--data-raw", options["data"]]
         self.stdout.write(shlex.join([*line, options["url"]]))
@@ -60,17 +58,26 @@ class Command(BaseCommand):
 
 def _read_credentials(source: str) -> tuple[str, bytes]:
     try:
-        text = sys.stdin.read() if source == "-" else Path(source).read_text()
-        credentials = json.loads(text)
-        return credentials["hmac_key_id"], credentials["hmac_secret"].encode()
-    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
-        raise CommandError(
-            f"{source} is not what `create_connector --json` prints: {error!r}"
-        ) from None
+        credentials = json.loads(read_file(source))
+    except (ValueError, RecursionError):
+        raise _no_credentials(source, "it is no JSON") from None
+    if not isinstance(credentials, dict):
+        raise _no_credentials(source, "it is no JSON object")
+    for name in ("hmac_key_id", "hmac_secret"):
+        if not isinstance(credentials.get(name), str):
+            raise _no_credentials(source, f"it has no text {name}")
+    return credentials["hmac_key_id"], credentials["hmac_secret"].encode()
+
+
+def _no_credentials(source: str, why: str) -> CommandError:
+    return CommandError(f"{printable(source)} is not what `create_connector --json` prints: {why}.")
 
 
 def _header(key_id: str, secret: bytes, method: str, url: str, body: bytes) -> str:
-    parts = urlsplit(url)
+    try:
+        parts = urlsplit(url)
+    except ValueError as error:
+        raise CommandError(f"URL: {error}.") from None
     if not parts.netloc or not parts.path:
         raise CommandError("URL must be absolute, such as http://127.0.0.1:8000/dsx-connect/…")
     target = (parts.path + (f"?{parts.query}" if parts.query else "")).encode()

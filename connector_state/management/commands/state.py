@@ -3,7 +3,6 @@
 import json
 import sys
 from argparse import ArgumentParser
-from pathlib import Path
 from typing import Any
 
 from django.conf import settings
@@ -14,7 +13,7 @@ from connector_state import audit, index
 from connector_state.calls import Caller
 from connector_state.errors import ConnectorStateError
 from connector_state.keys import Address, check_namespace
-from connector_state.management.operator import find_connector, operator_name, printable
+from connector_state.management.operator import find_connector, operator_name, printable, read_file
 from connector_state.models import Connector
 from connector_state.parameters import TTL_MAX_SECONDS
 from connector_state.policy import Policy
@@ -86,9 +85,8 @@ class Command(BaseCommand):
         """Delete a value, after asking."""
         address = Address(options["namespace"], options["key"])
         shown = printable(f"{address.namespace}/{address.key}")
-        question = f"Delete {shown} of {printable(str(connector))}? Type yes: "
-        if not options["yes"] and input(question) != "yes":
-            raise CommandError("Nothing was deleted.")
+        if not options["yes"]:
+            _ask(f"Delete {shown} of {printable(str(connector))}? Type yes: ")
         existed = _store(connector).delete(address)
         self.stdout.write("Deleted." if existed else "Nothing was stored there.")
 
@@ -113,6 +111,15 @@ class Command(BaseCommand):
             more, after = keys.more, keys.last
 
 
+def _ask(question: str) -> None:
+    try:
+        answer = input(question)
+    except EOFError:
+        raise CommandError("Nothing was deleted; say --yes.") from None
+    if answer != "yes":
+        raise CommandError("Nothing was deleted.")
+
+
 def _caller(connector: Connector) -> Caller:
     """An operator, within the connector's quota but not its rate."""
     limits = Policy.of(connector).limits
@@ -128,10 +135,8 @@ def _read_value(options: dict[str, Any]) -> bytes:
         raise CommandError("Give the value by --value or by --file, one of them.")
     if options["value"] is not None:
         value: bytes = options["value"].encode()
-    elif options["file"] == "-":
-        value = sys.stdin.buffer.read()
     else:
-        value = Path(options["file"]).read_bytes()
+        value = read_file(options["file"])
     if len(value) > settings.STATE_MAX_VALUE_BYTES:
         raise CommandError(f"A value may have at most {settings.STATE_MAX_VALUE_BYTES} bytes.")
     try:

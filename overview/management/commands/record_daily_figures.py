@@ -4,6 +4,7 @@ from argparse import ArgumentParser
 from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError
+from django.template.defaultfilters import pluralize
 
 from overview.figures import DAYS_KEPT, record
 
@@ -36,9 +37,18 @@ class Command(BaseCommand):
             raise CommandError(f"--keep-days must be from 1 to {DAYS_MAX}.")
         figures, knows_usage = record(days)
         self.stdout.write(
-            f"{figures.date}: {figures.connectors} connectors, {figures.keys} keys, "
-            f"{figures.bytes} bytes, {figures.conversations} conversations, "
-            f"{figures.messages} messages, {figures.turns} turns"
+            f"{figures.date}: "
+            + ", ".join(
+                f"{number} {noun}{pluralize(number or 0)}"
+                for number, noun in (
+                    (figures.connectors, "connector"),
+                    (figures.keys, "key"),
+                    (figures.bytes, "byte"),
+                    (figures.conversations, "conversation"),
+                    (figures.messages, "message"),
+                    (figures.turns, "turn"),
+                )
+            )
         )
         if not knows_usage:
             raise CommandError("Redis does not answer: keys and bytes were not counted.")

@@ -1,0 +1,53 @@
+"""manage.py: how a command ends whose output nobody reads, or that is interrupted."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+
+import pytest
+
+import manage
+from tests.servers import ROOT
+
+
+def with_closed_pipe(*arguments: str, errors_too: bool) -> "subprocess.CompletedProcess[bytes]":
+    """Run a command whose output goes to a reader that has gone, as after `| head`."""
+    read, write = os.pipe()
+    os.close(read)
+    try:
+        return subprocess.run(
+            [sys.executable, "manage.py", *arguments],
+            cwd=ROOT,
+            stdout=write,
+            stderr=write if errors_too else subprocess.PIPE,
+            timeout=60,
+        )
+    finally:
+        os.close(write)
+
+
+@pytest.mark.parametrize("errors_too", [False, True])
+def test_manage__ends_quietly_when_nobody_reads_on(tmp_path, errors_too):
+    file = tmp_path / "f"
+    file.write_text(json.dumps({"hmac_key_id": "kid", "hmac_secret": "secret"}))
+    arguments = ("sign", "GET", "http://x/y", "--credentials", str(file))
+    done = with_closed_pipe(*arguments, errors_too=errors_too)
+    assert done.returncode == 128 + signal.SIGPIPE
+    assert not done.stderr
+
+
+def test_manage__an_error_that_nobody_reads():
+    done = with_closed_pipe("sign", "GET", "x", "--credentials", "/none", errors_too=True)
+    assert done.returncode == 128 + signal.SIGPIPE
+
+
+def test_manage__interrupted(monkeypatch):
+    def interrupted(argv: list[str]) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("django.core.management.execute_from_command_line", interrupted)
+    with pytest.raises(SystemExit) as ended:
+        manage.main()
+    assert ended.value.code == 128 + signal.SIGINT
