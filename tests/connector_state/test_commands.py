@@ -310,6 +310,21 @@ def test_set_policy__changes_what_is_given_alone():
     assert json.loads(run("set_policy", "m365", "--enabled"))["read_only"] is False
 
 
+def test_set_policy__leaves_what_another_operator_changes_meanwhile(monkeypatch):
+    connector = Connector.objects.create(name="c")
+
+    def found_before_it_is_disabled(text: str) -> Connector:
+        found = Connector.objects.get()
+        Connector.objects.update(enabled=False)
+        return found
+
+    module = "connector_state.management.commands.set_policy.find_connector"
+    monkeypatch.setattr(module, found_before_it_is_disabled)
+    call_command("set_policy", "c", max_keys=5, stdout=io.StringIO())
+    connector.refresh_from_db()
+    assert (connector.enabled, connector.max_keys) == (False, 5)
+
+
 def test_set_policy__renames():
     run("create_connector", "m365")
     assert json.loads(run("set_policy", "m365", "--name", " contoso "))["name"] == "contoso"

@@ -41,22 +41,14 @@ class Command(BaseCommand):
     def handle(self, *args: Any, **options: Any) -> None:
         """Change and print."""
         connector = find_connector(options["connector"])
-        if options["namespaces"] is not None:
-            connector.allowed_namespaces = options["namespaces"]
-        if options["name"] is not None:
-            connector.name = options["name"]
-        for name in ("read_only", "enabled"):
-            if options[name] is not None:
-                setattr(connector, name, options[name])
-        for name in LIMITS:
-            if options[name] is not _Unchanged:
-                setattr(connector, name, options[name])
-        renamed = () if options["name"] is None else ("name",)
-        connector.save(update_fields=(*renamed, *FIELDS))
+        changes = _changes(options)
+        for name, value in changes.items():
+            setattr(connector, name, value)
+        connector.save(update_fields=list(changes))  # others may be changing the rest
         policy = {name: getattr(connector, name) for name in ("name", *FIELDS)}
         policy["allowed_namespaces"] = connector.allowed_namespaces.split()
         self.stdout.write(json.dumps(policy))
-        if renamed:
+        if "name" in changes:
             self.warn_of_name(connector)
 
     def warn_of_name(self, connector: Connector) -> None:
@@ -70,6 +62,19 @@ class Command(BaseCommand):
 
 class _Unchanged:
     """The limit was not given; None is the settings' default."""
+
+
+def _changes(options: dict[str, Any]) -> dict[str, Any]:
+    """What was given, by field."""
+    given = {
+        "name": options["name"],
+        "allowed_namespaces": options["namespaces"],
+        "read_only": options["read_only"],
+        "enabled": options["enabled"],
+    }
+    changes = {name: value for name, value in given.items() if value is not None}
+    limits = {name: options[name] for name in LIMITS if options[name] is not _Unchanged}
+    return changes | limits
 
 
 def _limit(most: int) -> Callable[[str], int | None]:
