@@ -29,7 +29,7 @@ class PolicyForm(forms.ModelForm):
             "max_requests_per_second": "Requests a second at most",
         }
         help_texts = {
-            "name": "For people. One that enrols brings its name along each time, over this one.",
+            "name": "For people. One that enrols brings its own name along, in place of this.",
             "read_only": "It can read, and its writes are refused.",
         }
 
