@@ -200,6 +200,14 @@ def test_conversation__history(open_page):
     page.wait_for_selector("text=Replayed waiting turns.")
 
 
+def test_conversation__history_of_a_long_name(open_page):
+    row = Conversation.objects.create(
+        user_id="u" * 255, conversation_id="x" * 50, id_is_integer=False
+    )
+    page = open_page(f"/admin/chat/conversation/{row.pk}/history/")
+    assert "u" * 255 in page.inner_text("#content h1")
+
+
 # --- Quarantine ---
 
 
