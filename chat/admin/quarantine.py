@@ -8,7 +8,7 @@ from django.contrib import admin
 from django.db.models import F, QuerySet, Value
 from django.db.models.functions import Length, Replace, Right
 from django.http import HttpRequest, HttpResponse
-from django.template.defaultfilters import filesizeformat
+from django.template.defaultfilters import filesizeformat, pluralize
 from django.utils.safestring import SafeString
 
 from chat.admin.filters import PENDING, FoundFilter, ResolvedFilter
@@ -86,7 +86,8 @@ def now_in_words(key: ConversationKey, digest: str, deadline: Deadline) -> str:
         return in_words(StoreMissing())
     if snapshot.state is None:
         return "The mark of a deletion."
-    return f"A conversation that can be read, with {len(snapshot.state.messages)} messages."
+    number = len(snapshot.state.messages)
+    return f"A conversation that can be read, with {number} message{pluralize(number)}."
 
 
 class QuarantineAdmin(ChatList):

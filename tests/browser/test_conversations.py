@@ -276,6 +276,7 @@ def test_quarantine__restore_with_what_the_database_holds(open_page):
     page.wait_for_url("**begin=empty")
     page.click("text=Begin with what the database holds")
     page.wait_for_url("**begin=known")
+    page.emulate_media(color_scheme="dark")
     assert '"hello"' in page.input_value("#document")
     page.click("button:text('Restore')")
     page.wait_for_selector(".messagelist .success")
