@@ -10,7 +10,7 @@ from django.http import HttpRequest, HttpResponse
 from chat.admin.filters import PENDING
 from chat.admin.lists import CHANGE, DELETE, VIEW
 from chat.admin.pages import ChatPage, in_words, status_of
-from chat.conversation import InvalidConversation, decode, encode
+from chat.conversation import ConversationState, InvalidConversation, decode, encode
 from chat.errors import ChatError
 from chat.models import Quarantine
 from chat.turns import repair
@@ -30,6 +30,10 @@ def _said(words: str, flushed: bool) -> tuple[int, str]:
     return messages.WARNING, NOT_FLUSHED.format(words)
 
 
+def _readable(state: ConversationState) -> str:
+    return json.dumps(json.loads(encode(state)), indent=1, ensure_ascii=False)
+
+
 class RestorePage(ChatPage):
     """Puts an edited copy in the corrupt state's place."""
 
@@ -46,7 +50,7 @@ class RestorePage(ChatPage):
             return self._form(self.copied_text, begin="found")
         begin = begin if begin in BEGINNINGS else "empty"
         state = BEGINNINGS[begin](self.key)
-        return self._form(json.dumps(json.loads(encode(state)), indent=1), begin=begin)
+        return self._form(_readable(state), begin=begin)
 
     @cached_property
     def copied_text(self) -> str | None:
