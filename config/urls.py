@@ -1,6 +1,7 @@
 """All routes."""
 
 from django.contrib import admin
+from django.templatetags.static import static
 from django.urls import include, path
 from django.views.generic import RedirectView
 
@@ -11,6 +12,7 @@ urlpatterns = [
     path("api/", include("chat.urls")),
     path("", RedirectView.as_view(pattern_name="admin:index")),
     path("admin/", admin.site.urls),
+    path("favicon.ico", RedirectView.as_view(url=static("overview/icon.svg"))),
     path("livez", health.livez),
     path("readyz", health.readyz),
 ]

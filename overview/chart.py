@@ -14,13 +14,15 @@ Series = Sequence[tuple[date, int | None]]  # oldest first
 class Chart:
     """A line through the days that have a figure; it breaks where days have none.
 
-    `lines` are the points of polylines; `last` is the newest point.
+    `lines` are the points of polylines; `last` is the newest point. `days_known`: with one there is
+    nothing to draw yet.
     """
 
     lines: tuple[str, ...]
     last: tuple[float, float]
     lowest: int
     highest: int
+    days_known: int
     width: int = WIDTH
     height: int = HEIGHT
 
@@ -48,7 +50,7 @@ def draw(series: Series, days: int) -> Chart | None:
     # Within days on end, the day less its place in the row is always the same.
     runs = groupby(enumerate(known), lambda item: item[1][0] - timedelta(days=item[0]))
     lines = (_polyline([point(*known_day) for _, known_day in run]) for _, run in runs)
-    return Chart(tuple(lines), point(*known[-1]), lowest, highest)
+    return Chart(tuple(lines), point(*known[-1]), lowest, highest, len(known))
 
 
 def _polyline(points: list[tuple[float, float]]) -> str:

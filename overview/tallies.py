@@ -19,13 +19,14 @@ UNKNOWN = "not known"
 class Tally:
     """One count. `url` is the list of what is counted, "" if there is none.
 
-    `is_work`: somebody has to look at it.
+    `is_work`: somebody has to look at it. `hint`: what the label can't say.
     """
 
     label: str
     text: str
     url: str = ""
     is_work: bool = False
+    hint: str = ""
 
 
 def connector_tallies(found: counts.ConnectorCounts, usage: tuple[int, int] | None) -> list[Tally]:
@@ -35,7 +36,12 @@ def connector_tallies(found: counts.ConnectorCounts, usage: tuple[int, int] | No
         Tally("Connectors", f"{found.total:,}", _list(connectors)),
         Tally("Enabled", f"{found.enabled:,}", _list(connectors, enabled__exact=1)),
         Tally("Disabled", f"{found.disabled:,}", _list(connectors, enabled__exact=0)),
-        Tally("Offline", f"{found.offline:,}", _list(connectors, offline=1)),
+        Tally(
+            "Offline",
+            f"{found.offline:,}",
+            _list(connectors, offline=1),
+            hint="said so at their own shutdown",
+        ),
         Tally("Keys", UNKNOWN if usage is None else f"{usage[0]:,}"),
         Tally("Stored", UNKNOWN if usage is None else filesizeformat(usage[1])),
     ]
@@ -49,9 +55,9 @@ def chat_tallies(found: counts.ConversationCounts) -> list[Tally]:
         Tally("Conversations", f"{found.conversations:,}", _list(conversations)),
         Tally("Messages", f"{found.messages:,}"),
         Tally("Users", f"{counts.count_users():,}"),
-        _work("Turns to be stored", work.pending_turns, _list(conversations, turns="pending")),
+        _work("Waiting turns", work.pending_turns, _list(conversations, turns="pending")),
         _work(
-            "Deletions to be carried out",
+            "Waiting deletions",
             work.pending_deletions,
             _list(conversations, state="pending"),
         ),

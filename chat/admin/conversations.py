@@ -7,6 +7,7 @@ from django.contrib.admin.views.main import ChangeList
 from django.core.exceptions import PermissionDenied
 from django.db.models import Count, QuerySet
 from django.http import HttpRequest, HttpResponse
+from django.template.defaultfilters import pluralize
 from django.template.response import TemplateResponse
 from django.urls import path
 from django.utils.safestring import SafeString
@@ -121,10 +122,11 @@ class ConversationAdmin(ChatList):
         """When it expires."""
         return when(row.expires_at)
 
-    @admin.display(description="pending")
+    @admin.display(description="waiting")
     def pending_turns(self, row: Any) -> str:
         """What waits in it."""
-        dead = f"{row.dead_letters} dead letters" if row.dead_letters else ""
+        number = row.dead_letters
+        dead = f"{number} dead letter{pluralize(number)}" if number else ""
         return ", ".join(filter(None, [str(row.pending) if row.pending else "", dead])) or "-"
 
     @admin.display(description="state")

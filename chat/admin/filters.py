@@ -65,7 +65,7 @@ class WaitingFilter(admin.SimpleListFilter):
 
     def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:
         """The choices."""
-        return [("pending", "Pending turns"), ("dead", "Dead letters")]
+        return [("pending", "Waiting turns"), ("dead", "Dead letters")]
 
     def queryset(
         self, request: HttpRequest, queryset: QuerySet[Conversation]

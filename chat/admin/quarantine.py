@@ -5,13 +5,13 @@ import hashlib
 from typing import Any
 
 from django.contrib import admin
-from django.db.models import F, QuerySet
-from django.db.models.functions import Length
+from django.db.models import F, QuerySet, Value
+from django.db.models.functions import Length, Replace, Right
 from django.http import HttpRequest, HttpResponse
-from django.template.defaultfilters import filesizeformat
+from django.template.defaultfilters import filesizeformat, pluralize
 from django.utils.safestring import SafeString
 
-from chat.admin.filters import FoundFilter, ResolvedFilter
+from chat.admin.filters import PENDING, FoundFilter, ResolvedFilter
 from chat.admin.lists import VIEW, ChatList, isolated, when
 from chat.admin.pages import ChatPage, in_words
 from chat.admin.repair import DiscardPage, DropPage, RestorePage
@@ -20,11 +20,16 @@ from chat.admin.transcripts import attachment
 from chat.conversation import ConversationKey
 from chat.deadline import Deadline
 from chat.errors import StoreCorrupt, StoreError, StoreMissing
-from chat.models import Quarantine, Turn
+from chat.models import Quarantine
 from chat.turns.document import index_row, read
 from chat.turns.waiting import turns_of
 
 TURNS_SHOWN = 50
+
+# The bytes that base64 stands for: three a quartet, less the padding at its end.
+_END = Right(F("content_base64"), 2)
+_PADDING = Length(_END) - Length(Replace(_END, Value("="), Value("")))
+SIZE = Length(F("content_base64")) * 3 / 4 - _PADDING
 
 
 class QuarantinePage(ChatPage):
@@ -41,14 +46,14 @@ class QuarantinePage(ChatPage):
         now = now_in_words(self.key, self.found.digest, self.deadline)
         self.found.refresh_from_db()
         raw = base64.b64decode(self.found.content_base64)
-        unstored = turns_of(self.key).exclude(state=Turn.State.STORED)
+        waiting = turns_of(self.key).filter(state__in=PENDING)
         context = {
             "row": index_row(self.key),
             "shown": shown_bytes(raw),
             "size": len(raw),
             "now": now,
-            "turns": unstored.only("accepted_at", "state", "message")[:TURNS_SHOWN],
-            "turn_count": unstored.count(),
+            "turns": waiting.only("accepted_at", "state", "message")[:TURNS_SHOWN],
+            "turn_count": waiting.count(),
         }
         return self.render(context)
 
@@ -81,7 +86,8 @@ def now_in_words(key: ConversationKey, digest: str, deadline: Deadline) -> str:
         return in_words(StoreMissing())
     if snapshot.state is None:
         return "The mark of a deletion."
-    return f"A conversation that can be read, with {len(snapshot.state.messages)} messages."
+    number = len(snapshot.state.messages)
+    return f"A conversation that can be read, with {number} message{pluralize(number)}."
 
 
 class QuarantineAdmin(ChatList):
@@ -104,7 +110,7 @@ class QuarantineAdmin(ChatList):
     def get_queryset(self, request: HttpRequest) -> QuerySet[Quarantine]:
         """Without the bytes themselves, which may be megabytes a row."""
         rows: QuerySet[Quarantine] = super().get_queryset(request)
-        return rows.defer("content_base64").annotate(size=Length(F("content_base64")) * 3 / 4)
+        return rows.defer("content_base64").annotate(size=SIZE)
 
     @admin.display(description="conversation")
     def conversation(self, row: Quarantine) -> SafeString:

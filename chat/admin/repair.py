@@ -1,19 +1,23 @@
 """What is done about a state in quarantine: restore it edited, discard it, drop the copy."""
 
 import base64
-from datetime import UTC, datetime
+import json
+from functools import cached_property
 
 from django.contrib import messages
 from django.http import HttpRequest, HttpResponse
 
+from chat.admin.filters import PENDING
 from chat.admin.lists import CHANGE, DELETE, VIEW
 from chat.admin.pages import ChatPage, in_words, status_of
-from chat.conversation import InvalidConversation, decode, encode, new_conversation
+from chat.conversation import ConversationState, InvalidConversation, decode, encode
 from chat.errors import ChatError
-from chat.models import Quarantine, Turn
+from chat.models import Quarantine
 from chat.turns import repair
-from chat.turns.document import index_row
 from chat.turns.waiting import turns_of
+
+# What a conversation can begin with anew.
+BEGINNINGS = {"empty": repair.empty_conversation, "known": repair.known_conversation}
 
 BACK = "admin:chat_quarantine_change"
 REPAIRED = "{} The turns that were waiting are stored."
@@ -26,6 +30,10 @@ def _said(words: str, flushed: bool) -> tuple[int, str]:
     return messages.WARNING, NOT_FLUSHED.format(words)
 
 
+def _readable(state: ConversationState) -> str:
+    return json.dumps(json.loads(encode(state)), indent=1, ensure_ascii=False)
+
+
 class RestorePage(ChatPage):
     """Puts an edited copy in the corrupt state's place."""
 
@@ -36,14 +44,21 @@ class RestorePage(ChatPage):
     http_method_names = ["get", "post"]
 
     def get(self, request: HttpRequest) -> HttpResponse:
-        """The form, with the copy where it is text, else with an empty conversation."""
-        raw = base64.b64decode(self.found.content_base64)
+        """The form, with the copy where it is text; or what `?begin=` asks for in its place."""
+        begin = request.GET.get("begin", "")
+        if begin not in BEGINNINGS and self.copied_text is not None:
+            return self._form(self.copied_text, begin="found")
+        begin = begin if begin in BEGINNINGS else "empty"
+        state = BEGINNINGS[begin](self.key)
+        return self._form(_readable(state), begin=begin)
+
+    @cached_property
+    def copied_text(self) -> str | None:
+        """The copy, None where it is no text."""
         try:
-            return self._form(raw.decode())
+            return base64.b64decode(self.found.content_base64).decode()
         except UnicodeDecodeError:
-            row = index_row(self.key)
-            empty = new_conversation(self.key, row.created_at if row else datetime.now(UTC))
-            return self._form(encode(empty).decode(), is_new=True)
+            return None
 
     def post(self, request: HttpRequest) -> HttpResponse:
         """Restore what was typed; or the form again, with it, and what is wrong."""
@@ -60,9 +75,10 @@ class RestorePage(ChatPage):
         return self.leave(BACK, *_said("The conversation is restored.", flushed), self.found.pk)
 
     def _form(
-        self, text: str, error: str = "", status: int = 200, *, is_new: bool = False
+        self, text: str, error: str = "", status: int = 200, *, begin: str = ""
     ) -> HttpResponse:
-        context = {"text": text, "error": error, "is_new": is_new}
+        is_text = self.copied_text is not None
+        context = {"text": text, "error": error, "begin": begin, "is_text": is_text}
         return self.render(context, status=status)
 
 
@@ -77,7 +93,7 @@ class DiscardPage(ChatPage):
 
     def get(self, request: HttpRequest) -> HttpResponse:
         """What would be gone."""
-        waiting = turns_of(self.key).exclude(state=Turn.State.STORED).count()
+        waiting = turns_of(self.key).filter(state__in=PENDING).count()
         return self.render({"waiting": waiting})
 
     def post(self, request: HttpRequest) -> HttpResponse:

@@ -16,17 +16,17 @@ from chat.turns.waiting import to_be_stored, turns_of
 
 
 class ReplayPage(ChatPage):
-    """Replays the pending turns of a conversation."""
+    """Replays the waiting turns of a conversation."""
 
     permissions = (CHANGE,)
-    title = "Replay pending turns"
+    title = "Replay waiting turns"
     model = Conversation
     http_method_names = ["post"]
 
     def post(self, request: HttpRequest) -> HttpResponse:
         """Do it, and say what came of it."""
         level, words = replay(self.key, self.deadline)
-        self.record(f"Replayed pending turns. {words}")
+        self.record(f"Replayed waiting turns. {words}")
         return self.leave("admin:chat_conversation_change", level, words, self.found.pk)
 
 
@@ -48,9 +48,9 @@ def replay(key: ConversationKey, deadline: Deadline) -> tuple[int, str]:
     if refused:
         words = f"The store refuses {refused} of {waiting}: see the dead letters."
         return messages.WARNING, words
-    stored = f"{waiting} pending turns are stored." if waiting else ""
+    stored = "1 turn is stored." if waiting == 1 else f"{waiting} turns are stored."
     deleted = "The deletion is carried out." if has_deletion else ""
-    return messages.SUCCESS, " ".join(filter(None, [deleted, stored]))
+    return messages.SUCCESS, " ".join(filter(None, [deleted, stored if waiting else ""]))
 
 
 def _why(error: ChatError) -> str:
@@ -65,6 +65,11 @@ def _count(number: int) -> str:
     return "1 turn goes on" if number == 1 else f"{number} turns go on"
 
 
+def can_replay(key: ConversationKey, row: Conversation) -> bool:
+    """Whether there is something to do: turns that wait, or a deletion."""
+    return row.deletion_pending or _waiting(key) > 0
+
+
 def _waiting(key: ConversationKey) -> int:
     return turns_of(key).filter(to_be_stored(timezone.now())).count()
 
@@ -75,4 +80,6 @@ def _dead(key: ConversationKey) -> int:
 
 def _under_way(key: ConversationKey) -> str:
     number = turns_of(key).filter(state=Turn.State.ACCEPTED).count()
-    return f" {number} messages are being answered right now." if number else ""
+    if not number:
+        return ""
+    return f" {number} message{' is' if number == 1 else 's are'} being answered right now."

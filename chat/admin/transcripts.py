@@ -8,8 +8,10 @@ from django.conf import settings
 from django.http import HttpRequest, HttpResponse
 
 from chat import transcript
+from chat.admin.filters import PENDING
 from chat.admin.lists import VIEW, state_in_words
 from chat.admin.pages import ChatPage, in_words, status_of
+from chat.admin.replay import can_replay
 from chat.admin.shown import Shown, shown_json, shown_text
 from chat.conversation import MessageEntry, encode
 from chat.conversation_views import export_answer
@@ -25,6 +27,7 @@ STATUS_IN_WORDS = {
     "stored": "Stored",
     "waiting": "Waiting for the store",
     "under way": "Being answered",
+    "not known": "Not known: what is stored can't be read",
     "dead letter": "Dead letter: the store refuses it",
 }
 
@@ -84,10 +87,16 @@ class TranscriptPage(ChatPage):
             "copies": Quarantine.objects.filter(
                 user_id=row.user_id, conversation_id=row.conversation_id
             ).defer("content_base64")[:10],
-            "pending": turns_of(self.key).exclude(state=Turn.State.STORED).count(),
+            "waiting": turns_of(self.key).filter(state__in=PENDING).count(),
+            "dead_letters": turns_of(self.key).filter(state=Turn.State.DEAD_LETTER).count(),
             "store": store_in_words(),
             "state": state_in_words(row),
             **_stored(read, failure),
+            "is_corrupt": isinstance(failure, StoreCorrupt),
+            # What could do nothing is not offered.
+            "can_replay": can_replay(self.key, row) and not isinstance(failure, StoreCorrupt),
+            "can_export": read is not None and failure is None,
+            "can_delete": row.active or read is not None,
         }
         is_away = failure is not None and not isinstance(failure, StoreCorrupt)
         return self.render(context, status=status_of(failure) if failure and is_away else 200)
@@ -105,9 +114,14 @@ class TranscriptPage(ChatPage):
         ids = {message.turn_id for message in messages if message.turn_id}
         rows = turns_of(self.key).in_bulk(ids)
         return [
-            _shown(turn, read.status.get(turn[0].turn_id or "", transcript.STORED), rows)
-            for turn in split_turns(messages)
+            _shown(turn, _status(turn[0].turn_id, read), rows) for turn in split_turns(messages)
         ]
+
+
+def _status(turn_id: str | None, read: Transcript) -> str:
+    status = read.status.get(turn_id or "", transcript.STORED)
+    lost = status == transcript.STORED and isinstance(read.failure, StoreCorrupt)
+    return "not known" if lost else status
 
 
 def _shown(turn: list[MessageEntry], status: str, rows: dict[Any, Turn]) -> ShownTurn:

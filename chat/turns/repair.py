@@ -19,11 +19,12 @@ from chat.errors import (
     StoreUnavailable,
     Unavailable,
 )
-from chat.models import Quarantine
+from chat.models import Quarantine, Turn
 from chat.repository import conversation_repository
 from chat.turns import document
 from chat.turns.document import Snapshot
 from chat.turns.store import store_waiting
+from chat.turns.waiting import put_turns, turns_of
 
 
 def restore(
@@ -68,9 +69,19 @@ def discard(key: ConversationKey, deadline: Deadline, digest: str | None = None)
     Raises:
         StoreConflict, StoreUnavailable: as restore does.
     """
+    return restore(key, empty_conversation(key), deadline, digest)
+
+
+def empty_conversation(key: ConversationKey) -> ConversationState:
+    """Return what a corrupt document can be replaced by when nothing of it can be saved."""
     row = document.index_row(key)
-    empty = new_conversation(key, row.created_at if row else timezone.now())
-    return restore(key, empty, deadline, digest)
+    return new_conversation(key, row.created_at if row else timezone.now())
+
+
+def known_conversation(key: ConversationKey) -> ConversationState:
+    """Return what the database still holds of what had been stored: the turns not purged yet."""
+    stored = turns_of(key).filter(state=Turn.State.STORED)
+    return put_turns(empty_conversation(key), stored, timezone.now())
 
 
 def drop_copy(copy: Quarantine) -> bool:

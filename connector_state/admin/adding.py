@@ -4,7 +4,7 @@ import uuid
 from typing import Any
 
 from django import forms
-from django.contrib import admin
+from django.contrib import admin, messages
 from django.contrib.admin.models import ADDITION, LogEntry
 from django.core.exceptions import PermissionDenied, ValidationError
 from django.db import IntegrityError, transaction
@@ -19,6 +19,7 @@ from connector_state.names import NAME_MAX_LENGTH, clean_name
 
 PERMISSIONS = ("connector_state.add_connector", "connector_state.add_credential")
 PURPOSE = "add"
+NAMESAKE = "Another connector has this name already; the UUID tells them apart."
 
 
 class AddForm(forms.Form):
@@ -68,10 +69,14 @@ def add_connector(request: HttpRequest) -> HttpResponse:
     if not is_valid:
         return _show(request, form)
     wanted = form.cleaned_data["uuid"] or proposed
+    name = form.cleaned_data["name"]
+    has_namesake = Connector.objects.filter(name=name).exists()
     try:
-        issued = _create(request, form.cleaned_data["name"], wanted)
+        issued = _create(request, name, wanted)
     except IntegrityError:
         return _show(request, form, {"taken": Connector.objects.get(pk=wanted)}, 409)
+    if has_namesake:
+        messages.warning(request, NAMESAKE)
     return show_secret(request, issued, _context(request) | {"title": "Connector added"})
 
 

@@ -5,12 +5,13 @@ from typing import Any
 from django.contrib import admin, messages
 from django.core.exceptions import PermissionDenied
 from django.db.models import QuerySet
+from django.db.models.functions import Lower
 from django.forms import ModelForm
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.shortcuts import redirect
 from django.template.defaultfilters import filesizeformat
 from django.urls import URLPattern
-from django.utils.html import format_html
+from django.utils.html import format_html, format_html_join
 from django.utils.text import Truncator
 
 from connector_state.admin import (
@@ -26,6 +27,7 @@ from connector_state.admin import (
     value,
 )
 from connector_state.admin.facts import facts_of
+from connector_state.admin.key_pages import keys_url
 from connector_state.admin.listing import (
     UNKNOWN,
     ConnectorChangeList,
@@ -37,6 +39,7 @@ from connector_state.admin.listing import (
 )
 from connector_state.admin.policy_form import PolicyForm, describe_changes
 from connector_state.models import Connector
+from connector_state.presentation import visible
 from connector_state.usage import NAMESPACES_COUNTED, last_seen_at
 
 # Whose pages stand beneath a connector's.
@@ -52,6 +55,7 @@ class ConnectorAdmin(admin.ModelAdmin):
 
     form = PolicyForm
     fieldsets = [
+        (None, {"fields": ["name"]}),
         ("Policy", {"fields": ["enabled", "read_only", "allowed_namespaces"]}),
         ("Limits", {"fields": ["max_keys", "max_bytes", "max_requests_per_second"]}),
     ]
@@ -66,6 +70,7 @@ class ConnectorAdmin(admin.ModelAdmin):
     )
     list_filter = ("enabled", OfflineFilter, "read_only", OriginFilter, CredentialFilter)
     list_per_page = 50
+    ordering = (Lower("name"), "uuid")
     search_fields = ("name", "uuid", "url", "credentials__key_id")
     search_help_text = "Name, UUID, url or key id"
     actions = None
@@ -113,7 +118,7 @@ class ConnectorAdmin(admin.ModelAdmin):
         """The list, under its own name."""
         return super().changelist_view(request, {"title": "Connectors"})
 
-    @admin.display(description="connector", ordering="name")
+    @admin.display(description="connector", ordering=Lower("name"))
     def connector(self, connector: Connector) -> str:
         """Its name and UUID."""
         name = Truncator(connector.name).chars(NAME_SHOWN)
@@ -126,22 +131,30 @@ class ConnectorAdmin(admin.ModelAdmin):
 
     @admin.display(description="namespaces")
     def namespaces(self, connector: Connector) -> str:
-        """The first few, and how many more there are."""
+        """The first few, each with its keys, and how many more there are."""
         usage = listed_usage(connector)
         if usage is None:
             return UNKNOWN
-        shown = ", ".join(usage.namespaces[:NAMESPACES_SHOWN])
+        links = (
+            (keys_url(str(connector.pk), namespace=namespace), visible(namespace))
+            for namespace in usage.namespaces[:NAMESPACES_SHOWN]
+        )
+        shown = format_html_join(", ", '<a href="{}">{}</a>', links)
         more = len(usage.namespaces) - NAMESPACES_SHOWN
         if more <= 0:
             return shown or "none"
         at_least = "at least " if len(usage.namespaces) == NAMESPACES_COUNTED else ""
-        return f"{shown} and {at_least}{more} more"
+        return format_html("{} and {}{} more", shown, at_least, more)
 
     @admin.display(description="keys")
     def keys(self, connector: Connector) -> str:
-        """Their number."""
+        """Their number, which leads to them."""
         usage = listed_usage(connector)
-        return UNKNOWN if usage is None else f"{usage.keys:,}"
+        if usage is None:
+            return UNKNOWN
+        number = f"{usage.keys:,}"
+        url = getattr(connector, "keys_url", "")
+        return format_html('<a href="{}">{}</a>', url, number) if url else number
 
     @admin.display(description="size")
     def size(self, connector: Connector) -> str:
@@ -158,7 +171,7 @@ class ConnectorAdmin(admin.ModelAdmin):
         at = last_seen_at(connector, usage)
         return "never" if at is None else f"{at:%Y-%m-%d %H:%M}"
 
-    @admin.display(description="credentials", ordering="live_credentials")
+    @admin.display(description="key ids", ordering="live_credentials")
     def live_credentials(self, connector: Connector) -> str:
         """How many are live."""
         return f"{getattr(connector, 'live_credentials', 0) or 'none'} live"
@@ -181,7 +194,7 @@ class ConnectorAdmin(admin.ModelAdmin):
         form_url: str = "",
         extra_context: dict[str, Any] | None = None,
     ) -> HttpResponse:
-        """A connector: its facts and use, the form of its policy, its credentials."""
+        """A connector: its facts and use, the form of its name and policy, its credentials."""
         if not self.has_view_or_change_permission(request):
             raise PermissionDenied  # ModelAdmin would look for the connector first
         connector = self.get_object(request, object_id)
@@ -210,7 +223,7 @@ class ConnectorAdmin(admin.ModelAdmin):
 
     def response_change(self, request: HttpRequest, obj: Connector) -> HttpResponseRedirect:
         """Stay on the connector's page."""
-        messages.success(request, "The policy is saved: effective within 2 s on every worker.")
+        messages.success(request, "Saved. The policy is effective within 2 s on every worker.")
         return redirect("admin:connector_state_connector_change", obj.pk)
 
     def delete_view(

@@ -55,7 +55,7 @@ def _outcome(existed: int, asked: int) -> str:
         return "Deleted the key." if existed else "The key was gone already."
     if existed == asked:
         return f"Deleted {asked} keys."
-    return f"Deleted {existed} keys; {asked - existed} were gone already."
+    return f"Deleted {existed} of {asked} keys; the others were gone already."
 
 
 def urls() -> list[URLPattern]:

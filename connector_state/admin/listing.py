@@ -10,6 +10,7 @@ from django.db.models.functions import Coalesce
 from django.http import HttpRequest
 from redis.exceptions import RedisError
 
+from connector_state.admin.key_pages import keys_url
 from connector_state.models import Connector, Credential
 from connector_state.usage import Usage, usage_of
 
@@ -32,7 +33,10 @@ def listed_usage(connector: Connector) -> Usage | None:
 
 
 class ConnectorChangeList(ChangeList):
-    """A page of connectors, each with its `usage`, in one round trip to Redis."""
+    """A page of connectors, each with its `usage`, in one round trip to Redis.
+
+    For those who may see keys, each has its `keys_url` too.
+    """
 
     redis_is_away = False
 
@@ -48,6 +52,9 @@ class ConnectorChangeList(ChangeList):
         else:
             for connector in connectors:
                 connector.usage = usage[str(connector.pk)]
+        if request.user.has_perm("connector_state.view_keys"):
+            for connector in connectors:
+                connector.keys_url = keys_url(str(connector.pk))
         self.result_list = connectors
 
 

@@ -1,4 +1,4 @@
-"""The form of a connector's policy."""
+"""The form of a connector's name and policy."""
 
 from typing import Any
 
@@ -9,11 +9,12 @@ from django.core.validators import MaxValueValidator
 
 from connector_state.errors import InvalidRequest
 from connector_state.models import Connector
+from connector_state.names import clean_name
 from connector_state.policy import FIELDS, LIMITS, clean_patterns
 
 
 class PolicyForm(forms.ModelForm):
-    """What a connector may do.
+    """What a connector is called, and what it may do.
 
     It carries what it was shown with. So what the operator left alone is not in `changed_data`,
     also when somebody else has changed it meanwhile.
@@ -21,13 +22,14 @@ class PolicyForm(forms.ModelForm):
 
     class Meta:
         model = Connector
-        fields = FIELDS
+        fields = ("name", *FIELDS)
         labels = {
             "max_keys": "Keys at most",
             "max_bytes": "Bytes at most",
             "max_requests_per_second": "Requests a second at most",
         }
         help_texts = {
+            "name": "For people. One that enrols brings its own name along, in place of this.",
             "read_only": "It can read, and its writes are refused.",
         }
 
@@ -41,6 +43,14 @@ class PolicyForm(forms.ModelForm):
                 name
             ].help_text = f"Empty: the default, {limit_in_words(default)}. 0: no limit."
             self.fields[name].validators.append(MaxValueValidator(LIMITS[name]))
+
+    def clean_name(self) -> str:
+        """As `manage.py create_connector` takes it. What an enrolment brought may stay."""
+        name: str = self.cleaned_data["name"]
+        try:
+            return clean_name(name) if "name" in self.changed_data else name
+        except InvalidRequest as error:
+            raise ValidationError(error.detail) from None
 
     def clean_allowed_namespaces(self) -> str:
         """Patterns, as `manage.py set_policy` takes them."""

@@ -9,6 +9,7 @@ from django.conf import settings
 from django.contrib import messages
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect, StreamingHttpResponse
 from django.http.response import HttpResponseBase
+from django.template.defaultfilters import pluralize
 from django.urls import URLPattern, reverse
 
 from connector_state.admin.pages import ConnectorPage
@@ -137,7 +138,7 @@ class ImportPage(TransferPage):
                 pass
         except (Forbidden, Unavailable) as error:
             refusal = error.detail
-        done = f"{total.new} new keys"
+        done = f"{total.new} new key{pluralize(total.new)}"
         if _overwrite(form):
             done += f", {total.existing} replaced"
         self.record(f"Imported a file{' in part' if refusal else ''}: {done}.")

@@ -250,6 +250,16 @@ def test_add(open_page):
     page.wait_for_url("**/change/")
 
 
+def test_add__of_a_namesake_in_the_dark(open_page):
+    SigningConnector.create("m365 of contoso")
+    page = open_page(f"{LIST}add/")
+    page.emulate_media(color_scheme="dark")
+    page.fill("[name=name]", "m365 of contoso")
+    page.click("[type=submit].default")
+    page.wait_for_selector("#secret")
+    assert "has this name already" in page.inner_text(".messagelist .warning")
+
+
 def test_add__bad_input(open_page):
     page = open_page(f"{LIST}add/")
     page.fill("[name=uuid]", "no uuid")

@@ -165,8 +165,11 @@ def test_conversation__corrupt(open_page):
     one_of_each()
     page = open_page(path_of("bad"))
     assert "can't be read" in page.inner_text(".errornote")
-    page.click("text=Replay pending turns")
-    page.wait_for_selector(".messagelist .error")
+    assert page.locator("text=Replay").count() == 0
+    assert page.inner_text(".turn-status >> nth=0").startswith("Not known")
+    page.click(".chat-actions >> text=Repair in quarantine")
+    page.wait_for_url("**/quarantine/**")
+    page.go_back()
 
 
 def test_conversation__delete(open_page):
@@ -176,13 +179,33 @@ def test_conversation__delete(open_page):
     page.wait_for_selector("text=will be gone for good")
 
 
-def test_conversation__history(open_page):
+def test_conversation__deleted(open_page):
     ask("hello")
     page = open_page(path_of("c1"))
-    page.click("text=Replay pending turns")
+    page.click("text=Delete")
+    page.click("text=Delete the conversation")
+    page.wait_for_selector(".messagelist .success")
+    open_page(path_of("c1"))
+    assert page.locator(".chat-actions li").all_inner_texts() == ["History"]
+
+
+def test_conversation__history(open_page):
+    ask("hello")
+    Turn.objects.update(state=Turn.State.ANSWERED)
+    page = open_page(path_of("c1"))
+    page.click("text=Replay waiting turns")
     page.wait_for_selector(".messagelist")
     page.click("text=History")
-    page.wait_for_selector("text=Replayed pending turns.")
+    page.wait_for_selector(".breadcrumbs >> text=Overview")
+    page.wait_for_selector("text=Replayed waiting turns.")
+
+
+def test_conversation__history_of_a_long_name(open_page):
+    row = Conversation.objects.create(
+        user_id="u" * 255, conversation_id="x" * 50, id_is_integer=False
+    )
+    page = open_page(f"/admin/chat/conversation/{row.pk}/history/")
+    assert "u" * 255 in page.inner_text("#content h1")
 
 
 # --- Quarantine ---
@@ -244,6 +267,21 @@ def test_quarantine__restore_form(open_page):
     one_of_each()
     page = open_page(f"/admin/chat/quarantine/{Quarantine.objects.get().pk}/restore/")
     assert page.input_value("#document").startswith('{"conversation_id"')
+
+
+def test_quarantine__restore_with_what_the_database_holds(open_page):
+    one_of_each()
+    page = open_page(f"/admin/chat/quarantine/{Quarantine.objects.get().pk}/restore/")
+    page.click("text=Begin with an empty conversation")
+    page.wait_for_url("**begin=empty")
+    page.click("text=Begin with what the database holds")
+    page.wait_for_url("**begin=known")
+    page.emulate_media(color_scheme="dark")
+    assert '"hello"' in page.input_value("#document")
+    page.click("button:text('Restore')")
+    page.wait_for_selector(".messagelist .success")
+    assert contents("bad") == ["hello", "waits"]
+    page.go_back()
 
 
 def test_quarantine__discard(open_page):

@@ -136,6 +136,15 @@ def test_key__that_is_missing(open_page, connector):
     assert "Nothing is stored under this key" in page.inner_text("#content")
 
 
+def test_key__of_the_longest_name(open_page, connector):
+    name = "k" * 512
+    connector.put("v", name)
+    page = open_page(key_path(connector, name))
+    assert "Size" in page.inner_text("#content")
+    page.click("text=Edit")
+    page.wait_for_selector("textarea")
+
+
 def test_key__of_a_foreign_type(open_page, connector):
     redis = get_redis_connection()
     redis.hset(f"dsxconnect:connector_state:{connector.uuid}:m365:delta", "a", "b")
@@ -300,6 +309,7 @@ def test_transfer__export_dry_run_and_import(open_page, connector, tmp_path):
     page.click("button:has-text('Import')")
     page.wait_for_selector("#outcome")
     assert re.search(r"new\s+1", page.inner_text("#outcome"))
+    assert "would be stored" in page.inner_text("#outcome")
     page.set_input_files("[name=file]", file)
     page.uncheck("[name=dry_run]")
     page.click("button:has-text('Import')")

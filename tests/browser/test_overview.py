@@ -84,7 +84,7 @@ def log_in(user, context, live_server) -> None:
 
 def shown_tallies(page) -> dict[str, str]:
     rows = page.locator(".overview-tallies > div").all()
-    return {row.locator("dt").inner_text(): row.locator("dd").inner_text() for row in rows}
+    return {row.locator("dt").inner_text(): row.locator("dd").first.inner_text() for row in rows}
 
 
 def shown_health(page) -> dict[str, str]:

@@ -134,7 +134,7 @@ def test_list__columns_search_and_filters():
     assert set(listed(client, "q=scrip")) == {"c1", "full"}
     assert set(listed(client, "q=ali")) == {"c1", "bad", "full"}
     content = client.get("/admin/chat/conversation/").content.decode()
-    assert "1 dead letters" in content
+    assert "1 dead letter" in content
     assert "<script>alert" not in content
     assert rows.path("conversation/change") in content
 
@@ -238,9 +238,27 @@ def test_page__of_a_corrupt_document():
     answer = client.get(f"/admin/chat/conversation/{row.pk}/change/")
     assert answer.status_code == 200
     assert "can&#x27;t be read" in answer.content.decode()
-    assert [turn.status for turn in answer.context["turns"]] == ["stored", "waiting"]
+    assert [turn.status for turn in answer.context["turns"]] == ["not known", "waiting"]
     assert client.get(f"/admin/chat/conversation/{row.pk}/raw/").content == get_raw("bad")
     assert client.get(f"/admin/chat/conversation/{row.pk}/export/").status_code == 409
+
+
+def test_page__offers_what_can_be_done():
+    rows = one_of_each()
+    client = operator("view", "change", "delete")
+
+    def offered(row: Conversation) -> set[str]:
+        content = client.get(f"/admin/chat/conversation/{row.pk}/change/").content.decode()
+        return {page for page in ("replay", "export", "delete") if f"/{row.pk}/{page}/" in content}
+
+    assert offered(rows.conversation) == {"export", "delete"}
+    assert offered(Conversation.objects.get(conversation_id="bad")) == {"delete"}
+    Turn.objects.filter(conversation_id="c1").update(state=Turn.State.ANSWERED)
+    assert offered(rows.conversation) == {"replay", "export", "delete"}
+    client.post(rows.path("conversation/delete"))
+    assert offered(rows.conversation) == set()
+    Conversation.objects.update(deletion_pending=True)
+    assert offered(rows.conversation) == {"replay"}
 
 
 def test_page__says_what_became_of_each_turn():
@@ -331,7 +349,7 @@ def test_replay__says_what_happened(monkeypatch):
     row = Conversation.objects.get()
     client = operator("view", "change")
     answer = client.post(f"/admin/chat/conversation/{row.pk}/replay/", follow=True)
-    assert "1 pending turns are stored." in answer.content.decode()
+    assert "1 turn is stored." in answer.content.decode()
     assert contents() == ["waits"]
     answer = client.post(f"/admin/chat/conversation/{row.pk}/replay/", follow=True)
     assert "Nothing is waiting" in answer.content.decode()

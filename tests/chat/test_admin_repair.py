@@ -9,7 +9,16 @@ from chat.conversation import ConversationKey, decode
 from chat.models import Conversation, Quarantine, Turn
 from chat.turns import dead_letters
 from tests.chat.drive import ALICE, ask, contents, document, get_raw, put_raw
-from tests.chat.operators import HOSTILE, dead, history, one_of_each, operator, quarantined, told
+from tests.chat.operators import (
+    HOSTILE,
+    RAW,
+    dead,
+    history,
+    one_of_each,
+    operator,
+    quarantined,
+    told,
+)
 from tests.chat.test_corrupt import GOOD
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -132,8 +141,32 @@ def test_restore__not_behind_the_mark_of_a_deletion():
 def test_restore__bytes_that_are_no_text_begin_with_an_empty_conversation():
     copy = quarantined(b"\xff", "c9")
     answer = operator("view", "change").get(f"/admin/chat/quarantine/{copy.pk}/restore/")
-    assert answer.context["is_new"]
+    assert answer.context["begin"] == "empty"
+    assert "what was found is no text" in answer.content.decode()
     assert decode(answer.context["text"].encode(), ConversationKey(ALICE, "c9")).messages == []
+
+
+def test_restore__begins_with_what_is_asked_for():
+    rows = one_of_each()
+    client = operator("view", "change")
+
+    def shown(begin: str) -> str:
+        return client.get(rows.path("quarantine/restore"), {"begin": begin}).context["text"]
+
+    def messages(begin: str) -> list[str]:
+        key = ConversationKey(ALICE, "bad")
+        return [m.content for m in decode(shown(begin).encode(), key).messages if m.role == "user"]
+
+    assert messages("empty") == []
+    assert messages("known") == ["hello"]  # the waiting turn is stored after it
+    assert shown("found") == shown("") == RAW.decode()
+
+
+def test_list__shows_the_exact_size():
+    for size in range(5):
+        quarantined(b"x" * size, f"c{size}")
+    rows = operator("view").get("/admin/chat/quarantine/").context["cl"].result_list
+    assert {row.conversation_id: row.size for row in rows} == {f"c{n}": n for n in range(5)}
 
 
 def test_discard__an_empty_conversation_then_the_copy():

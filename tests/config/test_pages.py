@@ -57,6 +57,10 @@ def test_login__locks_one_user_at_one_address(client):
     statuses = [login("root", "wrong") for _ in range(5)]
     assert statuses[-1] == 429
     assert login("root", "right") == 429
+    locked = client.post(
+        "/admin/login/", {"username": "root", "password": "right"}, REMOTE_ADDR="10.0.0.1"
+    )
+    assert "for 15 minutes" in locked.content.decode()
     assert login("root", "right", "10.0.0.2") == 302
     assert login("other", "right") == 302
 

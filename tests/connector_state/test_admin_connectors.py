@@ -125,8 +125,10 @@ def test_list__shows_state_use_and_live_credentials(admin_client, connector):
     for namespace in ("a", "b", "c", "d", "e"):
         connector.put("12345", ns=namespace)
     text = text_of(admin_client.get(LIST))
-    assert "a, b, c and 2 more" in text
-    assert '<td class="field-keys">5</td>' in text
+    keys = page_of(connector, "keys/")
+    assert f'<a href="{keys}?namespace=a">a</a>, <a' in text
+    assert "c</a> and 2 more" in text
+    assert f'<td class="field-keys"><a href="{keys}">5</a></td>' in text
     assert "25\xa0bytes" in text
     assert '<td class="field-live_credentials">1 live</td>' in text
     assert connector.uuid in text
@@ -135,13 +137,23 @@ def test_list__shows_state_use_and_live_credentials(admin_client, connector):
 def test_list__counts_namespaces_up_to_a_bound(admin_client, connector):
     for number in range(NAMESPACES_COUNTED + 5):
         connector.put("v", ns=f"n{number:02}")
-    assert "n00, n01, n02 and at least 17 more" in text_of(admin_client.get(LIST))
+    assert "n02</a> and at least 17 more" in text_of(admin_client.get(LIST))
 
 
 def test_list__namespaces_are_for_those_who_may_see_keys(connector):
     connector.put("v", ns="secret-project")
     assert "secret-project" not in text_of(connector_staff("view_connector").get(LIST))
+    assert page_of(connector, "keys/") not in text_of(connector_staff("view_connector").get(LIST))
     assert "secret-project" in text_of(connector_staff("view_connector", "view_keys").get(LIST))
+
+
+def test_list__is_sorted_by_name_whatever_its_case(admin_client):
+    for name in ("b", "A", "C"):
+        SigningConnector.create(name)
+    rows = admin_client.get(LIST).context["cl"].result_list
+    assert [row.name for row in rows] == ["A", "b", "C"]
+    rows = admin_client.get(LIST, {"o": "-0"}).context["cl"].result_list
+    assert [row.name for row in rows] == ["C", "b", "A"]
 
 
 def test_list__reads_its_page_alone_in_as_many_queries_as_for_one(
@@ -291,6 +303,8 @@ def policy(shown: Connector | None = None, **changed) -> dict:
     shown = shown or Connector.objects.get()
     limits = ("max_keys", "max_bytes", "max_requests_per_second")
     form = {
+        "name": shown.name,
+        "initial-name": shown.name,
         "initial-enabled": str(shown.enabled),
         "initial-read_only": str(shown.read_only),
         "initial-allowed_namespaces": shown.allowed_namespaces,
@@ -353,6 +367,28 @@ def test_policy__does_not_undo_what_others_did_meanwhile(admin_client, connector
     row = Connector.objects.get()
     assert (row.enabled, row.read_only, row.name) == (False, True, "renamed")
     assert row.last_seen_at is not None
+
+
+def test_name__is_changed_and_recorded(admin_client, connector):
+    before = Connector.objects.get().name
+    admin_client.post(page_of(connector), policy(name=" m365 of fabrikam "))
+    assert Connector.objects.get().name == "m365 of fabrikam"
+    (message,) = history()
+    assert f"name from {before} to m365 of fabrikam" in message
+
+
+@pytest.mark.parametrize("name", ["", " ", "n" * 256, "a\x1b[0mb", "a\u202eb"])
+def test_name__bad_input_changes_nothing(name, admin_client, connector):
+    before = Connector.objects.get().name
+    assert "Please correct" in text_of(admin_client.post(page_of(connector), policy(name=name)))
+    assert Connector.objects.get().name == before
+
+
+def test_name__that_an_enrolment_brought_does_not_hinder_its_policy(admin_client, connector):
+    Connector.objects.update(name="a\u202eb")
+    admin_client.post(page_of(connector), policy(read_only="on"))
+    row = Connector.objects.get()
+    assert (row.name, row.read_only) == ("a\u202eb", True)
 
 
 def test_disable__at_once_and_enable_again(admin_client, connector):
@@ -511,6 +547,14 @@ def test_add__makes_a_connector_with_its_first_credential(admin_client):
     assert opens(credential.key_id, secret, str(credential.connector.pk))
     assert history() == [f"Added, with credential {credential.key_id}."]
     assert secret not in text_of(admin_client.get(page_of(credential.connector)))
+
+
+def test_add__warns_of_a_name_that_exists(admin_client):
+    assert "has this name already" not in text_of(send(admin_client, ADD, name="m365", uuid=""))
+    response = send(admin_client, ADD, name="m365", uuid="")
+    assert "has this name already" in text_of(response)
+    assert secret_of(response)
+    assert Connector.objects.count() == 2
 
 
 @pytest.mark.parametrize("uuid", ["", "3f8e0c8e-6f0a-4c8e-9a52-2f1d6c7b9e11"])

@@ -551,9 +551,9 @@ def test_pages__dry_run_first_and_then_the_import(m365):
     assert (preview_.context["total"].new, preview_.context["total"].expired) == (1, 1)
     assert standing(m365.uuid) == {}
     page = pages.import_(file)
-    assert "Imported: 1 new keys" in page.content.decode()
+    assert "Imported: 1 new key." in page.content.decode()
     assert standing(m365.uuid) == {b"ns:k": b"v"}
-    assert LogEntry.objects.get().change_message == "Imported a file: 1 new keys."
+    assert LogEntry.objects.get().change_message == "Imported a file: 1 new key."
 
 
 def test_pages__tell_who_may_not_see_values_no_more_than_that_a_key_exists(m365):

@@ -101,8 +101,8 @@ def test_start_page__counts_what_there_is(superuser):
         "Conversations": "1",
         "Messages": "1,200",
         "Users": "1",
-        "Turns to be stored": "2",
-        "Deletions to be carried out": "1",
+        "Waiting turns": "2",
+        "Waiting deletions": "1",
         "Dead letters": "1",
         "In quarantine": "1",
     }
@@ -135,6 +135,57 @@ def test_start_page__growth_of_the_last_days_with_today_live(superuser):
     assert "Growth, last 30 days" in month
     assert len(re.findall(r'<th scope="row">20', month)) == 4
     assert "Growth, last 14 days" in get(superuser, "/admin/?days=-1%27x")
+
+
+def test_start_page__a_single_day_is_no_chart(superuser):
+    page = get(superuser)
+    assert "<svg" not in page.partition('id="overview-growth"')[2].partition("</section>")[0]
+    assert page.count("One day so far.") == 6
+
+
+def test_start_page__lists_what_it_is_about_first(superuser):
+    apps = superuser.get("/admin/").context["app_list"]
+    assert [app["name"] for app in apps] == [
+        "Connector state",
+        "Chat",
+        "Authentication and Authorization",
+        "Log-in attempts",
+    ]
+    assert "Log-in attempts" in get(superuser, "/admin/axes/")
+
+
+def test_pages__have_an_icon(superuser):
+    response = superuser.get("/favicon.ico")
+    assert response.status_code == 302
+    assert f'href="{response["Location"]}"' in get(superuser)
+    icon = superuser.get(response["Location"])
+    assert icon["Content-Type"] == "image/svg+xml"
+    assert b"".join(icon).startswith(b"<svg")
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        "auth/",
+        "auth/user/",
+        "auth/user/add/",
+        "auth/user/PK/change/",
+        "auth/user/PK/history/",
+        "auth/user/PK/password/",
+        "auth/user/PK/delete/",
+        "axes/accessattempt/",
+        "chat/conversation/",
+        "chat/quarantine/",
+        "chat/deadletter/",
+        "connector_state/connector/",
+        "password_change/",
+    ],
+)
+def test_pages__lead_back_to_the_overview(superuser, path):
+    page = get(superuser, f"/admin/{path.replace('PK', str(User.objects.get().pk))}")
+    crumbs = page.partition('<div class="breadcrumbs">')[2].partition("</div>")[0]
+    assert '<a href="/admin/">Overview</a>' in crumbs
+    assert "Home" not in crumbs
 
 
 def test_start_page__refused_signatures_by_reason(superuser):
