@@ -5,6 +5,7 @@ from django.urls import URLPattern
 
 from connector_state.admin.key_pages import KeyDetails
 from connector_state.presentation import show
+from connector_state.store import Entry
 
 
 class ValuePage(KeyDetails):
@@ -17,33 +18,23 @@ class ValuePage(KeyDetails):
         return self.to_key()
 
     def post(self, request: HttpRequest) -> HttpResponse:
-        """Record the read, and show the value."""
+        """Record the read, and answer with the value."""
         stored = self.stored()
         if stored is None or not stored.is_value:
             return self.details(stored)
         entry = self.read()
-        if entry is None:
-            return self.details(None)
+        return self.details(None) if entry is None else self.answer(entry)
+
+    def answer(self, entry: Entry) -> HttpResponse:
+        """Show it."""
         return self.details(self.stored(), shown=show(entry.value), etag=entry.etag)
 
 
-class DownloadPage(KeyDetails):
-    """The bytes of a value, as a file."""
+class DownloadPage(ValuePage):
+    """The bytes of a value, as a file: a browser saves it, whatever it is."""
 
-    permission = "connector_state.view_values"
-
-    def get(self, request: HttpRequest) -> HttpResponse:
-        """Go to the key's page."""
-        return self.to_key()
-
-    def post(self, request: HttpRequest) -> HttpResponse:
-        """Record the read, and send the value. A browser saves it, whatever it is."""
-        stored = self.stored()
-        if stored is None or not stored.is_value:
-            return self.details(stored)
-        entry = self.read()
-        if entry is None:
-            return self.details(None)
+    def answer(self, entry: Entry) -> HttpResponse:
+        """Send it."""
         return HttpResponse(
             entry.value,
             content_type="application/octet-stream",
