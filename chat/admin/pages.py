@@ -10,13 +10,14 @@ from typing import Any, ClassVar
 from django.contrib import admin, messages
 from django.contrib.admin.models import CHANGE, LogEntry
 from django.core.exceptions import PermissionDenied
-from django.db.models import Model
+from django.db.models import Model, QuerySet
 from django.http import HttpRequest, HttpResponse
 from django.http.response import HttpResponseBase
 from django.shortcuts import get_object_or_404, redirect, render
 from django.urls import URLPattern, path
 from django.views import View
 
+from chat.admin.filters import PENDING
 from chat.admin.lists import VIEW
 from chat.conversation import ConversationKey
 from chat.deadline import Deadline
@@ -28,7 +29,9 @@ from chat.errors import (
     StoreUnavailable,
     Unavailable,
 )
+from chat.models import Turn
 from chat.turns.document import index_row
+from chat.turns.waiting import turns_of
 
 logger = logging.getLogger(__name__)
 
@@ -111,6 +114,11 @@ class ChatPage(View):
     def record(self, message: str) -> None:
         """Enter what was done into admin's history of the conversation. Never content."""
         enter(self.request, index_row(self.key) or self.found, message)
+
+    @property
+    def waiting_turns(self) -> QuerySet[Turn]:
+        """The conversation's turns that are under way, or wait for the store."""
+        return turns_of(self.key).filter(state__in=PENDING)
 
     @property
     def deadline(self) -> Deadline:

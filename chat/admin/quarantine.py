@@ -11,7 +11,7 @@ from django.http import HttpRequest, HttpResponse
 from django.template.defaultfilters import filesizeformat, pluralize
 from django.utils.safestring import SafeString
 
-from chat.admin.filters import PENDING, FoundFilter, ResolvedFilter
+from chat.admin.filters import FoundFilter, ResolvedFilter
 from chat.admin.lists import VIEW, ChatList, isolated, when
 from chat.admin.pages import ChatPage, in_words
 from chat.admin.repair import DiscardPage, DropPage, RestorePage
@@ -22,7 +22,6 @@ from chat.deadline import Deadline
 from chat.errors import StoreCorrupt, StoreError, StoreMissing
 from chat.models import Quarantine
 from chat.turns.document import index_row, read
-from chat.turns.waiting import turns_of
 
 TURNS_SHOWN = 50
 
@@ -46,7 +45,7 @@ class QuarantinePage(ChatPage):
         now = now_in_words(self.key, self.found.digest, self.deadline)
         self.found.refresh_from_db()
         raw = base64.b64decode(self.found.content_base64)
-        waiting = turns_of(self.key).filter(state__in=PENDING)
+        waiting = self.waiting_turns
         context = {
             "row": index_row(self.key),
             "shown": shown_bytes(raw),

@@ -7,14 +7,12 @@ from functools import cached_property
 from django.contrib import messages
 from django.http import HttpRequest, HttpResponse
 
-from chat.admin.filters import PENDING
 from chat.admin.lists import CHANGE, DELETE, VIEW
 from chat.admin.pages import ChatPage, in_words, status_of
 from chat.conversation import ConversationState, InvalidConversation, decode, encode
 from chat.errors import ChatError
 from chat.models import Quarantine
 from chat.turns import repair
-from chat.turns.waiting import turns_of
 
 # What a conversation can begin with anew.
 BEGINNINGS = {"empty": repair.empty_conversation, "known": repair.known_conversation}
@@ -93,7 +91,7 @@ class DiscardPage(ChatPage):
 
     def get(self, request: HttpRequest) -> HttpResponse:
         """What would be gone."""
-        waiting = turns_of(self.key).filter(state__in=PENDING).count()
+        waiting = self.waiting_turns.count()
         return self.render({"waiting": waiting})
 
     def post(self, request: HttpRequest) -> HttpResponse:

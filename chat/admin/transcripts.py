@@ -8,7 +8,6 @@ from django.conf import settings
 from django.http import HttpRequest, HttpResponse
 
 from chat import transcript
-from chat.admin.filters import PENDING
 from chat.admin.lists import VIEW, state_in_words
 from chat.admin.pages import ChatPage, in_words, status_of
 from chat.admin.replay import can_replay
@@ -87,7 +86,7 @@ class TranscriptPage(ChatPage):
             "copies": Quarantine.objects.filter(
                 user_id=row.user_id, conversation_id=row.conversation_id
             ).defer("content_base64")[:10],
-            "waiting": turns_of(self.key).filter(state__in=PENDING).count(),
+            "waiting": self.waiting_turns.count(),
             "dead_letters": turns_of(self.key).filter(state=Turn.State.DEAD_LETTER).count(),
             "store": store_in_words(),
             "state": state_in_words(row),
