@@ -2,6 +2,7 @@
 
 import os
 import random
+import signal
 import socket
 import subprocess
 import sys
@@ -33,6 +34,26 @@ def wait_until(condition: Callable[[], bool], seconds: float = 20, what: str = "
     while not condition():
         assert time.monotonic() < deadline, f"{what} did not happen within {seconds} s"
         time.sleep(0.02)
+
+
+def freeze(pid: int) -> None:
+    """SIGSTOP, and wait until each thread has stopped: one that still runs may answer a call."""
+    os.kill(pid, signal.SIGSTOP)
+    wait_until(lambda: _has_stopped(pid), what=f"the stop of process {pid}")
+
+
+def thaw(pid: int) -> None:
+    """SIGCONT: it goes on where it was."""
+    os.kill(pid, signal.SIGCONT)
+
+
+def _has_stopped(pid: int) -> bool:
+    """Whether all of its threads are stopped, by the state that follows the name in their stat."""
+    try:
+        stats = [task.read_text() for task in Path(f"/proc/{pid}/task").glob("*/stat")]
+    except OSError:
+        return False  # a thread ended while it was looked at
+    return all(stat.rpartition(") ")[2].startswith("T") for stat in stats)
 
 
 def start_valkey(folder: Path, *arguments: str) -> "subprocess.Popen[bytes]":

@@ -1,6 +1,5 @@
 """Limits on messages, where a repeat or an outage meets them."""
 
-import signal
 import time
 from datetime import timedelta
 
@@ -13,7 +12,7 @@ from chat.errors import RateLimited, TurnConflict
 from chat.models import Turn
 from chat.turns.accept import ChatRequest, accept
 from tests.chat.drive import ALICE
-from tests.servers import start_valkey
+from tests.servers import freeze, start_valkey, thaw
 
 REQUEST = ChatRequest(ALICE, "one", "c1", idempotency_key="k")
 
@@ -59,7 +58,7 @@ def test_rate__a_redis_that_hangs_costs_one_message_little_and_the_next_nothing(
     throttles.forget_limiter()
     try:
         throttles.check_rate(ALICE)
-        valkey.send_signal(signal.SIGSTOP)
+        freeze(valkey.pid)
         began = time.monotonic()
         throttles.check_rate(ALICE)
         first = time.monotonic() - began
@@ -67,7 +66,7 @@ def test_rate__a_redis_that_hangs_costs_one_message_little_and_the_next_nothing(
             throttles.check_rate(ALICE)
         assert throttles.TIMEOUT_SECONDS <= first < 2 * throttles.TIMEOUT_SECONDS
         assert time.monotonic() - began - first < throttles.TIMEOUT_SECONDS
-        valkey.send_signal(signal.SIGCONT)
+        thaw(valkey.pid)
         throttles.forget_limiter()
         with pytest.raises(RateLimited):
             for _ in range(3):

@@ -1,8 +1,6 @@
 """One real server with its stores, and the client over each HTTP library in front of it."""
 
 import asyncio
-import os
-import signal
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -137,10 +135,10 @@ class Valkey:
         self.pid = pid
 
     def hold(self) -> None:
-        os.kill(self.pid, signal.SIGSTOP)
+        servers.freeze(self.pid)
 
     def go_on(self, *_: object) -> None:
-        os.kill(self.pid, signal.SIGCONT)
+        servers.thaw(self.pid)
 
 
 @pytest.fixture

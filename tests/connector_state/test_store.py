@@ -14,7 +14,7 @@ from connector_state.calls import Caller, Limits, Nonce
 from connector_state.errors import Forbidden, RateLimited, SignatureRefused, Unavailable
 from connector_state.keys import Address
 from connector_state.store import Condition, StateStore
-from tests.servers import start_valkey
+from tests.servers import freeze, start_valkey, thaw
 
 UUID = "3f8e0c8e-6f0a-4c8e-9a52-2f1d6c7b9e11"
 DELTA = Address("m365", "delta")
@@ -187,7 +187,7 @@ def other_redis(settings, tmp_path, monkeypatch):
     start()
     yield start, stop, running
     while running:
-        running[-1].send_signal(18)
+        thaw(running[-1].pid)
         stop()
 
 
@@ -227,10 +227,10 @@ def test_outage__a_frozen_redis_is_unavailable_and_recovers(other_redis, setting
     _, _, running = other_redis
     settings.REDIS_RETRY_SECONDS = 0.1
     store_of().put(DELTA, b"v")
-    running[0].send_signal(19)
+    freeze(running[0].pid)
     with pytest.raises(Unavailable):
         store_of().get(DELTA)
-    running[0].send_signal(18)
+    thaw(running[0].pid)
     assert store_of().get(DELTA).value == b"v"
 
 

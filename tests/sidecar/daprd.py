@@ -7,7 +7,7 @@ import urllib.error
 import urllib.request
 from pathlib import Path
 
-from tests.servers import free_port, wait_until
+from tests.servers import free_port, freeze, thaw, wait_until
 
 
 class Sidecar:
@@ -84,11 +84,11 @@ class Sidecar:
         self.process = None
 
     def freeze(self) -> None:
-        """SIGSTOP: it takes connections and never answers."""
+        """From now on it takes connections and never answers."""
         assert self.process is not None
-        self.process.send_signal(signal.SIGSTOP)
+        freeze(self.process.pid)
 
     def thaw(self) -> None:
-        """SIGCONT: it goes on where it was."""
+        """It goes on where it was."""
         assert self.process is not None
-        self.process.send_signal(signal.SIGCONT)
+        thaw(self.process.pid)

@@ -11,7 +11,7 @@ from typing import Protocol
 
 import psycopg
 
-from tests.servers import free_port, start_valkey, wait_until
+from tests.servers import free_port, freeze, start_valkey, thaw, wait_until
 from tests.sidecar.binary import NoSidecar
 
 NAMES = ("redis", "postgresql", "sqlite", "in-memory")
@@ -119,14 +119,14 @@ class RedisStore:
             shutil.copytree(copy, self.folder)
 
     def freeze(self) -> None:
-        """SIGSTOP: it takes connections and never answers."""
+        """From now on it takes connections and never answers."""
         assert self.process is not None
-        self.process.send_signal(signal.SIGSTOP)
+        freeze(self.process.pid)
 
     def thaw(self) -> None:
-        """SIGCONT: it goes on where it was."""
+        """It goes on where it was."""
         if self.process is not None:
-            self.process.send_signal(signal.SIGCONT)
+            thaw(self.process.pid)
 
 
 class PostgreSQLStore:
