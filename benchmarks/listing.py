@@ -53,7 +53,7 @@ def _fill(client: "redis.Redis", connector: str, keys: int) -> None:
 
 
 def _page_ms(client: "redis.Redis") -> float:
-    sha = client.script_load(Script("list_keys").source)
+    sha = client.script_load(Script("list_keys").usual.text)
     keys = ["statekeep:{mine}:" + name for name in OWN_KEYS]
     times = []
     for number in range(200):

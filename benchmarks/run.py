@@ -186,7 +186,7 @@ def _print_redis(client: "redis.Redis") -> None:
     """Compare the scripts of a PUT by what Redis itself says that they cost."""
     scripts = {
         "nonce and value alone": (HERE / "bare.lua").read_text(),
-        "the whole script": Script("operate").source,
+        "the whole script": Script("operate").usual.text,
     }
     figures: dict[str, list[float]] = {name: [] for name in scripts}
     for _ in range(5):

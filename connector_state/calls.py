@@ -75,8 +75,13 @@ def call(
     connector_uuid: str,
     caller: Caller,
     arguments: Sequence[connection.Argument] = (),
+    *,
+    when_full: bool = True,
 ) -> list[Any]:
     """Run a script on one connector's keys and return its reply, without the leading "ok".
+
+    Args:
+        when_full: as in connection.run; False for what adds values.
 
     Raises:
         SignatureRefused: code `replayed`: the nonce was used before.
@@ -98,7 +103,7 @@ def call(
     # call go on, and others get in between.
     status = b"again"
     while status == b"again":
-        status, *reply = connection.run(script, redis_keys, redis_arguments)
+        status, *reply = connection.run(script, redis_keys, redis_arguments, when_full=when_full)
     if status == b"replay":
         raise SignatureRefused("This nonce was used before.", code="replayed")
     nonce.claimed = True

@@ -8,6 +8,8 @@ import logging
 import threading
 import time
 from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -26,15 +28,30 @@ OUTAGE_GAP_SECONDS = 10  # with no call that failed in between, it is another ou
 Argument = str | bytes | int
 
 
+FULL_ALLOWED = "#!lua flags=allow-oom"  # from Redis 7 on; before, such a script does not compile
+
+
+@dataclass(frozen=True)
+class Source:
+    """A Lua script as Redis takes it, which knows it by its digest."""
+
+    text: str
+
+    @cached_property
+    def sha(self) -> str:
+        """SHA-1, hexadecimal."""
+        return hashlib.sha1(self.text.encode(), usedforsecurity=False).hexdigest()
+
+
 class Script:
-    """A Lua script: scripts/common.lua and one more file, known to Redis by its digest."""
+    """scripts/common.lua and one more file; `when_full` is the same for a Redis without memory."""
 
     folder = Path(__file__).parent / "scripts"
 
     def __init__(self, name: str) -> None:
         common, own = ((self.folder / f"{part}.lua").read_text() for part in ("common", name))
-        self.source = f"{common}\n{own}"
-        self.sha = hashlib.sha1(self.source.encode(), usedforsecurity=False).hexdigest()
+        self.usual = Source(f"{common}\n{own}")
+        self.when_full = Source(f"{FULL_ALLOWED}\n{self.usual.text}")
 
 
 class _Outage:
@@ -64,20 +81,34 @@ _local = threading.local()
 _outage = _Outage()
 
 
-def run(script: Script, keys: Sequence[Argument], arguments: Sequence[Argument]) -> list[Any]:
+def run(
+    script: Script,
+    keys: Sequence[Argument],
+    arguments: Sequence[Argument],
+    *,
+    when_full: bool = False,
+) -> list[Any]:
     """Run the script and return its reply.
 
     A call may reach Redis twice, when its reply was lost. Scripts are written for that: the claim
     id in their arguments tells a retry from a replay.
+
+    Args:
+        when_full: run it in a Redis without memory too: it stores no more than a nonce, which ends.
 
     Raises:
         Unavailable: Redis did not answer within REDIS_RETRY_SECONDS, or can't carry it out now.
         Corrupt: a key holds another type than its script expects.
     """
     give_up_at = None
+    source = script.usual
     while True:
         try:
-            reply = _evaluate(script, keys, arguments)
+            reply = _evaluate(source, keys, arguments)
+        except exceptions.OutOfMemoryError as error:
+            if not when_full or source is script.when_full:
+                raise _full() from error
+            source = script.when_full
         except (exceptions.RedisError, OSError) as error:
             _raise_if_final(error)
             now = time.monotonic()
@@ -95,22 +126,28 @@ def run(script: Script, keys: Sequence[Argument], arguments: Sequence[Argument])
 
 def _raise_if_final(error: Exception) -> None:
     """Raise what trying again can't change."""
-    if isinstance(error, exceptions.OutOfMemoryError):
-        raise Unavailable("The state store is full.", code="store_full") from error
-    if isinstance(error, exceptions.ResponseError) and "WRONGTYPE" in str(error):
+    if not isinstance(error, exceptions.ResponseError):
+        return
+    if "WRONGTYPE" in str(error):
         raise Corrupt(
             "What is stored under this key is not a string; an operator has to look at it."
         ) from error
+    if "Error compiling script" in str(error):  # FULL_ALLOWED, before Redis 7
+        raise _full() from error
 
 
-def _evaluate(script: Script, keys: Sequence[Argument], arguments: Sequence[Argument]) -> list[Any]:
+def _full() -> Unavailable:
+    return Unavailable("The state store is full; nothing can be added.", code="store_full")
+
+
+def _evaluate(source: Source, keys: Sequence[Argument], arguments: Sequence[Argument]) -> list[Any]:
     """EVALSHA, or EVAL where Redis does not know the script (a new or restarted server)."""
     connection = _thread_connection()
     try:
         try:
-            reply = _command(connection, "EVALSHA", script.sha, len(keys), *keys, *arguments)
+            reply = _command(connection, "EVALSHA", source.sha, len(keys), *keys, *arguments)
         except exceptions.NoScriptError:
-            reply = _command(connection, "EVAL", script.source, len(keys), *keys, *arguments)
+            reply = _command(connection, "EVAL", source.text, len(keys), *keys, *arguments)
     except BaseException:
         # A reply still under way must not meet the next call; and a server that answers READONLY
         # is no longer the primary, which connecting anew finds out.

@@ -196,7 +196,7 @@ def reindex(connector_uuid: str, username: str) -> Iterator[Reindexed]:
 
 def _reindex(connector_uuid: str, username: str, members: list[str], total: Reindexed) -> None:
     caller = Caller.operator(username)
-    added, forgotten, *foreign = call(_REINDEX, connector_uuid, caller, members)
+    added, forgotten, *foreign = call(_REINDEX, connector_uuid, caller, members, when_full=False)
     total.added += added
     total.forgotten += forgotten
     total.foreign += len(foreign)

@@ -167,7 +167,8 @@ class StateStore:
                 operation.condition.if_match,
                 operation.condition.if_none_match,
             )
-        replies = call(_OPERATE, self._connector_uuid, self._caller, arguments)
+        adds = any(operation.kind == "put" for operation in operations)
+        replies = call(_OPERATE, self._connector_uuid, self._caller, arguments, when_full=not adds)
         return [
             _result(operation, reply) for operation, reply in zip(operations, replies, strict=True)
         ]

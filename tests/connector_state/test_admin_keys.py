@@ -607,3 +607,27 @@ def test_page__says_so_when_redis_is_away(connector, admin, settings, method, pa
         response = admin.browser.post(path, data) if method == "post" else admin.browser.get(path)
     assert response.status_code == 503
     assert "Redis does not answer" in text_of(response)
+
+
+@pytest.fixture
+def full_redis(connector, redis):
+    """Redis has no memory left, and one value."""
+    connector.put("v")
+    redis.config_set("maxmemory", 1)
+    yield redis
+    redis.config_set("maxmemory", 0)
+
+
+def test_full_redis__refuses_what_adds_and_says_so(full_redis, connector, admin):
+    page = admin.edit("mine", etag_of(connector.get()))
+    assert page.status_code == 503
+    assert "Redis is full" in text_of(page)
+    assert connector.put("w").json()["code"] == "store_full"
+    assert connector.get().json()["value"] == "v"
+
+
+def test_full_redis__values_can_be_looked_for_and_deleted(full_redis, connector, admin):
+    page = admin.get("keys/", namespace="m365")
+    assert [row["key"] for row in page.context["rows"]] == ["delta"]
+    admin.post("keys/delete/", {"namespace": "m365", "key": "delta", "confirm": "yes"})
+    assert not full_redis.exists(redis_key(connector))

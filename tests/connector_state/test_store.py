@@ -9,11 +9,12 @@ from redis import Redis, exceptions
 from redis.backoff import NoBackoff
 from redis.retry import Retry
 
-from connector_state import connection
+from connector_state import connection, store
 from connector_state.calls import Caller, Limits, Nonce
 from connector_state.errors import Forbidden, RateLimited, SignatureRefused, Unavailable
+from connector_state.index import list_keys
 from connector_state.keys import Address
-from connector_state.store import Condition, StateStore
+from connector_state.store import Condition, Operation, StateStore
 from tests.servers import freeze, start_valkey, thaw
 
 UUID = "3f8e0c8e-6f0a-4c8e-9a52-2f1d6c7b9e11"
@@ -134,7 +135,9 @@ def test_quota__of_many_expired_keys_is_swept_in_bounded_steps(monkeypatch):
     redis.zadd(f"statekeep:{{{UUID}}}:index", dict.fromkeys(members, 0))
     runs = []
     real = connection.run
-    monkeypatch.setattr(connection, "run", lambda *call: runs.append(call) or real(*call))
+    monkeypatch.setattr(
+        connection, "run", lambda *call, **kwargs: runs.append(call) or real(*call, **kwargs)
+    )
     store_of(max_keys=10).put(DELTA, b"v")
     assert len(runs) == 3  # 2,000 at once, and others in between
     assert redis.zcard(f"statekeep:{{{UUID}}}:index") == 1
@@ -243,13 +246,54 @@ def test_power_cut__right_after_a_write_keeps_it(other_redis):
         assert store_of().get(DELTA).value == str(number).encode()
 
 
-def test_full__is_unavailable_and_says_so(other_redis):
+@pytest.fixture
+def full_redis(other_redis):
+    """A Valkey with one value, b"v" at DELTA, and no memory left."""
     store_of().put(DELTA, b"v")
-    client = connection.get_redis_connection()
-    client.config_set("maxmemory", 1)
+    connection.get_redis_connection().config_set("maxmemory", 1)
+
+
+def keys_of_delta():
+    return list_keys(UUID, Caller.operator("tests"), DELTA.namespace).keys
+
+
+def _code_of_unavailable(operation):
     with pytest.raises(Unavailable) as error:
-        store_of().put(DELTA, b"w")
-    assert error.value.code == "store_full"
+        operation()
+    return error.value.code
+
+
+@pytest.mark.usefixtures("full_redis")
+def test_full__refuses_what_adds_and_says_so():
+    put, get = Operation("put", DELTA, b"w"), Operation("get", DELTA)
+    assert _code_of_unavailable(lambda: store_of().put(DELTA, b"w")) == "store_full"
+    assert _code_of_unavailable(lambda: store_of().operate([get, put])) == "store_full"
+    assert store_of().get(DELTA).value == b"v"
+
+
+@pytest.mark.usefixtures("full_redis")
+def test_full__reads_lists_and_deletes():
+    assert store_of().get(DELTA).value == b"v"
+    assert [key.key for key in keys_of_delta()] == [DELTA.key]
+    assert store_of().expire(DELTA, 60)
+    assert store_of().delete(DELTA)
+    assert store_of().get(DELTA) is None
+    assert keys_of_delta() == []
+
+
+@pytest.mark.usefixtures("full_redis")
+def test_full__a_nonce_is_good_for_one_request_all_the_same():
+    assert store_of("the-captured-nonce").delete(DELTA)
+    with pytest.raises(SignatureRefused):
+        store_of("the-captured-nonce").get(DELTA)
+
+
+@pytest.mark.usefixtures("full_redis")
+def test_full__before_redis_7_nothing_works(monkeypatch):
+    # What the line of flags is to Redis 6.2: no Lua.
+    source = connection.Source(f"!{store._OPERATE.usual.text}")
+    monkeypatch.setattr(store._OPERATE, "when_full", source)
+    assert _code_of_unavailable(lambda: store_of().get(DELTA)) == "store_full"
 
 
 def test_api__redis_away_is_503_with_retry_after(connector, other_redis, settings):
