@@ -9,21 +9,26 @@ import os
 import tempfile
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Any, Literal, Self
-from urllib.parse import urlsplit
+from typing import Any, Literal, Self
 
-from cryptography.fernet import Fernet
-from dotenv import dotenv_values
 from pydantic import Field, SecretStr, ValidationError, field_validator, model_validator
-from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
+from pydantic_settings import BaseSettings, SettingsConfigDict
 
-BASE_DIR = Path(__file__).resolve().parent.parent
-GENERATED_FILE = "settings.env"
-ENROLLMENT_TOKEN_MIN_CHARACTERS = 8
-GROUP_MAX_CHARACTERS = 64
+from config import generated
+from config.generated import BASE_DIR
+from config.variables import (
+    CommaSeparated,
+    Endpoint,
+    EnrollmentTokens,
+    FernetKeys,
+    HeaderSecret,
+    Origins,
+    Sentinels,
+    SigningKey,
+    Url,
+)
+
 UNIX_SOCKET_PATH_MAX_BYTES = 103  # the smallest limit of the systems we run on (macOS)
-
-CommaSeparated = Annotated[tuple[str, ...], NoDecode]
 
 
 class Environment(BaseSettings):
@@ -37,13 +42,13 @@ class Environment(BaseSettings):
     data_dir: Path = Path("var")
     stores: Literal["embedded", "external"] = "external"
     redis_url: str = ""
-    redis_sentinels: CommaSeparated = ()
+    redis_sentinels: Sentinels = ()
     database_url: str = ""
 
     # Secrets
     secret_key: SecretStr = Field(min_length=32)
-    connector_secret_keys: CommaSeparated = Field(min_length=1, repr=False)
-    enrollment_tokens: CommaSeparated = Field(default=(), repr=False)
+    connector_secret_keys: FernetKeys = Field(min_length=1, repr=False)
+    enrollment_tokens: EnrollmentTokens = Field(default=(), repr=False)
 
     # Web
     allowed_hosts: CommaSeparated = ("localhost", "127.0.0.1", "[::1]")
@@ -73,9 +78,9 @@ class Environment(BaseSettings):
 
     # Chat: the conversation store
     dapr_http_port: int = Field(default=3500, ge=1, le=65_535)
-    dapr_http_endpoint: str = ""
+    dapr_http_endpoint: Endpoint = ""
     dapr_runtime_host: str = "127.0.0.1"
-    dapr_api_token: SecretStr = SecretStr("")
+    dapr_api_token: HeaderSecret = SecretStr("")
     dapr_state_store_name: str = "statestore"
     chat_state_store: Literal["dapr", "redis"] = "dapr"
     chat_message_window: int = Field(default=50, ge=1)
@@ -88,14 +93,14 @@ class Environment(BaseSettings):
     chat_store_pause_seconds: float = Field(default=2.0, ge=0, le=60)
 
     # Chat: tokens, the assistant, limits
-    jwt_signing_key: SecretStr = SecretStr("")
-    jwt_jwks_url: str = ""
+    jwt_signing_key: SigningKey = SecretStr("")
+    jwt_jwks_url: Url = ""
     jwt_issuer: str = ""
     jwt_audience: str = ""
     jwt_access_seconds: int = Field(default=900, ge=60, le=86_400)
     jwt_refresh_seconds: int = Field(default=1_209_600, ge=300, le=31_536_000)
-    openai_api_key: SecretStr = SecretStr("")
-    openai_base_url: str = ""
+    openai_api_key: HeaderSecret = SecretStr("")
+    openai_base_url: Url = ""
     chat_model: str = "gpt-4o-mini"
     chat_turn_seconds: float = Field(default=30.0, ge=1, le=300)
     chat_rate_per_minute: int = Field(default=20, ge=0)
@@ -103,23 +108,7 @@ class Environment(BaseSettings):
     chat_max_turns_per_process: int = Field(default=11, ge=1)
     chat_max_reads_per_process: int = Field(default=3, ge=1)
     chat_keep_turns_seconds: int = Field(default=86_400, ge=60)
-    cors_allowed_origins: CommaSeparated = ()
-
-    @field_validator(
-        "redis_sentinels",
-        "connector_secret_keys",
-        "enrollment_tokens",
-        "allowed_hosts",
-        "csrf_trusted_origins",
-        "cors_allowed_origins",
-        mode="before",
-    )
-    @classmethod
-    def split_commas(cls, value: object) -> object:
-        """Turn "a, b" into ("a", "b"); blank items are dropped."""
-        if isinstance(value, str):
-            return tuple(item.strip() for item in value.split(",") if item.strip())
-        return value
+    cors_allowed_origins: Origins = ()
 
     @field_validator("data_dir")
     @classmethod
@@ -127,91 +116,12 @@ class Environment(BaseSettings):
         """A relative DATA_DIR stands beside manage.py, whatever the working directory."""
         return (BASE_DIR / value.expanduser()).resolve()
 
-    @field_validator("redis_sentinels")
-    @classmethod
-    def check_sentinels(cls, value: tuple[str, ...]) -> tuple[str, ...]:
-        """Each sentinel is host:port."""
-        for sentinel in value:
-            host, _, port = sentinel.rpartition(":")
-            if not host or not port.isdecimal():
-                raise ValueError("must be host:port, separated by commas")
-        return value
-
-    @field_validator("connector_secret_keys")
-    @classmethod
-    def check_fernet_keys(cls, value: tuple[str, ...]) -> tuple[str, ...]:
-        """Each key must be one that Fernet takes; the first encrypts, all decrypt."""
-        for key in value:
-            try:
-                Fernet(key)
-            except ValueError:
-                raise ValueError(
-                    "must be Fernet keys (url-safe base64 of 32 bytes), separated by commas"
-                ) from None
-        return value
-
-    @field_validator("enrollment_tokens")
-    @classmethod
-    def check_enrollment_tokens(cls, value: tuple[str, ...]) -> tuple[str, ...]:
-        """Each is token or group:token, long enough not to be guessed, and in one group alone."""
-        parts = [entry.partition(":") for entry in value]
-        tokens = [token if colon else group for group, colon, token in parts]
-        if any(len(token) < ENROLLMENT_TOKEN_MIN_CHARACTERS for token in tokens):
-            raise ValueError(
-                "must be token or group:token, separated by commas, each token of "
-                f"{ENROLLMENT_TOKEN_MIN_CHARACTERS} characters at least"
-            )
-        if len(set(tokens)) < len(tokens):
-            raise ValueError("must hold each token once: it belongs to one group")
-        if any(colon and len(group) > GROUP_MAX_CHARACTERS for group, colon, _ in parts):
-            raise ValueError(f"must have groups of at most {GROUP_MAX_CHARACTERS} characters")
-        return value
-
     @model_validator(mode="after")
     def check_sentinel_url(self) -> Self:
         """Sentinel needs a REDIS_URL that names the service."""
         if self.redis_sentinels and not self.redis_url:
             raise ValueError("REDIS_SENTINELS needs REDIS_URL=redis://SERVICE_NAME/DB")
         return self
-
-    @field_validator("jwt_signing_key")
-    @classmethod
-    def check_jwt_signing_key(cls, value: SecretStr) -> SecretStr:
-        """HS256 wants a key as long as its digest."""
-        if 0 < len(value.get_secret_value().encode()) < 32:
-            raise ValueError("must have 32 bytes at least")
-        return value
-
-    @field_validator("openai_api_key", "dapr_api_token")
-    @classmethod
-    def check_header_value(cls, value: SecretStr) -> SecretStr:
-        """It goes into a header."""
-        secret = value.get_secret_value()
-        if not secret.isascii() or not secret.isprintable() or " " in secret:
-            raise ValueError("may hold printable ASCII alone, and no space")
-        return value
-
-    @field_validator("jwt_jwks_url", "openai_base_url")
-    @classmethod
-    def check_url(cls, value: str) -> str:
-        """An http or https URL."""
-        parts = urlsplit(value)
-        if value and (parts.scheme not in {"http", "https"} or not parts.hostname):
-            raise ValueError("must be an http or https URL")
-        return value
-
-    @field_validator("cors_allowed_origins")
-    @classmethod
-    def check_origins(cls, value: tuple[str, ...]) -> tuple[str, ...]:
-        """Each origin as browsers send it: scheme, host, and the port if it isn't the usual one."""
-        for origin in value:
-            parts = urlsplit(origin)
-            if (
-                parts.scheme not in {"http", "https"}
-                or origin != f"{parts.scheme}://{parts.netloc}"
-            ):
-                raise ValueError("must be origins such as https://app.example, separated by commas")
-        return value
 
     @model_validator(mode="after")
     def check_jwt(self) -> Self:
@@ -227,20 +137,6 @@ class Environment(BaseSettings):
                 "with the embedded stores `make run` generates it"
             )
         return self
-
-    @field_validator("dapr_http_endpoint")
-    @classmethod
-    def check_dapr_http_endpoint(cls, value: str) -> str:
-        """An http or https URL without path; a slash at its end is dropped."""
-        parts = urlsplit(value)
-        if value and (
-            parts.scheme not in {"http", "https"}
-            or not parts.hostname
-            or parts.username is not None
-            or (parts.path.strip("/"), parts.query, parts.fragment) != ("", "", "")
-        ):
-            raise ValueError("must be http://HOST:PORT or https://HOST:PORT")
-        return value.rstrip("/")
 
     @model_validator(mode="after")
     def check_message_window(self) -> Self:
@@ -294,12 +190,6 @@ def embedded_socket(data_dir: Path) -> Path:
     return Path(tempfile.gettempdir()) / f"statekeep-{os.getuid()}-{digest}" / "valkey.sock"
 
 
-def generated_file(environ: Mapping[str, str] = os.environ) -> Path:
-    """Return the path of the settings that `make run` generates, in DATA_DIR."""
-    data_dir = Path(environ.get("DATA_DIR") or "var").expanduser()
-    return (BASE_DIR / data_dir).resolve() / GENERATED_FILE
-
-
 def uses_external_stores(environ: Mapping[str, str] = os.environ) -> bool:
     """Whether the environment names a Redis or a database of its own."""
     return bool(environ.get("REDIS_URL") or environ.get("DATABASE_URL"))
@@ -311,21 +201,22 @@ def load() -> Environment:
     Raises:
         SystemExit: with one line that names the variable and says what is wrong with it.
     """
-    generated = generated_file()
+    file = generated.path()
+    recorded = generated.read(file)
     external = uses_external_stores()
-    if not external and dotenv_values(generated).get("STORES") == "external":
+    if not external and recorded.get("STORES") == "external":
         raise SystemExit(
-            f"statekeep: the last `make run` in {generated.parent} used REDIS_URL or DATABASE_URL; "
+            f"statekeep: the last `make run` in {file.parent} used REDIS_URL or DATABASE_URL; "
             "set the same variables (and secrets) here, or run `make run` without them"
         )
     try:
         environment = (
-            Environment(stores="external", **_recorded_choice(generated))
+            Environment(stores="external", **_recorded_choice(recorded))
             if external
-            else Environment(_env_file=generated)
+            else Environment(_env_file=file)
         )
     except ValidationError as error:
-        raise SystemExit(f"statekeep: {_explain(error, external, generated)}") from None
+        raise SystemExit(f"statekeep: {_explain(error, external, file)}") from None
     return environment
 
 
@@ -336,20 +227,19 @@ def announces_chat_store(environ: Mapping[str, str] = os.environ) -> bool:
     )
 
 
-def _recorded_choice(generated: Path) -> dict[str, Any]:
+def _recorded_choice(recorded: Mapping[str, str]) -> dict[str, Any]:
     """The conversation store of the last `make run`, if that used stores of the environment too.
 
     Nothing else of the file counts beside REDIS_URL or DATABASE_URL; but a command that looked for
     conversations elsewhere than the server would take them all for gone.
     """
-    recorded = dotenv_values(generated) if generated.exists() else {}
     choice = recorded.get("CHAT_STATE_STORE")
     if announces_chat_store() or recorded.get("STORES") != "external" or not choice:
         return {}
     return {"chat_state_store": choice}
 
 
-def _explain(error: ValidationError, external: bool, generated: Path) -> str:
+def _explain(error: ValidationError, external: bool, file: Path) -> str:
     """Put a validation error into one line, without the value (it may be a secret)."""
     first = error.errors(include_input=False, include_url=False)[0]
     name = str(first["loc"][0]).upper() if first["loc"] else ""
@@ -357,4 +247,4 @@ def _explain(error: ValidationError, external: bool, generated: Path) -> str:
         return f"{name}: {first['msg'].removeprefix('Value error, ')}".removeprefix(": ")
     if external:
         return f"{name} is not set; beside REDIS_URL or DATABASE_URL the environment has to set it"
-    return f"{name} is not set, nor generated in {generated}: `make run` generates it"
+    return f"{name} is not set, nor generated in {file}: `make run` generates it"

@@ -10,7 +10,6 @@ that Django then loads.
 
 import fcntl
 import os
-import secrets
 import shutil
 import signal
 import socket
@@ -26,11 +25,7 @@ from pathlib import Path
 from types import FrameType
 from typing import NoReturn
 
-from cryptography.fernet import Fernet
-from dotenv import dotenv_values
-
-from config import env
-from config.files import write_private
+from config import env, generated
 
 HOST = "127.0.0.1"
 WORKERS = 2
@@ -45,16 +40,17 @@ POLL_SECONDS = 0.2
 
 def main() -> None:
     """Start everything, print what a newcomer needs, and wait."""
-    os.chdir(env.BASE_DIR)
+    os.chdir(generated.BASE_DIR)
     os.umask(0o077)
     port = _port()
-    data_dir = env.generated_file().parent
+    settings_file = generated.path()
+    data_dir = settings_file.parent
     _make_private(data_dir)
     os.environ["DATA_DIR"] = str(data_dir)
     lock = _lock(data_dir)
     _check_port_is_free(port)
     choose_chat_store()
-    write_generated_settings(data_dir, embedded=not env.uses_external_stores())
+    generated.write(settings_file, embedded=not env.uses_external_stores())
     _Runner(port, data_dir, lock).run()
 
 
@@ -62,27 +58,6 @@ def choose_chat_store() -> None:
     """Keep conversations in Redis where the environment announces no sidecar."""
     if not env.announces_chat_store():
         os.environ["CHAT_STATE_STORE"] = "redis"
-
-
-def write_generated_settings(data_dir: Path, *, embedded: bool) -> None:
-    """Write DATA_DIR/settings.env: what there is, and secrets for what is missing.
-
-    Secrets are generated for the embedded stores alone; with stores of their own, operators bring
-    their own. The conversation store of this run is recorded for `manage.py`: a command that purged
-    by another store's answers would delete what is there.
-    """
-    path = data_dir / env.GENERATED_FILE
-    settings = {name: value or "" for name, value in dotenv_values(path).items()}
-    settings["STORES"] = "embedded" if embedded else "external"
-    settings["CHAT_STATE_STORE"] = os.environ.get("CHAT_STATE_STORE") or "dapr"
-    if embedded:
-        settings.setdefault("SECRET_KEY", secrets.token_urlsafe(48))
-        settings.setdefault("CONNECTOR_SECRET_KEYS", Fernet.generate_key().decode())
-        settings.setdefault("JWT_SIGNING_KEY", secrets.token_urlsafe(48))
-    lines = "".join(f"{name}={value}\n" for name, value in settings.items())
-    write_private(
-        path, f"# Written by `make run`. Keep it: it holds the keys to what is stored.\n{lines}"
-    )
 
 
 class _Runner:

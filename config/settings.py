@@ -7,11 +7,11 @@ import dj_database_url
 from redis.backoff import NoBackoff
 from redis.retry import Retry
 
-from config import env
+from config import env, generated
 from config.paths import CHAT_PATHS_REGEX, HTTPS_REDIRECT_EXEMPT
 
 ENV = env.load()
-BASE_DIR = env.BASE_DIR
+BASE_DIR = generated.BASE_DIR
 DATA_DIR = ENV.data_dir
 
 DEBUG = False

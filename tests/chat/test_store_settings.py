@@ -9,12 +9,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from dotenv import dotenv_values
 
 from chat.errors import StoreMissing, StoreUnavailable
 from chat.repository import conversation_repository, forget_repositories
 from chat.repository.breaker import FAILURES_TO_OPEN
-from config import env, run
+from config import generated, run
 from tests.chat.samples import conversation, fresh_key, soon
 from tests.environment import ENVIRONMENT
 from tests.servers import ROOT, wait_until
@@ -89,15 +88,16 @@ def test_settings__a_bad_one_stops_the_start_in_one_line(
     assert "\n" not in output
 
 
-def _make_run(monkeypatch: pytest.MonkeyPatch, data_dir: Path, **environ: str) -> str | None:
+def _make_run(monkeypatch: pytest.MonkeyPatch, data_dir: Path, **environ: str) -> str:
     """What `make run` records with this environment, as it would start."""
     for name in ANNOUNCEMENTS:
         monkeypatch.delenv(name, raising=False)
     for name, value in environ.items():
         monkeypatch.setenv(name, value)
     run.choose_chat_store()
-    run.write_generated_settings(data_dir, embedded="REDIS_URL" not in environ)
-    return dotenv_values(data_dir / env.GENERATED_FILE)["CHAT_STATE_STORE"]
+    file = data_dir / generated.FILE
+    generated.write(file, embedded="REDIS_URL" not in environ)
+    return generated.read(file)["CHAT_STATE_STORE"]
 
 
 def test_make_run__takes_redis_where_no_sidecar_is_announced(

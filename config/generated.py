@@ -1,0 +1,45 @@
+"""DATA_DIR/settings.env: what `make run` chose and generated, for itself and for manage.py."""
+
+import os
+import secrets
+from collections.abc import Mapping
+from pathlib import Path
+
+from cryptography.fernet import Fernet
+from dotenv import dotenv_values
+
+from config.files import write_private
+
+BASE_DIR = Path(__file__).resolve().parent.parent
+FILE = "settings.env"
+
+
+def path(environ: Mapping[str, str] = os.environ) -> Path:
+    """Return the path of the generated settings, in the DATA_DIR of the environment."""
+    data_dir = Path(environ.get("DATA_DIR") or "var").expanduser()
+    return (BASE_DIR / data_dir).resolve() / FILE
+
+
+def read(file: Path) -> dict[str, str]:
+    """Return what was generated; nothing where `make run` never was."""
+    return {name: value or "" for name, value in dotenv_values(file).items()}
+
+
+def write(file: Path, *, embedded: bool) -> None:
+    """Write what there is, and secrets for what is missing.
+
+    Secrets are generated for the embedded stores alone; with stores of their own, operators bring
+    their own. The conversation store of this run is recorded for `manage.py`: a command that purged
+    by another store's answers would delete what is there.
+    """
+    settings = read(file)
+    settings["STORES"] = "embedded" if embedded else "external"
+    settings["CHAT_STATE_STORE"] = os.environ.get("CHAT_STATE_STORE") or "dapr"
+    if embedded:
+        settings.setdefault("SECRET_KEY", secrets.token_urlsafe(48))
+        settings.setdefault("CONNECTOR_SECRET_KEYS", Fernet.generate_key().decode())
+        settings.setdefault("JWT_SIGNING_KEY", secrets.token_urlsafe(48))
+    lines = "".join(f"{name}={value}\n" for name, value in settings.items())
+    write_private(
+        file, f"# Written by `make run`. Keep it: it holds the keys to what is stored.\n{lines}"
+    )

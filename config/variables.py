@@ -1,0 +1,122 @@
+"""Types of environment variables that need more than a type and a range.
+
+A check says what a value must be, never what it is: it may be a secret.
+"""
+
+from typing import Annotated
+from urllib.parse import SplitResult, urlsplit
+
+from cryptography.fernet import Fernet
+from pydantic import AfterValidator, BeforeValidator, SecretStr
+from pydantic_settings import NoDecode
+
+ENROLLMENT_TOKEN_MIN_CHARACTERS = 8
+GROUP_MAX_CHARACTERS = 64
+SIGNING_KEY_MIN_BYTES = 32  # HS256 wants a key as long as its digest
+
+
+def _split_commas(value: object) -> object:
+    """Turn "a, b" into ("a", "b"); blank items are dropped."""
+    if isinstance(value, str):
+        return tuple(item.strip() for item in value.split(",") if item.strip())
+    return value
+
+
+def _check_sentinels(value: tuple[str, ...]) -> tuple[str, ...]:
+    for sentinel in value:
+        host, _, port = sentinel.rpartition(":")
+        if not host or not port.isdecimal():
+            raise ValueError("must be host:port, separated by commas")
+    return value
+
+
+def _check_fernet_keys(value: tuple[str, ...]) -> tuple[str, ...]:
+    for key in value:
+        try:
+            Fernet(key)
+        except ValueError:
+            raise ValueError(
+                "must be Fernet keys (url-safe base64 of 32 bytes), separated by commas"
+            ) from None
+    return value
+
+
+def _check_enrollment_tokens(value: tuple[str, ...]) -> tuple[str, ...]:
+    parts = [entry.partition(":") for entry in value]
+    tokens = [token if colon else group for group, colon, token in parts]
+    if any(len(token) < ENROLLMENT_TOKEN_MIN_CHARACTERS for token in tokens):
+        raise ValueError(
+            "must be token or group:token, separated by commas, each token of "
+            f"{ENROLLMENT_TOKEN_MIN_CHARACTERS} characters at least"
+        )
+    if len(set(tokens)) < len(tokens):
+        raise ValueError("must hold each token once: it belongs to one group")
+    if any(colon and len(group) > GROUP_MAX_CHARACTERS for group, colon, _ in parts):
+        raise ValueError(f"must have groups of at most {GROUP_MAX_CHARACTERS} characters")
+    return value
+
+
+def _check_signing_key(value: SecretStr) -> SecretStr:
+    if 0 < len(value.get_secret_value().encode()) < SIGNING_KEY_MIN_BYTES:
+        raise ValueError(f"must have {SIGNING_KEY_MIN_BYTES} bytes at least")
+    return value
+
+
+def _check_header_value(value: SecretStr) -> SecretStr:
+    secret = value.get_secret_value()
+    if not secret.isascii() or not secret.isprintable() or " " in secret:
+        raise ValueError("may hold printable ASCII alone, and no space")
+    return value
+
+
+def _is_http(parts: SplitResult) -> bool:
+    return parts.scheme in {"http", "https"} and bool(parts.hostname)
+
+
+def _check_url(value: str) -> str:
+    if value and not _is_http(urlsplit(value)):
+        raise ValueError("must be an http or https URL")
+    return value
+
+
+def _check_endpoint(value: str) -> str:
+    parts = urlsplit(value)
+    beside = ("@" in parts.netloc, parts.path.strip("/"), parts.query, parts.fragment)
+    if value and (not _is_http(parts) or any(beside)):
+        raise ValueError("must be http://HOST:PORT or https://HOST:PORT")
+    return value.rstrip("/")
+
+
+def _check_origins(value: tuple[str, ...]) -> tuple[str, ...]:
+    for origin in value:
+        parts = urlsplit(origin)
+        if not _is_http(parts) or origin != f"{parts.scheme}://{parts.netloc}":
+            raise ValueError("must be origins such as https://app.example, separated by commas")
+    return value
+
+
+CommaSeparated = Annotated[tuple[str, ...], NoDecode, BeforeValidator(_split_commas)]
+
+Sentinels = Annotated[CommaSeparated, AfterValidator(_check_sentinels)]
+"""host:port, separated by commas."""
+
+FernetKeys = Annotated[CommaSeparated, AfterValidator(_check_fernet_keys)]
+"""The first encrypts, all decrypt."""
+
+EnrollmentTokens = Annotated[CommaSeparated, AfterValidator(_check_enrollment_tokens)]
+"""Each is token or group:token, long enough not to be guessed, and in one group alone."""
+
+SigningKey = Annotated[SecretStr, AfterValidator(_check_signing_key)]
+"""For HS256; empty for none."""
+
+HeaderSecret = Annotated[SecretStr, AfterValidator(_check_header_value)]
+"""A secret that goes into a header; empty for none."""
+
+Url = Annotated[str, AfterValidator(_check_url)]
+"""An http or https URL; empty for none."""
+
+Endpoint = Annotated[str, AfterValidator(_check_endpoint)]
+"""An http or https URL without a path; a slash at its end is dropped. Empty for none."""
+
+Origins = Annotated[CommaSeparated, AfterValidator(_check_origins)]
+"""As browsers send them: scheme, host, and the port if it isn't the usual one."""
