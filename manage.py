@@ -12,9 +12,12 @@ def main() -> None:
     os.environ.setdefault("DJANGO_SETTINGS_MODULE", "config.settings")
     try:
         from django.core.management import execute_from_command_line
+        from django.db import InterfaceError, OperationalError
 
         try:
             execute_from_command_line(sys.argv)
+        except (InterfaceError, OperationalError) as error:
+            sys.exit(f"statekeep: the database can't be used: {' '.join(str(error).split())}")
         finally:
             sys.stdout.flush()
     except BrokenPipeError:

@@ -9,6 +9,7 @@ import sys
 import pytest
 
 import manage
+from tests.outages import AWAY
 from tests.servers import ROOT
 
 
@@ -41,6 +42,21 @@ def test_manage__ends_quietly_when_nobody_reads_on(tmp_path, errors_too):
 def test_manage__an_error_that_nobody_reads():
     done = with_closed_pipe("sign", "GET", "x", "--credentials", "/none", errors_too=True)
     assert done.returncode == 128 + signal.SIGPIPE
+
+
+def test_manage__without_the_database_says_so_in_one_line():
+    done = subprocess.run(
+        [sys.executable, "manage.py", "list_connectors"],
+        cwd=ROOT,
+        env={**os.environ, "DATABASE_URL": f"postgres://user:secret@127.0.0.1:{AWAY}/name"},
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
+    assert (done.returncode, done.stdout) == (1, "")
+    assert done.stderr.startswith("statekeep: the database can't be used: ")
+    assert done.stderr.count("\n") == 1
+    assert "secret" not in done.stderr
 
 
 def test_manage__interrupted(monkeypatch):
