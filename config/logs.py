@@ -2,6 +2,7 @@
 
 import logging
 import time
+from typing import Any
 
 
 class LineFormatter(logging.Formatter):
@@ -24,3 +25,24 @@ class LineFormatter(logging.Formatter):
         if line.isprintable():
             return line
         return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in line)
+
+
+def configuration(level: str) -> dict[str, Any]:
+    """Return Django's LOGGING: one line a record on standard error, our own from this level on."""
+    own = {name: {"level": level} for name in ("connector_state", "chat", "config", "overview")}
+    return {
+        "version": 1,
+        "disable_existing_loggers": False,
+        "formatters": {"line": {"()": LineFormatter}},
+        "handlers": {"console": {"class": "logging.StreamHandler", "formatter": "line"}},
+        "root": {"handlers": ["console"], "level": "WARNING"},
+        "loggers": {
+            **own,
+            "django": {"handlers": ["console"], "level": "WARNING", "propagate": False},
+            # A 4xx is the client's to know; but that a form was refused as forged, as behind a
+            # proxy that CSRF_TRUSTED_ORIGINS leaves out, the operator's.
+            "django.request": {"level": "ERROR"},
+            "django.security": {"level": "CRITICAL"},
+            "django.security.csrf": {"level": "WARNING"},
+        },
+    }

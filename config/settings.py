@@ -7,11 +7,11 @@ import dj_database_url
 from redis.backoff import NoBackoff
 from redis.retry import Retry
 
-from config import env, generated
+from config import env, logs
+from config.generated import BASE_DIR
 from config.paths import CHAT_PATHS_REGEX, HTTPS_REDIRECT_EXEMPT
 
 ENV = env.load()
-BASE_DIR = generated.BASE_DIR
 DATA_DIR = ENV.data_dir
 
 DEBUG = False
@@ -244,25 +244,7 @@ SILENCED_SYSTEM_CHECKS = ["security.W002", "security.W003", "security.W005", "se
 
 STATIC_URL = "static/"
 WHITENOISE_USE_FINDERS = True  # nothing to collect before a start
-LANGUAGE_CODE = "en-us"
 TIME_ZONE = "UTC"
 USE_TZ = True
 
-LOGGING = {
-    "version": 1,
-    "disable_existing_loggers": False,
-    "formatters": {
-        "line": {"()": "config.logs.LineFormatter"},
-    },
-    "handlers": {"console": {"class": "logging.StreamHandler", "formatter": "line"}},
-    "root": {"handlers": ["console"], "level": "WARNING"},
-    "loggers": {
-        "connector_state": {"level": ENV.log_level},
-        "chat": {"level": ENV.log_level},
-        "config": {"level": ENV.log_level},
-        "overview": {"level": ENV.log_level},
-        "django": {"handlers": ["console"], "level": "WARNING", "propagate": False},
-        "django.security.DisallowedHost": {"handlers": [], "propagate": False},
-        "django.request": {"level": "ERROR"},  # a 4xx is the client's to know
-    },
-}
+LOGGING = logs.configuration(ENV.log_level)

@@ -1,7 +1,6 @@
 """The error table, row by row, and what Django itself raises on API paths."""
 
 import json
-import logging
 
 import pytest
 from django.core.exceptions import PermissionDenied, SuspiciousOperation
@@ -10,7 +9,6 @@ from django.http import Http404
 from rest_framework import exceptions
 
 from config import errors
-from config.logs import LineFormatter
 from connector_state import errors as state
 from tests.connectors import PREFIX
 
@@ -79,10 +77,3 @@ def test_django__its_own_errors_are_pages_elsewhere(client):
     response = client.get("/nothing-here")
     assert response.status_code == 404
     assert response["Content-Type"].startswith("text/html")
-
-
-def test_log__a_forged_line_stays_one_line():
-    record = logging.LogRecord("n", logging.INFO, "f", 1, "a\nFORGED \x1b[31m ü", None, None)
-    line = LineFormatter().format(record)
-    assert line.count("\n") == 0
-    assert line.endswith("INFO n a\\nFORGED \\x1b[31m ü")
