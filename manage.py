@@ -12,12 +12,17 @@ def main() -> None:
     os.environ.setdefault("DJANGO_SETTINGS_MODULE", "config.settings")
     try:
         from django.core.management import execute_from_command_line
-        from django.db import InterfaceError, OperationalError
+        from django.db import InterfaceError, OperationalError, ProgrammingError
 
         try:
             execute_from_command_line(sys.argv)
-        except (InterfaceError, OperationalError) as error:
-            sys.exit(f"statekeep: the database can't be used: {' '.join(str(error).split())}")
+        except (InterfaceError, OperationalError, ProgrammingError) as error:
+            if "--traceback" in sys.argv:
+                raise
+            sys.exit(
+                "statekeep: the database can't be used (does it run, is it migrated?): "
+                f"{' '.join(str(error).split())}"
+            )
         finally:
             sys.stdout.flush()
     except BrokenPipeError:

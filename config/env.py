@@ -62,6 +62,10 @@ class Environment(BaseSettings):
     redis_timeout_seconds: float = Field(default=2.0, gt=0, le=10)
     redis_retry_seconds: float = Field(default=2.0, ge=0, le=8)
 
+    # Database (PostgreSQL; libpq takes no shorter time to connect than 2 s)
+    database_connect_timeout_seconds: int = Field(default=3, ge=2, le=30)
+    database_statement_timeout_seconds: int = Field(default=15, ge=0, le=86_400)
+
     # Connector state
     hmac_skew_seconds: int = Field(default=60, ge=1, le=3600)
     credential_cache_seconds: float = Field(default=1.0, ge=0, le=2)

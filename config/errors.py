@@ -7,8 +7,8 @@ import sys
 from http import HTTPStatus
 from typing import Any
 
+from django import db
 from django.core.exceptions import PermissionDenied
-from django.db import DatabaseError
 from django.http import Http404, HttpRequest, HttpResponse
 from django.template import loader
 from django.views import defaults
@@ -80,7 +80,7 @@ def api_exception_handler(exc: Exception, context: dict[str, Any]) -> HttpRespon
         exc = exceptions.PermissionDenied()
     if isinstance(exc, exceptions.APIException):
         return _from_drf(exc, context)
-    if isinstance(exc, DatabaseError):
+    if isinstance(exc, db.Error):
         logger.error("the database failed: %r", exc)
         return error_response(
             503,
@@ -151,6 +151,6 @@ def server_error(request: HttpRequest) -> HttpResponse:
     """500, or a page's 503 when it was the database. Django has logged the traceback."""
     if is_api_path(request.path_info):
         return error_response(500, "server_error", "An unexpected error; the server's log has it.")
-    if isinstance(sys.exc_info()[1], DatabaseError):  # it is still being handled
+    if isinstance(sys.exc_info()[1], db.Error):  # it is still being handled
         return HttpResponse(loader.render_to_string("503.html"), status=503)
     return defaults.server_error(request)

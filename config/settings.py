@@ -3,15 +3,14 @@
 from datetime import timedelta
 from typing import Any
 
-import dj_database_url
 from redis.backoff import NoBackoff
 from redis.retry import Retry
 
-from config import env, logs
-from config.generated import BASE_DIR
+from config import database, env, generated, logs
 from config.paths import CHAT_PATHS_REGEX, HTTPS_REDIRECT_EXEMPT
 
 ENV = env.load()
+BASE_DIR = generated.BASE_DIR
 DATA_DIR = ENV.data_dir
 
 DEBUG = False
@@ -70,16 +69,12 @@ TEMPLATES = [
 # --- Stores -----------------------------------------------------------------------------------
 
 DATABASES = {
-    "default": dj_database_url.parse(
-        ENV.effective_database_url, conn_max_age=60, conn_health_checks=True
+    "default": database.configuration(
+        ENV.effective_database_url,
+        connect_timeout_seconds=ENV.database_connect_timeout_seconds,
+        statement_timeout_seconds=ENV.database_statement_timeout_seconds,
     )
 }
-if DATABASES["default"]["ENGINE"] == "django.db.backends.sqlite3":
-    DATABASES["default"]["OPTIONS"] = {
-        "transaction_mode": "IMMEDIATE",
-        "timeout": 5,
-        "init_command": "PRAGMA journal_mode=WAL; PRAGMA synchronous=FULL;",
-    }
 
 # The contract's keys are raw: they are reached through get_redis_connection(), never through
 # django.core.cache, whose serialiser would wrap them.

@@ -23,12 +23,10 @@ from connector_state.errors import Corrupt, Unavailable
 logger = logging.getLogger(__name__)
 
 RETRY_PAUSE_SECONDS = 0.05
+FULL_ALLOWED = "#!lua flags=allow-oom"  # from Redis 7 on
 OUTAGE_GAP_SECONDS = 10  # with no call that failed in between, it is another outage
 
 Argument = str | bytes | int
-
-
-FULL_ALLOWED = "#!lua flags=allow-oom"  # from Redis 7 on; before, such a script does not compile
 
 
 @dataclass(frozen=True)
@@ -44,7 +42,11 @@ class Source:
 
 
 class Script:
-    """scripts/common.lua and one more file; `when_full` is the same for a Redis without memory."""
+    """scripts/common.lua and one more file.
+
+    Redis refuses the `usual` one when it has no memory left, and carries out `when_full`: the same
+    text, with the flag that says so.
+    """
 
     folder = Path(__file__).parent / "scripts"
 
@@ -94,7 +96,8 @@ def run(
     id in their arguments tells a retry from a replay.
 
     Args:
-        when_full: run it in a Redis without memory too: it stores no more than a nonce, which ends.
+        when_full: run it in a Redis without memory too. It must add no value; a nonce for some
+            minutes, the rate and entries of the audit it does add.
 
     Raises:
         Unavailable: Redis did not answer within REDIS_RETRY_SECONDS, or can't carry it out now.
@@ -132,7 +135,7 @@ def _raise_if_final(error: Exception) -> None:
         raise Corrupt(
             "What is stored under this key is not a string; an operator has to look at it."
         ) from error
-    if "Error compiling script" in str(error):  # FULL_ALLOWED, before Redis 7
+    if "-OOM " in str(error):  # before Redis 7, which first named it by itself
         raise _full() from error
 
 
@@ -148,6 +151,8 @@ def _evaluate(source: Source, keys: Sequence[Argument], arguments: Sequence[Argu
             reply = _command(connection, "EVALSHA", source.sha, len(keys), *keys, *arguments)
         except exceptions.NoScriptError:
             reply = _command(connection, "EVAL", source.text, len(keys), *keys, *arguments)
+    except exceptions.OutOfMemoryError:
+        raise  # a full Redis is no reason for everybody to connect anew
     except BaseException:
         # A reply still under way must not meet the next call; and a server that answers READONLY
         # is no longer the primary, which connecting anew finds out.

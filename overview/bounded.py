@@ -1,7 +1,8 @@
 """Questions to stores that may never answer, asked without waiting for ever.
 
 Each is asked in a thread of its own. Whoever asks while the last one still waits for its answer
-waits for the same: however many ask, a frozen store holds one thread.
+waits for the same, unless that is old: its connection may be dead where a new one is not. However
+many ask, a frozen store holds a few threads.
 """
 
 import threading
@@ -13,6 +14,9 @@ from typing import Generic, TypeVar
 from django.db import connections
 
 T = TypeVar("T")
+
+OLD_SECONDS = 5.0
+ASKING_MAX = 3
 
 
 class NoAnswer(Exception):
@@ -29,19 +33,20 @@ class Outcome(Generic[T]):
 
 
 class Question(Generic[T]):
-    """A function that asks a store; it runs once at a time."""
+    """A function that asks a store."""
 
     def __init__(self, ask: Callable[[], T]) -> None:
         self._ask = ask
         self._lock = threading.Lock()
-        self._waiting: _Asked[T] | None = None
+        self._waiting: list[_Asked[T]] = []
 
     def begin(self) -> "Callable[[float], Outcome[T]]":
         """Ask now; return what waits for the outcome until a time on time.monotonic()."""
         with self._lock:
-            if self._waiting is None or self._waiting.is_over:
-                self._waiting = _Asked(self._ask)
-            return self._waiting.wait
+            self._waiting = [asked for asked in self._waiting if not asked.is_over]
+            if not self._waiting or (self._waiting[-1].is_old and len(self._waiting) < ASKING_MAX):
+                self._waiting.append(_Asked(self._ask))
+            return self._waiting[-1].wait
 
 
 class _Asked(Generic[T]):
@@ -56,6 +61,10 @@ class _Asked(Generic[T]):
     @property
     def is_over(self) -> bool:
         return self._over.is_set()
+
+    @property
+    def is_old(self) -> bool:
+        return time.monotonic() - self._began > OLD_SECONDS
 
     def wait(self, until: float) -> Outcome[T]:
         self._over.wait(max(0.0, until - time.monotonic()))

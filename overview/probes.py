@@ -10,7 +10,8 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Literal
 
-from django.db import DatabaseError, connection
+from django import db
+from django.db import connection
 from django.db.migrations.executor import MigrationExecutor
 from django_redis import get_redis_connection
 from redis.exceptions import RedisError
@@ -95,7 +96,7 @@ def _reason(error: Exception | None) -> str:
         return str(error)
     if isinstance(error, ChatError):
         return error.detail
-    if isinstance(error, RedisError | DatabaseError | OSError):
+    if isinstance(error, RedisError | db.Error | OSError):
         return "It can't be reached. The log says more."
     return "It could not be examined. The log says more."
 

@@ -54,7 +54,7 @@ def test_manage__without_the_database_says_so_in_one_line():
         timeout=60,
     )
     assert (done.returncode, done.stdout) == (1, "")
-    assert done.stderr.startswith("statekeep: the database can't be used: ")
+    assert done.stderr.startswith("statekeep: the database can't be used ")
     assert done.stderr.count("\n") == 1
     assert "secret" not in done.stderr
 

@@ -163,4 +163,6 @@ class RedisRepository:
 
 def service_connection() -> Any:
     """Return a new connection to the Redis of REDIS_URL."""
-    return get_redis_connection().connection_pool.make_connection()
+    # Made beside the pool, which counts what it makes and is never told that a thread ended.
+    pool = get_redis_connection().connection_pool
+    return pool.connection_class(**pool.connection_kwargs)

@@ -6,9 +6,10 @@ from pathlib import Path
 
 import pytest
 import redis
+from django_redis import get_redis_connection
 
 from chat.errors import StoreConflict, StoreMissing, StoreUnavailable
-from chat.repository.redis import RedisRepository
+from chat.repository.redis import RedisRepository, service_connection
 from tests.chat.conftest import MAX_STATE_BYTES
 from tests.chat.samples import conversation, fresh_key, soon
 from tests.sidecar.stores import RedisStore
@@ -114,3 +115,13 @@ def test_redis__is_full(store: RedisStore, repository: RedisRepository) -> None:
     client.close()
     with pytest.raises(StoreMissing):
         repository.get(key, soon())
+
+
+def test_redis__threads_that_end_use_up_no_pool(monkeypatch: pytest.MonkeyPatch) -> None:
+    client = get_redis_connection()
+    client.ping()
+    monkeypatch.setattr(client.connection_pool, "max_connections", 1)
+    for _ in range(3):
+        connection = service_connection()
+        connection.connect()
+        connection.disconnect()

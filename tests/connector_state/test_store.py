@@ -9,7 +9,7 @@ from redis import Redis, exceptions
 from redis.backoff import NoBackoff
 from redis.retry import Retry
 
-from connector_state import connection, store
+from connector_state import connection
 from connector_state.calls import Caller, Limits, Nonce
 from connector_state.errors import Forbidden, RateLimited, SignatureRefused, Unavailable
 from connector_state.index import list_keys
@@ -289,10 +289,24 @@ def test_full__a_nonce_is_good_for_one_request_all_the_same():
 
 
 @pytest.mark.usefixtures("full_redis")
-def test_full__before_redis_7_nothing_works(monkeypatch):
-    # What the line of flags is to Redis 6.2: no Lua.
-    source = connection.Source(f"!{store._OPERATE.usual.text}")
-    monkeypatch.setattr(store._OPERATE, "when_full", source)
+def test_full__costs_no_connection_a_call():
+    store_of().get(DELTA)
+    client = connection.get_redis_connection()
+    before = client.info("stats")["total_connections_received"]
+    for _ in range(20):
+        store_of().get(DELTA)
+    assert client.info("stats")["total_connections_received"] == before
+
+
+def test_full__as_redis_6_says_it(monkeypatch):
+    def refuse(*_: object) -> None:
+        raise exceptions.ResponseError(
+            "Error running script (call to f_1ab): @user_script:21: @user_script: 21: "
+            "-OOM command not allowed when used memory > 'maxmemory'."
+        )
+
+    monkeypatch.setattr(connection, "_command", refuse)
+    monkeypatch.setattr(connection.time, "sleep", lambda _: pytest.fail("it waited"))
     assert _code_of_unavailable(lambda: store_of().get(DELTA)) == "store_full"
 
 

@@ -1,0 +1,44 @@
+"""Django's DATABASES, from a URL: no connection and no statement is waited for without end."""
+
+from typing import Any
+
+import dj_database_url
+
+CONNECTION_SECONDS_MAX = 60  # that one is kept for the next request
+LOCK_SECONDS = 5  # SQLite has one writer at a time
+
+
+def configuration(
+    url: str, *, connect_timeout_seconds: int, statement_timeout_seconds: int
+) -> dict[str, Any]:
+    """Return DATABASES["default"].
+
+    Args:
+        url: sqlite:///PATH or postgresql://…; options in its query win over those from here.
+        connect_timeout_seconds: until PostgreSQL has to have taken a connection.
+        statement_timeout_seconds: for one statement, and until a PostgreSQL that is cut off counts
+            as gone; 0: any time.
+    """
+    database: dict[str, Any] = dict(
+        dj_database_url.parse(url, conn_max_age=CONNECTION_SECONDS_MAX, conn_health_checks=True)
+    )
+    if database["ENGINE"] == "django.db.backends.sqlite3":
+        options: dict[str, Any] = {
+            "transaction_mode": "IMMEDIATE",
+            "timeout": LOCK_SECONDS,
+            "init_command": "PRAGMA journal_mode=WAL; PRAGMA synchronous=FULL;",
+        }
+    else:
+        milliseconds = 1000 * statement_timeout_seconds
+        options = {
+            "connect_timeout": connect_timeout_seconds,
+            "options": f"-c statement_timeout={milliseconds}",
+            # What was sent and not acknowledged, and a peer that is silent: libpq by itself would
+            # wait for as long as the system's TCP does, up to hours.
+            "tcp_user_timeout": milliseconds,
+            "keepalives_idle": 5,
+            "keepalives_interval": 2,
+            "keepalives_count": 3,
+        }
+    database["OPTIONS"] = options | database.get("OPTIONS", {})
+    return database

@@ -1,0 +1,78 @@
+"""The database: what Django is told of it, and that nobody waits for it without end."""
+
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+
+import pytest
+
+from config.database import configuration
+from tests.outages import frozen_port
+from tests.servers import ROOT
+from tests.sidecar.binary import NoSidecar
+from tests.sidecar.stores import PostgreSQLStore
+
+SLEEP = "from django.db import connection as c; c.cursor().execute('SELECT pg_sleep(60)')"
+
+
+def options_of(url: str) -> dict[str, object]:
+    database = configuration(url, connect_timeout_seconds=3, statement_timeout_seconds=15)
+    return dict(database["OPTIONS"])
+
+
+def manage(*arguments: str, **environ: str) -> "subprocess.CompletedProcess[str]":
+    return subprocess.run(
+        [sys.executable, "manage.py", *arguments],
+        cwd=ROOT,
+        env={**os.environ, **environ},
+        capture_output=True,
+        text=True,
+        timeout=40,
+    )
+
+
+def test_configuration__options_of_the_url_win():
+    url = "postgresql://u:p@h/n?connect_timeout=9&sslmode=require"
+    options = options_of(url)
+    assert (options["connect_timeout"], options["sslmode"]) == (9, "require")
+    assert options["options"] == "-c statement_timeout=15000"
+
+
+def test_configuration__sqlite_takes_writers_one_by_one():
+    assert options_of("sqlite:////tmp/x")["transaction_mode"] == "IMMEDIATE"
+
+
+def test_postgresql__that_never_takes_a_connection():
+    with frozen_port() as port:
+        url = f"postgresql://u:p@127.0.0.1:{port}/n"
+        done = manage("list_connectors", DATABASE_URL=url, DATABASE_CONNECT_TIMEOUT_SECONDS="2")
+    assert done.returncode == 1
+    assert "the database can't be used" in done.stderr
+
+
+@pytest.fixture(scope="module")
+def postgresql() -> Iterator[PostgreSQLStore]:
+    try:
+        store = PostgreSQLStore()
+    except NoSidecar as reason:
+        pytest.skip(str(reason))
+    store.start()
+    yield store
+    store.remove()
+
+
+def test_postgresql__that_never_ends_a_statement(postgresql):
+    environ = {"DATABASE_URL": postgresql.url, "DATABASE_STATEMENT_TIMEOUT_SECONDS": "1"}
+    done = manage("shell", "--no-imports", "-c", SLEEP, **environ)
+    assert done.returncode == 1
+    assert "statement timeout" in done.stderr
+
+
+def test_postgresql__not_migrated_yet(postgresql):
+    done = manage("list_connectors", DATABASE_URL=postgresql.url)
+    assert done.returncode == 1
+    assert done.stderr.startswith("statekeep: the database can't be used (does it run, is it migra")
+    assert "Traceback" not in done.stderr
+    traced = manage("list_connectors", "--traceback", DATABASE_URL=postgresql.url)
+    assert "Traceback" in traced.stderr
