@@ -7,6 +7,7 @@ one that names the type, so that even that can be replaced by compare-and-swap).
 import hashlib
 import logging
 import threading
+import time
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -14,6 +15,8 @@ from typing import Any
 import hiredis
 from django_redis import get_redis_connection
 from redis import exceptions
+from redis.backoff import NoBackoff
+from redis.retry import Retry
 
 from chat.conversation import ConversationKey, ConversationState, key_of
 from chat.errors import StoreConflict, StoreCorrupt, StoreMissing, StoreUnavailable
@@ -132,12 +135,14 @@ class RedisRepository:
 
     def _call(self, command: tuple[Any, ...], deadline: float) -> Any:
         left = seconds_left(deadline, self._timeout_seconds)
+        until = time.monotonic() + left
         connection = self._connection()
+        # The second is for each answer to the greeting, of which there are some.
         connection.socket_connect_timeout = min(left, self._connect_timeout_seconds)
-        connection.socket_timeout = left
+        connection.socket_timeout = connection.socket_connect_timeout
         try:
             connection.connect()
-            connection.update_current_socket_timeout(left)
+            connection.update_current_socket_timeout(seconds_left(until, left))
             connection.send_packed_command([hiredis.pack_command(command)])
             return connection.read_response()
         except exceptions.NoScriptError as error:
@@ -162,7 +167,7 @@ class RedisRepository:
 
 
 def service_connection() -> Any:
-    """Return a new connection to the Redis of REDIS_URL."""
+    """Return a new connection to the Redis of REDIS_URL, which tries to connect once a call."""
     # Made beside the pool, which counts what it makes and is never told that a thread ended.
     pool = get_redis_connection().connection_pool
-    return pool.connection_class(**pool.connection_kwargs)
+    return pool.connection_class(**{**pool.connection_kwargs, "retry": Retry(NoBackoff(), 0)})

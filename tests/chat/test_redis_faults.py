@@ -3,12 +3,14 @@
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 import redis
 from django_redis import get_redis_connection
 
 from chat.errors import StoreConflict, StoreMissing, StoreUnavailable
+from chat.repository import redis as backend
 from chat.repository.redis import RedisRepository, service_connection
 from tests.chat.conftest import MAX_STATE_BYTES
 from tests.chat.samples import conversation, fresh_key, soon
@@ -29,17 +31,23 @@ def store(tmp_path: Path) -> Iterator[RedisStore]:
 
 
 @pytest.fixture
-def repository(store: RedisStore) -> Iterator[RedisRepository]:
-    pool = redis.ConnectionPool(host="127.0.0.1", port=store.port)
+def repository(
+    store: RedisStore, settings: Any, monkeypatch: pytest.MonkeyPatch
+) -> Iterator[RedisRepository]:
+    """As the service makes it, on this store."""
+    options = settings.CACHES["default"]["OPTIONS"]["CONNECTION_POOL_KWARGS"]
+    client = redis.Redis(host="127.0.0.1", port=store.port, **options)
+    monkeypatch.setattr(backend, "get_redis_connection", lambda: client)
     made = []
 
     def make_connection() -> object:
-        made.append(pool.make_connection())
+        made.append(service_connection())
         return made[-1]
 
     yield RedisRepository(make_connection, MAX_STATE_BYTES, 0.5, TIMEOUT_SECONDS)
     for connection in made:
         connection.disconnect()
+    client.close()
 
 
 def test_redis__refuses_connections_and_is_back(
@@ -82,6 +90,17 @@ def test_redis__frozen(store: RedisStore, repository: RedisRepository) -> None:
     assert repository.get(key, soon()).state == conversation(key, 2)
     with pytest.raises(StoreConflict):
         repository.save(conversation(key, 3), etag, TTL, soon())
+
+
+def test_redis__frozen_before_the_first_call_of_a_thread(
+    store: RedisStore, repository: RedisRepository
+) -> None:
+    store.freeze()
+    for call in (lambda: repository.get(fresh_key(), soon()), lambda: repository.check(soon())):
+        began = time.monotonic()
+        with pytest.raises(StoreUnavailable):
+            call()
+        assert time.monotonic() - began < TIMEOUT_SECONDS + SLACK_SECONDS
 
 
 def test_redis__restarted_between_two_calls(store: RedisStore, repository: RedisRepository) -> None:
