@@ -20,12 +20,15 @@ def test_four_mebibytes__the_oldest_turns_go(settings):
     assert len(get_raw()) <= 300_000
 
 
-def test_two_hundred_messages_of_ten_thousand_characters__fit(settings):
+@pytest.mark.usefixtures("chat_store")
+def test_more_than_four_mebibytes_in_a_store_of_four__the_oldest_turns_go(settings):
+    settings.CHAT_MAX_STATE_BYTES = 4_100_000  # the setting's maximum, below a sidecar's 4 MiB
     message = "\N{GRINNING FACE}" * 10_000
-    for _ in range(101):
-        assert not ask(message).degraded
-    assert 100 < len(document().messages) <= 200
-    assert len(get_raw()) <= settings.CHAT_MAX_STATE_BYTES
+    for number in range(106):
+        assert not ask(f"{number:03}{message[3:]}").degraded
+    kept = [int(text[:3]) for text in contents()]
+    assert kept == list(range(106 - len(kept), 106))
+    assert 4_000_000 < len(document().model_dump_json().encode()) < 4_200_000
 
 
 def test_one_tool_result_larger_than_a_document__is_cut_and_says_so(monkeypatch):

@@ -241,12 +241,13 @@ CALLS = [
 
 
 @pytest.mark.parametrize(("method", "path", "body"), CALLS)
-def test_other_users_path__is_403_before_anything(api, method, path, body):
+def test_other_users_path__is_403_before_anything(api, method, path, body, monkeypatch):
     Api("bob").chat("bob's secret", "c1")
-    before = get_raw("c1", "bob")
-    answer = api.call(method, path.format(user="bob"), body)
+    with hooked(monkeypatch) as repository:
+        answer = api.call(method, path.format(user="bob"), body)
     assert (answer.status_code, answer.json()["code"]) == (403, "other_user")
-    assert get_raw("c1", "bob") == before
+    assert repository.calls == []
+    assert not Turn.objects.filter(user_id="alice").exists()
     assert Conversation.objects.get().title == "bob's secret"
 
 
