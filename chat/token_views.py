@@ -1,6 +1,7 @@
 """Tokens for the users of this service's own database. Off where a JWKS says whose tokens count.
 
-A token names its user by the user name, and carries no privilege. Failed logins lock the pair of
+A token names its user by the user name, and carries no privilege. A refresh token is good until its
+user's password changes: it holds what Django's own sessions end by. Failed logins lock the pair of
 user name and address for a while (django-axes).
 """
 
@@ -9,6 +10,7 @@ from typing import Any
 from django.conf import settings
 from django.contrib.auth import authenticate, get_user_model
 from django.http import HttpRequest, HttpResponse
+from django.utils.crypto import constant_time_compare
 from rest_framework.permissions import AllowAny
 from rest_framework.request import Request
 from rest_framework.views import APIView
@@ -18,6 +20,8 @@ from rest_framework_simplejwt.tokens import AccessToken, RefreshToken
 from chat.answers import json_answer
 from chat.errors import NotFound, RateLimited, TokenRefused
 from chat.parsing import LoginBody, RefreshBody, read_body
+
+SESSION_CLAIM = "session"
 
 
 class _TokenView(APIView):
@@ -39,8 +43,9 @@ class TokenView(_TokenView):
         """Log in."""
         body = read_body(request._request, LoginBody)
         user = _log_in(request._request, body)
-        token = RefreshToken.for_user(user)
-        return json_answer({"access": str(token.access_token), "refresh": str(token)})
+        refresh = RefreshToken.for_user(user)
+        refresh[SESSION_CLAIM] = user.get_session_auth_hash()
+        return json_answer({"access": str(AccessToken.for_user(user)), "refresh": str(refresh)})
 
 
 class RefreshView(_TokenView):
@@ -51,13 +56,15 @@ class RefreshView(_TokenView):
         body = read_body(request._request, RefreshBody)
         try:
             token: Any = RefreshToken(body.refresh)  # type: ignore[arg-type]
-            username = token["user_id"]
+            username, session = token["user_id"], token[SESSION_CLAIM]
         except (TokenError, ValueError, TypeError, KeyError, OverflowError, RecursionError):
             raise TokenRefused() from None
         users = get_user_model().objects
         user = users.filter(username=username, is_active=True).first()
         if user is None or not isinstance(username, str):
             raise TokenRefused()
+        if not constant_time_compare(session, user.get_session_auth_hash()):
+            raise TokenRefused("The password was changed since. Log in again.")
         return json_answer({"access": str(AccessToken.for_user(user))})
 
 

@@ -223,6 +223,7 @@ AXES_LOCKOUT_TEMPLATE = "locked_out.html"
 AXES_CLIENT_IP_CALLABLE = "connector_state.addresses.client_address"
 AXES_ENABLE_ADMIN = True
 AXES_VERBOSE = False
+AXES_SENSITIVE_PARAMETERS = ["username"]  # people type passwords there; addresses are for the log
 
 SECURE_SSL_REDIRECT = ENV.https
 SECURE_REDIRECT_EXEMPT = HTTPS_REDIRECT_EXEMPT

@@ -12,7 +12,9 @@ from datetime import UTC, datetime
 
 from django.conf import settings
 from django_redis import get_redis_connection
+from redis.exceptions import OutOfMemoryError
 
+from connector_state.errors import Unavailable
 from connector_state.keys import Address, connector_keys
 
 logger = logging.getLogger(__name__)
@@ -50,7 +52,7 @@ def record_read(connector_uuid: str, username: str, address: Address) -> None:
     """Enter that an operator looked at a value.
 
     Raises:
-        redis.exceptions.RedisError: Redis did not answer; do not show the value then.
+        redis.exceptions.RedisError, Unavailable: it can't be entered; do not show the value then.
     """
     _record(connector_uuid, username, "read", address.member)
 
@@ -59,7 +61,7 @@ def record_export(connector_uuid: str, username: str, namespace: str | None) -> 
     """Enter that an operator exports the values of a namespace, or of all (None).
 
     Raises:
-        redis.exceptions.RedisError: Redis did not answer; export nothing then.
+        redis.exceptions.RedisError, Unavailable: it can't be entered; export nothing then.
     """
     _record(connector_uuid, username, "export", f"{namespace}:" if namespace else "")
 
@@ -68,7 +70,7 @@ def record_comparison(connector_uuid: str, username: str) -> None:
     """Enter that an operator compares a file with the values, which tells what they are not.
 
     Raises:
-        redis.exceptions.RedisError: Redis did not answer; compare nothing then.
+        redis.exceptions.RedisError, Unavailable: it can't be entered; compare nothing then.
     """
     _record(connector_uuid, username, "compare", "")
 
@@ -81,12 +83,18 @@ def _record(connector_uuid: str, username: str, operation: str, member: str) -> 
         "size": 0,
         "etag": "",
     }
-    get_redis_connection().xadd(
-        connector_keys(connector_uuid).named("audit"),
-        fields,
-        maxlen=settings.AUDIT_MAX_ENTRIES,
-        approximate=True,
-    )
+    try:
+        get_redis_connection().xadd(
+            connector_keys(connector_uuid).named("audit"),
+            fields,
+            maxlen=settings.AUDIT_MAX_ENTRIES,
+            approximate=True,
+        )
+    except OutOfMemoryError as error:
+        raise Unavailable(
+            "The state store is full, so it can't be recorded who looks at values.",
+            code="store_full",
+        ) from error
     # The connector's own writes push entries out of the stream; they can't reach the log.
     logger.info(
         "%s: %s %s of connector %s", fields["by"], operation, member or "all", connector_uuid

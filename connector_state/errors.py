@@ -84,7 +84,10 @@ class Unavailable(ConnectorStateError):
     """A store that is needed for the answer can't be reached."""
 
     code = "store_unavailable"
-    detail = "The state store can't be reached right now; nothing was read. Try again."
+    detail = (
+        "The state store does not answer; nothing was read. A write may still be carried out: read "
+        "what is there before you write again."
+    )
 
 
 class Corrupt(ConnectorStateError):

@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Collection
+from urllib.parse import unquote_to_bytes
 
 from django.http import HttpRequest
 from django.utils.http import parse_etags
@@ -25,10 +26,16 @@ def read_query(request: HttpRequest, known: Collection[str], *, strict: bool) ->
             none.
 
     Raises:
-        InvalidRequest: a parameter is there twice or, if strict, unknown.
+        InvalidRequest: a parameter is there twice or, if strict, unknown; or the query is not
+            UTF-8, which Django would read as if it were.
     """
-    if not request.META.get("QUERY_STRING"):
+    raw = request.META.get("QUERY_STRING")
+    if not raw:
         return {}
+    try:
+        unquote_to_bytes(raw.encode("latin-1")).decode()
+    except UnicodeDecodeError as error:
+        raise InvalidRequest("The query is not UTF-8.", code="invalid_parameter") from error
     parameters = {}
     for name, values in request.GET.lists():
         if name not in known:

@@ -626,6 +626,14 @@ def test_full_redis__refuses_what_adds_and_says_so(full_redis, connector, admin)
     assert connector.get().json()["value"] == "v"
 
 
+@pytest.mark.usefixtures("full_redis")
+@pytest.mark.parametrize("page", ["keys/key/value/", "keys/key/edit/", "transfer/export/"])
+def test_full_redis__shows_no_value_and_says_why(connector, admin, page):
+    response = admin.post(page)
+    assert response.status_code == 503
+    assert "Redis is full" in text_of(response)
+
+
 def test_full_redis__values_can_be_looked_for_and_deleted(full_redis, connector, admin):
     page = admin.get("keys/", namespace="m365")
     assert [row["key"] for row in page.context["rows"]] == ["delta"]

@@ -115,7 +115,11 @@ def test_keys__expired_and_vanished_ones_are_not_listed_and_leave_the_index(conn
 
 
 @pytest.mark.parametrize(
-    "query", ["?limit=0", "?limit=201", "?limit=x", "?cursor=%FF", "?cursor=a", "?limit=1&limit=2"]
+    "query",
+    [
+        *("?limit=0", "?limit=201", "?limit=x", "?limit=1&limit=2"),
+        *("?cursor=%FF", "?cursor=a", "?prefix=%FF"),
+    ],
 )
 def test_listing__bad_parameters_are_400(connector, query):
     for ns in ("", "/m365"):
