@@ -282,6 +282,10 @@ class _Call:
             equal_is_ours: after a lost reply, take the same value, found there, for our write.
                 False (counters, locks): raise OutcomeUnknown then.
         """
+        if not isinstance(value, str):
+            raise TypeError(
+                f"a value is a str, not {type(value).__name__}; encode it, as in base64"
+            )
         put = Put(key, value, ttl, if_match, if_none_match)
         yield from self._write(ns, "PUT", put, value.encode(), equal_is_ours)
         return _etag_of(value)
@@ -463,6 +467,8 @@ class _Call:
     def _target(self, *segments: str, query: Mapping[str, object] = {}) -> str:
         if not {"", ".", ".."}.isdisjoint(segments):
             raise ValueError("'', '.' and '..' can't stand in a URL; a batch can name such a key")
+        if segments and "/" in segments[0]:
+            raise ValueError("a namespace holds no '/'")
         path = "/".join([self._client._root, *(quote(it, safe="") for it in segments)])
         encoded = urlencode(_given(query), quote_via=quote, safe="")
         return f"{path}?{encoded}" if encoded else path

@@ -49,6 +49,17 @@ def test_target__that_would_lead_elsewhere_is_refused(client, key):
         client.get("m365", key)
 
 
+def test_namespace__with_a_slash_is_refused_here(client):
+    with pytest.raises(ValueError, match="namespace"):
+        client.get("a/b", "c")
+
+
+def test_value__that_is_no_text_is_refused_with_advice(client):
+    for value in (b"bytes", None):
+        with pytest.raises(TypeError, match="base64"):
+            client.put("a", "b", value)
+
+
 @pytest.mark.parametrize(
     "url",
     [
