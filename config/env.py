@@ -18,11 +18,13 @@ from config import generated
 from config.generated import BASE_DIR
 from config.variables import (
     CommaSeparated,
+    DatabaseUrl,
     Endpoint,
     EnrollmentTokens,
     FernetKeys,
     HeaderSecret,
     Origins,
+    RedisUrl,
     Sentinels,
     SigningKey,
     Url,
@@ -41,9 +43,9 @@ class Environment(BaseSettings):
     # Where things are
     data_dir: Path = Path("var")
     stores: Literal["embedded", "external"] = "external"
-    redis_url: str = ""
+    redis_url: RedisUrl = Field(default="", repr=False)
     redis_sentinels: Sentinels = ()
-    database_url: str = ""
+    database_url: DatabaseUrl = Field(default="", repr=False)
 
     # Secrets
     secret_key: SecretStr = Field(min_length=32)
