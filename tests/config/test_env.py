@@ -2,7 +2,7 @@
 
 import pytest
 
-from config import env
+from config import env, generated
 from tests.environment import ENVIRONMENT
 
 
@@ -56,6 +56,17 @@ def test_load__the_environment_wins_over_what_was_generated(load, tmp_path):
     lines = "\n".join(f"{name}={value}" for name, value in ENVIRONMENT.items())
     (tmp_path / "settings.env").write_text(f"STORES=embedded\nHMAC_SKEW_SECONDS=5\n{lines}\n")
     assert load(HMAC_SKEW_SECONDS="7").hmac_skew_seconds == 7
+
+
+def test_load__embedded_takes_recorded_values_as_they_stand(load, tmp_path, monkeypatch):
+    monkeypatch.setenv("PLAN", "large")
+    secret = "${PLAN} # 'and' \\ \"more\" than enough of it"
+    settings = {**ENVIRONMENT, "SECRET_KEY": secret, "CHAT_MODEL": "a\nCHAT_MAX_MESSAGES=60"}
+    generated.write(tmp_path / generated.FILE, settings)
+    environment = load()
+    assert environment.secret_key.get_secret_value() == secret
+    assert environment.chat_model == settings["CHAT_MODEL"]
+    assert environment.chat_max_messages == 200
 
 
 def test_load__external_never_uses_generated_secrets(load, tmp_path):
