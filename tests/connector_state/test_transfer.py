@@ -526,7 +526,7 @@ def test_pages__export_that_redis_breaks_off_is_truncated(m365, monkeypatch):
     m365.put("v")
     response = Pages(m365.uuid, "view_values").export()
 
-    def down(*args: object) -> None:
+    def down(*args: object, **options: object) -> None:
         raise Unavailable
 
     monkeypatch.setattr(connection, "run", down)
