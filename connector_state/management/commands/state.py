@@ -1,4 +1,7 @@
-"""`manage.py state get|put|list|delete`: values, for operators. Every call is audited."""
+"""`manage.py state get|put|list|delete`: values, for operators.
+
+What is read, stored and deleted is in the connector's audit. A listing is not: it shows no value.
+"""
 
 import json
 import sys
@@ -21,7 +24,10 @@ from connector_state.side import Side
 class Command(BaseCommand):
     """Read, store, list and delete values."""
 
-    help = "Read, store, list and delete a connector's values. What is done is in its audit."
+    help = (
+        "Read, store, list and delete a connector's values. "
+        "What is read, stored and deleted is in its audit; a listing is not."
+    )
 
     def add_arguments(self, parser: ArgumentParser) -> None:
         """One parser an action."""
