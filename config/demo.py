@@ -14,6 +14,7 @@ from django.contrib.auth import get_user_model
 from django.db import transaction
 
 from config.files import write_private
+from config.generated import BASE_DIR
 from connector_state.credentials import create_connector
 
 DEMO_FILE = "demo.json"
@@ -42,9 +43,9 @@ def _demo_lines(data_dir: Path, url: str) -> list[str]:
     demo = json.loads(path.read_text())
     if "chat_user" not in demo:  # made before there was a chat
         demo = _create_chat_user(path, demo)
-    shown = shlex.quote(os.path.relpath(path, settings.BASE_DIR))
+    shown = shlex.quote(os.path.relpath(path, BASE_DIR))
     manage = ".venv/bin/python manage.py"
-    if data_dir != settings.BASE_DIR / "var":
+    if data_dir != BASE_DIR / "var":
         manage = f"DATA_DIR={shlex.quote(str(data_dir))} {manage}"
     sign = f"{manage} sign --credentials {shown}"
     value_url = f"{url}/dsx-connect/api/v1/connectors/state/{demo['connector_uuid']}/m365/delta"

@@ -18,11 +18,13 @@ from config import generated
 from config.generated import BASE_DIR
 from config.variables import (
     CommaSeparated,
+    DatabaseUrl,
     Endpoint,
     EnrollmentTokens,
     FernetKeys,
     HeaderSecret,
     Origins,
+    RedisUrl,
     Sentinels,
     SigningKey,
     Url,
@@ -41,9 +43,9 @@ class Environment(BaseSettings):
     # Where things are
     data_dir: Path = Path("var")
     stores: Literal["embedded", "external"] = "external"
-    redis_url: str = ""
+    redis_url: RedisUrl = Field(default="", repr=False)
     redis_sentinels: Sentinels = ()
-    database_url: str = ""
+    database_url: DatabaseUrl = Field(default="", repr=False)
 
     # Secrets
     secret_key: SecretStr = Field(min_length=32)
@@ -199,14 +201,18 @@ def uses_external_stores(environ: Mapping[str, str] = os.environ) -> bool:
     return bool(environ.get("REDIS_URL") or environ.get("DATABASE_URL"))
 
 
-def load() -> Environment:
+def load(recorded: Mapping[str, str] | None = None) -> Environment:
     """Read the environment once.
+
+    Args:
+        recorded: the settings of `make run`, if not those of its file.
 
     Raises:
         SystemExit: with one line that names the variable and says what is wrong with it.
     """
     file = generated.path()
-    recorded = generated.read(file)
+    if recorded is None:
+        recorded = generated.read(file)
     external = uses_external_stores()
     if not external and recorded.get("STORES") == "external":
         raise SystemExit(
@@ -217,7 +223,7 @@ def load() -> Environment:
         environment = (
             Environment(stores="external", **_recorded_choice(recorded))
             if external
-            else Environment(_env_file=file)
+            else Environment(**_fill_in(recorded))
         )
     except ValidationError as error:
         raise SystemExit(f"statekeep: {_explain(error, external, file)}") from None
@@ -241,6 +247,18 @@ def _recorded_choice(recorded: Mapping[str, str]) -> dict[str, Any]:
     if announces_chat_store() or recorded.get("STORES") != "external" or not choice:
         return {}
     return {"chat_state_store": choice}
+
+
+def _fill_in(recorded: Mapping[str, str]) -> dict[str, Any]:
+    """What was recorded of the variables that the environment leaves out.
+
+    pydantic-settings would read the file by itself, but put variables in the place of `${X}`.
+    """
+    given = {name.lower() for name, value in os.environ.items() if value}
+    missing = set(Environment.model_fields) - given
+    return {
+        name.lower(): value for name, value in recorded.items() if value and name.lower() in missing
+    }
 
 
 def _explain(error: ValidationError, external: bool, file: Path) -> str:

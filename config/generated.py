@@ -13,6 +13,9 @@ from config.files import write_private
 BASE_DIR = Path(__file__).resolve().parent.parent
 FILE = "settings.env"
 
+# Within double quotes; a newline as it stands would be read, but not a carriage return.
+_ESCAPES = str.maketrans({"\\": r"\\", '"': r"\"", "\n": r"\n", "\r": r"\r"})
+
 
 def path(environ: Mapping[str, str] = os.environ) -> Path:
     """Return the path of the generated settings, in the DATA_DIR of the environment."""
@@ -21,25 +24,33 @@ def path(environ: Mapping[str, str] = os.environ) -> Path:
 
 
 def read(file: Path) -> dict[str, str]:
-    """Return what was generated; nothing where `make run` never was."""
-    return {name: value or "" for name, value in dotenv_values(file).items()}
+    """Return what was generated; nothing where `make run` never was.
+
+    Values are taken as they stand: a `${X}` in a secret is part of it.
+    """
+    return {name: value or "" for name, value in dotenv_values(file, interpolate=False).items()}
 
 
-def write(file: Path, *, embedded: bool) -> None:
-    """Write what there is, and secrets for what is missing.
+def complete(recorded: Mapping[str, str], *, embedded: bool) -> dict[str, str]:
+    """Return what is recorded with the choices of this run, and secrets for what is missing.
 
     Secrets are generated for the embedded stores alone; with stores of their own, operators bring
     their own. The conversation store of this run is recorded for `manage.py`: a command that purged
     by another store's answers would delete what is there.
     """
-    settings = read(file)
+    settings = dict(recorded)
     settings["STORES"] = "embedded" if embedded else "external"
     settings["CHAT_STATE_STORE"] = os.environ.get("CHAT_STATE_STORE") or "dapr"
     if embedded:
         settings.setdefault("SECRET_KEY", secrets.token_urlsafe(48))
         settings.setdefault("CONNECTOR_SECRET_KEYS", Fernet.generate_key().decode())
         settings.setdefault("JWT_SIGNING_KEY", secrets.token_urlsafe(48))
-    lines = "".join(f"{name}={value}\n" for name, value in settings.items())
+    return settings
+
+
+def write(file: Path, settings: Mapping[str, str]) -> None:
+    """Write settings so that `read` returns the same."""
+    lines = "".join(f'{name}="{value.translate(_ESCAPES)}"\n' for name, value in settings.items())
     write_private(
         file, f"# Written by `make run`. Keep it: it holds the keys to what is stored.\n{lines}"
     )

@@ -50,8 +50,7 @@ def main() -> None:
     lock = _lock(data_dir)
     _check_port_is_free(port)
     choose_chat_store()
-    generated.write(settings_file, embedded=not env.uses_external_stores())
-    _Runner(port, data_dir, lock).run()
+    _Runner(port, _load_and_record(settings_file), lock).run()
 
 
 def choose_chat_store() -> None:
@@ -60,12 +59,22 @@ def choose_chat_store() -> None:
         os.environ["CHAT_STATE_STORE"] = "redis"
 
 
+def _load_and_record(settings_file: Path) -> env.Environment:
+    """Record this run's choices for `manage.py`, unless they stop the start."""
+    recorded = generated.read(settings_file)
+    settings = generated.complete(recorded, embedded=not env.uses_external_stores())
+    environment = env.load(settings)
+    generated.write(settings_file, settings)
+    return environment
+
+
 class _Runner:
     """The processes of one `make run`."""
 
-    def __init__(self, port: int, data_dir: Path, lock: int) -> None:
+    def __init__(self, port: int, environment: env.Environment, lock: int) -> None:
         self.port = port
-        self.data_dir = data_dir
+        self.environment = environment
+        self.data_dir = environment.data_dir
         self.lock = lock
         self.parent = os.getppid()
         self.tethers: dict[str, subprocess.Popen[bytes]] = {}
@@ -76,8 +85,7 @@ class _Runner:
         for signum in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
             signal.signal(signum, self._on_signal)
         try:
-            environment = env.load()
-            if environment.embedded_redis:
+            if self.environment.embedded_redis:
                 self._start_valkey(env.embedded_socket(self.data_dir))
             introduction = self._prepare()
             self._start_server()

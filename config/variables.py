@@ -6,13 +6,19 @@ A check says what a value must be, never what it is: it may be a secret.
 from typing import Annotated
 from urllib.parse import SplitResult, urlsplit
 
+import dj_database_url
 from cryptography.fernet import Fernet
 from pydantic import AfterValidator, BeforeValidator, SecretStr
 from pydantic_settings import NoDecode
+from redis import ConnectionPool
 
+DATABASE_ENGINES = {"django.db.backends.postgresql", "django.db.backends.sqlite3"}
 ENROLLMENT_TOKEN_MIN_CHARACTERS = 8
 GROUP_MAX_CHARACTERS = 64
 SIGNING_KEY_MIN_BYTES = 32  # HS256 wants a key as long as its digest
+
+# What follows a "#" would be no part of the address.
+_ENCODED = ", with what is special in a password percent-encoded (# is %23)"
 
 
 def _split_commas(value: object) -> object:
@@ -25,7 +31,7 @@ def _split_commas(value: object) -> object:
 def _check_sentinels(value: tuple[str, ...]) -> tuple[str, ...]:
     for sentinel in value:
         host, _, port = sentinel.rpartition(":")
-        if not host or not port.isdecimal():
+        if not host or "/" in host or not port.isdecimal() or not 0 < int(port) < 65536:
             raise ValueError("must be host:port, separated by commas")
     return value
 
@@ -69,30 +75,82 @@ def _check_header_value(value: SecretStr) -> SecretStr:
     return value
 
 
-def _is_http(parts: SplitResult) -> bool:
-    return parts.scheme in {"http", "https"} and bool(parts.hostname)
+def _split(url: str) -> SplitResult | None:
+    """Split a URL whose port is a port; None for another.
+
+    The port is wrong only when it is asked for, and urlsplit's own errors may quote a password.
+    """
+    try:
+        parts = urlsplit(url)
+        return None if parts.port == 0 else parts
+    except ValueError:
+        return None
+
+
+def _split_http(url: str) -> SplitResult | None:
+    parts = _split(url)
+    return parts if parts and parts.scheme in {"http", "https"} and parts.hostname else None
 
 
 def _check_url(value: str) -> str:
-    if value and not _is_http(urlsplit(value)):
+    if value and not _split_http(value):
         raise ValueError("must be an http or https URL")
     return value
 
 
 def _check_endpoint(value: str) -> str:
-    parts = urlsplit(value)
-    beside = ("@" in parts.netloc, parts.path.strip("/"), parts.query, parts.fragment)
-    if value and (not _is_http(parts) or any(beside)):
+    if not value:
+        return value
+    parts = _split_http(value)
+    if not parts or "@" in parts.netloc or parts.path.strip("/") or parts.query or parts.fragment:
         raise ValueError("must be http://HOST:PORT or https://HOST:PORT")
     return value.rstrip("/")
 
 
 def _check_origins(value: tuple[str, ...]) -> tuple[str, ...]:
     for origin in value:
-        parts = urlsplit(origin)
-        if not _is_http(parts) or origin != f"{parts.scheme}://{parts.netloc}":
+        parts = _split_http(origin)
+        if not parts or origin != f"{parts.scheme}://{parts.netloc}":
             raise ValueError("must be origins such as https://app.example, separated by commas")
     return value
+
+
+def _check_redis_url(value: str) -> str:
+    if value and not _is_redis(value):
+        raise ValueError(
+            f"must be redis://HOST:PORT/DB, rediss://HOST:PORT/DB or unix:///SOCKET{_ENCODED}"
+        )
+    return value
+
+
+def _is_redis(url: str) -> bool:
+    parts = _split(url)
+    if not parts or "#" in url:
+        return False
+    try:
+        ConnectionPool.from_url(url)  # connects nowhere yet
+    except ValueError:
+        return False
+    if parts.scheme == "unix":
+        return bool(parts.path) and not parts.hostname
+    return (parts.path.strip("/") or "0").isdecimal()  # another one would be database 0
+
+
+def _check_database_url(value: str) -> str:
+    if value and not _is_database(value):
+        raise ValueError(
+            f"must be postgresql://USER:PASSWORD@HOST/NAME or sqlite:///FILE{_ENCODED}"
+        )
+    return value
+
+
+def _is_database(url: str) -> bool:
+    try:
+        database = dj_database_url.parse(url)
+    except ValueError:
+        return False
+    has_name = database["NAME"] or "service" in database.get("OPTIONS", {})
+    return database["ENGINE"] in DATABASE_ENGINES and bool(has_name) and "#" not in url
 
 
 CommaSeparated = Annotated[tuple[str, ...], NoDecode, BeforeValidator(_split_commas)]
@@ -117,6 +175,12 @@ Url = Annotated[str, AfterValidator(_check_url)]
 
 Endpoint = Annotated[str, AfterValidator(_check_endpoint)]
 """An http or https URL without a path; a slash at its end is dropped. Empty for none."""
+
+RedisUrl = Annotated[str, AfterValidator(_check_redis_url)]
+"""Where Redis is; empty for the embedded one."""
+
+DatabaseUrl = Annotated[str, AfterValidator(_check_database_url)]
+"""A PostgreSQL or an SQLite file, as dj-database-url reads it; empty for the embedded one."""
 
 Origins = Annotated[CommaSeparated, AfterValidator(_check_origins)]
 """As browsers send them: scheme, host, and the port if it isn't the usual one."""

@@ -4,6 +4,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints, ValidationError
 
+from connector_state.bodies import refusal
 from connector_state.errors import Corrupt, InvalidRequest, ValueTooLarge
 from connector_state.keys import Address
 from connector_state.parameters import TTL_MAX_SECONDS, etag_condition
@@ -44,9 +45,7 @@ def read_batch(body: bytes, namespace: str, max_value_bytes: int) -> list[Operat
     try:
         batch = Batch.model_validate_json(body)
     except ValidationError as error:
-        first = error.errors(include_input=False, include_url=False)[0]
-        where = ".".join(str(part) for part in first["loc"]) or "The body"
-        raise InvalidRequest(f"{where}: {first['msg']}.", code="invalid_batch") from None
+        raise refusal(error, "invalid_batch") from None
     operations = [
         _operation(number, sent, namespace, max_value_bytes)
         for number, sent in enumerate(batch.operations)

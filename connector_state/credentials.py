@@ -83,7 +83,7 @@ def check_newest_credential(connector: Connector, newest: int | None) -> None:
     Raises:
         IssuedMeanwhile: somebody did.
     """
-    Connector.objects.select_for_update().get(pk=connector.pk)
+    _lock(connector)
     if newest_credential_id(connector) != newest:
         raise IssuedMeanwhile()
 
@@ -92,7 +92,11 @@ def check_newest_credential(connector: Connector, newest: int | None) -> None:
 def rotate_credential(
     connector: Connector, overlap: timedelta, expires_at: datetime | None = None
 ) -> IssuedCredential:
-    """Issue a credential, and let those that are live now end after the overlap."""
+    """Issue a credential, and let those that are live now end after the overlap.
+
+    Of two at once the second waits for the first, and ends what that issued.
+    """
+    _lock(connector)
     ends = timezone.now() + overlap
     outlive = Q(expires_at=None) | Q(expires_at__gt=ends)
     connector.credentials.live().filter(outlive).update(expires_at=ends)
@@ -156,6 +160,11 @@ def newest_live_credential(connector: Connector) -> IssuedCredential | None:
         return None
     secret = encryption.decrypt(credential.encrypted_secret)
     return IssuedCredential(connector, credential.key_id, secret)
+
+
+def _lock(connector: Connector) -> None:
+    """Let nobody else issue a credential of the connector until the transaction ends."""
+    Connector.objects.select_for_update().get(pk=connector.pk)
 
 
 def _random_base64(length: int) -> str:

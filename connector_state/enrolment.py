@@ -15,7 +15,7 @@ from django.db import IntegrityError, transaction
 from django.utils import timezone
 from django_redis import get_redis_connection
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints
-from redis.exceptions import LockError, RedisError
+from redis.exceptions import RedisError
 
 from connector_state.credentials import (
     IssuedCredential,
@@ -125,7 +125,7 @@ def _create(registration: Registration, group: str, peer_address: str) -> Issued
                 raise _AppearedMeanwhile(connector)
             _check_room(group)
             issued = _insert(registration, group, peer_address)
-    except (LockError, RedisError) as error:
+    except RedisError as error:
         raise Unavailable("The connector can't be registered right now. Try again.") from error
     logger.info("enrolled connector %s in group %r", issued.connector.uuid, group)
     return issued

@@ -13,6 +13,7 @@ from rest_framework.request import Request
 from connector_state import enrolment
 from connector_state.addresses import client_address
 from connector_state.authentication import OwnConnector, check_length
+from connector_state.bodies import refusal
 from connector_state.calls import claim
 from connector_state.errors import Forbidden, InvalidRequest
 from connector_state.views import ConnectorAPIView, json_response, no_content
@@ -125,6 +126,4 @@ def _read_registration(request: HttpRequest) -> enrolment.Registration:
     try:
         return enrolment.Registration.model_validate(data)
     except ValidationError as error:
-        first = error.errors(include_input=False, include_url=False)[0]
-        field = ".".join(str(part) for part in first["loc"]) or "The body"
-        raise InvalidRequest(f"{field}: {first['msg']}.", code="invalid_registration") from None
+        raise refusal(error, "invalid_registration") from None

@@ -43,18 +43,20 @@ def last_seen_at(connector: Connector, usage: Usage) -> datetime | None:
 
 
 def usage_of(connector_uuids: Iterable[str]) -> dict[str, Usage]:
-    """Return the usage of connectors, in one round trip.
+    """Return the usage of connectors, in two round trips: does Redis know the script, and all else.
 
     Raises:
         redis.exceptions.RedisError: Redis did not answer.
     """
     uuids = list(connector_uuids)
-    pipeline = get_redis_connection().pipeline(transaction=False)
+    redis = get_redis_connection()
+    first_namespaces = redis.register_script(_FIRST_NAMESPACES)
+    pipeline = redis.pipeline(transaction=False)
     for uuid in uuids:
         keys = connector_keys(uuid)
         pipeline.zcard(keys.named("index"))
         pipeline.hget(keys.named("sizes"), "total")
-        pipeline.eval(_FIRST_NAMESPACES, 1, keys.named("index"), NAMESPACES_COUNTED)
+        first_namespaces([keys.named("index")], [NAMESPACES_COUNTED], pipeline)
         pipeline.hgetall(keys.named("last_used"))
     replies = iter(pipeline.execute())
     return {

@@ -209,11 +209,15 @@ def test_run__a_port_in_use_is_one_line(tmp_path):
         ({"HMAC_SKEW_SECONDS": "a minute"}, "HMAC_SKEW_SECONDS: "),
         ({"REDIS_URL": "redis://127.0.0.1:1/0"}, "SECRET_KEY is not set"),
         ({"DATABASE_URL": "sqlite:///x", "SECRET_KEY": "s" * 40}, "CONNECTOR_SECRET_KEYS is not"),
+        ({"DATABASE_URL": "foo://bar", **ENVIRONMENT}, "DATABASE_URL: must be"),
+        ({"REDIS_URL": "localhost:6379", **ENVIRONMENT}, "REDIS_URL: must be"),
+        ({"CHAT_STATE_STORE": "mongo"}, "CHAT_STATE_STORE: "),
     ],
 )
-def test_run__a_bad_setting_is_one_line(tmp_path, environ, words):
+def test_run__a_bad_setting_is_one_line_and_leaves_nothing(tmp_path, environ, words):
     (line,) = statekeep_lines(make_run(tmp_path, **{"PORT": str(free_port()), **environ}))
     assert words in line
+    assert not (tmp_path / "other" / "settings.env").exists()
 
 
 def test_run__a_folder_that_is_a_link_is_refused(tmp_path):

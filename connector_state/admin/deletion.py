@@ -37,7 +37,7 @@ class DeletePage(ConnectorPage):
             raise InvalidRequest(f"At most {PAGE} keys are deleted at once.")
         if "confirm" not in request.POST:
             return self.render({"namespace": namespace, "addresses": addresses, "back": back})
-        results = self.store.operate([Operation("delete", address) for address in addresses])
+        results = self.side.store.operate([Operation("delete", address) for address in addresses])
         existed = sum(isinstance(result, Deleted) and result.existed for result in results)
         self.record(f"Deleted {_names(addresses)}.")
         messages.success(request, _outcome(existed, len(addresses)))

@@ -59,7 +59,7 @@ class EditPage(KeyPage):
         etag = form.cleaned_data["etag"]
         condition = Condition(if_match=etag) if etag else Condition(if_none_match="*")
         try:
-            self.store.put(self.address, form.value_bytes, form.ttl, condition)
+            self.side.store.put(self.address, form.value_bytes, form.ttl, condition)
         except PreconditionFailed:
             return self.conflict(request, as_text)
         except Forbidden as error:
@@ -110,7 +110,7 @@ class NewPage(ConnectorPage):
             return self.form(form)
         address = form.address
         try:
-            self.store.put(
+            self.side.store.put(
                 address, form.value_bytes, form.ttl_seconds, Condition(if_none_match="*")
             )
         except PreconditionFailed:
@@ -151,7 +151,7 @@ class ExpiryPage(KeyPage):
         if not form.is_valid():
             return self.form(form)
         ttl_seconds = form.ttl_seconds
-        if not self.store.expire(self.address, ttl_seconds):
+        if not self.side.store.expire(self.address, ttl_seconds):
             form.add_error(None, "Nothing is stored under this key any more.")
             return self.form(form)
         until = "never" if ttl_seconds is None else f"in {ttl_seconds} s"

@@ -52,7 +52,7 @@ class KeyPage(ConnectorPage):
     def read(self) -> Entry | None:
         """Return the value and all that belongs to it, after recording that it is looked at."""
         audit.record_read(self.uuid, self.request.user.get_username(), self.address)
-        return self.store.get(self.address)
+        return self.side.store.get(self.address)
 
     def about(self, stored: Stored | None) -> dict[str, Any]:
         """Return what templates tell of the key."""

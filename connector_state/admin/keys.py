@@ -31,7 +31,7 @@ class KeysPage(ConnectorPage):
 
     def namespaces(self, after: str) -> HttpResponse:
         """The namespaces that come after one, with their numbers of keys."""
-        page = index.list_namespaces(self.uuid, self.caller, after, PAGE)
+        page = index.list_namespaces(self.uuid, self.side.caller, after, PAGE)
         last = page.namespaces[-1].namespace if page.more else ""
         rows = [
             {
@@ -53,7 +53,7 @@ class KeysPage(ConnectorPage):
         check_namespace(namespace)
         if len(prefix.encode()) > index.PREFIX_MAX_BYTES:
             raise InvalidRequest(f"A prefix has at most {index.PREFIX_MAX_BYTES} bytes.")
-        page = index.list_keys(self.uuid, self.caller, namespace, prefix, after, PAGE)
+        page = index.list_keys(self.uuid, self.side.caller, namespace, prefix, after, PAGE)
         query = {"namespace": namespace, "prefix": prefix}
         here = {**query, "after": after}
         return self.render(

@@ -18,11 +18,9 @@ from django.urls import URLPattern, path
 from django.views import View
 from redis.exceptions import RedisError
 
-from connector_state.calls import Caller
 from connector_state.errors import ConnectorStateError, Unavailable
 from connector_state.models import Connector
-from connector_state.policy import Policy
-from connector_state.store import StateStore
+from connector_state.side import Side
 
 logger = logging.getLogger(__name__)
 
@@ -82,15 +80,9 @@ class ConnectorPage(View):
         return str(self.connector.pk)
 
     @property
-    def caller(self) -> Caller:
-        """The operator, within the connector's quotas but not its rate."""
-        limits = Policy.of(self.connector).limits
-        return Caller.operator(self.request.user.get_username(), limits.without_rate())
-
-    @property
-    def store(self) -> StateStore:
-        """The connector's values."""
-        return StateStore(self.uuid, self.caller)
+    def side(self) -> Side:
+        """The connector's state, and the operator."""
+        return Side.of(self.connector, self.request.user.get_username())
 
     def record(self, message: str) -> None:
         """Enter what was done into admin's history of the connector. Never a value."""

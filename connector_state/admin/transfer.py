@@ -17,7 +17,6 @@ from connector_state.errors import Forbidden, InvalidRequest, Unavailable
 from connector_state.presentation import visible
 from connector_state.transfer.exporting import export
 from connector_state.transfer.importing import Imported, header_of, import_file, preview
-from connector_state.transfer.side import Side
 from connector_state.uploads import is_upload_too_large
 
 logger = logging.getLogger(__name__)
@@ -59,11 +58,6 @@ class TransferPage(ConnectorPage):
         """Return the page with this form, and what came of it."""
         context |= {"form": form, "max_bytes": settings.STATE_MAX_IMPORT_BYTES}
         return self.render(context, status=status)
-
-    @property
-    def side(self) -> Side:
-        """The connector's state, and the operator."""
-        return Side.of(self.connector, self.request.user.get_username())
 
 
 class ExportPage(TransferPage):

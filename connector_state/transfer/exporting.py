@@ -4,9 +4,9 @@ from collections.abc import Iterator
 
 from connector_state import audit, index
 from connector_state.keys import Address, check_namespace
+from connector_state.side import Side
 from connector_state.store import Entry, Operation, expires_at
 from connector_state.transfer.lines import ExportedKey, end_line, header_line, key_line
-from connector_state.transfer.side import Side
 
 
 def export(side: Side, namespace: str | None = None) -> Iterator[bytes]:

@@ -12,9 +12,9 @@ from django.conf import settings
 from connector_state import audit
 from connector_state.errors import Corrupt, InvalidRequest, PreconditionFailed, Unavailable
 from connector_state.keys import Address
+from connector_state.side import Side
 from connector_state.store import Condition, Entry, Operation, Result
 from connector_state.transfer.lines import ExportedKey, Header, Problem, read_header, read_keys
-from connector_state.transfer.side import Side
 
 BATCH_KEYS = 100
 BATCH_BYTES = 1_048_576

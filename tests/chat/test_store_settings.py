@@ -96,8 +96,9 @@ def _make_run(monkeypatch: pytest.MonkeyPatch, data_dir: Path, **environ: str) -
         monkeypatch.setenv(name, value)
     run.choose_chat_store()
     file = data_dir / generated.FILE
-    generated.write(file, embedded="REDIS_URL" not in environ)
-    return generated.read(file)["CHAT_STATE_STORE"]
+    settings = generated.complete(generated.read(file), embedded="REDIS_URL" not in environ)
+    generated.write(file, settings)
+    return settings["CHAT_STATE_STORE"]
 
 
 def test_make_run__takes_redis_where_no_sidecar_is_announced(

@@ -2,7 +2,7 @@
 
 import pytest
 
-from config import env
+from config import env, generated
 from tests.environment import ENVIRONMENT
 
 
@@ -58,6 +58,17 @@ def test_load__the_environment_wins_over_what_was_generated(load, tmp_path):
     assert load(HMAC_SKEW_SECONDS="7").hmac_skew_seconds == 7
 
 
+def test_load__embedded_takes_recorded_values_as_they_stand(load, tmp_path, monkeypatch):
+    monkeypatch.setenv("PLAN", "large")
+    secret = "${PLAN} # 'and' \\ \"more\" than enough of it"
+    settings = {**ENVIRONMENT, "SECRET_KEY": secret, "CHAT_MODEL": "a\nCHAT_MAX_MESSAGES=60"}
+    generated.write(tmp_path / generated.FILE, settings)
+    environment = load()
+    assert environment.secret_key.get_secret_value() == secret
+    assert environment.chat_model == settings["CHAT_MODEL"]
+    assert environment.chat_max_messages == 200
+
+
 def test_load__external_never_uses_generated_secrets(load, tmp_path):
     lines = "\n".join(f"{name}={value}" for name, value in ENVIRONMENT.items())
     (tmp_path / "settings.env").write_text(f"STORES=embedded\n{lines}\n")
@@ -97,6 +108,64 @@ def test_load__a_bad_value_is_named_and_never_shown(load, name, value):
     assert value not in message or value in (",", "0")
 
 
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("DATABASE_URL", "foo://bar"),
+        ("DATABASE_URL", "mysql://user:hunter2@h/name"),
+        ("DATABASE_URL", "postgresql://user:hunter2#@h/name"),
+        ("DATABASE_URL", "postgresql://user:1#hunter2@h/name"),
+        ("DATABASE_URL", "postgresql://user:hunter2@h:99999/name"),
+        ("DATABASE_URL", "postgresql://user:hunter2\u2100@h/name"),
+        ("DATABASE_URL", "postgresql://user:hunter2@h"),
+        ("REDIS_URL", "localhost:6379"),
+        ("REDIS_URL", "http://localhost:6379"),
+        ("REDIS_URL", "redis://:hunter2#@h:6379/0"),
+        ("REDIS_URL", "redis://user:1#hunter2@h:6379/0"),
+        ("REDIS_URL", "redis://:hunter2\u2100@h:6379/0"),
+        ("REDIS_URL", "redis://:hunter2@h:99999/0"),
+        ("REDIS_URL", "redis://:hunter2@h:6379/state"),
+        ("REDIS_URL", "redis://:hunter2@h:6379?db=state"),
+        ("REDIS_URL", "unix://run/redis.sock"),
+        ("REDIS_SENTINELS", "a:99999"),
+        ("REDIS_SENTINELS", "a:0"),
+        ("REDIS_SENTINELS", "http://a:1"),
+        ("OPENAI_BASE_URL", "http://h:99999"),
+        ("OPENAI_BASE_URL", "http://h:0/v1"),
+        ("OPENAI_BASE_URL", "https://user:hunter2\u2100@h/"),
+        ("DAPR_HTTP_ENDPOINT", "http://h:abc"),
+        ("CORS_ALLOWED_ORIGINS", "https://h:99999"),
+    ],
+)
+def test_load__a_bad_address_is_named_and_never_shown(load, name, value):
+    message = error_of(load, **{**EXTERNAL, name: value})
+    assert message.startswith(f"statekeep: {name}: must be ")
+    assert value not in message
+    assert "hunter2" not in message
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("DATABASE_URL", "postgresql://user:p%23w@h:5432/name?sslmode=require"),
+        ("DATABASE_URL", "postgres:///name"),
+        ("DATABASE_URL", "postgresql:///?service=statekeep"),
+        ("DATABASE_URL", "sqlite:////srv/db.sqlite3"),
+        ("REDIS_URL", "redis://user:p%23w@h:6379/1"),
+        ("REDIS_URL", "rediss://h?db=1"),
+        ("REDIS_URL", "redis://[::1]:6379"),
+        ("REDIS_URL", "unix:///run/redis.sock?db=1"),
+        ("REDIS_SENTINELS", "a:26379,[::1]:26379"),
+        ("OPENAI_BASE_URL", "https://user:p%23w@h:8443/v1"),
+        ("DAPR_HTTP_ENDPOINT", "http://[::1]:3500"),
+    ],
+)
+def test_load__a_good_address_is_taken(load, name, value):
+    environment = load(**{**EXTERNAL, name: value})
+    taken = getattr(environment, name.lower())
+    assert taken == (tuple(value.split(",")) if name == "REDIS_SENTINELS" else value)
+
+
 def test_load__blank_items_are_dropped(load):
     environment = load(**{**EXTERNAL, "ENROLLMENT_TOKENS": " first-token ,, group:second-token,"})
     assert environment.enrollment_tokens == ("first-token", "group:second-token")
@@ -108,7 +177,9 @@ def test_load__sentinels_need_a_service(load):
 
 
 def test_repr__holds_no_secret(load):
-    shown = repr(load(**EXTERNAL))
+    passwords = {"REDIS_URL": "redis://:hunter2@r/0", "DATABASE_URL": "postgres://u:hunter2@h/n"}
+    shown = repr(load(**{**EXTERNAL, **passwords}))
+    assert "hunter2" not in shown
     for name in ("SECRET_KEY", "CONNECTOR_SECRET_KEYS"):
         assert EXTERNAL[name] not in shown
     assert "enrol-me" not in shown

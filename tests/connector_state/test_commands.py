@@ -2,17 +2,21 @@
 
 import io
 import json
+from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
 from uuid import uuid4
 
 import pytest
 from django.core.management import CommandError, call_command
+from django.db import connection, transaction
 from django.utils import timezone
 from django_redis import get_redis_connection
 
 from connector_state import audit, live_credentials
+from connector_state.credentials import create_connector, rotate_credential
 from connector_state.models import Connector, Credential
 from tests.connectors import SigningConnector
+from tests.servers import wait_until
 
 pytestmark = pytest.mark.django_db
 
@@ -84,6 +88,31 @@ def test_rotate__never_lengthens_a_life(time_machine):
     run("rotate_credential", "m365", "--overlap", "7d")
     assert Credential.objects.filter(expires_at=before).count() == 1
     assert Credential.objects.live().count() == 3
+
+
+@pytest.mark.skipif("connection.vendor != 'postgresql'", reason="SQLite has one writer")
+@pytest.mark.django_db(transaction=True)
+def test_rotate__of_two_at_once_one_credential_lives():
+    connector = create_connector("m365").connector
+
+    def rotate() -> None:
+        rotate_credential(connector, timedelta(0))
+        connection.close()
+
+    with ThreadPoolExecutor() as pool:
+        with transaction.atomic():
+            rotate_credential(connector, timedelta(0))
+            second = pool.submit(rotate)
+            wait_until(somebody_waits_for_a_lock)
+        second.result(20)
+    assert connector.credentials.count() == 3
+    assert connector.credentials.live().count() == 1
+
+
+def somebody_waits_for_a_lock() -> bool:
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT count(*) FROM pg_locks WHERE NOT granted")
+        return bool(cursor.fetchone()[0])
 
 
 def test_rotate__by_a_heartbeat_an_enrolled_connector_gets_the_new_one(client):
@@ -191,7 +220,7 @@ def test_secret__that_no_key_decrypts_is_503_and_says_what_to_check(settings):
     assert (response.status_code, response.json()["code"]) == (503, "secret_unreadable")
 
 
-def test_state__get_put_list_delete_are_audited():
+def test_state__get_put_and_delete_are_audited_a_listing_is_not():
     run("create_connector", "m365")
     assert "Stored" in run(
         "state", "put", "m365", "ns", "key", "--value", "line\x1b\n", "--ttl", "60"

@@ -194,3 +194,20 @@ def test_list_keys__many_stale_members_leave_it_in_bounded_steps():
     assert [row.key for page in pages for row in page.keys] == ["z"]
     assert len(pages) == 3
     assert_index_is_true(redis)
+
+
+def test_usage__of_many_sends_the_script_once():
+    redis = get_redis_connection()
+    store().put(Address("m365", "delta"), b"12345")
+    store().put(Address("other", "delta"), b"1")
+    redis.script_flush()
+    redis.config_resetstat()
+    for _ in range(2):
+        usage = usage_of([UUID, NEIGHBOUR])
+        assert usage[UUID].namespaces == ["m365", "other"]
+        assert (usage[UUID].keys, usage[UUID].bytes) == (2, 6)
+        assert usage[NEIGHBOUR].namespaces == []
+    calls = redis.info("commandstats")
+    assert "cmdstat_eval" not in calls
+    assert calls["cmdstat_script|load"]["calls"] == 1
+    assert calls["cmdstat_evalsha"]["calls"] == 4

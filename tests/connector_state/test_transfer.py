@@ -21,11 +21,11 @@ from connector_state.calls import Caller, Limits
 from connector_state.errors import Forbidden, InvalidRequest, Unavailable
 from connector_state.keys import Address
 from connector_state.models import Connector
+from connector_state.side import Side
 from connector_state.store import StateStore
 from connector_state.transfer import importing
 from connector_state.transfer.exporting import export
 from connector_state.transfer.importing import Imported, header_of, import_file, preview
-from connector_state.transfer.side import Side
 from tests.connectors import SigningConnector
 from tests.operators import connector_staff
 
@@ -526,7 +526,7 @@ def test_pages__export_that_redis_breaks_off_is_truncated(m365, monkeypatch):
     m365.put("v")
     response = Pages(m365.uuid, "view_values").export()
 
-    def down(*args: object) -> None:
+    def down(*args: object, **options: object) -> None:
         raise Unavailable
 
     monkeypatch.setattr(connection, "run", down)

@@ -14,8 +14,8 @@ from redis.exceptions import RedisError
 
 from connector_state.errors import ConnectorStateError
 from connector_state.management.operator import find_connector, operator_name, printable
+from connector_state.side import Side
 from connector_state.transfer.exporting import export
-from connector_state.transfer.side import Side
 
 PROGRESS_EVERY = 10_000
 

@@ -14,8 +14,8 @@ from connector_state.management.operator import (
     operator_name,
     printable,
 )
+from connector_state.side import Side
 from connector_state.transfer.importing import Imported, header_of, import_file, preview
-from connector_state.transfer.side import Side
 
 PROGRESS_EVERY = 100  # batches
 

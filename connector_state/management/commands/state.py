@@ -1,4 +1,7 @@
-"""`manage.py state get|put|list|delete`: values, for operators. Every call is audited."""
+"""`manage.py state get|put|list|delete`: values, for operators.
+
+What is read, stored and deleted is in the connector's audit. A listing is not: it shows no value.
+"""
 
 import json
 import sys
@@ -10,20 +13,21 @@ from django.core.management.base import BaseCommand, CommandError
 from redis.exceptions import RedisError
 
 from connector_state import audit, index
-from connector_state.calls import Caller
 from connector_state.errors import ConnectorStateError
 from connector_state.keys import Address, check_namespace
 from connector_state.management.operator import find_connector, operator_name, printable, read_file
 from connector_state.models import Connector
 from connector_state.parameters import TTL_MAX_SECONDS
-from connector_state.policy import Policy
-from connector_state.store import StateStore
+from connector_state.side import Side
 
 
 class Command(BaseCommand):
     """Read, store, list and delete values."""
 
-    help = "Read, store, list and delete a connector's values. What is done is in its audit."
+    help = (
+        "Read, store, list and delete a connector's values. "
+        "What is read, stored and deleted is in its audit; a listing is not."
+    )
 
     def add_arguments(self, parser: ArgumentParser) -> None:
         """One parser an action."""
@@ -59,7 +63,7 @@ class Command(BaseCommand):
         """Print a value, escaped unless --raw; missing is an error."""
         address = Address(options["namespace"], options["key"])
         audit.record_read(str(connector.uuid), operator_name(), address)
-        entry = _store(connector).get(address)
+        entry = _side(connector).store.get(address)
         if entry is None:
             raise CommandError("Nothing is stored there.")
         if options["raw"]:
@@ -78,7 +82,7 @@ class Command(BaseCommand):
         ttl = options["ttl"]
         if ttl is not None and not 1 <= ttl <= TTL_MAX_SECONDS:
             raise CommandError(f"--ttl must be from 1 to {TTL_MAX_SECONDS} seconds.")
-        etag = _store(connector).put(address, _read_value(options), ttl)
+        etag = _side(connector).store.put(address, _read_value(options), ttl)
         self.stdout.write(f"Stored; ETag {etag}")
 
     def delete(self, connector: Connector, options: dict[str, Any]) -> None:
@@ -87,15 +91,15 @@ class Command(BaseCommand):
         shown = printable(f"{address.namespace}/{address.key}")
         if not options["yes"]:
             _ask(f"Delete {shown} of {printable(str(connector))}? Type yes: ")
-        existed = _store(connector).delete(address)
+        existed = _side(connector).store.delete(address)
         self.stdout.write("Deleted." if existed else "Nothing was stored there.")
 
     def list(self, connector: Connector, options: dict[str, Any]) -> None:
         """Print one JSON object a line, all pages."""
-        uuid, namespace, after = str(connector.uuid), options["namespace"], ""
+        side, namespace, after = _side(connector), options["namespace"], ""
         more = True
         while more and namespace is None:
-            page = index.list_namespaces(uuid, _caller(connector), after)
+            page = index.list_namespaces(side.uuid, side.caller, after)
             for row in page.namespaces:
                 self.stdout.write(json.dumps({"namespace": row.namespace, "keys": row.keys}))
                 after = row.namespace
@@ -104,7 +108,7 @@ class Command(BaseCommand):
             return
         check_namespace(namespace)
         while more:
-            keys = index.list_keys(uuid, _caller(connector), namespace, options["prefix"], after)
+            keys = index.list_keys(side.uuid, side.caller, namespace, options["prefix"], after)
             for key in keys.keys:
                 line = {"key": key.key, "size": key.size, "ttl": key.ttl_seconds}
                 self.stdout.write(json.dumps(line))
@@ -120,14 +124,8 @@ def _ask(question: str) -> None:
         raise CommandError("Nothing was deleted.")
 
 
-def _caller(connector: Connector) -> Caller:
-    """An operator, within the connector's quota but not its rate."""
-    limits = Policy.of(connector).limits
-    return Caller.operator(operator_name(), limits.without_rate())
-
-
-def _store(connector: Connector) -> StateStore:
-    return StateStore(str(connector.uuid), _caller(connector))
+def _side(connector: Connector) -> Side:
+    return Side.of(connector, operator_name())
 
 
 def _read_value(options: dict[str, Any]) -> bytes:

@@ -1,4 +1,4 @@
-"""Who moves values, of which connector."""
+"""A connector's state from the side of its operators: admin pages, commands, export and import."""
 
 from dataclasses import dataclass
 
@@ -10,7 +10,7 @@ from connector_state.store import StateStore
 
 @dataclass(frozen=True, slots=True)
 class Side:
-    """A connector's state and the operator who moves it, within the connector's quotas."""
+    """A connector's state and an operator, within the connector's quotas but not its rate."""
 
     uuid: str
     username: str
