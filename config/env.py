@@ -243,10 +243,13 @@ def _recorded_choice(recorded: Mapping[str, str]) -> dict[str, Any]:
     Nothing else of the file counts beside REDIS_URL or DATABASE_URL; but a command that looked for
     conversations elsewhere than the server would take them all for gone.
     """
-    choice = recorded.get("CHAT_STATE_STORE")
-    if announces_chat_store() or recorded.get("STORES") != "external" or not choice:
+    if announces_chat_store() or recorded.get("STORES") != "external":
         return {}
-    return {"chat_state_store": choice}
+    return {
+        name.lower(): recorded[name]
+        for name in generated.CONVERSATION_STORE
+        if recorded.get(name) and not os.environ.get(name)
+    }
 
 
 def _fill_in(recorded: Mapping[str, str]) -> dict[str, Any]:
@@ -255,6 +258,8 @@ def _fill_in(recorded: Mapping[str, str]) -> dict[str, Any]:
     pydantic-settings would read the file by itself, but put variables in the place of `${X}`.
     """
     given = {name.lower() for name, value in os.environ.items() if value}
+    if announces_chat_store():
+        given |= {name.lower() for name in generated.CONVERSATION_STORE}
     missing = set(Environment.model_fields) - given
     return {
         name.lower(): value for name, value in recorded.items() if value and name.lower() in missing

@@ -12,6 +12,14 @@ from config.files import write_private
 
 BASE_DIR = Path(__file__).resolve().parent.parent
 FILE = "settings.env"
+# Where conversations are. `dapr run` gives the sidecar another port each time, unless told.
+CONVERSATION_STORE = (
+    "CHAT_STATE_STORE",
+    "DAPR_HTTP_PORT",
+    "DAPR_HTTP_ENDPOINT",
+    "DAPR_RUNTIME_HOST",
+    "DAPR_STATE_STORE_NAME",
+)
 
 # Within double quotes; a newline as it stands would be read, but not a carriage return.
 _ESCAPES = str.maketrans({"\\": r"\\", '"': r"\"", "\n": r"\n", "\r": r"\r"})
@@ -40,7 +48,8 @@ def complete(recorded: Mapping[str, str], *, embedded: bool) -> dict[str, str]:
     """
     settings = dict(recorded)
     settings["STORES"] = "embedded" if embedded else "external"
-    settings["CHAT_STATE_STORE"] = os.environ.get("CHAT_STATE_STORE") or "dapr"
+    settings |= {name: os.environ.get(name, "") for name in CONVERSATION_STORE}
+    settings["CHAT_STATE_STORE"] = settings["CHAT_STATE_STORE"] or "dapr"
     if embedded:
         settings.setdefault("SECRET_KEY", secrets.token_urlsafe(48))
         settings.setdefault("CONNECTOR_SECRET_KEYS", Fernet.generate_key().decode())

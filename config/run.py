@@ -183,7 +183,10 @@ class _Runner:
 
 def _make_private(directory: Path) -> None:
     """Make a folder of our own; take one that is there only if it is no link and nobody else's."""
-    directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+    try:
+        directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+    except OSError as error:
+        _fail(f"{directory} can't be made: {error.strerror}")
     status = directory.lstat()
     if not stat.S_ISDIR(status.st_mode) or status.st_uid != os.getuid():
         _fail(f"{directory} is not a folder of your own")

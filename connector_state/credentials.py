@@ -13,7 +13,7 @@ from django.db.models import Max, Q
 from django.utils import timezone
 
 from connector_state import secrets as encryption
-from connector_state.errors import Unavailable
+from connector_state.errors import InvalidRequest, Unavailable
 from connector_state.models import Connector, Credential
 
 KEY_ID_BYTES = 12
@@ -86,6 +86,18 @@ def check_newest_credential(connector: Connector, newest: int | None) -> None:
     _lock(connector)
     if newest_credential_id(connector) != newest:
         raise IssuedMeanwhile()
+
+
+def check_overlap(overlap: timedelta, expires_at: datetime | None) -> None:
+    """Make sure that a new credential outlives those that it takes the place of.
+
+    Raises:
+        InvalidRequest: whoever has changed over to it would be locked out first.
+    """
+    if expires_at is not None and expires_at <= timezone.now() + overlap:
+        raise InvalidRequest(
+            "The new credential would end before the others: let it live longer than they overlap."
+        )
 
 
 @transaction.atomic

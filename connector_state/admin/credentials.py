@@ -21,11 +21,13 @@ from connector_state.credentials import (
     IssuedCredential,
     IssuedMeanwhile,
     check_newest_credential,
+    check_overlap,
     issue_credential,
     newest_credential_id,
     revoke_credential,
     rotate_credential,
 )
+from connector_state.errors import InvalidRequest
 
 PAGE = 100
 MAX_DAYS = 3650
@@ -60,6 +62,19 @@ class RotateForm(IssueForm):
         max_value=MAX_OVERLAP_HOURS,
         help_text="Time to give the connector the new one. 0 ends them now.",
     )
+
+    def clean(self) -> None:
+        """The new one has to be the last to end."""
+        if not self.errors:
+            try:
+                check_overlap(self.overlap, self.expires_at)
+            except InvalidRequest as error:
+                raise forms.ValidationError(error.detail) from error
+
+    @property
+    def overlap(self) -> timedelta:
+        """How long the others live on, by what was entered."""
+        return timedelta(hours=self.cleaned_data["overlap_hours"])
 
 
 class CredentialsPage(ConnectorPage):
@@ -155,8 +170,8 @@ class RotatePage(IssuePage):
 
     def issue(self, form: Any) -> IssuedCredential:
         """Rotate and record it, in one transaction."""
+        issued = rotate_credential(self.connector, form.overlap, form.expires_at)
         hours = form.cleaned_data["overlap_hours"]
-        issued = rotate_credential(self.connector, timedelta(hours=hours), form.expires_at)
         self.record(f"Issued credential {issued.key_id}; the others end after {hours} h.")
         return issued
 

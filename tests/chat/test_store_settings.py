@@ -125,6 +125,22 @@ def test_make_run__its_choice_holds_for_manage_py(
     assert _load({**data_dir, "CHAT_STATE_STORE": "dapr"})[1].startswith("dapr ")
 
 
+@pytest.mark.parametrize("external", [True, False])
+def test_make_run__its_sidecar_is_that_of_manage_py(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, external: bool
+) -> None:
+    data_dir = {"DATA_DIR": str(tmp_path)}
+    stores = {"REDIS_URL": "redis://127.0.0.1:1/0"} if external else {}
+    _make_run(monkeypatch, tmp_path, DAPR_HTTP_PORT="3977", **stores)
+    assert _load(data_dir, external=external)[1] == "dapr http://127.0.0.1:3977"
+    announced = {**data_dir, "DAPR_HTTP_PORT": "3501"}
+    assert _load(announced, external=external)[1] == "dapr http://127.0.0.1:3501"
+    monkeypatch.undo()
+    _make_run(monkeypatch, tmp_path, **stores)
+    assert _load(data_dir, external=external)[1].startswith("redis ")
+    assert _load(announced, external=external)[1] == "dapr http://127.0.0.1:3501"
+
+
 def test_make_run__what_it_chose_for_its_own_stores_is_not_for_others(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:

@@ -511,6 +511,13 @@ def test_rotate__the_others_end_after_the_overlap(admin_client, connector):
     assert history() == [f"Issued credential {newest.key_id}; the others end after 0 h."]
 
 
+def test_rotate__refuses_a_new_one_that_ends_before_the_others(admin_client, connector):
+    url = page_of(connector, "credentials/rotate/")
+    page = send(admin_client, url, overlap_hours="48", expires_in_days="1")
+    assert "end before the others" in text_of(page)
+    assert Credential.objects.get().expires_at is None
+
+
 def test_revoke__warns_of_the_last_live_one_and_ends_it(admin_client, connector):
     first = Credential.objects.get()
     second = issue_credential(Connector.objects.get())

@@ -90,6 +90,13 @@ def test_rotate__never_lengthens_a_life(time_machine):
     assert Credential.objects.live().count() == 3
 
 
+def test_rotate__refuses_a_new_one_that_ends_before_the_others():
+    run("create_connector", "m365")
+    with pytest.raises(CommandError, match="end before the others"):
+        run("rotate_credential", "m365", "--expires-in", "30m", "--overlap", "1h")
+    assert Credential.objects.get().expires_at is None
+
+
 @pytest.mark.skipif("connection.vendor != 'postgresql'", reason="SQLite has one writer")
 @pytest.mark.django_db(transaction=True)
 def test_rotate__of_two_at_once_one_credential_lives():

@@ -4,10 +4,11 @@ from argparse import ArgumentParser
 from datetime import timedelta
 from typing import Any
 
-from django.core.management.base import BaseCommand
+from django.core.management.base import BaseCommand, CommandError
 from django.utils import timezone
 
-from connector_state.credentials import rotate_credential
+from connector_state.credentials import check_overlap, rotate_credential
+from connector_state.errors import InvalidRequest
 from connector_state.management.operator import duration_seconds, find_connector, write_issued
 
 DAY_SECONDS = 86_400
@@ -39,11 +40,12 @@ class Command(BaseCommand):
     def handle(self, *args: Any, **options: Any) -> None:
         """Rotate and print."""
         connector = find_connector(options["connector"])
-        expires_in = options["expires_in"]
-        issued = rotate_credential(
-            connector,
-            timedelta(seconds=options["overlap"]),
-            None if expires_in is None else timezone.now() + timedelta(seconds=expires_in),
-        )
+        overlap, expires_in = timedelta(seconds=options["overlap"]), options["expires_in"]
+        ends = None if expires_in is None else timezone.now() + timedelta(seconds=expires_in)
+        try:
+            check_overlap(overlap, ends)
+        except InvalidRequest as error:
+            raise CommandError(error.detail) from error
+        issued = rotate_credential(connector, overlap, ends)
         write_issued(self, issued, as_json=options["json"])
         self.stderr.write(f"The connector's other credentials end in {options['overlap']} s.")
