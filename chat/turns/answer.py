@@ -19,7 +19,7 @@ from chat.history import has_turn, remove_turn, window
 from chat.locks import user_locked
 from chat.models import Conversation, Task, Turn
 from chat.toolbox import Toolbox, lost
-from chat.turns import document
+from chat.turns import deletion, document
 from chat.turns.accept import Accepted, ChatRequest, accept
 from chat.turns.confirmation import tasks_to_confirm, with_question
 from chat.turns.document import Snapshot
@@ -208,10 +208,11 @@ class _Answering:
             return False
         if state is not None and has_turn(state, self.turn.id):
             return True
-        row = Turn.objects.filter(pk=self.turn.pk).first()
-        if row is None:
+        if deletion.deleted_of(self.key, [self.turn]):
             raise TurnConflict()
-        return bool(row.state == Turn.State.STORED)
+        states = Turn.objects.filter(pk=self.turn.pk).values_list("state", flat=True)
+        # Without a row, others have stored it so long ago that it was pruned.
+        return (states.first() or Turn.State.STORED) == Turn.State.STORED
 
     def release(self) -> None:
         """Let go of the turn after an error of ours: it is stored without a reply."""

@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from datetime import datetime, timedelta
 
 from django.conf import settings
+from django.db.models import Max
 from django.utils import timezone
 
 from chat.conversation import ConversationKey, new_conversation
@@ -28,7 +29,8 @@ from chat.locks import user_transaction
 from chat.models import Conversation, Quarantine, Turn
 from chat.repository import conversation_repository
 from chat.turns.accept import LEASE_MARGIN_SECONDS, MICROSECOND
-from chat.turns.document import index_row, reads_as_integer
+from chat.turns.document import index_row, is_turn_deleted, reads_as_integer
+from chat.turns.waiting import turns_of
 
 logger = logging.getLogger(__name__)
 
@@ -58,16 +60,17 @@ def mark_deleted(key: ConversationKey) -> bool:
         row = index_row(key)
         if row is None:
             return False
-        row.deleted_at = max(timezone.now(), row.created_at + MICROSECOND)
+        turns = turns_of(key)
+        last = turns.aggregate(last=Max("accepted_at"))["last"]
+        row.deleted_at = max(timezone.now(), row.created_at + MICROSECOND, last or row.created_at)
         if row.active or row.deletion_pending:
             row.deletion_pending = True
         row.active = row.corrupt = row.title_renamed = False
         row.title, row.message_count, row.expires_at = "", 0, None
         row.awaiting_confirmation = []
         row.save()
-        where = {"user_id": key.user_id, "conversation_id": key.conversation_id}
-        Turn.objects.filter(**where).delete()
-        Quarantine.objects.filter(**where).delete()
+        turns.delete()
+        Quarantine.objects.filter(user_id=key.user_id, conversation_id=key.conversation_id).delete()
     return True
 
 
@@ -146,12 +149,24 @@ def tombstone_seconds() -> int:
     return 2 * int(settings.CHAT_TURN_SECONDS + LEASE_MARGIN_SECONDS + 1)
 
 
-def undo(key: ConversationKey, turn_ids: Sequence[str], deadline: Deadline) -> None:
+def deleted_of(key: ConversationKey, turns: Sequence[Turn]) -> list[str]:
+    """Return the ids of those that went with the conversation.
+
+    Not of those that it has since it began anew, nor of those that were stored and pruned.
+    """
+    kept = set(Turn.objects.filter(pk__in=[turn.pk for turn in turns]).values_list("pk", flat=True))
+    gone = [turn for turn in turns if turn.pk not in kept]
+    row = index_row(key) if gone else None
+    return [turn.id for turn in gone if is_turn_deleted(turn, row)]
+
+
+def undo(key: ConversationKey, turns: Sequence[Turn], deadline: Deadline) -> None:
     """Take turns out of the document that were stored while the conversation was deleted.
 
     It is also the way in which a deletion that could not be carried out yet is: the mark stays.
     """
-    if not apply_deletion(key, deadline):
+    turn_ids = deleted_of(key, turns)
+    if not apply_deletion(key, deadline) or not turn_ids:
         return
     for _ in range(TRIES):
         try:

@@ -72,6 +72,17 @@ def is_deleted(state: ConversationState, row: Conversation | None) -> bool:
     return row is not None and row.deleted_at is not None and state.created_at <= row.deleted_at
 
 
+def is_turn_deleted(turn: Turn, row: Conversation | None) -> bool:
+    """Whether the turn, whose own row is gone, was deleted with its conversation.
+
+    Else it was stored, and pruned since. A turn is accepted after the deletions before it, and the
+    mark of a deletion is no earlier than the turns that it takes along.
+    """
+    if row is None or not row.active:
+        return True
+    return row.deleted_at is not None and turn.accepted_at <= row.deleted_at
+
+
 def base_of(snapshot: Snapshot, key: ConversationKey, row: Conversation) -> ConversationState:
     """Return the conversation to put turns into: what is there, or a new one."""
     return snapshot.state or new_conversation(key, row.created_at)

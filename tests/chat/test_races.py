@@ -1,0 +1,162 @@
+"""Workers that meet over one conversation, interleaved at the worst moment."""
+
+from datetime import timedelta
+
+import pytest
+from django.conf import settings
+from django.utils import timezone
+
+from chat.conversation import ConversationKey
+from chat.deadline import Deadline
+from chat.leftovers import Demand
+from chat.models import Conversation, Turn
+from chat.purge import purge
+from chat.turns import flush, pruning
+from chat.turns.accept import ChatRequest, accept
+from chat.turns.deletion import apply_deletion, mark_deleted
+from chat.turns.store import store_waiting
+from tests.chat.drive import ALICE, ask, away, contents, document, hooked
+
+pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.usefixtures("chat_store")]
+KEY = ConversationKey(ALICE, "c1")
+
+
+@pytest.fixture
+def repository(monkeypatch):
+    """The real one, with hooks."""
+    with hooked(monkeypatch) as hooks:
+        yield hooks
+
+
+def waits(repository, message: str, **more) -> Turn:
+    """A turn that waits, because the store was away."""
+    repository.before["get"] = [away]
+    turn = ask(message, **more)
+    assert turn.degraded
+    return turn
+
+
+def outlive(*fields: str) -> None:
+    """Let these times of all turns be longer ago than turns are kept."""
+    past = timezone.now() - timedelta(seconds=settings.CHAT_KEEP_TURNS_SECONDS + 60)
+    Turn.objects.update(**dict.fromkeys(fields, past))
+
+
+def store_and_prune() -> None:
+    """What another worker does: it stores all turns; a prune long after drops their rows."""
+    assert flush.flush_all()[1] == 0
+    outlive("accepted_at", "stored_at")
+    pruning.prune()
+    assert not Turn.objects.exists()
+
+
+# --- A turn that another worker stores, and whose row is pruned ---
+
+
+def test_stored_after_a_long_outage__by_two_workers_and_a_prune(repository):
+    waits(repository, "precious")
+    outlive("accepted_at", "answered_at")
+    repository.after["save"] = [lambda: (flush.flush_all(), pruning.prune())]
+    assert store_waiting(KEY, Deadline(10)) is not None
+    assert contents() == ["precious"]
+
+
+def test_stored_and_pruned__before_the_slower_worker_marks_it(repository):
+    waits(repository, "precious")
+    repository.after["save"] = [store_and_prune]
+    assert store_waiting(KEY, Deadline(10)) is not None
+    assert contents() == ["precious"]
+
+
+@pytest.mark.parametrize("when", ["before", "after"])
+def test_stored_and_pruned__while_its_own_request_saves(repository, when):
+    getattr(repository, when)["save"] = [store_and_prune]
+    assert not ask("hello").degraded
+    assert contents() == ["hello"]
+
+
+def test_prune__keeps_what_was_stored_just_now(repository):
+    first = waits(repository, "add milk", idempotency_key="k")
+    outlive("accepted_at", "answered_at")
+    assert flush.flush_all() == (1, 0)
+    assert pruning.prune() == 0
+    repeated = ask("add milk", idempotency_key="k")
+    assert (repeated.id, repeated.degraded) == (first.id, False)
+    outlive("stored_at")
+    assert pruning.prune() == 1
+
+
+def test_prune__leaves_a_turn_that_is_taken_up_again_meanwhile(monkeypatch):
+    ask("add milk", idempotency_key="k")
+    outlive("accepted_at", "stored_at")
+    Turn.objects.update(reply=None, failure="model_failed")
+    drop = pruning._drop
+
+    def take_up_first(*arguments):
+        monkeypatch.setattr(pruning, "_drop", drop)
+        accept(ChatRequest(ALICE, "add milk", "c1", "k"))
+        return drop(*arguments)
+
+    monkeypatch.setattr(pruning, "_drop", take_up_first)
+    assert pruning.prune() == 0
+    assert Turn.objects.get().state == Turn.State.ACCEPTED
+
+
+# --- A conversation that is deleted, and begun anew under its id ---
+
+
+def test_begun_anew__a_new_turn_put_into_the_old_document_is_stored_again(repository):
+    ask("first")
+    waits(repository, "second")
+
+    def delete_and_begin_anew():
+        mark_deleted(KEY)  # the document is not emptied yet
+        waits(repository, "anew")
+
+    repository.after["get"] = [delete_and_begin_anew]
+    assert flush.flush_all() == (0, 1)
+    assert Turn.objects.get().state == Turn.State.ANSWERED
+    assert flush.flush_all() == (1, 0)
+    assert contents() == ["anew"]
+    assert Turn.objects.get().state == Turn.State.STORED
+
+
+def test_begun_anew__what_another_worker_stored_in_the_new_document_stays(repository):
+    ask("first")
+    waits(repository, "second")
+
+    def delete_and_begin_anew():
+        mark_deleted(KEY)
+        waits(repository, "anew")
+
+    def empty_store_and_prune():
+        assert apply_deletion(KEY, Deadline(10))
+        store_and_prune()
+
+    repository.after["get"] = [delete_and_begin_anew]
+    repository.after["save"] = [empty_store_and_prune]
+    assert store_waiting(KEY, Deadline(10)) is None
+    assert contents() == ["anew"]
+
+
+def test_deletion__is_later_than_its_turns_and_earlier_than_the_next_ones():
+    ask("first")
+    ahead = timezone.now() + timedelta(hours=1)  # by the clock of another machine
+    Turn.objects.update(accepted_at=ahead)
+    mark_deleted(KEY)
+    deleted_at = Conversation.objects.get().deleted_at
+    assert deleted_at >= ahead
+    assert ask("anew").accepted_at > deleted_at
+    assert ask("once more").accepted_at > deleted_at
+
+
+def test_purged__before_the_slower_worker_marks_what_it_stored(repository):
+    waits(repository, "old")
+
+    def store_and_purge():
+        flush.flush_all()
+        assert purge(Demand(older_than=timezone.now())).purged == 1
+
+    repository.after["save"] = [store_and_purge]
+    assert store_waiting(KEY, Deadline(10)) is None
+    assert document() is None
