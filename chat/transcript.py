@@ -15,7 +15,7 @@ from chat.conversation import (
 )
 from chat.deadline import Deadline
 from chat.errors import InvalidInput, StoreError
-from chat.history import split_turns
+from chat.history import has_turn, split_turns
 from chat.index import EPOCH, MICROSECOND
 from chat.models import Turn
 from chat.turns import document
@@ -79,7 +79,7 @@ def read(key: ConversationKey, deadline: Deadline) -> Transcript | None:
         row = document.repair_index(key, snapshot)
     except StoreError as error:
         failure = error
-    shown = turns if failure else [t for t in turns if t.state != Turn.State.STORED]
+    shown = turns if failure else _not_stored(turns, state)
     if state is None and not shown:
         if failure is not None and (row is None or row.active):
             raise failure
@@ -93,6 +93,23 @@ def read(key: ConversationKey, deadline: Deadline) -> Transcript | None:
         snapshot=snapshot,
         failure=failure,
     )
+
+
+def _not_stored(turns: list[Turn], state: ConversationState | None) -> list[Turn]:
+    """Return the turns to be shown beside the document, which is newer than these rows.
+
+    One that had no reply then, and is in the document, is looked at again: by now it may be
+    answered and stored, and its old row would hide the reply.
+    """
+    turns = [turn for turn in turns if turn.state != Turn.State.STORED]
+    if state is None:
+        return turns
+    in_doubt = [turn.pk for turn in turns if turn.reply is None and has_turn(state, turn.pk)]
+    if not in_doubt:
+        return turns
+    rows = Turn.objects.filter(pk__in=in_doubt).exclude(state=Turn.State.STORED)
+    now = {turn.pk: turn for turn in rows}
+    return [now.get(turn.pk, turn) for turn in turns if turn.pk in now or turn.pk not in in_doubt]
 
 
 def _status(turn: Turn) -> str:

@@ -6,13 +6,17 @@ import pytest
 from django.conf import settings
 from django.utils import timezone
 
+from chat.assistant.builtin import BuiltinAssistant
 from chat.conversation import ConversationKey
 from chat.deadline import Deadline
+from chat.errors import ModelFailed
 from chat.leftovers import Demand
 from chat.models import Conversation, Turn
 from chat.purge import purge
+from chat.transcript import Transcript, read
 from chat.turns import flush, pruning
 from chat.turns.accept import ChatRequest, accept
+from chat.turns.answer import _Answering
 from chat.turns.deletion import apply_deletion, mark_deleted
 from chat.turns.store import store_waiting
 from tests.chat.drive import ALICE, ask, away, contents, document, hooked
@@ -100,6 +104,37 @@ def test_prune__leaves_a_turn_that_is_taken_up_again_meanwhile(monkeypatch):
     monkeypatch.setattr(pruning, "_drop", take_up_first)
     assert pruning.prune() == 0
     assert Turn.objects.get().state == Turn.State.ACCEPTED
+
+
+# --- A turn that is answered while its conversation is read ---
+
+
+def fail(*_):
+    raise ModelFailed
+
+
+def said(transcript: Transcript) -> list[tuple[str, str]]:
+    """Who said it, and the turn's status."""
+    return [
+        (message.role, transcript.as_json(message)["status"])
+        for message in transcript.state.messages
+    ]
+
+
+def test_reading__a_turn_that_is_answered_and_stored_meanwhile_has_its_reply(repository):
+    accepted = accept(ChatRequest(ALICE, "list my tasks", "c1"))
+    repository.before["get"] = [_Answering(accepted, Deadline(10)).run]
+    assert said(read(KEY, Deadline(10))) == [("user", "stored"), ("assistant", "stored")]
+
+
+def test_reading__a_failed_turn_that_is_answered_meanwhile_has_its_reply(repository, monkeypatch):
+    with monkeypatch.context() as patch, pytest.raises(ModelFailed):
+        patch.setattr(BuiltinAssistant, "answer", fail)
+        ask("list my tasks", idempotency_key="k")
+    accepted = accept(ChatRequest(ALICE, "list my tasks", "c1", "k"))
+    assert said(read(KEY, Deadline(10))) == [("user", "under way")]
+    repository.before["get"] = [_Answering(accepted, Deadline(10)).run]
+    assert said(read(KEY, Deadline(10))) == [("user", "stored"), ("assistant", "stored")]
 
 
 # --- A conversation that is deleted, and begun anew under its id ---
