@@ -14,6 +14,7 @@ from django.db import DatabaseError
 from django.db.models import Q
 from django.utils import timezone
 
+from chat import quarantine
 from chat.conversation import ConversationKey
 from chat.deadline import Deadline
 from chat.errors import (
@@ -163,7 +164,9 @@ def _etag_if_due(
         return corrupt.etag
     if not _is_due(stored, demand):
         if not demand.dry_run:
-            document.repair_index(key, Snapshot(stored.state, stored.etag, stored.expires_at))
+            if row.corrupt:
+                quarantine.resolve(key)
+            document.repair_index(key, row, Snapshot(stored.state, stored.etag, stored.expires_at))
         raise _Stays
     return stored.etag
 

@@ -76,7 +76,7 @@ def read(key: ConversationKey, deadline: Deadline) -> Transcript | None:
     try:
         snapshot = document.read(key, row, deadline)
         state = snapshot.state
-        row = document.repair_index(key, snapshot)
+        row = document.repair_index(key, row, snapshot)
     except StoreError as error:
         failure = error
     shown = turns if failure else _not_stored(turns, state)

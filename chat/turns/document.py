@@ -98,12 +98,14 @@ def save(state: ConversationState, etag: str | None, deadline: Deadline) -> None
 
 
 def describe(row: Conversation, state: ConversationState, expires_at: datetime | None) -> None:
-    """Let the index row say what the document says (not saved)."""
+    """Let the index row say what the document says (not saved).
+
+    Its time never goes back: the next turn's is later than that (chat.turns.accept).
+    """
     row.active = True
-    row.corrupt = False
     row.message_count = len(state.messages)
     row.created_at = state.created_at
-    row.updated_at = state.updated_at
+    row.updated_at = max(row.updated_at, state.updated_at)
     row.expires_at = expires_at
 
 
@@ -112,21 +114,31 @@ def expiry_from_now() -> datetime:
     return timezone.now() + timedelta(seconds=settings.CHAT_STATE_TTL)
 
 
-def repair_index(key: ConversationKey, snapshot: Snapshot) -> Conversation | None:
+def repair_index(
+    key: ConversationKey, seen: Conversation | None, snapshot: Snapshot
+) -> Conversation | None:
     """Make the index row say what the store says, where they differ; return it.
 
     A conversation that is not in the store, and has no turns waiting, has expired.
+
+    Args:
+        key: the conversation.
+        seen: the row as it was before the document was read. One that was changed since is left
+            alone: the document may have been, too.
+        snapshot: what was read.
     """
-    row = index_row(key)
-    if not _differs(row, snapshot):
-        return row
+    if not _differs(seen, snapshot):
+        return seen
     with user_transaction(key.user_id):
         row = index_row(key)
+        if _version(row) != _version(seen):
+            return row
         if snapshot.state is not None:
             row = row or Conversation(
                 user_id=key.user_id,
                 conversation_id=key.conversation_id,
                 id_is_integer=reads_as_integer(key.conversation_id),
+                updated_at=snapshot.state.updated_at,
             )
             if is_deleted(snapshot.state, row):
                 return row
@@ -136,6 +148,20 @@ def repair_index(key: ConversationKey, snapshot: Snapshot) -> Conversation | Non
             row.message_count, row.expires_at = 0, timezone.now()
             row.save(update_fields=["message_count", "expires_at"])
     return row
+
+
+def _version(row: Conversation | None) -> tuple[object, ...] | None:
+    """What every turn, deletion and purge changes something of."""
+    if row is None:
+        return None
+    return (
+        row.active,
+        row.message_count,
+        row.created_at,
+        row.updated_at,
+        row.expires_at,
+        row.deleted_at,
+    )
 
 
 def _has_unstored_turns(key: ConversationKey) -> bool:
@@ -149,7 +175,6 @@ def _differs(row: Conversation | None, snapshot: Snapshot) -> bool:
         return state is not None or (row is not None and row.active and row.message_count > 0)
     return (
         not row.active
-        or row.corrupt
         or row.message_count != len(state.messages)
         or row.created_at != state.created_at
         or _expiry_differs(row, snapshot)

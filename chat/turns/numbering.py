@@ -50,6 +50,8 @@ def renumber(turn: Turn, taken: Snapshot, tries: int) -> Conversation | None:
             return None
         title = row.title
         row.title = ""
+        if row.updated_at == turn.accepted_at:  # nobody else has used it since
+            row.updated_at = taken.state.updated_at
         describe(row, taken.state, taken.expires_at)
         row.save()
         turn.conversation_id = unused_id(turn.user_id, step=10**tries)

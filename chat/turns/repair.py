@@ -53,7 +53,7 @@ def restore(
         )
     _replace(key, state, _etag_of_corrupt(key, deadline, digest), deadline)
     quarantine.resolve(key)
-    document.repair_index(key, Snapshot(state, None, document.expiry_from_now()))
+    document.repair_index(key, row, Snapshot(state, None, document.expiry_from_now()))
     try:
         store_waiting(key, deadline)
     except (StoreError, Unavailable):

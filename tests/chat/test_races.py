@@ -17,7 +17,7 @@ from chat.transcript import Transcript, read
 from chat.turns import flush, pruning
 from chat.turns.accept import ChatRequest, accept
 from chat.turns.answer import _Answering
-from chat.turns.deletion import apply_deletion, mark_deleted
+from chat.turns.deletion import apply_deletion, delete_conversation, mark_deleted
 from chat.turns.store import store_waiting
 from tests.chat.drive import ALICE, ask, away, contents, document, hooked
 
@@ -135,6 +135,40 @@ def test_reading__a_failed_turn_that_is_answered_meanwhile_has_its_reply(reposit
     assert said(read(KEY, Deadline(10))) == [("user", "under way")]
     repository.before["get"] = [_Answering(accepted, Deadline(10)).run]
     assert said(read(KEY, Deadline(10))) == [("user", "stored"), ("assistant", "stored")]
+
+
+# --- An index row that moves on while its document is read ---
+
+
+@pytest.mark.parametrize("before", [[], ["hello"]], ids=["new", "known"])
+def test_repair__leaves_a_row_alone_that_a_turn_has_changed_since(repository, before):
+    for message in before:
+        ask(message)
+    repository.after["get"] = [lambda: ask("meanwhile")]
+    read(KEY, Deadline(10))
+    row, state = Conversation.objects.get(), document()
+    assert row.message_count == len(state.messages) == 2 * len(before) + 2
+    assert row.updated_at >= Turn.objects.latest("accepted_at").accepted_at
+    assert row.expires_at > timezone.now()
+
+
+def test_repair__does_not_bring_back_what_is_deleted_meanwhile(repository):
+    ask("hello")
+    Conversation.objects.all().delete()
+    repository.after["get"] = [lambda: delete_conversation(KEY, Deadline(10))]
+    read(KEY, Deadline(10))
+    assert not Conversation.objects.get().active
+
+
+def test_repair__never_sets_the_time_back(chat_store):
+    ask("hello")
+    older = chat_store.get_raw()
+    ask("second")
+    updated_at = Conversation.objects.get().updated_at
+    chat_store.put_raw(older)
+    read(KEY, Deadline(10))
+    row = Conversation.objects.get()
+    assert (row.message_count, row.updated_at) == (2, updated_at)
 
 
 # --- A conversation that is deleted, and begun anew under its id ---

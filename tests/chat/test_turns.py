@@ -108,7 +108,8 @@ def test_new_conversation__never_continues_one_that_the_database_has_lost():
     assert contents("1") == ["old 1"]
     row = Conversation.objects.get(conversation_id=turn.conversation_id)
     assert (row.title, row.message_count) == ("new", 2)
-    assert Conversation.objects.get(conversation_id="1").message_count == 2
+    taken = Conversation.objects.get(conversation_id="1")
+    assert (taken.message_count, taken.updated_at) == (2, document("1").updated_at)
 
 
 def test_window__is_exactly_the_last_messages(monkeypatch, settings):
