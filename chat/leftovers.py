@@ -95,7 +95,8 @@ def remove_index(
         if _is_needed_no_more(row, user, demand):
             row.delete()
         else:
-            _blank(row)
+            document.blank(row)
+            document.save_row(row, "corrupt")
     return True
 
 
@@ -112,13 +113,6 @@ def _is_needed_no_more(row: Conversation, user: ChatUser, demand: Demand) -> boo
     if row.deleted_at is not None and row.deleted_at >= demand.lifetime_ago:
         return False
     return is_never_given_out_again(user, row.conversation_id)
-
-
-def _blank(row: Conversation) -> None:
-    row.active = row.corrupt = row.title_renamed = False
-    row.title, row.message_count, row.expires_at = "", 0, None
-    row.awaiting_confirmation = []
-    row.save()
 
 
 def sweep(demand: Demand, report: Report) -> None:

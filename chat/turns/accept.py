@@ -18,7 +18,7 @@ from chat.errors import RateLimited, TurnConflict
 from chat.locks import user_locked
 from chat.models import TITLE_MAX_CHARACTERS, Conversation, Turn
 from chat.turns.confirmation import confirmed_deletes
-from chat.turns.document import index_row
+from chat.turns.document import index_row, save_row
 from chat.turns.numbering import unused_id
 from chat.turns.pruning import prune_now_and_then
 from chat.turns.waiting import TO_STORE
@@ -193,7 +193,7 @@ def revive(conversation: Conversation, now: datetime) -> None:
 def _save(conversation: Conversation) -> None:
     """Save what a message changes: of a conversation that goes on, little."""
     if conversation.pk is None or not conversation.message_count:
-        conversation.save()
+        save_row(conversation)
     else:
         conversation.save(update_fields=["updated_at", "title", "awaiting_confirmation"])
 

@@ -8,15 +8,15 @@ import logging
 from collections.abc import Sequence
 
 from django.conf import settings
-from django.db import DatabaseError
+from django.db import Error
 from django.utils import timezone
 
 from chat.assistant import configured_assistant
 from chat.conversation import ConversationKey, MessageEntry, new_conversation
 from chat.deadline import Deadline
-from chat.errors import ModelFailed, StoreConflict, StoreError, TurnConflict
+from chat.errors import ModelFailed, StoreConflict, StoreError, TurnConflict, Unavailable
 from chat.history import has_turn, remove_turn, window
-from chat.locks import user_locked
+from chat.locks import in_line, user_locked
 from chat.models import Conversation, Task, Turn
 from chat.toolbox import Toolbox, lost
 from chat.turns import deletion, document
@@ -196,7 +196,8 @@ class _Answering:
         """
         if not self.store_failed and not self._stored():
             self.turn.degraded = True
-            Turn.objects.filter(pk=self.turn.pk).update(degraded=True)
+            with in_line():
+                Turn.objects.filter(pk=self.turn.pk).update(degraded=True)
         return self.turn.degraded
 
     def _stored(self) -> bool:
@@ -217,8 +218,9 @@ class _Answering:
     def release(self) -> None:
         """Let go of the turn after an error of ours: it is stored without a reply."""
         try:
-            Turn.objects.filter(
-                pk=self.turn.pk, state=Turn.State.ACCEPTED, lease_token=self.turn.lease_token
-            ).update(state=Turn.State.FAILED, failure=INTERRUPTED, lease_until=None)
-        except DatabaseError:
+            with in_line():
+                Turn.objects.filter(
+                    pk=self.turn.pk, state=Turn.State.ACCEPTED, lease_token=self.turn.lease_token
+                ).update(state=Turn.State.FAILED, failure=INTERRUPTED, lease_until=None)
+        except (Unavailable, Error):
             logger.exception("turn %s keeps its lease until that ends", self.turn.id)

@@ -25,11 +25,11 @@ from chat.errors import (
     StoreUnavailable,
 )
 from chat.history import has_turn, remove_turn
-from chat.locks import user_transaction
+from chat.locks import in_line, user_transaction
 from chat.models import Conversation, Quarantine, Turn
 from chat.repository import conversation_repository
 from chat.turns.accept import LEASE_MARGIN_SECONDS, MICROSECOND
-from chat.turns.document import index_row, is_turn_deleted, reads_as_integer
+from chat.turns.document import blank, index_row, is_turn_deleted, reads_as_integer, save_row
 from chat.turns.waiting import turns_of
 
 logger = logging.getLogger(__name__)
@@ -65,10 +65,8 @@ def mark_deleted(key: ConversationKey) -> bool:
         row.deleted_at = max(timezone.now(), row.created_at + MICROSECOND, last or row.created_at)
         if row.active or row.deletion_pending:
             row.deletion_pending = True
-        row.active = row.corrupt = row.title_renamed = False
-        row.title, row.message_count, row.expires_at = "", 0, None
-        row.awaiting_confirmation = []
-        row.save()
+        blank(row)
+        save_row(row, "corrupt")
         turns.delete()
         Quarantine.objects.filter(user_id=key.user_id, conversation_id=key.conversation_id).delete()
     return True
@@ -112,17 +110,23 @@ def apply_deletion(key: ConversationKey, deadline: Deadline) -> bool:
     for _ in range(TRIES):
         try:
             if _is_gone(key, row.deleted_at, deadline):
-                Conversation.objects.filter(pk=row.pk, deleted_at=row.deleted_at).update(
-                    deletion_pending=False
-                )
+                _note(row, waits=False)
                 return True
         except StoreConflict:
             continue
         except StoreError as error:
             logger.warning("a deletion waits for the conversation store: %s", error.code)
             break
-    Conversation.objects.filter(pk=row.pk, deleted_at=row.deleted_at).update(deletion_pending=True)
+    _note(row, waits=True)
     return False
+
+
+def _note(row: Conversation, *, waits: bool) -> None:
+    """Note whether this deletion waits for the store, unless there was another one since."""
+    with in_line():
+        Conversation.objects.filter(pk=row.pk, deleted_at=row.deleted_at).update(
+            deletion_pending=waits
+        )
 
 
 def _is_gone(key: ConversationKey, deleted_at: datetime, deadline: Deadline) -> bool:

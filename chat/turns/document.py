@@ -21,6 +21,9 @@ from chat.repository import conversation_repository
 
 EXPIRY_TOLERANCE = timedelta(seconds=5)
 
+# Of an index row; who holds its lease, or finds it corrupt, changes these beside whoever saves it.
+_CHANGED_BY_OTHERS = frozenset({"id", "lease_until", "lease_token", "corrupt"})
+
 
 @dataclass(frozen=True, slots=True)
 class Snapshot:
@@ -44,6 +47,22 @@ def index_row(key: ConversationKey) -> Conversation | None:
         return Conversation.objects.get(user_id=key.user_id, conversation_id=key.conversation_id)
     except Conversation.DoesNotExist:
         return None
+
+
+def save_row(row: Conversation, *also: str) -> None:
+    """Save the index row: all but its lease and `corrupt`, unless that is named in `also`."""
+    if row.pk is None:
+        row.save()
+        return
+    fields = {field.name for field in Conversation._meta.concrete_fields}
+    row.save(update_fields=[*(fields - _CHANGED_BY_OTHERS), *also])
+
+
+def blank(row: Conversation) -> None:
+    """Let the index row hold nothing of what was said (not saved)."""
+    row.active = row.corrupt = row.title_renamed = False
+    row.title, row.message_count, row.expires_at = "", 0, None
+    row.awaiting_confirmation = []
 
 
 def read(key: ConversationKey, row: Conversation | None, deadline: Deadline) -> Snapshot:
@@ -143,7 +162,7 @@ def repair_index(
             if is_deleted(snapshot.state, row):
                 return row
             describe(row, snapshot.state, _expiry(row, snapshot))
-            row.save()
+            save_row(row)
         elif row is not None and row.message_count and not _has_unstored_turns(key):
             row.message_count, row.expires_at = 0, timezone.now()
             row.save(update_fields=["message_count", "expires_at"])

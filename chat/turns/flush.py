@@ -26,7 +26,7 @@ def flush(key: ConversationKey, deadline: Deadline) -> bool:
     Raises:
         StoreUnavailable, StoreConflict, StoreCorrupt: it goes on waiting.
     """
-    with leased(key) as held:
+    with leased(key, deadline) as held:
         if not held:
             return False
         row = index_row(key)

@@ -11,6 +11,7 @@ from django.conf import settings
 from django.db.models import Q
 from django.utils import timezone
 
+from chat.locks import in_line
 from chat.models import Turn
 
 PRUNED_EVERY = 20  # turns; it costs one of them a query
@@ -46,4 +47,5 @@ def _too_old(now: datetime) -> Q:
 
 def _drop(ids: list[str], old: Q) -> int:
     """Delete those that are old still: one without a reply may have been taken up again."""
-    return Turn.objects.filter(old, id__in=ids).delete()[0]
+    with in_line():
+        return Turn.objects.filter(old, id__in=ids).delete()[0]

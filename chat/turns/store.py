@@ -18,7 +18,7 @@ from chat.conversation import ConversationKey, ConversationState
 from chat.deadline import Deadline
 from chat.errors import StoreConflict, StoreRefused, StoreUnavailable
 from chat.history import truncate
-from chat.locks import user_locked
+from chat.locks import in_line, user_locked
 from chat.models import Conversation, Turn
 from chat.turns import deletion, document
 from chat.turns.document import Snapshot
@@ -135,12 +135,13 @@ class _Storing:
             self.one_by_one = True
             return
         logger.error("turn %s is set aside: %s", turns[0].id, refusal.detail)
-        Turn.objects.filter(pk=turns[0].pk, state__in=TO_STORE).update(
-            state=Turn.State.DEAD_LETTER,
-            refusal=refusal.detail[:255],
-            degraded=True,
-            lease_until=None,
-        )
+        with in_line():
+            Turn.objects.filter(pk=turns[0].pk, state__in=TO_STORE).update(
+                state=Turn.State.DEAD_LETTER,
+                refusal=refusal.detail[:255],
+                degraded=True,
+                lease_until=None,
+            )
 
 
 def mark_stored(key: ConversationKey, turns: Sequence[Turn], state: ConversationState) -> bool:

@@ -267,7 +267,7 @@ def test_used_meanwhile__after_the_delete(hooks):
 def test_another_purge__has_the_lease():
     ask("hello")
     age(10)
-    with leased(ConversationKey(ALICE, "c1")):
+    with leased(ConversationKey(ALICE, "c1"), Deadline(10)):
         assert run("--older-than", "9").startswith("0 conversations purged, 1 kept, 0 failed")
     assert run("--older-than", "9").startswith("1 conversation purged")
 

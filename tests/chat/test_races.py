@@ -7,17 +7,19 @@ from django.conf import settings
 from django.utils import timezone
 
 from chat.assistant.builtin import BuiltinAssistant
-from chat.conversation import ConversationKey
+from chat.conversation import ConversationKey, new_conversation
 from chat.deadline import Deadline
 from chat.errors import ModelFailed
 from chat.leftovers import Demand
 from chat.models import Conversation, Turn
 from chat.purge import purge
 from chat.transcript import Transcript, read
-from chat.turns import flush, pruning
+from chat.turns import flush, numbering, pruning
 from chat.turns.accept import ChatRequest, accept
 from chat.turns.answer import _Answering
 from chat.turns.deletion import apply_deletion, delete_conversation, mark_deleted
+from chat.turns.document import Snapshot, index_row, repair_index
+from chat.turns.lease import MARGIN_SECONDS
 from chat.turns.store import store_waiting
 from tests.chat.drive import ALICE, ask, away, contents, document, hooked
 
@@ -169,6 +171,60 @@ def test_repair__never_sets_the_time_back(chat_store):
     read(KEY, Deadline(10))
     row = Conversation.objects.get()
     assert (row.message_count, row.updated_at) == (2, updated_at)
+
+
+# --- A lease that ends while its row is saved ---
+
+
+def renumbered(_row: Conversation) -> None:
+    turn = Turn.objects.get()
+    taken = Snapshot(new_conversation(KEY, timezone.now()), None)
+    assert numbering.renumber(turn, taken, 0) is not None
+
+
+SAVES = {
+    "accept": lambda row: accept(ChatRequest(ALICE, "hello", "c1")),
+    "deletion": lambda row: mark_deleted(KEY),
+    "document": lambda row: repair_index(
+        KEY, row, Snapshot(new_conversation(KEY, timezone.now()), None)
+    ),
+    "numbering": renumbered,
+}
+
+
+@pytest.mark.parametrize("module", SAVES)
+def test_lease__that_ended_is_not_saved_again(monkeypatch, module):
+    """As PostgreSQL lets it be: a lease ends without the user's lock."""
+    accept(ChatRequest(ALICE, "hello", "c1"))
+    Conversation.objects.update(lease_until=timezone.now() + timedelta(hours=1), lease_token="x")
+    seen = index_row(KEY)
+
+    def read_and_end_the_lease(key):
+        monkeypatch.undo()
+        row = index_row(key)
+        Conversation.objects.update(lease_until=None, lease_token="")
+        return row
+
+    monkeypatch.setattr(f"chat.turns.{module}.index_row", read_and_end_the_lease)
+    SAVES[module](seen)
+    row = Conversation.objects.get(conversation_id="c1")
+    assert (row.lease_until, row.lease_token) == (None, "")
+
+
+@pytest.mark.parametrize("seconds", [3.0, 300.0])
+def test_lease__outlives_what_is_done_under_it(repository, settings, seconds):
+    settings.CHAT_TURN_SECONDS = seconds
+    waits(repository, "hello")
+    leases = []
+
+    def look():
+        until = Conversation.objects.get().lease_until
+        leases.append((until - timezone.now()).total_seconds())
+
+    repository.before["save"] = [look]
+    assert flush.flush_all() == (1, 0)
+    assert seconds < leases[0] <= seconds + MARGIN_SECONDS
+    assert Conversation.objects.get().lease_until is None
 
 
 # --- A conversation that is deleted, and begun anew under its id ---
