@@ -26,7 +26,7 @@ from chat.errors import (
     StoreRefused,
     StoreUnavailable,
 )
-from chat.leftovers import Demand, Report, count_index, remove_index, turns_in_the_way
+from chat.leftovers import Demand, Report, count_index, reason_of, remove_index, turns_in_the_way
 from chat.leftovers import sweep as sweep_leftovers
 from chat.locks import in_line
 from chat.models import Conversation
@@ -89,8 +89,7 @@ def _try_one(row: Conversation, demand: Demand, report: Report) -> None:
         report.kept += 1
     except (_Astray, ChatError, Error, ValueError) as error:
         report.failed += 1
-        reason = error.code if isinstance(error, ChatError) else str(error) or repr(error)
-        logger.warning("conversation %s was not purged: %s", row, reason)
+        logger.warning("conversation %s was not purged: %s", row, reason_of(error))
         if isinstance(error, StoreUnavailable):
             report.outages += 1
             if report.outages > OUTAGES_BEFORE_PAUSE:

@@ -4,6 +4,7 @@ import json
 from datetime import timedelta
 
 import pytest
+from django.db import InterfaceError, OperationalError
 from django.utils import timezone
 
 from chat.assistant.builtin import BuiltinAssistant
@@ -19,7 +20,7 @@ from chat.errors import (
 from chat.models import Conversation, Task, Turn
 from chat.turns import accept, flush
 from chat.turns.deletion import delete_conversation
-from tests.chat.drive import ALICE, ask, away, contents, document, hooked, nothing
+from tests.chat.drive import ALICE, ask, away, contents, document, failing_once, hooked, nothing
 
 pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.usefixtures("chat_store")]
 KEY = ConversationKey(ALICE, "c1")
@@ -382,6 +383,14 @@ def test_repeat_while_under_way__is_409(monkeypatch):
     Windows(monkeypatch, before=repeat)
     ask("add milk", idempotency_key="k")
     assert refusals == [("turn_in_progress", 5)]
+
+
+@pytest.mark.parametrize("error", [OperationalError("away"), InterfaceError("closed")])
+def test_error_of_ours__is_told_also_when_the_database_goes_away(monkeypatch, error):
+    Windows(monkeypatch, fail=ZeroDivisionError())
+    with failing_once(error, 'UPDATE "chat_turn"'), pytest.raises(ZeroDivisionError):
+        ask("hello")
+    assert Turn.objects.get().state == Turn.State.ACCEPTED
 
 
 def test_process_died__the_message_is_stored_by_the_next_turn():
