@@ -2,7 +2,6 @@
 
 import re
 from dataclasses import dataclass
-from datetime import datetime
 from typing import Any
 
 from django.utils import timezone
@@ -16,8 +15,8 @@ from chat.conversation import (
 from chat.deadline import Deadline
 from chat.errors import InvalidInput, StoreError
 from chat.history import has_turn, split_turns
-from chat.index import EPOCH, MICROSECOND
 from chat.models import Turn
+from chat.moments import microseconds
 from chat.turns import document
 from chat.turns.document import Snapshot
 from chat.turns.waiting import put_turns, turns_of
@@ -147,7 +146,7 @@ def page(state: ConversationState, limit: int, before: str | None) -> Page:
 
 
 def _cursor(turn: list[MessageEntry]) -> str:
-    return turn[0].turn_id or f"{_microseconds(turn[0].timestamp):014x}"
+    return turn[0].turn_id or f"{microseconds(turn[0].timestamp):014x}"
 
 
 def _end(turns: list[list[MessageEntry]], before: str) -> int:
@@ -158,8 +157,4 @@ def _end(turns: list[list[MessageEntry]], before: str) -> int:
     if not _CURSOR.fullmatch(before):
         raise InvalidInput("The cursor is not one of this conversation.", code="invalid_cursor")
     moment = int(before[:14], 16)
-    return sum(_microseconds(turn[0].timestamp) < moment for turn in turns)
-
-
-def _microseconds(moment: datetime) -> int:
-    return (moment - EPOCH) // MICROSECOND
+    return sum(microseconds(turn[0].timestamp) < moment for turn in turns)

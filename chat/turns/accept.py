@@ -8,7 +8,7 @@ import json
 import math
 import secrets
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 
 from django.conf import settings
 from django.utils import timezone
@@ -17,6 +17,7 @@ from chat.conversation import ConversationKey
 from chat.errors import RateLimited, TurnConflict
 from chat.locks import user_locked
 from chat.models import TITLE_MAX_CHARACTERS, Conversation, Turn
+from chat.moments import MICROSECOND, microseconds
 from chat.turns.confirmation import confirmed_deletes
 from chat.turns.document import index_row, save_row
 from chat.turns.numbering import unused_id
@@ -26,8 +27,6 @@ from chat.turns.waiting import TO_STORE
 # A turn's own deadline ends before its lease does.
 LEASE_MARGIN_SECONDS = 5
 REPEAT_SECONDS_MAX = 5
-EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
-MICROSECOND = timedelta(microseconds=1)
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,7 +85,7 @@ def accept(request: ChatRequest) -> Accepted:
             body_digest=request.digest,
         )
         # Sorts as accepted_at does.
-        turn.id = f"{(turn.accepted_at - EPOCH) // MICROSECOND:014x}{secrets.token_hex(5)}"
+        turn.id = f"{microseconds(turn.accepted_at):014x}{secrets.token_hex(5)}"
         conversation.updated_at = turn.accepted_at
         _save(conversation)
         _lease(turn, now)

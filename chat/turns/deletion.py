@@ -7,7 +7,7 @@ has expired, no such writer is left.
 
 import logging
 from collections.abc import Sequence
-from datetime import datetime, timedelta
+from datetime import datetime
 
 from django.conf import settings
 from django.db.models import Max
@@ -27,8 +27,9 @@ from chat.errors import (
 from chat.history import has_turn, remove_turn
 from chat.locks import in_line, user_transaction
 from chat.models import Conversation, Quarantine, Turn
+from chat.moments import MICROSECOND
 from chat.repository import conversation_repository
-from chat.turns.accept import LEASE_MARGIN_SECONDS, MICROSECOND
+from chat.turns.accept import LEASE_MARGIN_SECONDS
 from chat.turns.document import blank, index_row, is_turn_deleted, reads_as_integer, save_row
 from chat.turns.waiting import turns_of
 
@@ -190,9 +191,3 @@ def undo(key: ConversationKey, turns: Sequence[Turn], deadline: Deadline) -> Non
         except StoreError:
             break
     logger.error("turns of a deleted conversation could not be taken out of its successor")
-
-
-def waiting_deletions(now: datetime, older_than: timedelta) -> list[ConversationKey]:
-    """Return the conversations whose deletion waits for the store."""
-    rows = Conversation.objects.filter(deletion_pending=True, deleted_at__lte=now - older_than)
-    return [ConversationKey(row.user_id, row.conversation_id) for row in rows]

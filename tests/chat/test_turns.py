@@ -53,7 +53,7 @@ def conflict():
 
 
 def refuse():
-    raise StoreRefused("no", status=400)
+    raise StoreRefused("no")
 
 
 def test_turn__is_answered_and_stored(chat_store):
