@@ -22,6 +22,7 @@ from pydantic import (
 )
 
 from chat.json_values import check_object, check_text, check_value
+from chat.validation import first_error
 
 CONVERSATION_ID = r"[A-Za-z0-9][A-Za-z0-9_-]{0,49}"
 USER_ID_MAX_CHARACTERS = 255
@@ -205,10 +206,8 @@ def encoded_message_sizes(messages: Sequence[MessageEntry]) -> list[int]:
 
 
 def _explain(error: ValidationError) -> str:
-    first = error.errors(include_input=False, include_url=False, include_context=False)[0]
-    # Positions and our own field names alone: the rest of a location may be someone's text.
-    place = ".".join(str(part) for part in first["loc"] if isinstance(part, int) or part in _FIELDS)
-    return f"{place}: {first['msg']}" if place else first["msg"]
+    place, message = first_error(error, _FIELDS)
+    return f"{place}: {message}" if place else message
 
 
 _FIELDS = frozenset(

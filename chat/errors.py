@@ -64,17 +64,10 @@ class StoreConflict(StoreError):
 
 
 class StoreRefused(StoreError):
-    """The store won't ever take this content (a 400): trying again is of no use.
-
-    `status` is the store's HTTP status, None where it never got there (over the size limit).
-    """
+    """The store won't ever take this content (a 400): trying again is of no use."""
 
     code = "conversation_refused"
     detail = "The conversation store refuses this content."
-
-    def __init__(self, detail: str | None = None, *, status: int | None = None) -> None:
-        super().__init__(detail)
-        self.status = status
 
 
 class StoreCorrupt(StoreError):

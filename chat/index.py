@@ -2,7 +2,7 @@
 
 import base64
 import re
-from datetime import UTC, datetime, timedelta
+from datetime import datetime
 
 from django.db.models import Q
 from django.utils import timezone
@@ -11,10 +11,9 @@ from chat.conversation import ConversationKey
 from chat.errors import InvalidInput
 from chat.locks import user_transaction
 from chat.models import Conversation
+from chat.moments import microseconds, moment_of
 from chat.turns.document import index_row
 
-EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
-MICROSECOND = timedelta(microseconds=1)
 _CURSOR = re.compile(r"([0-9]{1,17})\.([0-9]{1,18})", re.ASCII)
 
 
@@ -40,7 +39,7 @@ def list_page(
 
 
 def _cursor_after(row: Conversation) -> str:
-    text = f"{(row.updated_at - EPOCH) // MICROSECOND}.{row.pk}"
+    text = f"{microseconds(row.updated_at)}.{row.pk}"
     return base64.urlsafe_b64encode(text.encode()).decode().rstrip("=")
 
 
@@ -49,7 +48,7 @@ def _position(cursor: str) -> tuple[datetime, int]:
         text = base64.urlsafe_b64decode(cursor + "=" * (-len(cursor) % 4)).decode()
         match = _CURSOR.fullmatch(text)
         if match is not None:
-            return EPOCH + int(match[1]) * MICROSECOND, int(match[2])
+            return moment_of(int(match[1])), int(match[2])
     except (ValueError, OverflowError):
         pass
     raise InvalidInput("The cursor is not one of this list.", code="invalid_cursor")

@@ -1,20 +1,25 @@
 """What the database has of conversations that are over, and when it goes."""
 
-from collections.abc import Callable
+import logging
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import TypeVar
 
 from django.conf import settings
+from django.db import Error
 from django.db.models import Exists, Model, OuterRef, Q, QuerySet
 from django.utils import timezone
 
 from chat.conversation import ConversationKey
-from chat.errors import Unavailable
-from chat.locks import user_transaction
+from chat.errors import ChatError, Unavailable
+from chat.locks import in_line, user_transaction
 from chat.models import ChatUser, Conversation, Quarantine, Turn
 from chat.turns import document
 from chat.turns.numbering import is_never_given_out_again
+
+logger = logging.getLogger(__name__)
 
 Row = TypeVar("Row", bound=Model)
 Name = Callable[[str, str, str, datetime, datetime | None], None]
@@ -95,7 +100,8 @@ def remove_index(
         if _is_needed_no_more(row, user, demand):
             row.delete()
         else:
-            _blank(row)
+            document.blank(row)
+            document.save_row(row, "corrupt")
     return True
 
 
@@ -114,17 +120,26 @@ def _is_needed_no_more(row: Conversation, user: ChatUser, demand: Demand) -> boo
     return is_never_given_out_again(user, row.conversation_id)
 
 
-def _blank(row: Conversation) -> None:
-    row.active = row.corrupt = row.title_renamed = False
-    row.title, row.message_count, row.expires_at = "", 0, None
-    row.awaiting_confirmation = []
-    row.save()
-
-
 def sweep(demand: Demand, report: Report) -> None:
-    """Remove what is left of conversations that are over."""
-    _sweep_copies(demand, report)
-    _sweep_rows(demand, report)
+    """Remove what is left of conversations that are over; go on after a failure."""
+    for part in (_sweep_copies, _sweep_rows):
+        with _counted(report, "the next batch"):
+            part(demand, report)
+
+
+@contextmanager
+def _counted(report: Report, what: object) -> Iterator[None]:
+    """Count a failure of the database, in place of raising it."""
+    try:
+        yield
+    except (Unavailable, Error) as error:
+        report.failed += 1
+        logger.warning("%s was not swept: %s", what, reason_of(error))
+
+
+def reason_of(error: Exception) -> str:
+    """Return one for the log."""
+    return error.code if isinstance(error, ChatError) else str(error) or repr(error)
 
 
 def _sweep_copies(demand: Demand, report: Report) -> None:
@@ -145,7 +160,8 @@ def _sweep_copies(demand: Demand, report: Report) -> None:
             for copy in batch:
                 demand.name("copy", copy.user_id, copy.conversation_id, copy.found_at, None)
             report.copies += len(batch)
-        else:
+            continue
+        with _counted(report, f"a batch of {len(batch)} copies"), in_line():
             report.copies += copies.filter(pk__in=[copy.pk for copy in batch]).delete()[0]
 
 
@@ -158,10 +174,8 @@ def _sweep_rows(demand: Demand, report: Report) -> None:
     while batch := list(rows.filter(id__gt=last)[: demand.batch_size]):
         last = batch[-1].pk
         for row in batch:
-            try:
+            with _counted(report, row):
                 report.rows += _forget(row, demand)
-            except Unavailable:
-                continue  # too busy; the next run has it again
 
 
 def _forget(row: Conversation, demand: Demand) -> bool:

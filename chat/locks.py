@@ -31,7 +31,7 @@ def user_transaction(user_id: str) -> Iterator[ChatUser]:
     Raises:
         Unavailable: others have held it for too long.
     """
-    with _turn_to_write(), transaction.atomic():
+    with in_line(), transaction.atomic():
         yield _locked_row(user_id)
 
 
@@ -49,12 +49,25 @@ def user_locked(user_id: str, *, may_be_lost: bool = False) -> Iterator[None]:
     Raises:
         Unavailable: others have held it for too long.
     """
-    with _turn_to_write(), _unsynced() if may_be_lost else nullcontext(), transaction.atomic():
+    with in_line(), _unsynced() if may_be_lost else nullcontext(), transaction.atomic():
         if connection.vendor == "postgresql" and may_be_lost:
             _execute("SET LOCAL synchronous_commit = off")
         if connection.features.has_select_for_update:
             _locked_row(user_id)
         yield
+
+
+def in_line() -> AbstractContextManager[None]:
+    """Stand in line with SQLite's other writers; elsewhere it is nothing, and costs nothing.
+
+    Enough for a single statement that changes rows whatever they hold otherwise; it may not enclose
+    another line.
+
+    Raises:
+        Unavailable: others have written for too long.
+    """
+    queue = _queue()
+    return nullcontext() if queue is None else queue.turn()
 
 
 def _locked_row(user_id: str) -> ChatUser:
@@ -171,12 +184,12 @@ _queues: dict[str, _Queue] = {}
 _queues_lock = threading.Lock()
 
 
-def _turn_to_write() -> AbstractContextManager[None]:
+def _queue() -> _Queue | None:
+    """The line of this connection's database; None where there is none, or its head writes here."""
     if connection.vendor != "sqlite" or connection.in_atomic_block:
-        return nullcontext()
+        return None
     path = str(connection.settings_dict["NAME"])
     if path == ":memory:" or "mode=memory" in path:
-        return nullcontext()
+        return None
     with _queues_lock:
-        queue = _queues.setdefault(path, _Queue(f"{path}-writers"))
-    return queue.turn()
+        return _queues.setdefault(path, _Queue(f"{path}-writers"))

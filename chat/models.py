@@ -97,6 +97,7 @@ class Turn(models.Model):
     tool_calls = models.JSONField(default=list, blank=True)
     reply = models.TextField(null=True)
     answered_at = models.DateTimeField(null=True)
+    stored_at = models.DateTimeField(null=True)
     state = models.CharField(max_length=12, choices=State.choices, default=State.ACCEPTED)
     failure = models.CharField(max_length=32, blank=True)
     degraded = models.BooleanField(default=False)

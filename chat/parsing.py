@@ -14,6 +14,7 @@ from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Fie
 from chat.conversation import CONVERSATION_ID
 from chat.errors import InputTooLarge, InvalidInput, UnsupportedInput
 from chat.json_values import check_text
+from chat.validation import first_error
 
 BODY_MAX_BYTES = 262_144  # 10,000 characters, each written as two \uXXXX, and room to spare
 MESSAGE_MAX_CHARACTERS = 10_000
@@ -105,11 +106,8 @@ def read_body(request: HttpRequest, kind: type[Body]) -> Body:
     try:
         return kind.model_validate(data)
     except ValidationError as error:
-        first = error.errors(include_input=False, include_url=False)[0]
-        names = [str(part) for part in first["loc"] if part in kind.model_fields]
-        place = ".".join(names) or "The body"
-        reason = first["msg"].removeprefix("Value error, ")
-        raise InvalidInput(f"{place}: {reason}.") from None
+        place, reason = first_error(error, kind.model_fields)
+        raise InvalidInput(f"{place or 'The body'}: {reason}.") from None
 
 
 def _parse(raw: bytes) -> Any:

@@ -8,12 +8,14 @@ index says it has may be another store: nothing goes by its word.
 import logging
 import time
 from collections.abc import Callable, Iterator
+from datetime import datetime
 
 from django.conf import settings
-from django.db import DatabaseError
-from django.db.models import Q
+from django.db import Error
+from django.db.models import Q, QuerySet
 from django.utils import timezone
 
+from chat import quarantine
 from chat.conversation import ConversationKey
 from chat.deadline import Deadline
 from chat.errors import (
@@ -24,16 +26,18 @@ from chat.errors import (
     StoreRefused,
     StoreUnavailable,
 )
-from chat.leftovers import Demand, Report, count_index, remove_index, turns_in_the_way
+from chat.leftovers import Demand, Report, count_index, reason_of, remove_index, turns_in_the_way
 from chat.leftovers import sweep as sweep_leftovers
+from chat.locks import in_line
 from chat.models import Conversation
 from chat.repository import Stored, conversation_repository
 from chat.turns import document
 from chat.turns.document import Snapshot
-from chat.turns.lease import LEASE_SECONDS, leased
+from chat.turns.lease import leased
 
 logger = logging.getLogger(__name__)
 
+SECONDS_MAX = 15.0  # for one conversation
 OUTAGES_BEFORE_PAUSE = 3
 OUTAGES_MAX = 10  # in a row; the rest is for the next run
 
@@ -83,10 +87,9 @@ def _try_one(row: Conversation, demand: Demand, report: Report) -> None:
         _purge_one(row, demand, report)
     except (_Stays, StoreConflict):
         report.kept += 1
-    except (_Astray, ChatError, DatabaseError, ValueError) as error:
+    except (_Astray, ChatError, Error, ValueError) as error:
         report.failed += 1
-        reason = error.code if isinstance(error, ChatError) else str(error) or repr(error)
-        logger.warning("conversation %s was not purged: %s", row, reason)
+        logger.warning("conversation %s was not purged: %s", row, reason_of(error))
         if isinstance(error, StoreUnavailable):
             report.outages += 1
             if report.outages > OUTAGES_BEFORE_PAUSE:
@@ -101,43 +104,47 @@ def _purge_one(row: Conversation, demand: Demand, report: Report) -> None:
     key = ConversationKey(row.user_id, row.conversation_id)
     if turns_in_the_way(key, demand).exists():
         raise _Stays
+    deadline = Deadline(SECONDS_MAX)
     if demand.dry_run:
-        etag = _etag_if_due(key, row, demand, Deadline(LEASE_SECONDS / 2))
+        etag = _etag_if_due(key, row, demand, deadline)
         report.states += etag is not None
         count_index(key, report)
         name = (row.user_id, row.conversation_id)
         demand.name("conversation", *name, row.updated_at, row.expires_at)
         return
-    with leased(key) as held:
+    with leased(key, deadline) as held:
         current = document.index_row(key)
         if not held or current is None or not current.active:
             raise _Stays
         if current.updated_at != row.updated_at:
             raise _Stays
-        _delete(key, current, demand, report)
+        _delete(key, current, demand, deadline, report)
 
 
-def _delete(key: ConversationKey, row: Conversation, demand: Demand, report: Report) -> None:
+def _delete(
+    key: ConversationKey, row: Conversation, demand: Demand, deadline: Deadline, report: Report
+) -> None:
     """Delete the document, then all that the database has of it."""
-    deadline = Deadline(LEASE_SECONDS / 2)
     etag = _etag_if_due(key, row, demand, deadline)
     if etag is not None:
         # From here on it is no wonder that it is missing, also to a run after one that was killed.
-        unchanged = Conversation.objects.filter(
-            pk=row.pk, active=True, updated_at=row.updated_at
-        ).update(expires_at=demand.now)
-        if not unchanged:
+        unchanged = Conversation.objects.filter(pk=row.pk, active=True, updated_at=row.updated_at)
+        if not _set_expiry(unchanged, demand.now):
             raise _Stays
         try:
             conversation_repository().delete(key, etag, deadline.at)
         except StoreConflict:
-            Conversation.objects.filter(pk=row.pk, expires_at=demand.now).update(
-                expires_at=row.expires_at
-            )
+            ours = Conversation.objects.filter(pk=row.pk, expires_at=demand.now)
+            _set_expiry(ours, row.expires_at)
             raise
         report.states += 1
     if not remove_index(key, row.updated_at, demand, report):
         raise _Stays
+
+
+def _set_expiry(rows: QuerySet[Conversation], expires_at: datetime | None) -> bool:
+    with in_line():
+        return bool(rows.update(expires_at=expires_at))
 
 
 def _etag_if_due(
@@ -163,7 +170,9 @@ def _etag_if_due(
         return corrupt.etag
     if not _is_due(stored, demand):
         if not demand.dry_run:
-            document.repair_index(key, Snapshot(stored.state, stored.etag, stored.expires_at))
+            if row.corrupt:
+                quarantine.resolve(key)
+            document.repair_index(key, row, Snapshot(stored.state, stored.etag, stored.expires_at))
         raise _Stays
     return stored.etag
 

@@ -11,7 +11,7 @@ from django.utils import timezone
 
 from chat.conversation import ConversationKey
 from chat.errors import StoreCorrupt
-from chat.locks import user_locked
+from chat.locks import in_line, user_locked
 from chat.models import Conversation, Quarantine
 
 COPIES_MAX = 10  # of a conversation
@@ -48,9 +48,10 @@ def keep(key: ConversationKey, corrupt: StoreCorrupt) -> None:
 
 def resolve(key: ConversationKey) -> None:
     """Note that the conversation is readable again."""
-    Quarantine.objects.filter(
-        user_id=key.user_id, conversation_id=key.conversation_id, resolved_at=None
-    ).update(resolved_at=timezone.now())
-    Conversation.objects.filter(
-        user_id=key.user_id, conversation_id=key.conversation_id, corrupt=True
-    ).update(corrupt=False)
+    with in_line():
+        Quarantine.objects.filter(
+            user_id=key.user_id, conversation_id=key.conversation_id, resolved_at=None
+        ).update(resolved_at=timezone.now())
+        Conversation.objects.filter(
+            user_id=key.user_id, conversation_id=key.conversation_id, corrupt=True
+        ).update(corrupt=False)

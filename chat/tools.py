@@ -16,6 +16,7 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationErr
 
 from chat.json_values import check_text
 from chat.models import ChatUser, Task
+from chat.validation import first_error
 
 LIST_MAX_BYTES = 32_768
 MAX_TASKS = 10_000
@@ -205,10 +206,8 @@ class Tool:
         try:
             return self.parameters.model_validate(arguments)
         except ValidationError as error:
-            first = error.errors(include_input=False, include_url=False)[0]
-            # Our own field names alone: another name may hold anything.
-            names = [str(part) for part in first["loc"] if part in self.parameters.model_fields]
-            raise ToolRefused(f"{'.'.join(names) or 'parameters'}: {first['msg']}") from None
+            place, reason = first_error(error, self.parameters.model_fields)
+            raise ToolRefused(f"{place or 'parameters'}: {reason}") from None
 
 
 TOOLS: dict[str, Tool] = {

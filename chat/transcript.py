@@ -2,7 +2,6 @@
 
 import re
 from dataclasses import dataclass
-from datetime import datetime
 from typing import Any
 
 from django.utils import timezone
@@ -15,9 +14,9 @@ from chat.conversation import (
 )
 from chat.deadline import Deadline
 from chat.errors import InvalidInput, StoreError
-from chat.history import split_turns
-from chat.index import EPOCH, MICROSECOND
+from chat.history import has_turn, split_turns
 from chat.models import Turn
+from chat.moments import microseconds
 from chat.turns import document
 from chat.turns.document import Snapshot
 from chat.turns.waiting import put_turns, turns_of
@@ -76,10 +75,10 @@ def read(key: ConversationKey, deadline: Deadline) -> Transcript | None:
     try:
         snapshot = document.read(key, row, deadline)
         state = snapshot.state
-        row = document.repair_index(key, snapshot)
+        row = document.repair_index(key, row, snapshot)
     except StoreError as error:
         failure = error
-    shown = turns if failure else [t for t in turns if t.state != Turn.State.STORED]
+    shown = turns if failure else _not_stored(turns, state)
     if state is None and not shown:
         if failure is not None and (row is None or row.active):
             raise failure
@@ -93,6 +92,23 @@ def read(key: ConversationKey, deadline: Deadline) -> Transcript | None:
         snapshot=snapshot,
         failure=failure,
     )
+
+
+def _not_stored(turns: list[Turn], state: ConversationState | None) -> list[Turn]:
+    """Return the turns to be shown beside the document, which is newer than these rows.
+
+    One that had no reply then, and is in the document, is looked at again: by now it may be
+    answered and stored, and its old row would hide the reply.
+    """
+    turns = [turn for turn in turns if turn.state != Turn.State.STORED]
+    if state is None:
+        return turns
+    in_doubt = [turn.pk for turn in turns if turn.reply is None and has_turn(state, turn.pk)]
+    if not in_doubt:
+        return turns
+    rows = Turn.objects.filter(pk__in=in_doubt).exclude(state=Turn.State.STORED)
+    now = {turn.pk: turn for turn in rows}
+    return [now.get(turn.pk, turn) for turn in turns if turn.pk in now or turn.pk not in in_doubt]
 
 
 def _status(turn: Turn) -> str:
@@ -130,7 +146,7 @@ def page(state: ConversationState, limit: int, before: str | None) -> Page:
 
 
 def _cursor(turn: list[MessageEntry]) -> str:
-    return turn[0].turn_id or f"{_microseconds(turn[0].timestamp):014x}"
+    return turn[0].turn_id or f"{microseconds(turn[0].timestamp):014x}"
 
 
 def _end(turns: list[list[MessageEntry]], before: str) -> int:
@@ -141,8 +157,4 @@ def _end(turns: list[list[MessageEntry]], before: str) -> int:
     if not _CURSOR.fullmatch(before):
         raise InvalidInput("The cursor is not one of this conversation.", code="invalid_cursor")
     moment = int(before[:14], 16)
-    return sum(_microseconds(turn[0].timestamp) < moment for turn in turns)
-
-
-def _microseconds(moment: datetime) -> int:
-    return (moment - EPOCH) // MICROSECOND
+    return sum(microseconds(turn[0].timestamp) < moment for turn in turns)

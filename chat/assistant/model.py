@@ -6,6 +6,7 @@ it. The client's own retries are off: the one that is worth it is made here, und
 
 import json
 import logging
+import math
 import time
 from collections.abc import Sequence
 from functools import lru_cache
@@ -30,7 +31,6 @@ MAX_ROUNDS = 8
 MAX_CALLS_PER_ROUND = 16
 REPLY_MAX_CHARACTERS = 20_000
 ANSWER_MAX_BYTES = 1_048_576
-CONNECT_SECONDS = 5.0
 RETRY_PAUSE_SECONDS = 0.5
 RETRY_PAUSE_MAX_SECONDS = 5.0
 RETRIED_STATUS = frozenset({429, 500, 502, 503, 504})
@@ -203,11 +203,12 @@ def _name(error: BaseException) -> str:
 
 
 def _retry_pause(header: str | None) -> float:
-    """The seconds to wait before asking again; a date (which nobody sends) counts as too long."""
+    """The seconds to wait before asking again; what is no number, as a date, counts as too long."""
     try:
-        return max(float(header or 0), RETRY_PAUSE_SECONDS)
+        seconds = float(header or 0)
     except ValueError:
-        return float("inf")
+        return math.inf
+    return max(seconds, RETRY_PAUSE_SECONDS) if math.isfinite(seconds) else math.inf
 
 
 def _request(

@@ -43,11 +43,6 @@ class Breaker:
         self._retry_at: float | None = None  # None: closed
         self._probing = False
 
-    @property
-    def is_open(self) -> bool:
-        """Whether calls fail at once, but for a probe when it is due."""
-        return self._retry_at is not None
-
     def call(self, function: Callable[[], Result]) -> Result:
         """Call the function, unless the store is known to be away.
 

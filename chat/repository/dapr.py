@@ -120,7 +120,7 @@ def _error(answer: Answer, operation: str) -> Exception:
         return StoreConflict()
     if answer.status in {400, 413} and code not in _MISCONFIGURED and operation != "check":
         logger.warning("the sidecar refused a %s: %s %s", operation, answer.status, code)
-        return StoreRefused(status=answer.status)
+        return StoreRefused()
     logger.warning("the sidecar failed a %s: %s %s", operation, answer.status, code)
     return StoreUnavailable()
 

@@ -8,7 +8,7 @@ import json
 import math
 import secrets
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 
 from django.conf import settings
 from django.utils import timezone
@@ -17,18 +17,16 @@ from chat.conversation import ConversationKey
 from chat.errors import RateLimited, TurnConflict
 from chat.locks import user_locked
 from chat.models import TITLE_MAX_CHARACTERS, Conversation, Turn
+from chat.moments import MICROSECOND, microseconds
 from chat.turns.confirmation import confirmed_deletes
-from chat.turns.document import index_row
+from chat.turns.document import index_row, save_row
 from chat.turns.numbering import unused_id
+from chat.turns.pruning import prune_now_and_then
 from chat.turns.waiting import TO_STORE
 
 # A turn's own deadline ends before its lease does.
 LEASE_MARGIN_SECONDS = 5
 REPEAT_SECONDS_MAX = 5
-PRUNED_EVERY = 20  # turns; it costs one of them a query
-PRUNED_AT_ONCE = 100
-EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
-MICROSECOND = timedelta(microseconds=1)
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,13 +85,12 @@ def accept(request: ChatRequest) -> Accepted:
             body_digest=request.digest,
         )
         # Sorts as accepted_at does.
-        turn.id = f"{(turn.accepted_at - EPOCH) // MICROSECOND:014x}{secrets.token_hex(5)}"
+        turn.id = f"{microseconds(turn.accepted_at):014x}{secrets.token_hex(5)}"
         conversation.updated_at = turn.accepted_at
         _save(conversation)
         _lease(turn, now)
         turn.save(force_insert=True)
-        if secrets.randbelow(PRUNED_EVERY) == 0:
-            _prune(request.user_id, now)
+        prune_now_and_then(request.user_id, now)
     return Accepted(
         turn,
         is_answered=False,
@@ -195,7 +192,7 @@ def revive(conversation: Conversation, now: datetime) -> None:
 def _save(conversation: Conversation) -> None:
     """Save what a message changes: of a conversation that goes on, little."""
     if conversation.pk is None or not conversation.message_count:
-        conversation.save()
+        save_row(conversation)
     else:
         conversation.save(update_fields=["updated_at", "title", "awaiting_confirmation"])
 
@@ -205,7 +202,12 @@ def _has_expired(conversation: Conversation, now: datetime) -> bool:
 
 
 def _next_time(conversation: Conversation, now: datetime) -> datetime:
-    """Return now, or the first moment after the conversation's last turn: clocks may step back."""
+    """Return now, or the first moment after what came before in it: clocks may step back.
+
+    That is the conversation's last turn, and its deletion.
+    """
+    if conversation.deleted_at is not None:
+        now = max(now, conversation.deleted_at + MICROSECOND)
     if conversation.updated_at < now:  # it is no earlier than its last turn
         return now
     last = (
@@ -224,12 +226,3 @@ def _title_of(message: str) -> str:
     if len(line) <= TITLE_MAX_CHARACTERS:
         return line
     return line[: TITLE_MAX_CHARACTERS - 1].rstrip() + "…"
-
-
-def _prune(user_id: str, now: datetime) -> None:
-    """Drop turns that are stored, and too old for a repeat: the store has what was said."""
-    oldest = now - timedelta(seconds=settings.CHAT_KEEP_TURNS_SECONDS)
-    done = Turn.objects.filter(user_id=user_id, state=Turn.State.STORED, accepted_at__lt=oldest)
-    ids = list(done.values_list("id", flat=True)[:PRUNED_AT_ONCE])
-    if ids:
-        Turn.objects.filter(id__in=ids).delete()

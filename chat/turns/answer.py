@@ -8,18 +8,18 @@ import logging
 from collections.abc import Sequence
 
 from django.conf import settings
-from django.db import DatabaseError
+from django.db import Error
 from django.utils import timezone
 
 from chat.assistant import configured_assistant
 from chat.conversation import ConversationKey, MessageEntry, new_conversation
 from chat.deadline import Deadline
-from chat.errors import ModelFailed, StoreConflict, StoreError, TurnConflict
+from chat.errors import ModelFailed, StoreConflict, StoreError, TurnConflict, Unavailable
 from chat.history import has_turn, remove_turn, window
-from chat.locks import user_locked
+from chat.locks import in_line, user_locked
 from chat.models import Conversation, Task, Turn
 from chat.toolbox import Toolbox, lost
-from chat.turns import document
+from chat.turns import deletion, document
 from chat.turns.accept import Accepted, ChatRequest, accept
 from chat.turns.confirmation import tasks_to_confirm, with_question
 from chat.turns.document import Snapshot
@@ -196,7 +196,8 @@ class _Answering:
         """
         if not self.store_failed and not self._stored():
             self.turn.degraded = True
-            Turn.objects.filter(pk=self.turn.pk).update(degraded=True)
+            with in_line():
+                Turn.objects.filter(pk=self.turn.pk).update(degraded=True)
         return self.turn.degraded
 
     def _stored(self) -> bool:
@@ -208,16 +209,18 @@ class _Answering:
             return False
         if state is not None and has_turn(state, self.turn.id):
             return True
-        row = Turn.objects.filter(pk=self.turn.pk).first()
-        if row is None:
+        if deletion.deleted_of(self.key, [self.turn]):
             raise TurnConflict()
-        return bool(row.state == Turn.State.STORED)
+        states = Turn.objects.filter(pk=self.turn.pk).values_list("state", flat=True)
+        # Without a row, others have stored it so long ago that it was pruned.
+        return (states.first() or Turn.State.STORED) == Turn.State.STORED
 
     def release(self) -> None:
         """Let go of the turn after an error of ours: it is stored without a reply."""
         try:
-            Turn.objects.filter(
-                pk=self.turn.pk, state=Turn.State.ACCEPTED, lease_token=self.turn.lease_token
-            ).update(state=Turn.State.FAILED, failure=INTERRUPTED, lease_until=None)
-        except DatabaseError:
+            with in_line():
+                Turn.objects.filter(
+                    pk=self.turn.pk, state=Turn.State.ACCEPTED, lease_token=self.turn.lease_token
+                ).update(state=Turn.State.FAILED, failure=INTERRUPTED, lease_until=None)
+        except (Unavailable, Error):
             logger.exception("turn %s keeps its lease until that ends", self.turn.id)

@@ -12,6 +12,7 @@ from chat.json_values import check_text
 from chat.locks import user_transaction
 from chat.models import Turn
 from chat.turns.flush import flush
+from chat.validation import first_error
 
 CONTENT_MAX_CHARACTERS = 100_000
 
@@ -45,10 +46,9 @@ def read_content(message: str, reply: str, tool_calls: str) -> Content:
     try:
         calls = _TOOL_CALLS.validate_json(tool_calls or "[]")
     except ValidationError as error:
-        first = error.errors(include_input=False, include_url=False, include_context=False)[0]
-        place = " ".join(str(part) for part in first["loc"][:2])
+        place, reason = first_error(error, ToolCallInfo.model_fields)
         at = f", item {place}" if place else ""
-        raise InvalidInput(f"The tool calls{at}: {first['msg']}.") from None
+        raise InvalidInput(f"The tool calls{at}: {reason}.") from None
     return Content(message, reply or None, [call.model_dump(mode="json") for call in calls])
 
 

@@ -7,9 +7,10 @@ has expired, no such writer is left.
 
 import logging
 from collections.abc import Sequence
-from datetime import datetime, timedelta
+from datetime import datetime
 
 from django.conf import settings
+from django.db.models import Max
 from django.utils import timezone
 
 from chat.conversation import ConversationKey, new_conversation
@@ -24,11 +25,13 @@ from chat.errors import (
     StoreUnavailable,
 )
 from chat.history import has_turn, remove_turn
-from chat.locks import user_transaction
+from chat.locks import in_line, user_transaction
 from chat.models import Conversation, Quarantine, Turn
+from chat.moments import MICROSECOND
 from chat.repository import conversation_repository
-from chat.turns.accept import LEASE_MARGIN_SECONDS, MICROSECOND
-from chat.turns.document import index_row, reads_as_integer
+from chat.turns.accept import LEASE_MARGIN_SECONDS
+from chat.turns.document import blank, index_row, is_turn_deleted, reads_as_integer, save_row
+from chat.turns.waiting import turns_of
 
 logger = logging.getLogger(__name__)
 
@@ -58,16 +61,15 @@ def mark_deleted(key: ConversationKey) -> bool:
         row = index_row(key)
         if row is None:
             return False
-        row.deleted_at = max(timezone.now(), row.created_at + MICROSECOND)
+        turns = turns_of(key)
+        last = turns.aggregate(last=Max("accepted_at"))["last"]
+        row.deleted_at = max(timezone.now(), row.created_at + MICROSECOND, last or row.created_at)
         if row.active or row.deletion_pending:
             row.deletion_pending = True
-        row.active = row.corrupt = row.title_renamed = False
-        row.title, row.message_count, row.expires_at = "", 0, None
-        row.awaiting_confirmation = []
-        row.save()
-        where = {"user_id": key.user_id, "conversation_id": key.conversation_id}
-        Turn.objects.filter(**where).delete()
-        Quarantine.objects.filter(**where).delete()
+        blank(row)
+        save_row(row, "corrupt")
+        turns.delete()
+        Quarantine.objects.filter(user_id=key.user_id, conversation_id=key.conversation_id).delete()
     return True
 
 
@@ -109,17 +111,23 @@ def apply_deletion(key: ConversationKey, deadline: Deadline) -> bool:
     for _ in range(TRIES):
         try:
             if _is_gone(key, row.deleted_at, deadline):
-                Conversation.objects.filter(pk=row.pk, deleted_at=row.deleted_at).update(
-                    deletion_pending=False
-                )
+                _note(row, waits=False)
                 return True
         except StoreConflict:
             continue
         except StoreError as error:
             logger.warning("a deletion waits for the conversation store: %s", error.code)
             break
-    Conversation.objects.filter(pk=row.pk, deleted_at=row.deleted_at).update(deletion_pending=True)
+    _note(row, waits=True)
     return False
+
+
+def _note(row: Conversation, *, waits: bool) -> None:
+    """Note whether this deletion waits for the store, unless there was another one since."""
+    with in_line():
+        Conversation.objects.filter(pk=row.pk, deleted_at=row.deleted_at).update(
+            deletion_pending=waits
+        )
 
 
 def _is_gone(key: ConversationKey, deleted_at: datetime, deadline: Deadline) -> bool:
@@ -146,12 +154,24 @@ def tombstone_seconds() -> int:
     return 2 * int(settings.CHAT_TURN_SECONDS + LEASE_MARGIN_SECONDS + 1)
 
 
-def undo(key: ConversationKey, turn_ids: Sequence[str], deadline: Deadline) -> None:
+def deleted_of(key: ConversationKey, turns: Sequence[Turn]) -> list[str]:
+    """Return the ids of those that went with the conversation.
+
+    Not of those that it has since it began anew, nor of those that were stored and pruned.
+    """
+    kept = set(Turn.objects.filter(pk__in=[turn.pk for turn in turns]).values_list("pk", flat=True))
+    gone = [turn for turn in turns if turn.pk not in kept]
+    row = index_row(key) if gone else None
+    return [turn.id for turn in gone if is_turn_deleted(turn, row)]
+
+
+def undo(key: ConversationKey, turns: Sequence[Turn], deadline: Deadline) -> None:
     """Take turns out of the document that were stored while the conversation was deleted.
 
     It is also the way in which a deletion that could not be carried out yet is: the mark stays.
     """
-    if not apply_deletion(key, deadline):
+    turn_ids = deleted_of(key, turns)
+    if not apply_deletion(key, deadline) or not turn_ids:
         return
     for _ in range(TRIES):
         try:
@@ -171,9 +191,3 @@ def undo(key: ConversationKey, turn_ids: Sequence[str], deadline: Deadline) -> N
         except StoreError:
             break
     logger.error("turns of a deleted conversation could not be taken out of its successor")
-
-
-def waiting_deletions(now: datetime, older_than: timedelta) -> list[ConversationKey]:
-    """Return the conversations whose deletion waits for the store."""
-    rows = Conversation.objects.filter(deletion_pending=True, deleted_at__lte=now - older_than)
-    return [ConversationKey(row.user_id, row.conversation_id) for row in rows]

@@ -21,6 +21,9 @@ from chat.repository import conversation_repository
 
 EXPIRY_TOLERANCE = timedelta(seconds=5)
 
+# Of an index row; who holds its lease, or finds it corrupt, changes these beside whoever saves it.
+_CHANGED_BY_OTHERS = frozenset({"id", "lease_until", "lease_token", "corrupt"})
+
 
 @dataclass(frozen=True, slots=True)
 class Snapshot:
@@ -44,6 +47,22 @@ def index_row(key: ConversationKey) -> Conversation | None:
         return Conversation.objects.get(user_id=key.user_id, conversation_id=key.conversation_id)
     except Conversation.DoesNotExist:
         return None
+
+
+def save_row(row: Conversation, *also: str) -> None:
+    """Save the index row: all but its lease and `corrupt`, unless that is named in `also`."""
+    if row.pk is None:
+        row.save()
+        return
+    fields = {field.name for field in Conversation._meta.concrete_fields}
+    row.save(update_fields=[*(fields - _CHANGED_BY_OTHERS), *also])
+
+
+def blank(row: Conversation) -> None:
+    """Let the index row hold nothing of what was said (not saved)."""
+    row.active = row.corrupt = row.title_renamed = False
+    row.title, row.message_count, row.expires_at = "", 0, None
+    row.awaiting_confirmation = []
 
 
 def read(key: ConversationKey, row: Conversation | None, deadline: Deadline) -> Snapshot:
@@ -72,6 +91,17 @@ def is_deleted(state: ConversationState, row: Conversation | None) -> bool:
     return row is not None and row.deleted_at is not None and state.created_at <= row.deleted_at
 
 
+def is_turn_deleted(turn: Turn, row: Conversation | None) -> bool:
+    """Whether the turn, whose own row is gone, was deleted with its conversation.
+
+    Else it was stored, and pruned since. A turn is accepted after the deletions before it, and the
+    mark of a deletion is no earlier than the turns that it takes along.
+    """
+    if row is None or not row.active:
+        return True
+    return row.deleted_at is not None and turn.accepted_at <= row.deleted_at
+
+
 def base_of(snapshot: Snapshot, key: ConversationKey, row: Conversation) -> ConversationState:
     """Return the conversation to put turns into: what is there, or a new one."""
     return snapshot.state or new_conversation(key, row.created_at)
@@ -87,12 +117,14 @@ def save(state: ConversationState, etag: str | None, deadline: Deadline) -> None
 
 
 def describe(row: Conversation, state: ConversationState, expires_at: datetime | None) -> None:
-    """Let the index row say what the document says (not saved)."""
+    """Let the index row say what the document says (not saved).
+
+    Its time never goes back: the next turn's is later than that (chat.turns.accept).
+    """
     row.active = True
-    row.corrupt = False
     row.message_count = len(state.messages)
     row.created_at = state.created_at
-    row.updated_at = state.updated_at
+    row.updated_at = max(row.updated_at, state.updated_at)
     row.expires_at = expires_at
 
 
@@ -101,30 +133,54 @@ def expiry_from_now() -> datetime:
     return timezone.now() + timedelta(seconds=settings.CHAT_STATE_TTL)
 
 
-def repair_index(key: ConversationKey, snapshot: Snapshot) -> Conversation | None:
+def repair_index(
+    key: ConversationKey, seen: Conversation | None, snapshot: Snapshot
+) -> Conversation | None:
     """Make the index row say what the store says, where they differ; return it.
 
     A conversation that is not in the store, and has no turns waiting, has expired.
+
+    Args:
+        key: the conversation.
+        seen: the row as it was before the document was read. One that was changed since is left
+            alone: the document may have been, too.
+        snapshot: what was read.
     """
-    row = index_row(key)
-    if not _differs(row, snapshot):
-        return row
+    if not _differs(seen, snapshot):
+        return seen
     with user_transaction(key.user_id):
         row = index_row(key)
+        if _version(row) != _version(seen):
+            return row
         if snapshot.state is not None:
             row = row or Conversation(
                 user_id=key.user_id,
                 conversation_id=key.conversation_id,
                 id_is_integer=reads_as_integer(key.conversation_id),
+                updated_at=snapshot.state.updated_at,
             )
             if is_deleted(snapshot.state, row):
                 return row
             describe(row, snapshot.state, _expiry(row, snapshot))
-            row.save()
+            save_row(row)
         elif row is not None and row.message_count and not _has_unstored_turns(key):
             row.message_count, row.expires_at = 0, timezone.now()
             row.save(update_fields=["message_count", "expires_at"])
     return row
+
+
+def _version(row: Conversation | None) -> tuple[object, ...] | None:
+    """What every turn, deletion and purge changes something of."""
+    if row is None:
+        return None
+    return (
+        row.active,
+        row.message_count,
+        row.created_at,
+        row.updated_at,
+        row.expires_at,
+        row.deleted_at,
+    )
 
 
 def _has_unstored_turns(key: ConversationKey) -> bool:
@@ -138,7 +194,6 @@ def _differs(row: Conversation | None, snapshot: Snapshot) -> bool:
         return state is not None or (row is not None and row.active and row.message_count > 0)
     return (
         not row.active
-        or row.corrupt
         or row.message_count != len(state.messages)
         or row.created_at != state.created_at
         or _expiry_differs(row, snapshot)

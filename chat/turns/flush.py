@@ -1,7 +1,6 @@
 """Storing what was left waiting: turns, and deletions. Any number of workers may do it at once."""
 
 import logging
-from datetime import timedelta
 
 from django.conf import settings
 from django.utils import timezone
@@ -27,7 +26,7 @@ def flush(key: ConversationKey, deadline: Deadline) -> bool:
     Raises:
         StoreUnavailable, StoreConflict, StoreCorrupt: it goes on waiting.
     """
-    with leased(key) as held:
+    with leased(key, deadline) as held:
         if not held:
             return False
         row = index_row(key)
@@ -66,16 +65,3 @@ def flush_all(user_id: str | None = None) -> tuple[int, int]:
             flushed = False
         done, left = done + flushed, left + (not flushed)
     return done, left
-
-
-def prune(batch_size: int = 500) -> int:
-    """Drop stored turns that are too old to be repeated; return how many."""
-    oldest = timezone.now() - timedelta(seconds=settings.CHAT_KEEP_TURNS_SECONDS)
-    dropped = 0
-    while ids := list(
-        Turn.objects.filter(state=Turn.State.STORED, accepted_at__lt=oldest).values_list(
-            "id", flat=True
-        )[:batch_size]
-    ):
-        dropped += Turn.objects.filter(id__in=ids).delete()[0]
-    return dropped

@@ -9,7 +9,7 @@ from django.utils import timezone
 from chat.conversation import ConversationKey
 from chat.locks import user_locked
 from chat.models import ChatUser, Conversation, Turn
-from chat.turns.document import Snapshot, describe, index_row, reads_as_integer
+from chat.turns.document import Snapshot, describe, index_row, reads_as_integer, save_row
 
 
 def unused_id(user_id: str, step: int = 1) -> str:
@@ -50,8 +50,10 @@ def renumber(turn: Turn, taken: Snapshot, tries: int) -> Conversation | None:
             return None
         title = row.title
         row.title = ""
+        if row.updated_at == turn.accepted_at:  # nobody else has used it since
+            row.updated_at = taken.state.updated_at
         describe(row, taken.state, taken.expires_at)
-        row.save()
+        save_row(row)
         turn.conversation_id = unused_id(turn.user_id, step=10**tries)
         Turn.objects.filter(pk=turn.pk).update(conversation_id=turn.conversation_id)
         return Conversation.objects.create(

@@ -19,6 +19,7 @@ from chat.errors import (
     StoreUnavailable,
     Unavailable,
 )
+from chat.locks import in_line
 from chat.models import Quarantine, Turn
 from chat.repository import conversation_repository
 from chat.turns import document
@@ -53,7 +54,7 @@ def restore(
         )
     _replace(key, state, _etag_of_corrupt(key, deadline, digest), deadline)
     quarantine.resolve(key)
-    document.repair_index(key, Snapshot(state, None, document.expiry_from_now()))
+    document.repair_index(key, row, Snapshot(state, None, document.expiry_from_now()))
     try:
         store_waiting(key, deadline)
     except (StoreError, Unavailable):
@@ -86,7 +87,8 @@ def known_conversation(key: ConversationKey) -> ConversationState:
 
 def drop_copy(copy: Quarantine) -> bool:
     """Delete a copy that is needed no more; False if what it is of has not been resolved."""
-    deleted, _ = Quarantine.objects.filter(pk=copy.pk).exclude(resolved_at=None).delete()
+    with in_line():
+        deleted, _ = Quarantine.objects.filter(pk=copy.pk).exclude(resolved_at=None).delete()
     return bool(deleted)
 
 

@@ -10,13 +10,15 @@ import time
 from collections.abc import Sequence
 
 from django.conf import settings
+from django.db.models import Q
 from django.db.models.functions import Greatest
+from django.utils import timezone
 
 from chat.conversation import ConversationKey, ConversationState
 from chat.deadline import Deadline
 from chat.errors import StoreConflict, StoreRefused, StoreUnavailable
 from chat.history import truncate
-from chat.locks import user_locked
+from chat.locks import in_line, user_locked
 from chat.models import Conversation, Turn
 from chat.turns import deletion, document
 from chat.turns.document import Snapshot
@@ -91,7 +93,7 @@ class _Storing:
                 self._set_aside(turns, refusal)
             else:
                 if not mark_stored(self.key, turns, stored):
-                    deletion.undo(self.key, [turn.id for turn in turns], self.deadline)
+                    deletion.undo(self.key, turns, self.deadline)
                     return None
                 if not self.one_by_one:
                     return stored
@@ -133,34 +135,49 @@ class _Storing:
             self.one_by_one = True
             return
         logger.error("turn %s is set aside: %s", turns[0].id, refusal.detail)
-        Turn.objects.filter(pk=turns[0].pk, state__in=TO_STORE).update(
-            state=Turn.State.DEAD_LETTER,
-            refusal=refusal.detail[:255],
-            degraded=True,
-            lease_until=None,
-        )
+        with in_line():
+            Turn.objects.filter(pk=turns[0].pk, state__in=TO_STORE).update(
+                state=Turn.State.DEAD_LETTER,
+                refusal=refusal.detail[:255],
+                degraded=True,
+                lease_until=None,
+            )
 
 
 def mark_stored(key: ConversationKey, turns: Sequence[Turn], state: ConversationState) -> bool:
-    """Step 6. Return False if rows are gone: the conversation was deleted meanwhile."""
-    ids = [turn.pk for turn in turns]
+    """Step 6. Return False if the conversation was deleted meanwhile, this document of it anyhow.
+
+    The index row says so. That a turn's row is gone does not: another worker may have stored the
+    turn, and its row was pruned since.
+    """
     with user_locked(key.user_id, may_be_lost=True):
-        rows = Turn.objects.filter(pk__in=ids)
+        if not _describe(key, state):
+            return False
         # Each lease has its own token. A row with another one was stored by somebody else, or has
         # been taken up again since it was read: what it holds now is not what the document holds.
-        as_they_were = rows.filter(lease_token__in=[turn.lease_token for turn in turns])
-        marked = as_they_were.filter(state__in=TO_STORE).update(
-            state=Turn.State.STORED, lease_until=None, lease_token=""
-        )
-        if marked != len(ids) and rows.count() != len(ids):
-            return False
-        Conversation.objects.filter(
-            user_id=key.user_id, conversation_id=key.conversation_id, active=True
+        marked = Turn.objects.filter(
+            pk__in=[turn.pk for turn in turns],
+            lease_token__in=[turn.lease_token for turn in turns],
+            state__in=TO_STORE,
         ).update(
-            message_count=len(state.messages),
-            created_at=state.created_at,
-            updated_at=Greatest("updated_at", state.updated_at),
-            expires_at=document.expiry_from_now(),
-            deletion_pending=False,
+            state=Turn.State.STORED, stored_at=timezone.now(), lease_until=None, lease_token=""
         )
-    return True
+        return marked == len(turns) or not deletion.deleted_of(key, turns)
+
+
+def _describe(key: ConversationKey, state: ConversationState) -> bool:
+    """Let the index row say what was stored; False if that is deleted."""
+    rows = Conversation.objects.filter(
+        Q(deleted_at=None) | Q(deleted_at__lt=state.created_at),
+        user_id=key.user_id,
+        conversation_id=key.conversation_id,
+        active=True,
+    )
+    updated = rows.update(
+        message_count=len(state.messages),
+        created_at=state.created_at,
+        updated_at=Greatest("updated_at", state.updated_at),
+        expires_at=document.expiry_from_now(),
+        deletion_pending=False,
+    )
+    return bool(updated)

@@ -10,6 +10,7 @@ from django.utils import timezone
 from chat.conversation import ConversationKey, ConversationState, MessageEntry, ToolCallInfo
 from chat.history import put_turn
 from chat.json_values import cap_object
+from chat.locks import in_line
 from chat.models import Turn
 
 RESULT_MAX_BYTES = 65_536
@@ -38,12 +39,13 @@ def waiting_turns(key: ConversationKey) -> list[Turn]:
     now = timezone.now()
     waiting = list(turns_of(key).filter(to_be_stored(now)))
     if any(turn.state == Turn.State.ACCEPTED for turn in waiting):
-        turns_of(key).filter(state=Turn.State.ACCEPTED, lease_until__lte=now).update(
-            state=Turn.State.FAILED,
-            failure=INTERRUPTED,
-            lease_until=None,
-            lease_token=secrets.token_hex(16),
-        )
+        with in_line():
+            turns_of(key).filter(state=Turn.State.ACCEPTED, lease_until__lte=now).update(
+                state=Turn.State.FAILED,
+                failure=INTERRUPTED,
+                lease_until=None,
+                lease_token=secrets.token_hex(16),
+            )
         waiting = list(turns_of(key).filter(state__in=TO_STORE))
     return waiting
 

@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from django.conf import settings
+from django.db import connection
 from django_redis import get_redis_connection
 
 from chat import repository
@@ -109,3 +110,18 @@ def hooked(monkeypatch) -> Iterator[Hooked]:
         for module in ("document", "deletion", "repair"):
             patch.setattr(f"chat.turns.{module}.conversation_repository", lambda: wrapper)
         yield wrapper
+
+
+@contextmanager
+def failing_once(error: Exception, beginning: str) -> Iterator[None]:
+    """Let the first SQL statement that begins so fail."""
+    errors = [error]
+
+    def execute_or_fail(execute, statement, *rest):
+        if errors and statement.startswith(beginning):
+            raise errors.pop()
+        return execute(statement, *rest)
+
+    with connection.execute_wrapper(execute_or_fail):
+        yield
+    assert not errors, "it did not come to that"

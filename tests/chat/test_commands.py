@@ -43,7 +43,8 @@ def test_flush__ends_with_1_while_something_waits():
 def test_flush__drops_old_stored_turns_alone(settings):
     ask("hello")
     settings.CHAT_KEEP_TURNS_SECONDS = 60
-    Turn.objects.update(accepted_at=timezone.now() - timedelta(seconds=61))
+    long_ago = timezone.now() - timedelta(seconds=61)
+    Turn.objects.update(accepted_at=long_ago, stored_at=long_ago)
     assert run("flush_pending_turns").endswith("1 old turn dropped")
     assert contents() == ["hello"]
 

@@ -83,9 +83,8 @@ def test_save__a_write_that_was_not_done(
 
 def test_save__refused(proxy: FaultProxy, repository: DaprRepository) -> None:
     proxy.fail("refuse", method="POST")
-    with pytest.raises(StoreRefused) as caught:
+    with pytest.raises(StoreRefused):
         repository.save(conversation(fresh_key()), None, TTL, soon())
-    assert caught.value.status == 400
 
 
 def test_get__garbage_is_corrupt(proxy: FaultProxy, repository: DaprRepository) -> None:

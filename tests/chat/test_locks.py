@@ -3,14 +3,24 @@
 import fcntl
 import threading
 import time
+from datetime import timedelta
 
 import pytest
 from django.db import connection
+from django.utils import timezone
 
 from chat import locks
-from chat.errors import Unavailable
-from chat.models import ChatUser
-from tests.chat.drive import ALICE
+from chat.conversation import ConversationKey
+from chat.deadline import Deadline
+from chat.errors import StoreRefused, Unavailable
+from chat.leftovers import Demand
+from chat.models import ChatUser, Turn
+from chat.purge import purge
+from chat.turns.accept import ChatRequest, accept
+from chat.turns.deletion import delete_conversation
+from chat.turns.flush import flush_all
+from chat.turns.pruning import prune
+from tests.chat.drive import ALICE, ask, away, hooked
 
 SQLITE = pytest.mark.skipif("connection.vendor != 'sqlite'", reason="SQLite's own")
 
@@ -61,6 +71,54 @@ def test_line__is_left_after_an_error(queue):
         raise ZeroDivisionError
     with queue.turn():
         pass
+
+
+def be_written(model, **fields) -> None:
+    with locks.in_line():
+        model.objects.update(**fields)
+
+
+def much_is_written(repository, chat_store) -> None:
+    """All that is written apart from the turns of a healthy conversation."""
+    past = timezone.now() - timedelta(days=2)
+    repository.before["get"] = [away]
+    ask("waits", idempotency_key="k")
+    accept(ChatRequest(ALICE, "interrupted", "c1"))
+    be_written(Turn, lease_until=past)
+    assert flush_all() == (1, 0)
+    repository.before["save"] = [refuse]
+    assert ask("refused").degraded
+    good = chat_store.get_raw()
+    chat_store.put_raw(b"corrupt")
+    assert ask("kept").degraded
+    chat_store.put_raw(good)
+    assert not ask("resolved").degraded
+    be_written(Turn, accepted_at=past, stored_at=past)
+    assert prune()
+    assert purge(Demand(older_than=timezone.now())).purged == 1
+    ask("goes")
+    repository.before["get"] = [away]
+    assert not delete_conversation(ConversationKey(ALICE, "c1"), Deadline(5))
+    assert flush_all() == (1, 0)
+
+
+def refuse():
+    raise StoreRefused
+
+
+@pytest.mark.django_db(transaction=True)
+def test_line__nothing_is_written_beside_it(monkeypatch, queue, chat_store):
+    monkeypatch.setattr(locks, "_queue", lambda: None if connection.in_atomic_block else queue)
+    beside = []
+
+    def look(execute, statement, *rest):
+        if statement.startswith(("INSERT", "UPDATE", "DELETE")) and not queue._threads.locked():
+            beside.append(statement)
+        return execute(statement, *rest)
+
+    with connection.execute_wrapper(look), hooked(monkeypatch) as repository:
+        much_is_written(repository, chat_store)
+    assert beside == []
 
 
 def synced() -> bool:

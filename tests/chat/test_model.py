@@ -3,9 +3,10 @@
 import json
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, HTTPServer
+from types import MappingProxyType
 
 import pytest
 from django.db.models.signals import post_save
@@ -36,14 +37,17 @@ def sent(model, index=-1) -> list[dict]:
 
 
 @contextmanager
-def answering_server(body: bytes) -> Iterator[str]:
-    """A server that answers everything with these bytes: what llmock never sends."""
+def answering_server(
+    body: bytes, status: int = 200, headers: Mapping[str, str] = MappingProxyType({})
+) -> Iterator[str]:
+    """A server that answers everything in the same way: what llmock never sends."""
 
     class Handler(BaseHTTPRequestHandler):
         def do_POST(self):
             self.rfile.read(int(self.headers["Content-Length"]))
-            self.send_response(200)
-            self.send_header("Content-Length", str(len(body)))
+            self.send_response(status)
+            for name, value in {**headers, "Content-Length": str(len(body))}.items():
+                self.send_header(name, value)
             self.end_headers()
             self.wfile.write(body)
 
@@ -148,6 +152,14 @@ def test_model__a_429_that_stays_is_502(model):
     assert (answer.status_code, answer.json()["code"]) == (502, "model_failed")
     assert [(m.role, m.content) for m in document().messages] == [("user", "hello")]
     assert len(model.requests) == 1
+
+
+@pytest.mark.parametrize("retry_after", ["nan", "inf", "-inf", "tomorrow"])
+def test_model__a_retry_after_that_is_no_time_is_502(settings, retry_after):
+    with answering_server(b"{}", 429, {"Retry-After": retry_after}) as url:
+        settings.OPENAI_BASE_URL = url
+        answer = Api().chat("hello", "c1")
+    assert (answer.status_code, answer.json()["code"]) == (502, "model_failed")
 
 
 @pytest.mark.parametrize("status", [400, 401, 404, 500, 503])

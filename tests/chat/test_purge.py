@@ -6,18 +6,28 @@ from io import StringIO
 
 import pytest
 from django.core.management import CommandError, call_command
-from django.db import connections
+from django.db import InterfaceError, OperationalError, connections
 from django.utils import timezone
 from django_redis import get_redis_connection
 
 from chat.conversation import ConversationKey
 from chat.deadline import Deadline
-from chat.leftovers import Demand, Report
+from chat.leftovers import Demand, Report, sweep
 from chat.models import ChatUser, Conversation, Quarantine, Turn
 from chat.purge import purge
 from chat.turns.deletion import delete_conversation
 from chat.turns.lease import leased
-from tests.chat.drive import ALICE, ask, away, contents, document, hooked, nothing, put_raw
+from tests.chat.drive import (
+    ALICE,
+    ask,
+    away,
+    contents,
+    document,
+    failing_once,
+    hooked,
+    nothing,
+    put_raw,
+)
 
 pytestmark = pytest.mark.django_db(transaction=True)
 DAY = timedelta(days=1)
@@ -267,7 +277,7 @@ def test_used_meanwhile__after_the_delete(hooks):
 def test_another_purge__has_the_lease():
     ask("hello")
     age(10)
-    with leased(ConversationKey(ALICE, "c1")):
+    with leased(ConversationKey(ALICE, "c1"), Deadline(10)):
         assert run("--older-than", "9").startswith("0 conversations purged, 1 kept, 0 failed")
     assert run("--older-than", "9").startswith("1 conversation purged")
 
@@ -327,6 +337,44 @@ def test_failure__goes_on_and_ends_with_1(hooks):
     with pytest.raises(CommandError, match="1 conversation failed"):
         run("--older-than", "9", "--batch-size", "1")
     assert (document("c1") is None, document("c2") is None) == (False, True)
+
+
+@pytest.mark.parametrize("error", [OperationalError("locked"), InterfaceError("closed")])
+def test_database_fails__at_a_conversation_goes_on_and_ends_with_1(error):
+    ask("hello", "c1")
+    ask("hello", "c2")
+    age(10)
+    with (
+        failing_once(error, 'DELETE FROM "chat_turn"'),
+        pytest.raises(CommandError, match="1 conversation failed"),
+    ):
+        run("--older-than", "9")
+    assert (document("c1"), document("c2")) == (None, None)
+    assert Conversation.objects.get().conversation_id == "c1"
+    assert run().startswith("1 conversation purged")
+
+
+@pytest.mark.parametrize("error", [OperationalError("locked"), InterfaceError("closed")])
+@pytest.mark.parametrize("what", ["quarantine", "conversation"])
+@pytest.mark.parametrize("statement", ["DELETE", "SELECT"])
+def test_database_fails__in_the_sweep_goes_on_and_ends_with_1(error, what, statement):
+    for conversation in ("c1", "c2"):
+        ask("hello", conversation)
+        delete_conversation(ConversationKey(ALICE, conversation), Deadline(5))
+        Quarantine.objects.create(
+            user_id=ALICE, conversation_id=conversation, digest="", content_base64=""
+        )
+    Conversation.objects.update(deleted_at=timezone.now() - 31 * DAY)
+    beginning = f'{statement} FROM "chat_{what}"'
+    if statement == "SELECT":
+        beginning = f'SELECT "chat_{what}"."id", "chat_{what}"."user_id"'
+    report = Report()
+    with failing_once(error, beginning):
+        sweep(Demand(batch_size=1), report)
+    assert report.failed == 1
+    left = {"quarantine": Quarantine.objects.count(), "conversation": Conversation.objects.count()}
+    assert left.pop(what) == (1 if statement == "DELETE" else 2)
+    assert set(left.values()) == {0}
 
 
 def test_store_away__it_gives_up_after_some(hooks, settings):

@@ -4,6 +4,7 @@ import json
 from datetime import timedelta
 
 import pytest
+from django.db import InterfaceError, OperationalError
 from django.utils import timezone
 
 from chat.assistant.builtin import BuiltinAssistant
@@ -19,7 +20,7 @@ from chat.errors import (
 from chat.models import Conversation, Task, Turn
 from chat.turns import accept, flush
 from chat.turns.deletion import delete_conversation
-from tests.chat.drive import ALICE, ask, away, contents, document, hooked, nothing
+from tests.chat.drive import ALICE, ask, away, contents, document, failing_once, hooked, nothing
 
 pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.usefixtures("chat_store")]
 KEY = ConversationKey(ALICE, "c1")
@@ -52,7 +53,7 @@ def conflict():
 
 
 def refuse():
-    raise StoreRefused("no", status=400)
+    raise StoreRefused("no")
 
 
 def test_turn__is_answered_and_stored(chat_store):
@@ -108,7 +109,8 @@ def test_new_conversation__never_continues_one_that_the_database_has_lost():
     assert contents("1") == ["old 1"]
     row = Conversation.objects.get(conversation_id=turn.conversation_id)
     assert (row.title, row.message_count) == ("new", 2)
-    assert Conversation.objects.get(conversation_id="1").message_count == 2
+    taken = Conversation.objects.get(conversation_id="1")
+    assert (taken.message_count, taken.updated_at) == (2, document("1").updated_at)
 
 
 def test_window__is_exactly_the_last_messages(monkeypatch, settings):
@@ -381,6 +383,14 @@ def test_repeat_while_under_way__is_409(monkeypatch):
     Windows(monkeypatch, before=repeat)
     ask("add milk", idempotency_key="k")
     assert refusals == [("turn_in_progress", 5)]
+
+
+@pytest.mark.parametrize("error", [OperationalError("away"), InterfaceError("closed")])
+def test_error_of_ours__is_told_also_when_the_database_goes_away(monkeypatch, error):
+    Windows(monkeypatch, fail=ZeroDivisionError())
+    with failing_once(error, 'UPDATE "chat_turn"'), pytest.raises(ZeroDivisionError):
+        ask("hello")
+    assert Turn.objects.get().state == Turn.State.ACCEPTED
 
 
 def test_process_died__the_message_is_stored_by_the_next_turn():

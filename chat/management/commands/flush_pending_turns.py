@@ -6,7 +6,8 @@ from typing import Any
 from django.core.management.base import BaseCommand, CommandError
 from django.template.defaultfilters import pluralize
 
-from chat.turns.flush import flush_all, prune
+from chat.turns.flush import flush_all
+from chat.turns.pruning import prune
 
 
 class Command(BaseCommand):
