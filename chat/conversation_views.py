@@ -10,7 +10,7 @@ from chat import index, transcript
 from chat.answers import json_answer, no_content
 from chat.conversation import ConversationKey, format_timestamp
 from chat.deadline import Deadline
-from chat.errors import InvalidInput, NotFound, StoreUnavailable
+from chat.errors import InvalidInput, NotFound
 from chat.models import Conversation
 from chat.parsing import RenameBody, check_conversation_id, read_body, read_limit
 from chat.slots import read_slot, turn_slot
@@ -71,6 +71,10 @@ class ConversationView(_OneConversationView):
             body = read_body(request._request, RenameBody)
         row = index.rename(self.key, body.title)
         if row is None:
+            with read_slot():
+                self.read()  # which enters into the index what only the store has
+            row = index.rename(self.key, body.title)
+        if row is None:
             raise NotFound()
         return json_answer(_described(row))
 
@@ -118,8 +122,8 @@ class ExportView(_OneConversationView):
 
     def _file(self) -> HttpResponse:
         found = self.read()
-        if found.degraded:
-            raise StoreUnavailable()
+        if found.failure is not None:
+            raise found.failure
         return export_answer(self.key, found)
 
 

@@ -13,6 +13,14 @@ CONVERSATION_ID_MAX_CHARACTERS = 50
 TITLE_MAX_CHARACTERS = 80
 
 
+def title_of(message: str) -> str:
+    """Return the title of a conversation that begins with this message."""
+    line = " ".join(message.split())
+    if len(line) <= TITLE_MAX_CHARACTERS:
+        return line
+    return line[: TITLE_MAX_CHARACTERS - 1].rstrip() + "…"
+
+
 class ChatUser(models.Model):
     """The counters of a user. Its row is the lock that accepting a turn takes."""
 

@@ -16,7 +16,7 @@ from django.utils import timezone
 from chat.conversation import ConversationKey
 from chat.errors import RateLimited, TurnConflict
 from chat.locks import user_locked
-from chat.models import TITLE_MAX_CHARACTERS, Conversation, Turn
+from chat.models import Conversation, Turn, title_of
 from chat.moments import MICROSECOND, microseconds
 from chat.turns.confirmation import confirmed_deletes
 from chat.turns.document import index_row, save_row
@@ -174,14 +174,18 @@ def _enter_conversation(request: ChatRequest, now: datetime) -> Conversation:
     elif not conversation.active or _has_expired(conversation, now):
         revive(conversation, now)
     if not conversation.title:
-        conversation.title = _title_of(request.message)
+        conversation.title = title_of(request.message)
     return conversation
 
 
 def revive(conversation: Conversation, now: datetime) -> None:
-    """Let a conversation that was deleted, or has expired, begin anew (not saved yet)."""
+    """Let a conversation that was deleted, or has expired, begin anew (not saved yet).
+
+    Of one that has expired, the user's own title stays: the store may have it all the same.
+    """
+    if not (conversation.active and conversation.title_renamed):
+        conversation.title, conversation.title_renamed = "", False
     conversation.active = True
-    conversation.title, conversation.title_renamed = "", False
     conversation.message_count = 0
     conversation.expires_at = None
     conversation.created_at = now
@@ -219,10 +223,3 @@ def _next_time(conversation: Conversation, now: datetime) -> datetime:
         .first()
     )
     return now if last is None else max(now, last + MICROSECOND)
-
-
-def _title_of(message: str) -> str:
-    line = " ".join(message.split())
-    if len(line) <= TITLE_MAX_CHARACTERS:
-        return line
-    return line[: TITLE_MAX_CHARACTERS - 1].rstrip() + "…"

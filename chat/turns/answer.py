@@ -150,7 +150,7 @@ class _Answering:
 
     def _note_failure(self, error: StoreError) -> None:
         self.store_failed = True
-        logger.warning("turn %s goes on without the store: %s", self.turn.id, error.code)
+        logger.warning("%s goes on without the store: %s", self.key, error.code)
 
     # --- Step 4 -------------------------------------------------------------------------------
 

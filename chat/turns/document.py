@@ -16,7 +16,7 @@ from chat.conversation import ConversationKey, ConversationState, new_conversati
 from chat.deadline import Deadline
 from chat.errors import StoreCorrupt, StoreMissing
 from chat.locks import user_transaction
-from chat.models import Conversation, Turn
+from chat.models import Conversation, Turn, title_of
 from chat.repository import conversation_repository
 
 EXPIRY_TOLERANCE = timedelta(seconds=5)
@@ -122,6 +122,9 @@ def describe(row: Conversation, state: ConversationState, expires_at: datetime |
     Its time never goes back: the next turn's is later than that (chat.turns.accept).
     """
     row.active = True
+    row.title = row.title or next(
+        (title_of(m.content) for m in state.messages if m.role == "user"), ""
+    )
     row.message_count = len(state.messages)
     row.created_at = state.created_at
     row.updated_at = max(row.updated_at, state.updated_at)

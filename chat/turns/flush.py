@@ -2,6 +2,7 @@
 
 import logging
 
+from django import db
 from django.conf import settings
 from django.utils import timezone
 
@@ -61,7 +62,10 @@ def flush_all(user_id: str | None = None) -> tuple[int, int]:
         try:
             flushed = flush(key, Deadline(settings.CHAT_TURN_SECONDS))
         except (StoreError, Unavailable) as error:
-            logger.warning("conversation %s: %s", key.conversation_id, error.code)
+            logger.warning("%s goes on waiting: %s", key, error.code)
+            flushed = False
+        except db.Error as error:
+            logger.error("%s goes on waiting: %r", key, error)
             flushed = False
         done, left = done + flushed, left + (not flushed)
     return done, left

@@ -5,10 +5,12 @@ from io import StringIO
 
 import pytest
 from django.core.management import CommandError, call_command
+from django.db import OperationalError
 from django.utils import timezone
 from django_redis import get_redis_connection
 
 from chat.models import Turn
+from chat.turns import flush
 from tests.chat.api import Api
 from tests.chat.drive import ask, away, contents, hooked, put_raw
 
@@ -38,6 +40,24 @@ def test_flush__ends_with_1_while_something_waits():
     ask("hello", "c2")
     with pytest.raises(CommandError, match="2 conversations still wait;"):
         run("flush_pending_turns")
+
+
+def test_flush__goes_on_after_a_conversation_that_fails(monkeypatch):
+    with hooked(monkeypatch) as repository:
+        for conversation in ("c1", "c2"):
+            repository.before["get"] = [away]
+            ask("hello", conversation)
+    real = flush.flush
+
+    def fails_first(key, deadline):
+        if key.conversation_id == "c1":
+            raise OperationalError("database is locked")
+        return real(key, deadline)
+
+    monkeypatch.setattr(flush, "flush", fails_first)
+    with pytest.raises(CommandError, match="1 conversation still waits"):
+        run("flush_pending_turns")
+    assert contents("c2") == ["hello"]
 
 
 def test_flush__drops_old_stored_turns_alone(settings):

@@ -1,12 +1,14 @@
 """The chat's endpoints: the contract, and what stands beside it."""
 
 import json
+from datetime import timedelta
 
 import pytest
+from django.utils import timezone
 
 from chat.models import Conversation, Turn
 from tests.chat.api import Api
-from tests.chat.drive import away, contents, get_raw, hooked
+from tests.chat.drive import away, contents, get_raw, hooked, put_raw
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -173,6 +175,32 @@ def test_rename__is_never_overwritten(api):
     assert Conversation.objects.get().title == "Groceries"
     assert api.call("patch", api.path(1), {"title": ""}).status_code == 400
     assert api.call("patch", api.path(2), {"title": "x"}).status_code == 404
+
+
+def test_rename__outlasts_an_index_that_is_wrong_about_the_expiry(api):
+    api.chat("hello", 1)
+    Conversation.objects.update(expires_at=timezone.now() - timedelta(days=1))
+    api.call("patch", api.path(1), {"title": "Groceries"})
+    api.chat("hello again", 1)
+    assert Conversation.objects.get().title == "Groceries"
+
+
+def test_titles__of_what_the_index_has_lost(api):
+    for number in (1, 2):
+        api.chat("the first message", number)
+    Conversation.objects.all().delete()
+    assert api.call("patch", api.path(2), {"title": "Groceries"}).json()["title"] == "Groceries"
+    api.call("get", api.path(1, "/messages"))
+    api.chat("the second message", 1)
+    titles = {row["title"] for row in api.call("get", api.path()).json()["conversations"]}
+    assert titles == {"Groceries", "the first message"}
+
+
+def test_export__of_a_corrupt_conversation_says_so(api):
+    api.chat("hello", 1)
+    put_raw(b"corrupt", "1")
+    answer = api.call("get", api.path(1, "/export"))
+    assert (answer.status_code, answer.json()["code"]) == (503, "conversation_corrupt")
 
 
 def test_delete__removes_all_and_sticks(api):
