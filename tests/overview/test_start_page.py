@@ -20,7 +20,7 @@ from tests.outages import AWAY, frozen_port, move_conversations, move_redis
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
-HEADINGS = ["Health", "Now", "Growth, last 14 days", "Refused signatures, last 7 days"]
+HEADINGS = ["Health", "Now", "Growth, last 14 days", "Authentication failures, last 7 days"]
 
 
 @pytest.fixture
@@ -188,12 +188,47 @@ def test_pages__lead_back_to_the_overview(superuser, path):
     assert "Home" not in crumbs
 
 
-def test_start_page__refused_signatures_by_reason(superuser):
-    for reason, number in (("replayed", 2), ("bad_signature", 3)):
-        failures._write({reason: number})
+FAILURES = {
+    "replayed": 2,
+    "bad_signature": 3,
+    "chat:token_expired": 4,
+    "login:bad_credentials": 5,
+}
+
+
+def refused(page: str) -> dict[str, list[str]]:
+    """The reasons of each kind, and how often each was counted."""
+    panel = page.partition('id="overview-failures"')[2].partition("</section>")[0]
+    return {
+        re.findall(r'scope="rowgroup"[^>]*>([^<]+)', group)[0]: re.findall(
+            r"<code>(\w+)</code>.*?<td>(\d+)</td>", group
+        )
+        for group in re.findall(r"<tbody>(.*?)</tbody>", panel, re.DOTALL)
+    }
+
+
+def test_start_page__authentication_failures_by_kind_and_reason(superuser):
+    failures._write(FAILURES)
     page = get(superuser)
-    assert re.findall(r"<code>(\w+)</code>", page)[:3][-2:] == ["bad_signature", "replayed"]
+    assert refused(page) == {
+        "Connectors": [("bad_signature", "3"), ("replayed", "2")],
+        "Chat": [("token_expired", "4")],
+        "Log-ins to these pages": [("bad_credentials", "5")],
+    }
     assert "the signature does not match" in page
+
+
+@pytest.mark.parametrize(
+    ("permission", "kind"),
+    [
+        ("connector_state.view_connector", "Connectors"),
+        ("chat.view_conversation", "Chat"),
+        ("auth.view_user", "Log-ins to these pages"),
+    ],
+)
+def test_start_page__each_kind_of_failures_for_those_who_may_see_what_it_is_about(permission, kind):
+    failures._write(FAILURES)
+    assert list(refused(get(logged_in(create_staff(permission))))) == [kind]
 
 
 @pytest.mark.parametrize(
@@ -205,11 +240,12 @@ def test_start_page__refused_signatures_by_reason(superuser):
             {"Redis", "Database"},
             ["Conversations", "Messages", "Turns a day", "Dead letters"],
         ),
+        ("auth.view_user", [HEADINGS[0], HEADINGS[3]], {"Database"}, ["Keys", "Conversations"]),
         (
             "chat.view_conversation",
-            HEADINGS[:3],
+            HEADINGS,
             {"Database", "Conversation store", "Model"},
-            ["Keys", "Stored", "Refused signatures", "Valkey"],
+            ["Keys", "Stored", "Valkey"],
         ),
     ],
 )
