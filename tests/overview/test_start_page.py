@@ -48,11 +48,11 @@ def health(page: str) -> dict[str, str]:
     return {title: state for state, title in items}
 
 
-def turn(number: int, state: str, **fields) -> Turn:
+def turn(number: int, state: str, conversation: str = "1", **fields) -> Turn:
     return Turn.objects.create(
         id=f"{number:032}",
         user_id="ada",
-        conversation_id="1",
+        conversation_id=conversation,
         id_is_integer=True,
         accepted_at=timezone.now(),
         message="hello",
@@ -114,6 +114,25 @@ def test_start_page__its_counts_lead_to_their_lists(superuser):
     assert links
     for link in links:
         assert superuser.get(link, follow=True).status_code == 200, link
+
+
+def test_start_page__waiting_turns_are_those_of_the_list_that_it_leads_to(superuser):
+    for conversation in "123":
+        Conversation.objects.create(user_id="ada", conversation_id=conversation, id_is_integer=True)
+    hour = timedelta(hours=1)
+    turn(1, Turn.State.ANSWERED)
+    turn(2, Turn.State.FAILED)
+    turn(3, Turn.State.ACCEPTED, lease_until=timezone.now() + hour)
+    turn(4, Turn.State.ACCEPTED, "2", lease_until=timezone.now() - hour)
+    turn(5, Turn.State.ACCEPTED, "3", lease_until=timezone.now() + hour)
+    turn(6, Turn.State.STORED, "3")
+    page = get(superuser)
+    (link,) = re.findall(r"<dt>Waiting turns</dt><dd><a href=\"([^\"]+)", page)
+    rows = superuser.get(link).context["cl"].result_list
+    assert {row.conversation_id: row.pending for row in rows} == {"1": 2, "2": 1}
+    assert tallies(page)["Waiting turns"] == "3"
+    everything = superuser.get("/admin/chat/conversation/").context["cl"].result_list
+    assert {row.conversation_id: row.pending for row in everything} == {"1": 2, "2": 1, "3": 0}
 
 
 def test_start_page__growth_of_the_last_days_with_today_live(superuser):
