@@ -56,6 +56,15 @@ def examine(client: Redis) -> Fitness:
     )
 
 
+def version_of(client: Redis) -> str:
+    """Return what answers, and its version.
+
+    Raises:
+        redis.exceptions.RedisError: it did not answer.
+    """
+    return _version(client.info("server"))
+
+
 def _version(info: dict[str, Any]) -> str:
     if "valkey_version" in info:
         return f"Valkey {info['valkey_version']}"

@@ -140,8 +140,10 @@ def _conversations() -> Finding:
         f"The store does not offer {feature}, which conversations need to be safe."
         for feature in info.lacks
     )
-    description = info.description if info.backend == "redis" else f"Dapr, {info.description}"
-    return Finding(description, lacks)
+    if info.backend == "redis":
+        version = fitness.version_of(get_redis_connection())
+        return Finding(f"{info.description}, {version}", lacks)
+    return Finding(f"Dapr, {info.description}", lacks)
 
 
 def _model() -> Finding:

@@ -73,6 +73,7 @@ def test_start_page__a_fresh_one_says_what_to_do_next(superuser):
         "Model": "ok",
     }
     assert "the built-in assistant" in page
+    assert re.search(r"Redis itself, Valkey \d+\.\d+", page)
 
 
 def test_start_page__counts_what_there_is(superuser):
