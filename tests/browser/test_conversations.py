@@ -269,6 +269,20 @@ def test_quarantine__restore_form(open_page):
     assert page.input_value("#document").startswith('{"conversation_id"')
 
 
+def test_quarantine__restore_of_what_is_too_large_for_the_form(open_page, settings):
+    settings.DATA_UPLOAD_MAX_MEMORY_SIZE = 10_000
+    page = open_page(f"/admin/chat/quarantine/{quarantined(b'x' * 20_000).pk}/restore/")
+    assert "too large to be edited in this form" in page.inner_text("#content")
+
+
+def test_quarantine__what_was_typed_is_too_large(open_page, settings):
+    settings.DATA_UPLOAD_MAX_MEMORY_SIZE = 10_000
+    page = open_page(f"/admin/chat/quarantine/{quarantined(b'x').pk}/restore/")
+    page.fill("#document", "x" * 20_000)
+    page.click("button:text('Restore')")
+    page.wait_for_selector("text=The form is too large")
+
+
 def test_quarantine__restore_with_what_the_database_holds(open_page):
     one_of_each()
     page = open_page(f"/admin/chat/quarantine/{Quarantine.objects.get().pk}/restore/")
