@@ -13,6 +13,7 @@ from django.urls import path
 from django.utils import timezone
 from django.utils.safestring import SafeString
 
+from chat.admin.days import UpdatedBetween
 from chat.admin.deletion import DeletePage, delete_all
 from chat.admin.filters import ExpiryFilter, StateFilter, UpdatedFilter, WaitingFilter
 from chat.admin.lists import DELETE, ChatList, isolated, state_in_words, when
@@ -62,7 +63,7 @@ class ConversationAdmin(ChatList):
         *("conversation", "user", "shown_title", "message_count", "updated", "expires"),
         *("pending_turns", "state"),
     )
-    list_filter = (StateFilter, WaitingFilter, ExpiryFilter, UpdatedFilter)
+    list_filter = (StateFilter, WaitingFilter, ExpiryFilter, UpdatedFilter, UpdatedBetween)
     search_fields = ("user_id", "conversation_id", "title")
     search_help_text = "By user, conversation id or title."
     ordering = ("-updated_at", "-id")

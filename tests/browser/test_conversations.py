@@ -83,6 +83,21 @@ def test_list__empty(open_page, model):
     assert page.locator(".chat-empty").count() == 1
 
 
+def test_list__between_two_days(open_page):
+    many_rows(30)
+    page = open_page("/admin/chat/conversation/?state=all")
+    page.fill("[name=updated_from]", "2020-01-01")
+    page.fill("[name=updated_to]", "2020-01-31")
+    page.click("text=Show these days")
+    page.wait_for_url("**updated_from=2020-01-01&updated_to=2020-01-31**")
+    assert page.locator(".chat-empty").count() == 1
+    assert "state=all" in page.url
+    page.click("text=Any day")
+    page.wait_for_selector("#result_list")
+    page.goto(page.url + "&updated_from=soon")
+    assert "Nothing is listed" in page.inner_text(".messagelist")
+
+
 def test_list__huge(open_page):
     many_rows(5000, title=lambda n: "Long" * 20 if n % 2 else HOSTILE)
     page = open_page("/admin/chat/conversation/")
