@@ -17,6 +17,7 @@ from rest_framework import exceptions
 from chat import errors as chat
 from chat.answers import DEGRADED
 from config.paths import is_api_path
+from config.refused import count_refused
 from connector_state import errors as state
 
 logger = logging.getLogger(__name__)
@@ -74,6 +75,7 @@ def api_exception_handler(exc: Exception, context: dict[str, Any]) -> HttpRespon
 
     Errors that are not in the table are left to Django, which logs them and calls server_error.
     """
+    count_refused(exc)
     if isinstance(exc, Http404):
         exc = exceptions.NotFound()
     if isinstance(exc, PermissionDenied):

@@ -41,7 +41,8 @@ def readyz(request: HttpRequest) -> JsonResponse:
 def report_redis_problems() -> None:
     """Log, at a worker's start, what is wrong with the Redis that it is to use."""
     try:
-        for problem in fitness.examine(get_redis_connection()).problems:
+        found = fitness.examine(get_redis_connection())
+        for problem in (*found.dangers, *found.problems):
             logger.warning("Redis: %s", problem)
     except fitness.UnfitRedis as error:
         logger.critical("Redis: %s", error)

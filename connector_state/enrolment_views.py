@@ -10,7 +10,7 @@ from rest_framework.exceptions import AuthenticationFailed
 from rest_framework.permissions import AllowAny
 from rest_framework.request import Request
 
-from connector_state import enrolment
+from connector_state import enrolment, failures
 from connector_state.addresses import client_address
 from connector_state.authentication import OwnConnector, check_length
 from connector_state.bodies import refusal
@@ -38,6 +38,7 @@ class EnrolmentTokenAuthentication(BaseAuthentication):
             return None
         group = enrolment.group_of(token)
         if group is None:
+            failures.count_unlogged("bad_enrolment_token")
             raise AuthenticationFailed("The enrolment token is wrong.", code="bad_enrolment_token")
         return group, None
 

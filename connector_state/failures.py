@@ -45,11 +45,11 @@ class Tally:
         self._has_timer = False
         self._fails = False
 
-    def add(self, reason: str) -> int:
-        """Count one failure; return how many there were since the last flush, with this one."""
+    def add(self, reason: str, *, is_signed: bool = True) -> int:
+        """Count one failure; return how many signed requests were refused since the last flush."""
         with self._lock:
             self._pending[reason] += 1
-            self._since_flush += 1
+            self._since_flush += is_signed
             if not self._has_timer:
                 self._set_timer()
             return self._since_flush
@@ -89,8 +89,13 @@ class Tally:
 
 
 def count(reason: str) -> bool:
-    """Count one failure; return whether it is one of the few that are to be logged."""
+    """Count a refused signature; return whether it is one of the few that are to be logged."""
     return _tally.add(reason) <= LOGGED_AT_MOST
+
+
+def count_unlogged(reason: str) -> None:
+    """Count another failure, which no line of the log is about."""
+    _tally.add(reason, is_signed=False)
 
 
 def daily(days: int) -> dict[str, dict[str, int]]:

@@ -1,12 +1,16 @@
 """Whether a Redis is fit to keep cursors, in words."""
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
 from redis import Redis
+from redis.exceptions import ResponseError
 
 OLDEST = (6, 2)
 FULL_PERCENT = 90
+NO_EVICTION = "noeviction"
+NOT_ON_DISK = "nothing on disk"
 
 
 class UnfitRedis(Exception):
@@ -15,9 +19,13 @@ class UnfitRedis(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Fitness:
-    """A Redis that can be used: its name and version, and what is wrong with it all the same."""
+    """A Redis that can be used: its version, policy and persistence, and what is wrong with it.
+
+    `dangers` lose cursors or nonces sooner or later, `problems` are the others.
+    """
 
     description: str
+    dangers: tuple[str, ...] = ()
     problems: tuple[str, ...] = ()
 
 
@@ -39,28 +47,61 @@ def examine(client: Redis) -> Fitness:
         raise UnfitRedis(f"Redis {info['redis_version']} is too old: 6.2 or newer is needed.")
     if info.get("loading"):
         raise UnfitRedis("Redis is still loading what it has stored. Wait.")
-    return Fitness(_describe(info), tuple(_problems(info)))
+    policy = info.get("maxmemory_policy", NO_EVICTION)
+    persistence = "append-only file on" if info.get("aof_enabled") else _without_file(client)
+    return Fitness(
+        f"{_version(info)}, {policy}, {persistence}",
+        tuple(_dangers(policy, persistence)),
+        tuple(_problems(info, persistence)),
+    )
 
 
-def _describe(info: dict[str, Any]) -> str:
+def version_of(client: Redis) -> str:
+    """Return what answers, and its version.
+
+    Raises:
+        redis.exceptions.RedisError: it did not answer.
+    """
+    return _version(client.info("server"))
+
+
+def _version(info: dict[str, Any]) -> str:
     if "valkey_version" in info:
         return f"Valkey {info['valkey_version']}"
     return f"Redis {info['redis_version']}"
 
 
-def _problems(info: dict[str, Any]) -> list[str]:
-    problems = []
-    if info.get("maxmemory_policy", "noeviction") != "noeviction":
-        problems.append(
-            f"maxmemory-policy is {info['maxmemory_policy']}, not noeviction: evicted cursors are "
-            "lost, and requests whose nonces were evicted can be replayed."
+def _without_file(client: Redis) -> str:
+    try:
+        snapshots = client.config_get("save").get("save")
+    except ResponseError:  # hosted ones refuse CONFIG
+        snapshots = None
+    if snapshots is None:
+        return "append-only file off"
+    return "snapshots only" if snapshots else NOT_ON_DISK
+
+
+def _dangers(policy: str, persistence: str) -> Iterator[str]:
+    if policy != NO_EVICTION:
+        yield (
+            f"maxmemory-policy is {policy}, not noeviction: evicted cursors are lost, and requests "
+            "whose nonces were evicted can be replayed."
         )
-    if not info.get("aof_enabled"):
+    if persistence == NOT_ON_DISK:
+        yield (
+            "There is neither an append-only file nor a snapshot: a restart loses everything. Set "
+            "appendonly yes."
+        )
+
+
+def _problems(info: dict[str, Any], persistence: str) -> list[str]:
+    problems = []
+    if not info.get("aof_enabled") and persistence != NOT_ON_DISK:
         problems.append(
             "The append-only file is off: a power cut loses what was stored since the last "
             "snapshot. Set appendonly yes."
         )
-    elif info.get("aof_last_write_status", "ok") != "ok":
+    if info.get("aof_enabled") and info.get("aof_last_write_status", "ok") != "ok":
         problems.append("The append-only file can't be written: is the disk full?")
     if info.get("rdb_last_bgsave_status", "ok") != "ok":
         problems.append("The last snapshot could not be written: is the disk full?")

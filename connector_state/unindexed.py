@@ -9,9 +9,9 @@ from connector_state.errors import InvalidRequest
 from connector_state.index import Stored, describe_keys, value_pattern
 from connector_state.keys import Address, connector_keys
 
-SCANNED_AT_ONCE = 250
+SCANNED_AT_ONCE = 500  # with ENOUGH_FOUND, fewer than the pages take in at once
 ENOUGH_FOUND = 100
-SECONDS_AT_MOST = 1.0
+SECONDS_AT_MOST = 0.12  # a page has 200 ms
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,7 +15,7 @@ from overview.counts import count_connectors, count_conversations, count_usage
 from overview.figures import figures_now
 from overview.growth import CHAT_SERIES, CONNECTOR_SERIES, Growth, growth
 from overview.probes import PROBE_SECONDS, Health
-from overview.refusals import Refusals, refusals
+from overview.refusals import KINDS, Refusals, refusals
 from overview.tallies import Tally, chat_tallies, connector_tallies
 
 FAILURE_DAYS = 7
@@ -26,40 +26,36 @@ _failures: Question[dict[str, dict[str, int]]] = Question(lambda: failures.daily
 
 @dataclass(frozen=True, slots=True)
 class Panels:
-    """What the page shows. Empty or None: not for this user.
-
-    `refusals` is None as well when Redis does not say; `sees_refusals` tells the two apart.
-    """
+    """What the page shows. Empty or None: not for this user; `refusals`: Redis does not say."""
 
     health: list[Health]
     connectors: list[Tally]
     chat: list[Tally]
     growth: Growth | None
     refusals: Refusals | None
-    sees_refusals: bool
 
 
 def panels_for(user: Any, days: int) -> Panels | None:
     """Return the panels that this user may see, None if there are none."""
     sees_state = user.has_perm("connector_state.view_connector")
     sees_chat = user.has_perm("chat.view_conversation")
-    if not (sees_state or sees_chat):
+    kinds = [kind for kind in KINDS if user.has_perm(kind.permission)]
+    if not kinds:
         return None
     until = time.monotonic() + PROBE_SECONDS
     usage_by = _usage.begin() if sees_state else None
-    failures_by = _failures.begin() if sees_state else None
+    failures_by = _failures.begin()
     connectors, chat = count_connectors(), count_conversations()
     health = probes.examine(_visible_probes(sees_state, sees_chat))
     usage = usage_by(until).value if usage_by else None
-    failed = failures_by(until).value if failures_by else None
+    failed = failures_by(until).value
     series = (*(CONNECTOR_SERIES if sees_state else ()), *(CHAT_SERIES if sees_chat else ()))
     return Panels(
         health=health,
         connectors=connector_tallies(connectors, usage) if sees_state else [],
         chat=chat_tallies(chat) if sees_chat else [],
-        growth=growth(series, days, figures_now(connectors, chat, usage)),
-        refusals=None if failed is None else refusals(failed),
-        sees_refusals=sees_state,
+        growth=growth(series, days, figures_now(connectors, chat, usage)) if series else None,
+        refusals=None if failed is None else refusals(failed, kinds),
     )
 
 

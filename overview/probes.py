@@ -8,7 +8,7 @@ import logging
 import time
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, NamedTuple
 
 from django import db
 from django.db import connection
@@ -29,13 +29,30 @@ PROBE_SECONDS = 1.5
 SLOW_SECONDS = 30.0  # for what reads a table
 KEY_IDS_NAMED = 5
 
-Finding = tuple[str, tuple[str, ...]]  # what answered, and what is wrong with it
-State = Literal["ok", "warning", "failed"]
+State = Literal["ok", "warning", "unsafe", "failed"]
+
+
+class Finding(NamedTuple):
+    """What answered, and what is wrong with it; `dangers` lose what is stored there."""
+
+    description: str
+    problems: tuple[str, ...] = ()
+    dangers: tuple[str, ...] = ()
+
+    @property
+    def state(self) -> State:
+        """The worst of it."""
+        if self.dangers:
+            return "unsafe"
+        return "warning" if self.problems else "ok"
 
 
 @dataclass(frozen=True, slots=True)
 class Health:
-    """What a probe found. `description` says what answered, or why nothing did."""
+    """What a probe found. `description` says what answered, or why nothing did.
+
+    "unsafe": it can be used, and loses what is stored there.
+    """
 
     name: str
     title: str
@@ -77,11 +94,13 @@ class Probe:
 
         def health() -> Health:
             outcome = wait(until)
-            if outcome.value is None:
-                return self._failed(outcome.error, outcome.milliseconds)
-            description, problems = outcome.value
-            state: State = "warning" if problems else "ok"
-            return Health(self.name, self.title, state, description, problems, outcome.milliseconds)
+            found, milliseconds = outcome.value, outcome.milliseconds
+            if found is None:
+                return self._failed(outcome.error, milliseconds)
+            wrong = (*found.dangers, *found.problems)
+            return Health(
+                self.name, self.title, found.state, found.description, wrong, milliseconds
+            )
 
         return health
 
@@ -106,14 +125,14 @@ def _reason(error: Exception | None) -> str:
 
 def _redis() -> Finding:
     found = fitness.examine(get_redis_connection())
-    return found.description, found.problems
+    return Finding(found.description, found.problems, found.dangers)
 
 
 def _database() -> Finding:
     with connection.cursor() as cursor:
         cursor.execute("SELECT 1")
     version = ".".join(str(part) for part in connection.get_database_version())
-    return f"{connection.display_name} {version}", ()
+    return Finding(f"{connection.display_name} {version}")
 
 
 def _conversations() -> Finding:
@@ -122,12 +141,15 @@ def _conversations() -> Finding:
         f"The store does not offer {feature}, which conversations need to be safe."
         for feature in info.lacks
     )
-    return (info.description if info.backend == "redis" else f"Dapr, {info.description}"), lacks
+    if info.backend == "redis":
+        version = fitness.version_of(get_redis_connection())
+        return Finding(f"{info.description}, {version}", lacks)
+    return Finding(f"Dapr, {info.description}", lacks)
 
 
 def _model() -> Finding:
     info = examine_assistant(PROBE_SECONDS)
-    return info.description, info.problems
+    return Finding(info.description, info.problems)
 
 
 def _migrations() -> Finding:
@@ -135,13 +157,13 @@ def _migrations() -> Finding:
     missing = executor.migration_plan(executor.loader.graph.leaf_nodes())
     if missing:
         raise Unfit(f"{len(missing)} are not applied: run manage.py migrate.")
-    return "all applied", ()
+    return Finding("all applied")
 
 
 def _secrets() -> Finding:
     unreadable, total = unreadable_credentials()
     if not unreadable:
-        return f"all {total} can be decrypted", ()
+        return Finding(f"all {total} can be decrypted")
     named = ", ".join(unreadable[:KEY_IDS_NAMED])
     more = "" if len(unreadable) <= KEY_IDS_NAMED else " and others"
     raise Unfit(

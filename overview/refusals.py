@@ -1,37 +1,100 @@
-"""Authentication failures of the last days, as a table by reason."""
+"""Authentication failures of the last days, as a table by reason, for each kind of caller."""
 
 from collections import Counter
+from collections.abc import Iterable
 from dataclasses import dataclass
 
-REASONS = {
-    "bad_signature": "the signature does not match",
-    "malformed_header": "the Authorization header is malformed",
-    "replayed": "the nonce was used before",
-    "timestamp_out_of_window": "the clock is off",
-    "unknown_key_id": "the key id is unknown, revoked or expired",
-}
+# What a counted reason begins with; those of connectors with nothing.
+CHAT, LOGIN = "chat:", "login:"
+
+
+@dataclass(frozen=True, slots=True)
+class Kind:
+    """Who was turned away. `permission`: who may see them; `reasons` in words."""
+
+    prefix: str
+    title: str
+    permission: str
+    reasons: dict[str, str]
+
+
+KINDS = (
+    Kind(
+        "",
+        "Connectors",
+        "connector_state.view_connector",
+        {
+            "bad_enrolment_token": "the enrolment token is wrong",
+            "bad_signature": "the signature does not match",
+            "malformed_header": "the Authorization header is malformed",
+            "replayed": "the nonce was used before",
+            "timestamp_out_of_window": "the clock is off",
+            "unknown_key_id": "the key id is unknown, revoked or expired",
+        },
+    ),
+    Kind(
+        CHAT,
+        "Chat",
+        "chat.view_conversation",
+        {
+            "bad_credentials": "the user name or the password is wrong",
+            "bad_token": "the token is not valid",
+            "locked_out": "too many wrong passwords",
+            "no_user": "the token names no user",
+            "token_expired": "the token has expired",
+            "wrong_token_type": "it is no access token",
+        },
+    ),
+    Kind(
+        LOGIN,
+        "Log-ins to these pages",
+        "auth.view_user",
+        {
+            "bad_credentials": "the user name or the password is wrong",
+            "locked_out": "too many wrong passwords",
+        },
+    ),
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Group:
+    """`rows` are a kind's reasons, the most frequent first: code, words, numbers by day, sum."""
+
+    title: str
+    rows: list[tuple[str, str, list[str], str]]
 
 
 @dataclass(frozen=True, slots=True)
 class Refusals:
-    """`rows` are the reasons, the most frequent first: code, words, a number for each day, sum."""
+    """A column for each day, and a group for each kind that has any."""
 
     days: list[str]
-    rows: list[tuple[str, str, list[str], str]]
+    groups: list[Group]
 
 
-def refusals(daily: dict[str, dict[str, int]]) -> Refusals:
-    """Return the table of what connector_state.failures counted."""
+def refusals(daily: dict[str, dict[str, int]], kinds: Iterable[Kind]) -> Refusals:
+    """Return the table, of these kinds alone, of what connector_state.failures counted."""
+    groups = (_group(daily, kind) for kind in kinds)
+    return Refusals(list(daily), [group for group in groups if group.rows])
+
+
+def _group(daily: dict[str, dict[str, int]], kind: Kind) -> Group:
     totals: Counter[str] = Counter()
     for counts in daily.values():
-        totals.update(counts)
+        totals.update({field: n for field, n in counts.items() if _is_of(field, kind)})
     rows = [
         (
-            reason,
-            REASONS.get(reason, ""),
-            [f"{daily[day].get(reason, 0):,}" for day in daily],
+            reason := field.removeprefix(kind.prefix),
+            kind.reasons.get(reason, ""),
+            [f"{daily[day].get(field, 0):,}" for day in daily],
             f"{total:,}",
         )
-        for reason, total in totals.most_common()
+        for field, total in totals.most_common()
     ]
-    return Refusals(list(daily), rows)
+    return Group(kind.title, rows)
+
+
+def _is_of(field: str, kind: Kind) -> bool:
+    prefix, colon, _ = field.rpartition(":")
+    return prefix + colon == kind.prefix

@@ -47,7 +47,8 @@ def pytest_load_initial_conftests() -> None:
         os.environ.pop(name.upper(), None)
     _folder = Path(tempfile.mkdtemp(prefix="statekeep-tests-"))
     socket = _folder / "valkey.sock"
-    _valkey = start_valkey(_folder / "valkey", "--port", "0", "--unixsocket", str(socket))
+    arguments = ("--port", "0", "--unixsocket", str(socket), "--save", "3600 1000000")
+    _valkey = start_valkey(_folder / "valkey", *arguments)
     os.environ.update(
         ENVIRONMENT,
         DATA_DIR=str(_folder),

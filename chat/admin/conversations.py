@@ -5,19 +5,22 @@ from typing import Any
 from django.contrib import admin, messages
 from django.contrib.admin.views.main import ChangeList
 from django.core.exceptions import PermissionDenied
-from django.db.models import Count, QuerySet
+from django.db.models import Count, Q, QuerySet
 from django.http import HttpRequest, HttpResponse
 from django.template.defaultfilters import pluralize
 from django.template.response import TemplateResponse
 from django.urls import path
+from django.utils import timezone
 from django.utils.safestring import SafeString
 
+from chat.admin.days import UpdatedBetween
 from chat.admin.deletion import DeletePage, delete_all
-from chat.admin.filters import PENDING, ExpiryFilter, StateFilter, UpdatedFilter, WaitingFilter
+from chat.admin.filters import ExpiryFilter, StateFilter, UpdatedFilter, WaitingFilter
 from chat.admin.lists import DELETE, ChatList, isolated, state_in_words, when
 from chat.admin.replay import ReplayPage
 from chat.admin.transcripts import ExportPage, RawPage, TranscriptPage
 from chat.models import Conversation, Turn
+from chat.turns.waiting import to_be_stored
 
 DELETED_AT_ONCE = 200
 
@@ -30,19 +33,20 @@ class _Rows(ChangeList):
         super().get_results(request)
         rows: list[Any] = list(self.result_list)
         self.result_list = rows
+        pending, dead = to_be_stored(timezone.now()), Q(state=Turn.State.DEAD_LETTER)
         turns = Turn.objects.filter(
+            pending | dead,
             user_id__in={row.user_id for row in rows},
             conversation_id__in={row.conversation_id for row in rows},
-            state__in=(*PENDING, Turn.State.DEAD_LETTER),
         )
-        names = ("user_id", "conversation_id", "state")
-        counted = turns.order_by().values_list(*names).annotate(Count("id"))
-        count = {tuple(of): number for *of, number in counted}
+        counted = turns.order_by().values("user_id", "conversation_id")
+        counted = counted.annotate(
+            pending=Count("id", filter=pending), dead=Count("id", filter=dead)
+        )
+        count = {(of["user_id"], of["conversation_id"]): of for of in counted}
         for row in rows:
-            key = (row.user_id, row.conversation_id)
-            of_row = {state: count.get((*key, state), 0) for state in Turn.State}
-            row.dead_letters = of_row[Turn.State.DEAD_LETTER]
-            row.pending = sum(of_row[state] for state in PENDING)
+            of_row = count.get((row.user_id, row.conversation_id), {"pending": 0, "dead": 0})
+            row.pending, row.dead_letters = of_row["pending"], of_row["dead"]
 
 
 class ConversationAdmin(ChatList):
@@ -59,7 +63,7 @@ class ConversationAdmin(ChatList):
         *("conversation", "user", "shown_title", "message_count", "updated", "expires"),
         *("pending_turns", "state"),
     )
-    list_filter = (StateFilter, WaitingFilter, ExpiryFilter, UpdatedFilter)
+    list_filter = (StateFilter, WaitingFilter, ExpiryFilter, UpdatedFilter, UpdatedBetween)
     search_fields = ("user_id", "conversation_id", "title")
     search_help_text = "By user, conversation id or title."
     ordering = ("-updated_at", "-id")

@@ -11,8 +11,7 @@ from django.http import HttpRequest
 from django.utils import timezone
 
 from chat.models import Conversation, Turn
-
-PENDING = (Turn.State.ACCEPTED, Turn.State.ANSWERED, Turn.State.FAILED)
+from chat.turns.waiting import to_be_stored
 
 
 class _FilterWithDefault(admin.SimpleListFilter):
@@ -71,10 +70,14 @@ class WaitingFilter(admin.SimpleListFilter):
         self, request: HttpRequest, queryset: QuerySet[Conversation]
     ) -> QuerySet[Conversation]:
         """The rows of the choice."""
-        states = {"pending": PENDING, "dead": (Turn.State.DEAD_LETTER,)}.get(self.value() or "")
-        if states is None:
+        choices = {
+            "pending": to_be_stored(timezone.now()),
+            "dead": Q(state=Turn.State.DEAD_LETTER),
+        }
+        choice = choices.get(self.value() or "")
+        if choice is None:
             return queryset
-        turns = Turn.objects.filter(state__in=states).order_by()
+        turns = Turn.objects.filter(choice).order_by()
         # The users first: few have such turns, and conversations may be a million.
         return queryset.filter(user_id__in=turns.values("user_id")).filter(
             Exists(

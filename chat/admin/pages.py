@@ -15,9 +15,9 @@ from django.http import HttpRequest, HttpResponse
 from django.http.response import HttpResponseBase
 from django.shortcuts import get_object_or_404, redirect, render
 from django.urls import URLPattern, path
+from django.utils import timezone
 from django.views import View
 
-from chat.admin.filters import PENDING
 from chat.admin.lists import VIEW
 from chat.conversation import ConversationKey
 from chat.deadline import Deadline
@@ -31,7 +31,7 @@ from chat.errors import (
 )
 from chat.models import Turn
 from chat.turns.document import index_row
-from chat.turns.waiting import turns_of
+from chat.turns.waiting import to_be_stored, turns_of
 
 logger = logging.getLogger(__name__)
 
@@ -117,8 +117,8 @@ class ChatPage(View):
 
     @property
     def waiting_turns(self) -> QuerySet[Turn]:
-        """The conversation's turns that are under way, or wait for the store."""
-        return turns_of(self.key).filter(state__in=PENDING)
+        """The conversation's turns that wait for the store; none that is being answered."""
+        return turns_of(self.key).filter(to_be_stored(timezone.now()))
 
     @property
     def deadline(self) -> Deadline:

@@ -4,6 +4,7 @@ import base64
 import json
 from functools import cached_property
 
+from django.conf import settings
 from django.contrib import messages
 from django.http import HttpRequest, HttpResponse
 
@@ -18,6 +19,7 @@ from chat.turns import repair
 BEGINNINGS = {"empty": repair.empty_conversation, "known": repair.known_conversation}
 
 BACK = "admin:chat_quarantine_change"
+REST_OF_FORM_BYTES = 1000  # its token, the names of its fields
 REPAIRED = "{} The turns that were waiting are stored."
 NOT_FLUSHED = "{} Turns of it still wait for the store."
 
@@ -51,10 +53,21 @@ class RestorePage(ChatPage):
         return self._form(_readable(state), begin=begin)
 
     @cached_property
+    def copy(self) -> bytes:
+        """The bytes that were found."""
+        return base64.b64decode(self.found.content_base64)
+
+    @property
+    def is_too_large(self) -> bool:
+        """Whether a form with the copy is refused. Browsers send each newline as two bytes."""
+        sent = len(self.copy) + self.copy.count(b"\n") + REST_OF_FORM_BYTES
+        return sent > settings.DATA_UPLOAD_MAX_MEMORY_SIZE
+
+    @cached_property
     def copied_text(self) -> str | None:
-        """The copy, None where it is no text."""
+        """The copy, None where it is no text, or more than the form can carry."""
         try:
-            return base64.b64decode(self.found.content_base64).decode()
+            return None if self.is_too_large else self.copy.decode()
         except UnicodeDecodeError:
             return None
 
@@ -75,8 +88,15 @@ class RestorePage(ChatPage):
     def _form(
         self, text: str, error: str = "", status: int = 200, *, begin: str = ""
     ) -> HttpResponse:
-        is_text = self.copied_text is not None
-        context = {"text": text, "error": error, "begin": begin, "is_text": is_text}
+        context = {
+            "text": text,
+            "error": error,
+            "begin": begin,
+            "has_copy": self.copied_text is not None,
+            "is_too_large": self.is_too_large,
+            "size": len(self.copy),
+            "limit": settings.DATA_UPLOAD_MAX_MEMORY_SIZE,
+        }
         return self.render(context, status=status)
 
 

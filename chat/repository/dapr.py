@@ -101,10 +101,12 @@ class DaprRepository:
 
     def _describe(self, metadata: bytes) -> StoreInfo:
         try:
-            components = json.loads(metadata)["components"]
-            component = next(c for c in components if c["name"] == self._store_name)
+            sidecar = json.loads(metadata)
+            component = next(c for c in sidecar["components"] if c["name"] == self._store_name)
             lacks = tuple(c for c in NEEDED_CAPABILITIES if c not in component["capabilities"])
             description = f"{self._store_name}: {component['type']}/{component['version']}"
+            if version := sidecar.get("runtimeVersion"):  # the other one is its settings' format
+                description += f", runtime {version}"
         except (ValueError, TypeError, LookupError, StopIteration, RecursionError) as error:
             raise StoreUnavailable("The sidecar's metadata don't name the store.") from error
         return StoreInfo("dapr", description, lacks)

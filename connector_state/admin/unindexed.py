@@ -30,14 +30,15 @@ class UnindexedPage(ConnectorPage):
         """What the next step of the scan finds."""
         cursor, before = self.number("cursor"), self.number("looked_at")
         page = find_unindexed(self.uuid, cursor)
-        looked_at = before + page.looked_at
+        looked_at = min(before + page.looked_at, page.of_keys)
         rows = [_row(unindexed) for unindexed in page.found]
         return self.render(
             {
                 "rows": rows,
                 "can_take_in": any(row["member"] for row in rows),
-                "looked_at": min(looked_at, page.of_keys),
-                "of_keys": page.of_keys,
+                "looked_at": f"{looked_at:,}",
+                "of_keys": f"{page.of_keys:,}",
+                "percent": 100 * looked_at // max(page.of_keys, 1),
                 "next_url": self.url(cursor=page.cursor, looked_at=looked_at)
                 if page.cursor
                 else "",

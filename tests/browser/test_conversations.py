@@ -83,6 +83,21 @@ def test_list__empty(open_page, model):
     assert page.locator(".chat-empty").count() == 1
 
 
+def test_list__between_two_days(open_page):
+    many_rows(30)
+    page = open_page("/admin/chat/conversation/?state=all")
+    page.fill("[name=updated_from]", "2020-01-01")
+    page.fill("[name=updated_to]", "2020-01-31")
+    page.click("text=Show these days")
+    page.wait_for_url("**updated_from=2020-01-01&updated_to=2020-01-31**")
+    assert page.locator(".chat-empty").count() == 1
+    assert "state=all" in page.url
+    page.click("text=Any day")
+    page.wait_for_selector("#result_list")
+    page.goto(page.url + "&updated_from=soon")
+    assert "Nothing is listed" in page.inner_text(".messagelist")
+
+
 def test_list__huge(open_page):
     many_rows(5000, title=lambda n: "Long" * 20 if n % 2 else HOSTILE)
     page = open_page("/admin/chat/conversation/")
@@ -267,6 +282,20 @@ def test_quarantine__restore_form(open_page):
     one_of_each()
     page = open_page(f"/admin/chat/quarantine/{Quarantine.objects.get().pk}/restore/")
     assert page.input_value("#document").startswith('{"conversation_id"')
+
+
+def test_quarantine__restore_of_what_is_too_large_for_the_form(open_page, settings):
+    settings.DATA_UPLOAD_MAX_MEMORY_SIZE = 10_000
+    page = open_page(f"/admin/chat/quarantine/{quarantined(b'x' * 20_000).pk}/restore/")
+    assert "too large to be edited in this form" in page.inner_text("#content")
+
+
+def test_quarantine__what_was_typed_is_too_large(open_page, settings):
+    settings.DATA_UPLOAD_MAX_MEMORY_SIZE = 10_000
+    page = open_page(f"/admin/chat/quarantine/{quarantined(b'x').pk}/restore/")
+    page.fill("#document", "x" * 20_000)
+    page.click("button:text('Restore')")
+    page.wait_for_selector("text=The form is too large")
 
 
 def test_quarantine__restore_with_what_the_database_holds(open_page):

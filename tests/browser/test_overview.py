@@ -72,6 +72,7 @@ def something_of_all() -> None:
         user_id="ada", conversation_id="2", digest="d", content_base64="", reason="cut off"
     )
     failures._write({"bad_signature": 1234, "replayed": 2, "unknown_key_id": 77})
+    failures._write({"chat:token_expired": 12, "login:bad_credentials": 5, "login:locked_out": 1})
 
 
 def log_in(user, context, live_server) -> None:

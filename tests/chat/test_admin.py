@@ -2,6 +2,7 @@
 
 import json
 import logging
+from datetime import UTC, datetime
 
 import pytest
 from django.contrib.admin.models import LogEntry
@@ -137,6 +138,42 @@ def test_list__columns_search_and_filters():
     assert "1 dead letter" in content
     assert "<script>alert" not in content
     assert rows.path("conversation/change") in content
+
+
+@pytest.mark.parametrize(
+    ("query", "names"),
+    [
+        ("updated_from=2026-01-02", {"second", "third"}),
+        ("updated_to=2026-01-02", {"first", "second"}),
+        ("updated_from=2026-01-02&updated_to=2026-01-02", {"second"}),
+        ("updated_from=2026-01-02&updated_to=2026-01-01", set()),
+        ("updated_from=&updated_to=+", {"first", "second", "third"}),
+        ("updated_from=2026-01-02&q=third", {"third"}),
+    ],
+)
+def test_list__between_two_days_both_included(query, names):
+    moments = {
+        "first": datetime(2026, 1, 1, 23, 59, 59, tzinfo=UTC),
+        "second": datetime(2026, 1, 2, tzinfo=UTC),
+        "third": datetime(2026, 1, 3, tzinfo=UTC),
+    }
+    for name, moment in moments.items():
+        Conversation.objects.create(
+            user_id="ada", conversation_id=name, id_is_integer=False, updated_at=moment
+        )
+    assert set(listed(operator("view"), query)) == names
+
+
+@pytest.mark.parametrize("day", ["yesterday", "2026-02-30", "9999-12-31", "<script>", "\0"])
+def test_list__what_is_no_day_lists_nothing_and_is_told(day):
+    one_of_each()
+    answer = operator("view").get("/admin/chat/conversation/", {"updated_to": day, "q": "a&b"})
+    page = answer.content.decode()
+    assert answer.status_code == 200
+    assert list(answer.context["cl"].result_list) == []
+    assert "take days such as 2026-01-31. Nothing is listed." in page
+    assert '<input type="hidden" name="q" value="a&amp;b">' in page
+    assert "<script>" not in page.replace("<script src", "")
 
 
 def test_list__hides_deleted_ones_until_asked():

@@ -52,6 +52,27 @@ def test_quarantine__shows_bytes_as_text_or_as_hex():
     assert client.get("/admin/chat/quarantine/").status_code == 200
 
 
+def test_restore__says_when_the_copy_is_too_large_for_the_form(settings):
+    settings.DATA_UPLOAD_MAX_MEMORY_SIZE = 10_000
+    client = operator("view", "change")
+    small, large = (quarantined(b"x\n" * n, f"raw{n}") for n in (2_900, 3_100))
+    shown = client.get(f"/admin/chat/quarantine/{small.pk}/restore/")
+    assert "too large" not in shown.content.decode()
+    sent = shown.context["text"].replace("\n", "\r\n")  # as browsers do
+    assert (
+        "no conversation"
+        in client.post(shown.request["PATH_INFO"], {"document": sent}).context["error"]
+    )
+    shown = client.get(f"/admin/chat/quarantine/{large.pk}/restore/")
+    page = shown.content.decode()
+    assert (
+        "too large to be edited in this form: it has 6.1\xa0KB, and a form takes 9.8\xa0KB" in page
+    )
+    assert f"/admin/chat/quarantine/{large.pk}/download/" in page
+    assert "Begin with what was found" not in page
+    assert len(shown.context["text"]) < 1_000
+
+
 def test_restore__what_is_no_conversation_comes_back_with_the_reason():
     rows = one_of_each()
     client = operator("view", "change")

@@ -1,5 +1,6 @@
 """What a healthy sidecar never answers: each call ends in time, with the exception that fits."""
 
+import json
 import time
 from collections.abc import Iterator
 
@@ -164,6 +165,15 @@ def test_check__metadata_that_do_not_name_the_store(
     proxy.fail("error", method="GET")
     with pytest.raises(StoreUnavailable):
         repository.check(soon())
+
+
+def test_check__a_sidecar_that_does_not_tell_its_version(
+    proxy: FaultProxy, repository: DaprRepository
+) -> None:
+    component = {"name": "statestore", "type": "state.x", "version": "v1", "capabilities": []}
+    proxy.fail("none", method="GET")
+    proxy.fail("garbage", method="GET", body=json.dumps({"components": [component]}).encode())
+    assert repository.check(soon()).description == "statestore: state.x/v1"
 
 
 def test_get__an_endless_answer(

@@ -1,6 +1,7 @@
 """The contract of a conversation repository, on every backend: real stores, a real sidecar."""
 
 import json
+import re
 import threading
 import time
 from datetime import UTC, datetime, timedelta
@@ -247,9 +248,8 @@ def test_check__names_the_store(backend: Backend) -> None:
         assert info.backend == "redis"
     else:
         assert info.backend == "dapr"
-        assert info.description.startswith(
-            f"statestore: state.{backend.name.removeprefix('dapr-')}/v"
-        )
+        component = f"statestore: state.{backend.name.removeprefix('dapr-')}"
+        assert re.fullmatch(rf"{component}/v[0-9]+, runtime \S+", info.description)
 
 
 def test_exceptions__all_are_store_errors() -> None:

@@ -4,6 +4,7 @@ import pytest
 from django.db import DatabaseError
 from django.test import Client
 from redis.exceptions import ConnectionError as RedisConnectionError
+from redis.exceptions import ResponseError
 
 from config import health
 from connector_state import fitness
@@ -15,11 +16,16 @@ GOOD = {"redis_version": "7.2.4", "cluster_enabled": 0, "aof_enabled": 1}
 
 
 class FakeRedis:
-    def __init__(self, **info: object) -> None:
-        self._info = {**GOOD, **info}
+    def __init__(self, save: str | None = "3600 1", **info: object) -> None:
+        self._save, self._info = save, {**GOOD, **info}
 
     def info(self) -> dict[str, object]:
         return self._info
+
+    def config_get(self, name: str) -> dict[str, str]:
+        if self._save is None:
+            raise ResponseError("unknown command 'CONFIG'")
+        return {name: self._save}
 
 
 def test_livez__needs_nothing(client, monkeypatch):
@@ -66,15 +72,43 @@ def test_health__other_methods_are_405_and_no_matter_of_csrf(path):
 
 
 def test_fitness__a_good_one():
-    assert fitness.examine(FakeRedis()) == fitness.Fitness("Redis 7.2.4")
-    assert fitness.examine(FakeRedis(valkey_version="8.1.0")).description == "Valkey 8.1.0"
+    words = "7.2.4, noeviction, append-only file on"
+    assert fitness.examine(FakeRedis()) == fitness.Fitness(f"Redis {words}")
+    assert fitness.examine(FakeRedis(valkey_version="7.2.4")).description == f"Valkey {words}"
 
 
-def test_fitness__eviction_and_no_append_only_file_are_reported():
-    redis = FakeRedis(maxmemory_policy="allkeys-lru", aof_enabled=0)
-    problems = fitness.examine(redis).problems
-    assert "allkeys-lru" in problems[0]
-    assert "appendonly yes" in problems[1]
+@pytest.mark.parametrize("policy", ["allkeys-lru", "volatile-ttl"])
+def test_fitness__eviction_is_a_danger(policy):
+    found = fitness.examine(FakeRedis(maxmemory_policy=policy))
+    (danger,) = found.dangers
+    assert policy in danger
+    assert found.description == f"Redis 7.2.4, {policy}, append-only file on"
+    assert not found.problems
+
+
+def test_fitness__nothing_on_disk_is_a_danger():
+    found = fitness.examine(FakeRedis(aof_enabled=0, save=""))
+    (danger,) = found.dangers
+    assert "a restart loses everything" in danger
+    assert found.description.endswith("nothing on disk")
+    assert not found.problems
+
+
+@pytest.mark.parametrize(
+    ("save", "words"), [("3600 1", "snapshots only"), (None, "append-only file off")]
+)
+def test_fitness__snapshots_without_an_append_only_file_are_a_problem(save, words):
+    found = fitness.examine(FakeRedis(aof_enabled=0, save=save))
+    (problem,) = found.problems
+    assert "appendonly yes" in problem
+    assert found.description.endswith(words)
+    assert not found.dangers
+
+
+def test_readyz__an_evicting_redis_serves(client, monkeypatch):
+    redis = FakeRedis(maxmemory_policy="allkeys-lru", aof_enabled=0, save="")
+    monkeypatch.setattr("overview.probes.get_redis_connection", lambda: redis)
+    assert client.get("/readyz").status_code == 200
 
 
 @pytest.mark.parametrize(
@@ -102,6 +136,7 @@ def test_fitness__a_cluster_an_old_one_and_one_that_is_loading_are_unfit(info):
 def test_start__reports_problems_and_never_fails(monkeypatch, caplog):
     for redis, words in (
         (FakeRedis(aof_enabled=0), "append-only"),
+        (FakeRedis(maxmemory_policy="allkeys-lru"), "allkeys-lru"),
         (FakeRedis(cluster_enabled=1), "Cluster is not supported"),
     ):
         monkeypatch.setattr(health, "get_redis_connection", lambda redis=redis: redis)

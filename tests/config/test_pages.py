@@ -3,6 +3,7 @@
 import os
 import subprocess
 import sys
+from urllib.parse import urlencode
 
 import pytest
 from django.contrib.auth.models import User
@@ -31,6 +32,28 @@ def test_page__of_an_error_needs_no_database(rf, django_db_blocker):
         page = errors.server_error(rf.get("/admin/"))
     assert page.status_code == 500
     assert "check_stores" in page.content.decode()
+
+
+@pytest.mark.parametrize("enctype", ["multipart/form-data", "application/x-www-form-urlencoded"])
+def test_page__form_that_is_too_large_says_so(client, settings, enctype):
+    settings.DATA_UPLOAD_MAX_MEMORY_SIZE = 1000
+    form = {"username": "x" * 2000}
+    body = {"data": urlencode(form), "content_type": enctype}
+    response = client.post("/admin/login/", **(body if "www" in enctype else {"data": form}))
+    assert response.status_code == 400
+    assert "The form is too large" in response.content.decode()
+
+
+def test_page__request_that_is_refused_says_what_may_be_wrong(client):
+    for response in (
+        client.post("/admin/login/", {f"field{n}": "" for n in range(1001)}),
+        client.get("/admin/login/", headers={"Host": "elsewhere.example"}),
+    ):
+        assert response.status_code == 400
+        page = response.content.decode()
+        assert "too many fields" in page
+        assert "ALLOWED_HOSTS" in page
+        assert "To the overview" in page
 
 
 def test_page__form_that_was_refused_says_why():

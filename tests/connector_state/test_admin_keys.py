@@ -12,7 +12,7 @@ from django.test import Client
 from django_redis import get_redis_connection
 from redis.exceptions import ConnectionError as RedisConnectionError
 
-from connector_state import audit, connection, index
+from connector_state import audit, connection, index, unindexed
 from connector_state.calls import Caller
 from connector_state.keys import Address, connector_keys
 from connector_state.models import Connector
@@ -564,10 +564,20 @@ def test_unindexed__goes_on_in_bounded_steps(connector, admin, redis):
 def test_unindexed__stops_in_time_and_says_how_far(connector, admin, redis, monkeypatch):
     monkeypatch.setattr("connector_state.unindexed.SECONDS_AT_MOST", 0)
     redis.mset({f"other:{number}": "x" for number in range(2000)})
-    page = admin.get("keys/unindexed/")
-    assert "None so far" in text_of(page)
-    assert page.context["looked_at"] == 250
-    assert "Go on" in text_of(page)
+    page = text_of(admin.get("keys/unindexed/"))
+    assert "None in this part" in page
+    assert "Only a part of Redis has been looked at so far: about 500 of 2,000 keys (25 %)" in page
+    assert "Go on" in page
+
+
+def test_unindexed__a_step_leaves_a_page_its_200_ms():
+    assert unindexed.SECONDS_AT_MOST <= 0.12
+
+
+def test_unindexed__says_when_it_has_seen_all(admin):
+    page = text_of(admin.get("keys/unindexed/"))
+    assert "All of Redis has been looked at" in page
+    assert "Only a part" not in page
 
 
 @pytest.mark.parametrize("query", [{"cursor": "x"}, {"cursor": "9" * 20}, {"looked_at": "-1"}])

@@ -6,6 +6,7 @@ import time
 import pytest
 from django.core.management import CommandError, call_command
 from django.db import connection
+from django_redis import get_redis_connection
 
 from connector_state.models import Credential
 from overview import probes
@@ -48,6 +49,36 @@ def test_check__one_line_each(capsys):
 def test_check__warnings_end_with_1_only_if_strict(capsys):
     check(capsys)
     check(capsys, "--strict", fails="Look at: Redis.")
+
+
+@pytest.mark.parametrize(
+    ("setting", "words"),
+    [
+        (("maxmemory-policy", "allkeys-lru"), "maxmemory-policy is allkeys-lru"),
+        (("save", ""), "a restart loses everything"),
+    ],
+)
+def test_check__a_redis_that_loses_what_is_stored_ends_with_1(capsys, setting, words):
+    redis, (name, value) = get_redis_connection(), setting
+    before = redis.config_get(name)[name]
+    redis.config_set(name, value)
+    try:
+        line = check(capsys, fails="Look at: Redis.").splitlines()[0]
+    finally:
+        redis.config_set(name, before)
+    assert line.startswith("UNSAFE   Redis               Valkey")
+    assert words in line
+
+
+def test_check__says_what_keeps_a_good_redis_safe(capsys):
+    redis = get_redis_connection()
+    redis.config_set("appendonly", "yes")
+    try:
+        line = check(capsys, "--strict").splitlines()[0]
+    finally:
+        redis.config_set("appendonly", "no")
+    assert line.startswith("ok")
+    assert "noeviction, append-only file on" in line
 
 
 def test_check__as_json(capsys):

@@ -20,7 +20,7 @@ from tests.outages import AWAY, frozen_port, move_conversations, move_redis
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
-HEADINGS = ["Health", "Now", "Growth, last 14 days", "Refused signatures, last 7 days"]
+HEADINGS = ["Health", "Now", "Growth, last 14 days", "Authentication failures, last 7 days"]
 
 
 @pytest.fixture
@@ -48,11 +48,11 @@ def health(page: str) -> dict[str, str]:
     return {title: state for state, title in items}
 
 
-def turn(number: int, state: str, **fields) -> Turn:
+def turn(number: int, state: str, conversation: str = "1", **fields) -> Turn:
     return Turn.objects.create(
         id=f"{number:032}",
         user_id="ada",
-        conversation_id="1",
+        conversation_id=conversation,
         id_is_integer=True,
         accepted_at=timezone.now(),
         message="hello",
@@ -73,6 +73,7 @@ def test_start_page__a_fresh_one_says_what_to_do_next(superuser):
         "Model": "ok",
     }
     assert "the built-in assistant" in page
+    assert re.search(r"Redis itself, Valkey \d+\.\d+", page)
 
 
 def test_start_page__counts_what_there_is(superuser):
@@ -114,6 +115,25 @@ def test_start_page__its_counts_lead_to_their_lists(superuser):
     assert links
     for link in links:
         assert superuser.get(link, follow=True).status_code == 200, link
+
+
+def test_start_page__waiting_turns_are_those_of_the_list_that_it_leads_to(superuser):
+    for conversation in "123":
+        Conversation.objects.create(user_id="ada", conversation_id=conversation, id_is_integer=True)
+    hour = timedelta(hours=1)
+    turn(1, Turn.State.ANSWERED)
+    turn(2, Turn.State.FAILED)
+    turn(3, Turn.State.ACCEPTED, lease_until=timezone.now() + hour)
+    turn(4, Turn.State.ACCEPTED, "2", lease_until=timezone.now() - hour)
+    turn(5, Turn.State.ACCEPTED, "3", lease_until=timezone.now() + hour)
+    turn(6, Turn.State.STORED, "3")
+    page = get(superuser)
+    (link,) = re.findall(r"<dt>Waiting turns</dt><dd><a href=\"([^\"]+)", page)
+    rows = superuser.get(link).context["cl"].result_list
+    assert {row.conversation_id: row.pending for row in rows} == {"1": 2, "2": 1}
+    assert tallies(page)["Waiting turns"] == "3"
+    everything = superuser.get("/admin/chat/conversation/").context["cl"].result_list
+    assert {row.conversation_id: row.pending for row in everything} == {"1": 2, "2": 1, "3": 0}
 
 
 def test_start_page__growth_of_the_last_days_with_today_live(superuser):
@@ -188,12 +208,47 @@ def test_pages__lead_back_to_the_overview(superuser, path):
     assert "Home" not in crumbs
 
 
-def test_start_page__refused_signatures_by_reason(superuser):
-    for reason, number in (("replayed", 2), ("bad_signature", 3)):
-        failures._write({reason: number})
+FAILURES = {
+    "replayed": 2,
+    "bad_signature": 3,
+    "chat:token_expired": 4,
+    "login:bad_credentials": 5,
+}
+
+
+def refused(page: str) -> dict[str, list[str]]:
+    """The reasons of each kind, and how often each was counted."""
+    panel = page.partition('id="overview-failures"')[2].partition("</section>")[0]
+    return {
+        re.findall(r'scope="rowgroup"[^>]*>([^<]+)', group)[0]: re.findall(
+            r"<code>(\w+)</code>.*?<td>(\d+)</td>", group
+        )
+        for group in re.findall(r"<tbody>(.*?)</tbody>", panel, re.DOTALL)
+    }
+
+
+def test_start_page__authentication_failures_by_kind_and_reason(superuser):
+    failures._write(FAILURES)
     page = get(superuser)
-    assert re.findall(r"<code>(\w+)</code>", page)[:3][-2:] == ["bad_signature", "replayed"]
+    assert refused(page) == {
+        "Connectors": [("bad_signature", "3"), ("replayed", "2")],
+        "Chat": [("token_expired", "4")],
+        "Log-ins to these pages": [("bad_credentials", "5")],
+    }
     assert "the signature does not match" in page
+
+
+@pytest.mark.parametrize(
+    ("permission", "kind"),
+    [
+        ("connector_state.view_connector", "Connectors"),
+        ("chat.view_conversation", "Chat"),
+        ("auth.view_user", "Log-ins to these pages"),
+    ],
+)
+def test_start_page__each_kind_of_failures_for_those_who_may_see_what_it_is_about(permission, kind):
+    failures._write(FAILURES)
+    assert list(refused(get(logged_in(create_staff(permission))))) == [kind]
 
 
 @pytest.mark.parametrize(
@@ -205,11 +260,12 @@ def test_start_page__refused_signatures_by_reason(superuser):
             {"Redis", "Database"},
             ["Conversations", "Messages", "Turns a day", "Dead letters"],
         ),
+        ("auth.view_user", [HEADINGS[0], HEADINGS[3]], {"Database"}, ["Keys", "Conversations"]),
         (
             "chat.view_conversation",
-            HEADINGS[:3],
+            HEADINGS,
             {"Database", "Conversation store", "Model"},
-            ["Keys", "Stored", "Refused signatures", "Valkey"],
+            ["Keys", "Stored", "Valkey"],
         ),
     ],
 )

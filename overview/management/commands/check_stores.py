@@ -7,10 +7,15 @@ from typing import Any
 from django.core.management.base import BaseCommand, CommandError
 
 from overview import probes
-from overview.probes import Health
+from overview.probes import Health, State
 
 AFTER_DATABASE = (probes.MIGRATIONS, probes.SECRETS)
-WORDS = {"ok": "ok", "warning": "WARNING", "failed": "FAILED"}
+WORDS: dict[State, str] = {
+    "ok": "ok",
+    "warning": "WARNING",
+    "unsafe": "UNSAFE",
+    "failed": "FAILED",
+}
 
 
 class Command(BaseCommand):
@@ -18,8 +23,9 @@ class Command(BaseCommand):
 
     help = (
         "Say of everything that Statekeep needs whether it answers, and what is wrong with it. "
-        "Ends with 1 when something does not answer or can't be used; a warning, such as a Redis "
-        "that evicts keys or has no append-only file, ends with 0, or with 1 under --strict."
+        "Ends with 1 when something does not answer, can't be used, or is unsafe: a Redis that "
+        "evicts keys, or keeps nothing on disk. A warning, such as a Redis with snapshots and no "
+        "append-only file, ends with 0, or with 1 under --strict."
     )
 
     def add_arguments(self, parser: ArgumentParser) -> None:
@@ -39,7 +45,7 @@ class Command(BaseCommand):
 
 
 def _is_bad(health: Health, strict: bool) -> bool:
-    return not health.answers or (strict and health.state == "warning")
+    return health.state in {"unsafe", "failed"} or (strict and health.state == "warning")
 
 
 def _as_json(found: list[Health], bad: list[str]) -> str:

@@ -1,0 +1,34 @@
+"""Counts who proved nobody: tokens and log-ins. Signed requests are counted where they are refused.
+
+Only codes of ours are counted, never what was sent.
+"""
+
+from typing import Any
+
+from django.http import HttpRequest
+
+from chat import errors as chat
+from config.paths import is_api_path
+from connector_state import failures
+from overview.refusals import CHAT, LOGIN
+
+LOCKED_OUT = "locked_out"
+
+
+def count_refused(exc: Exception) -> None:
+    """Count an error of the chat if it refuses a token or a log-in."""
+    if isinstance(exc, chat.TokenRefused) or (
+        isinstance(exc, chat.RateLimited) and exc.code == LOCKED_OUT
+    ):
+        failures.count_unlogged(f"{CHAT}{exc.code}")
+
+
+def count_failed_login(request: HttpRequest | None = None, **signal: Any) -> None:
+    """Count a log-in to the pages that failed: a receiver of user_login_failed, after that of axes.
+
+    That of an API has its own error, which is counted.
+    """
+    if request is None or is_api_path(request.path_info):
+        return
+    is_locked_out = getattr(request, "axes_locked_out", False)
+    failures.count_unlogged(f"{LOGIN}{LOCKED_OUT if is_locked_out else 'bad_credentials'}")
