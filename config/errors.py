@@ -16,7 +16,7 @@ from rest_framework import exceptions
 
 from chat import errors as chat
 from chat.answers import DEGRADED
-from config.paths import is_api_path
+from config.paths import CHAT_PREFIX, is_api_path
 from config.refused import count_refused
 from connector_state import errors as state
 
@@ -145,7 +145,9 @@ def permission_denied(request: HttpRequest, exception: Exception) -> HttpRespons
 def not_found(request: HttpRequest, exception: Exception) -> HttpResponse:
     """404, for a path that no route matches."""
     if is_api_path(request.path_info):
-        return error_response(404, "not_found", "No such path. Is the connector id a UUID?")
+        is_chat = request.path_info.startswith(CHAT_PREFIX)
+        hint = "A slash at its end counts." if is_chat else "Is the connector id a UUID?"
+        return error_response(404, "not_found", f"No such path. {hint}")
     return defaults.page_not_found(request, exception)
 
 

@@ -1,9 +1,10 @@
 """Which paths belong to programs (JSON alone), and which to people (pages)."""
 
-API_PREFIXES = ("/dsx-connect/", "/api/", "/livez", "/readyz")
+CHAT_PREFIX = "/api/"
+API_PREFIXES = ("/dsx-connect/", CHAT_PREFIX, "/livez", "/readyz")
 
 # What browsers of other origins may call.
-CHAT_PATHS_REGEX = r"^/api/"
+CHAT_PATHS_REGEX = rf"^{CHAT_PREFIX}"
 
 # Programs inside a cluster call these over plain HTTP; only pages are sent to HTTPS.
 HTTPS_REDIRECT_EXEMPT = [rf"^{prefix.removeprefix('/')}" for prefix in API_PREFIXES]

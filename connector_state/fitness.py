@@ -21,7 +21,8 @@ class UnfitRedis(Exception):
 class Fitness:
     """A Redis that can be used: its version, policy and persistence, and what is wrong with it.
 
-    `dangers` lose cursors or nonces sooner or later, `problems` are the others.
+    `dangers` lose cursors or nonces sooner or later, or refuse writes now; `problems` are the
+    others.
     """
 
     description: str
@@ -51,7 +52,7 @@ def examine(client: Redis) -> Fitness:
     persistence = "append-only file on" if info.get("aof_enabled") else _without_file(client)
     return Fitness(
         f"{_version(info)}, {policy}, {persistence}",
-        tuple(_dangers(policy, persistence)),
+        (*_dangers(policy, persistence), *_refusals(info)),
         tuple(_problems(info, persistence)),
     )
 
@@ -94,23 +95,28 @@ def _dangers(policy: str, persistence: str) -> Iterator[str]:
         )
 
 
-def _problems(info: dict[str, Any], persistence: str) -> list[str]:
-    problems = []
+def _refusals(info: dict[str, Any]) -> Iterator[str]:
+    """Why writes are refused now."""
+    if info.get("aof_enabled") and info.get("aof_last_write_status", "ok") != "ok":
+        yield "The append-only file can't be written: is the disk full?"
+    if info.get("rdb_last_bgsave_status", "ok") != "ok":
+        yield "The last snapshot could not be written: is the disk full?"
+    if info.get("role") == "slave":
+        yield "It is a replica: writes are refused."
+    if _percent_used(info) >= 100:
+        yield "It is full (maxmemory is reached): what adds values is refused."
+
+
+def _problems(info: dict[str, Any], persistence: str) -> Iterator[str]:
     if not info.get("aof_enabled") and persistence != NOT_ON_DISK:
-        problems.append(
+        yield (
             "The append-only file is off: a power cut loses what was stored since the last "
             "snapshot. Set appendonly yes."
         )
-    if info.get("aof_enabled") and info.get("aof_last_write_status", "ok") != "ok":
-        problems.append("The append-only file can't be written: is the disk full?")
-    if info.get("rdb_last_bgsave_status", "ok") != "ok":
-        problems.append("The last snapshot could not be written: is the disk full?")
-    if info.get("role") == "slave":
-        problems.append("It is a replica: writes are refused.")
+    if FULL_PERCENT <= (percent := _percent_used(info)) < 100:
+        yield f"{percent}% of maxmemory is used: once it is full, what adds values is refused."
+
+
+def _percent_used(info: dict[str, Any]) -> int:
     limit = info.get("maxmemory", 0)
-    if limit and info["used_memory"] * 100 >= limit * FULL_PERCENT:
-        problems.append(
-            f"{info['used_memory'] * 100 // limit}% of maxmemory is used: once it is full, writes "
-            "are refused."
-        )
-    return problems
+    return int(info["used_memory"] * 100 // limit) if limit else 0

@@ -117,12 +117,21 @@ def test_readyz__an_evicting_redis_serves(client, monkeypatch):
         ({"aof_last_write_status": "err"}, "append-only file can't be written"),
         ({"rdb_last_bgsave_status": "err"}, "snapshot could not be written"),
         ({"role": "slave"}, "replica"),
-        ({"maxmemory": 1000, "used_memory": 950}, "95% of maxmemory"),
+        ({"maxmemory": 1000, "used_memory": 1000}, "It is full"),
     ],
 )
-def test_fitness__what_will_refuse_writes_is_reported(info, words):
-    (problem,) = fitness.examine(FakeRedis(**info)).problems
-    assert words in problem
+def test_fitness__what_refuses_writes_is_a_danger(info, words):
+    found = fitness.examine(FakeRedis(**info))
+    (danger,) = found.dangers
+    assert words in danger
+    assert not found.problems
+
+
+def test_fitness__what_will_refuse_writes_is_a_problem():
+    found = fitness.examine(FakeRedis(maxmemory=1000, used_memory=950))
+    (problem,) = found.problems
+    assert "95% of maxmemory" in problem
+    assert not found.dangers
 
 
 @pytest.mark.parametrize(

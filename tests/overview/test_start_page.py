@@ -309,7 +309,7 @@ def test_start_page__with_everything_frozen_is_there_in_time(superuser, settings
         settings.OPENAI_BASE_URL = f"http://127.0.0.1:{port}"
         began = time.monotonic()
         page = get(superuser)
-        assert time.monotonic() - began < 4
+        assert time.monotonic() - began < 6
     assert [title for title, state in health(page).items() if state == "failed"] == [
         "Redis",
         "Conversation store",
