@@ -15,9 +15,14 @@ from chat.toolbox import Toolbox
 SHOWN_MAX = 50
 SHOWN_CHARACTERS = 200
 WHICH = "Which task do you mean?"
+_SHOWN = re.compile(r"^([0-9]+)\. ", re.MULTILINE)
 _YES = vocabulary("yes yep yeah y ok okay sure right correct")
 _BESIDE_YES = vocabulary("please do it that that's this one the is")
-_SPOKEN = {"complete": "complete", "delete": "delete", "update": "rename"}
+_SPOKEN = {
+    "complete": '"complete 2"',
+    "delete": '"delete 2", or "delete all tasks"',
+    "update": '"rename 2 to buy oat milk"',
+}
 
 
 def choose(tools: Toolbox, command: Command, preferred: str) -> list[int] | str:
@@ -29,7 +34,7 @@ def choose(tools: Toolbox, command: Command, preferred: str) -> list[int] | str:
         tasks = tools.call("list_tasks", filter=which)["tasks"]
         return [task["id"] for task in tasks] or "There are no such tasks."
     if which is None and is_vague(target):
-        return f'{WHICH} Say "{_SPOKEN[command.verb]} 2", for example.'
+        return f"{WHICH} Say {_SPOKEN[command.verb]}, for example."
     tasks = tools.call("list_tasks", filter="all")["tasks"]
     matches = exactly(tasks, target)
     is_sure = bool(matches) and which is None
@@ -90,8 +95,10 @@ def answer_to_which(window: Sequence[MessageEntry], message: str) -> Command | N
     if asked is None or (not numbers(message) and phrases.understand(message)):
         return None
     target = message.strip()
+    shown = {int(number) for number in _SHOWN.findall(window[-1].content)}
     spoken = set(words(target[:SHOWN_CHARACTERS]))
     if spoken & _YES and spoken <= _YES | _BESIDE_YES:
-        shown = re.findall(r"^([0-9]+)\. ", window[-1].content, re.MULTILINE)
-        target = shown[0] if len(shown) == 1 else ""
+        target = str(*shown) if len(shown) == 1 else ""
+    elif asked.verb == "delete" and shown and not shown.issuperset(numbers(target) or []):
+        target = ""  # another number than those we asked about may be a slip
     return replace(asked, target=target, others=())

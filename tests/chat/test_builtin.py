@@ -110,6 +110,7 @@ def test_delete__what_was_named_goes_and_nothing_else(message, gone):
             "delete my account",
         ),
         *("delete nothing", "never delete buy milk", "delete completed", "cancel buy milk"),
+        *("delete my reminders buy milk", "delete another buy milk", "delete a buy milk"),
     ],
 )
 def test_delete__nothing_goes_that_was_not_named(message):
@@ -167,6 +168,13 @@ def test_which__the_answer_may_be_a_title_and_asking_may_go_on():
     assert "2. call Berta" in ask("Berta").reply
     assert "deleted 'call Berta'" in ask("yes").reply
     assert left() == ["call Anna", "Anna"]
+
+
+def test_which__a_number_that_was_not_asked_about_deletes_nothing():
+    have("call Anna", "call Berta", "milk")
+    ask("delete call")
+    assert ask("3").reply.startswith(WHICH)
+    assert left() == ["call Anna", "call Berta", "milk"]
 
 
 def test_which__is_about_what_was_asked_last():

@@ -35,6 +35,9 @@ ADDED = {
     "put milk on my list": "milk",
     "remind me to buy milk": "buy milk",
     "remember the milk": "the milk",
+    "can you add milk for me please?": "milk",
+    "add - milk": "milk",
+    "don't forget: milk": "milk",
     "don't forget to buy milk": "buy milk",
     "Don\u2019t let me forget milk": "milk",
     "I need to buy milk": "buy milk",
@@ -141,6 +144,7 @@ CHANGED = {  # target, title, description
     "can you rename #2 to Y?": ("#2", "Y", None),
     "update task 2 title to X": ("task 2", "X", None),
     "update task 2 to X": ("task 2", "X", None),
+    "update 2 to: X": ("2", "X", None),
     "update task 2: X": ("task 2", "X", None),
     "change task 2's title to X": ("task 2", "X", None),
     "change task 2\u2019s name to X": ("task 2", "X", None),
@@ -173,6 +177,10 @@ DELETED = {
     "please delete #3": "#3",
     "could you please remove number 3?": "number 3",
     "delete no. 3, thanks": "no. 3",
+    "can you delete task number 5 for me please": "task number 5",
+    "delete 2, please and thank you!": "2",
+    "remove X from list": "X",
+    "delete everything that's done": "everything that's done",
     "I need to delete task 2": "task 2",
     "I want you to delete buy milk": "buy milk",
     'delete "buy milk".': '"buy milk"',
@@ -197,7 +205,10 @@ OTHERS = {
     "Hello there!": "help",
     "what can you do?": "help",
     "how do I delete a task?": "help",
+    "I need help": "help",
     "Thank you!": "thanks",
+    "ok, thanks a lot": "thanks",
+    "undo": "reopen",
     "no": "decline",
     "never mind": "decline",
     "don\u2019t delete anything": "decline",
@@ -282,7 +293,10 @@ def test_update__every_place_to_cut_is_a_reading():
 @pytest.mark.parametrize(
     ("target", "named"),
     [
-        *[(text, [3]) for text in ("3", "#3", "task 3", "Task #3.", "number 3", "no. 3", "id: 3")],
+        *[
+            (text, [3])
+            for text in ("3", "#3", "task 3", "Task #3.", "number 3", "no. 3", "id: 3", "3 now")
+        ],
         *[(text, [1, 2, 5]) for text in ("1, 2 and 5", "tasks 1 2 5", "#1 & #2, 5", "1, 2, 5, 1")],
         *[(text, None) for text in ("2 eggs", "1.5", "10:30", "1-3", "1st", '"3"', "task", "")],
     ],
@@ -295,7 +309,10 @@ def test_numbers(target, named):
     ("target", "which"),
     [
         *[(t, "all") for t in ("all", "everything", "my tasks", "the whole list", "all my tasks")],
-        *[(t, "completed") for t in ("completed", "done tasks", "everything I've finished")],
+        *[
+            (t, "completed")
+            for t in ("completed", "done tasks", "everything I've finished", "all that's done")
+        ],
         *[(t, "active") for t in ("all pending tasks", "open items", "tasks that are not done")],
         *[(t, None) for t in ("them", "all of them", "it", "a task", "tasks", "the last one")],
         *[(t, None) for t in ("the completed task", "completed forms", "all but milk", '"all"')],

@@ -26,14 +26,16 @@ _BARE: dict[str, Verb] = {
     "update": "update",
     "change": "update",
     "edit": "update",
-    "thanks": "thanks",
-    "thank you": "thanks",
 }
 _SPACES = pattern(r"(\s)\s+")
 _HELP = pattern(
-    r"(?:help|commands)(?:\sme)?|(?:hi|hello|hey|good\s(?:morning|afternoon|evening))(?:\sthere)?"
+    r"(?:(?:i\sneed\s)?help|commands)(?:\sme)?|(?:hi|hello|hey|good\s(?:morning|afternoon|evening))(?:\sthere)?"
     r"|what\s(?:can|do)\s(?:you|i)\s(?:do|say|ask)(?:\shere)?|what\sare\syour\scommands"
     r"|(?:who|what)\sare\syou|how\s(?:do|can|does|should|to)\b.*"
+)
+_THANKS = pattern(
+    r"(?:thanks|thank\syou|thx|cheers)(?:\s(?:a\slot|so\smuch|very\smuch))?"
+    r"|ok|okay|great|perfect|cool|nice|good"
 )
 _DECLINE = pattern(
     rf"(?:no(?!s?\.?\s?#?[0-9])|nope|nah|cancel|stop|never\s?mind|don{APOSTROPHE}?t|do\snot|not\snow)"
@@ -52,6 +54,8 @@ def _alone(text: str) -> Command | None:
     plain = text.rstrip(PUNCTUATION)
     if verb := _BARE.get(" ".join(words(plain[:20]))):
         return Command(verb) if len(plain) <= 20 else None
+    if _THANKS.fullmatch(plain):
+        return Command("thanks")
     return Command("help") if _HELP.fullmatch(plain) else None
 
 

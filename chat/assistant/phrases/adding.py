@@ -18,7 +18,7 @@ _COLON = r"(?:\s?:|\s[\u2013-])"
 _THE_LIST = r"(?:(?:my|the|our)\s)?(?:(?:to[\s-]?do|task)\s)?(?:list|tasks|to-?dos)"
 
 _ADD = pattern(
-    rf"(?:add|create|insert|new|(?:make|write|note|put)(?=\s(?:{DETERMINER}\s)*{TASK}\b))(?::\s?|\s|$)"
+    rf"(?:add|create|insert|new|(?:make|write|note|put)(?=\s(?:{DETERMINER}\s)*{TASK}\b))(?:{_COLON}\s?|\s|$)"
     rf"(?:(?:to\s{_THE_LIST}|(?:{DETERMINER}\s)*{TASK}(?![\w-]|\slist\b))"
     rf"(?:{_COLON}|\s(?:called|named|titled|to|for|about|saying)\b)?(?:\s|$))?(?P<title>.*)"
 )
@@ -26,7 +26,7 @@ _TODO = pattern(
     rf"(?:(?:{DETERMINER}|one\smore)\s)*(?:{TASK}|to\sdo|note(?:\sto\sself)?){_COLON}\s?(?P<title>.+)"
 )
 _DONT_FORGET = pattern(
-    rf"(?:don{APOSTROPHE}?t|do\snot|never)\s(?:let\sme\s)?forget(?:\s(?:to|about|that)\b)?\s?"
+    rf"(?:don{APOSTROPHE}?t|do\snot|never)\s(?:let\sme\s)?forget(?:\s(?:to|about|that)\b)?[\s:]\s?"
     r"(?P<title>.*)"
 )
 _WANTED = [

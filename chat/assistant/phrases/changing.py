@@ -35,7 +35,7 @@ _STATUS = r"(?:status|state)"
 _CHANGE = pattern(
     r"(?P<verb>rename|retitle|reword|replace|change|update|edit|modify|set|describe)\s(?P<rest>.+)"
 )
-_CUT = pattern(r"\s(?:to|into|as)\s|\s?(?:->|=>|\u2192)\s?|\s=\s|\s?:(?=\D)\s?")
+_CUT = pattern(r"\s(?:to|into|as)(?:\s|:\s?)|\s?(?:->|=>|\u2192)\s?|\s=\s|\s?:(?=\D)\s?")
 _CUT_REPLACE = pattern(r"\s(?:with|by)\s")
 _CUT_WITH = pattern(rf"\swith\s(?=(?:{DETERMINER}\s)*{_FIELD}\b)")
 _FIELD_OF = pattern(rf"(?:{DETERMINER}\s)*{_FIELD}\s(?:of|for|on)\s(?P<target>.+)")

@@ -31,7 +31,7 @@ _AS_NOT_DONE = pattern(
     r"|\s(?:as|to)\s(?:active|open|pending|to-?do)$"
 )
 _REOPEN = pattern(
-    r"(?:reopen|re-open|uncomplete|uncheck|untick|unmark)\s.+"
+    r"undo(?:\s.+)?|(?:reopen|re-open|uncomplete|uncheck|untick|unmark)\s.+"
     rf"|(?:i|we)\s(?:have\snot|haven{APOSTROPHE}?t|did\snot|didn{APOSTROPHE}?t)\s(?:yet\s)?"
     rf"(?:do|finish|{STATE})\b.*"
 )

@@ -14,13 +14,14 @@ _BEFORE = pattern(
 _AFTER = [
     # Without a comma "please" may belong to the title: "learn to say please".
     pattern(
-        r"(?:[,.;!?-]\s?|\s-\s)(?:(?:please|pls|thanks|thank\syou|thx|cheers)"
+        r"(?:[,.;!?-]\s?|\s-\s)(?:(?:please(?:\sand\sthank\syou)?|pls|thanks|thank\syou|thx|cheers)"
         r"(?:\s(?:very\smuch|so\smuch|a\slot|in\sadvance))?)$"
     ),
     pattern(
         r"(?<!\bsay)(?<!\bsaying)(?<!\bsaid)(?<!\bword)(?<!\bwrite)(?<!\band)\s(?:please|pls)$"
     ),
 ]
+_FOR_ME = pattern(r"\sfor\sme$")
 
 
 def bare(message: str) -> str:
@@ -32,5 +33,8 @@ def bare(message: str) -> str:
     for ending in _AFTER:
         if (rest := cut_end(ending, text.rstrip(PUNCTUATION))) is not None:
             text = rest
-    # The question mark of "can you add milk?" is no part of the title.
-    return text.rstrip(" ?") if asks else text
+    if not asks:
+        return text
+    text = text.rstrip(" ?")  # of "can you add milk?"; it is no part of the title
+    rest = cut_end(_FOR_ME, text)
+    return text if rest is None else rest

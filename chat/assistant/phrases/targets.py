@@ -5,14 +5,12 @@ import re
 from chat.assistant.phrases.wording import (
     ACTIVE,
     ARTICLES,
-    DETERMINER,
     DONE,
     LISTS,
     NOUNS,
     PLURAL,
     PUNCTUATION,
     SINGULAR,
-    TASK,
     WHOLE,
     cut_end,
     only,
@@ -27,18 +25,19 @@ from chat.assistant.phrases.wording import (
 TARGET_MAX_CHARACTERS = 300  # of numbers, or of words for many: a title may be longer
 
 FROM_THE_LIST = pattern(
-    r"\s(?:from|off|on|in|of)\s(?:my|the|our)\s(?:(?:to[\s-]?do|task)\s)?(?:list|tasks|to-?dos)$"
+    r"\s(?:(?:from|off)(?:\sof)?(?:\s(?:my|the|our))?|(?:on|in|of)\s(?:my|the|our))"
+    r"\s(?:(?:to[\s-]?do|task)\s)?(?:list|tasks|to-?dos)$"
 )
 
 _TOKEN = re.compile(r"[0-9]+|[^\W0-9_]+|\S")
 _DIGITS = re.compile(r"[0-9]{1,15}")
 _ONE_AND_A_HALF = re.compile(r"[0-9][.:][0-9]")
 _BESIDE_NUMBERS = vocabulary("task tasks todo todos item items reminder reminders the my and also")
-_BESIDE_NUMBERS |= vocabulary("number numbers no nos nr id ids # , & . ; : ! ? ( )")
+_BESIDE_NUMBERS |= vocabulary("number numbers no nos nr id ids now # , & . ; : ! ? ( )")
 
 _OF_MANY = vocabulary(
-    "of on in from that which are is was were have has been what what's i i've we already so "
-    "far not yet now currently still"
+    "of on in from that that's which are is was were have has been what what's i i've we already "
+    "so far not yet now currently still"
 )
 _MANY = NOUNS | DONE | ACTIVE | WHOLE | ARTICLES | _OF_MANY
 _VAGUE = _MANY | vocabulary(
@@ -46,10 +45,12 @@ _VAGUE = _MANY | vocabulary(
     "any previous latest newest oldest"
 )
 
+_ONE = r"(?:task|to-?do|reminder|item)"
 _NAMED = pattern(
-    rf"(?:{DETERMINER}\s)*(?:{TASK}(?:\s(?:called|named|titled)|\s?:)?\s|(?:called|named|titled)\s)?"
+    rf"(?:(?:the|my|our|this|that)\s)?"
+    rf"(?:{_ONE}(?:\s(?:called|named|titled)|\s?:)?\s|(?:called|named|titled)\s)?"
 )
-_NOUN_AT_END = pattern(r"\s(?:task|to-?do|reminder|item)$")
+_NOUN_AT_END = pattern(rf"\s{_ONE}$")
 
 
 def numbers(target: str) -> list[int] | None:
