@@ -7,6 +7,7 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from chat.assistant import phrases
+from chat.assistant.choosing import choose
 from chat.assistant.phrases.targets import is_vague, numbers, spellings, whole_list
 
 MAX_CHARACTERS = 10_000  # of a message
@@ -416,3 +417,48 @@ def test_any_text__is_understood_or_not_and_soon(text):
         began = time.process_time()
         read_everything(message)
         assert time.process_time() - began < SECONDS_MAX
+
+
+class Tasks:
+    """The one tool that choosing needs, without a database."""
+
+    def __init__(self, *titles: str) -> None:
+        self.tasks = [
+            {"id": number, "title": title, "completed": number % 2 == 0}
+            for number, title in enumerate(titles, 1)
+        ]
+
+    def call(self, tool, filter):
+        wanted = {"all": (True, False), "active": (False,), "completed": (True,)}[filter]
+        return {"tasks": [task for task in self.tasks if task["completed"] in wanted]}
+
+
+TITLES = [
+    "buy milk",
+    "milk",
+    "completed forms",
+    "done",
+    "call the dentist",
+    "a",
+    "task",
+    "all done",
+]
+WORDS = st.sampled_from(
+    [
+        *("milk", "buy milk", "forms", "completed", "done", "call", "dentist", "the", "a", "task"),
+        *("please", "it", "from my list", "all", "of", "not", "and", "but", "except", "is", '"'),
+        *("tasks", "list", "to", ",", ".", "them", "my", "open", "now", "?", "called"),
+    ]
+)
+
+
+@settings(deadline=None, max_examples=500)
+@given(st.sampled_from(["delete", "remove", "clear", "please delete", "take"]), st.lists(WORDS))
+def test_any_deletion__is_of_numbers_or_of_many_or_of_a_title_in_the_message(verb, rest):
+    message = " ".join([verb, *rest])
+    command = phrases.understand(message)
+    if command is None or command.verb != "delete" or whole_list(command.target):
+        return
+    chosen = choose(Tasks(*TITLES), command, "all")
+    if not isinstance(chosen, str):
+        assert [TITLES[number - 1] in message for number in chosen] == [True]
