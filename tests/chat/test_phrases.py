@@ -212,6 +212,7 @@ OTHERS = {
     "undo": "reopen",
     "no": "decline",
     "never mind": "decline",
+    "actually, no": "decline",
     "don\u2019t delete anything": "decline",
     "mark 3 as not done": "reopen",
     "mark milk as incomplete": "reopen",

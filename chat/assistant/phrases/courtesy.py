@@ -5,7 +5,7 @@ from chat.assistant.phrases.wording import APOSTROPHE, PUNCTUATION, cut_end, pat
 _BEFORE = pattern(
     r"(?:(?:(?P<asks>(?:can|could|will|would)\s(?:you|i|we)(?:\s(?:help\sme(?:\sto)?|kindly|also))?)"
     r"|(?:hi|hello|hey|good\s(?:morning|afternoon|evening))(?:\sthere)?"
-    r"|ok(?:ay)?|so|now|well(?=,)|alright|also|and|then|just|please|pls|kindly"
+    r"|ok(?:ay)?|so|now|well(?=,)|alright|actually|also|and|then|just|please|pls|kindly"
     rf"|(?:i|we)(?:{APOSTROPHE}d|\swould)\slike\s(?:you\s)?to"
     r"|i\swant\s(?:you\s)?to|i\swanna|i\sneed\syou\sto"
     rf"|let{APOSTROPHE}?s|let\sme|help\sme(?:\sto)?|go\sahead\sand"
