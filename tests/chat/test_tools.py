@@ -1,10 +1,7 @@
-"""The tools, and what the built-in assistant makes of plain English."""
-
-import time
+"""The tools: what they take, what they refuse, and that no effect happens twice."""
 
 import pytest
 
-from chat.assistant import phrases
 from chat.errors import ModelFailed
 from chat.models import Task, Turn
 from chat.toolbox import Call, Toolbox
@@ -258,68 +255,6 @@ def test_resumed_turn__repeats_no_effect():
     assert again.call("add_task", title="milk")["task_id"] == 1
     assert again.call("add_task", title="eggs")["task_id"] == 2
     assert [call["result"]["task_id"] for call in again.done] == [1, 2]
-
-
-# --- The built-in assistant ---
-
-
-def test_builtin__a_whole_conversation():
-    assert "number 1" in ask("Add a task to buy milk").reply
-    assert "number 2" in ask("remind me to buy oat milk").reply
-    assert ask("show my tasks").reply == (
-        "You have 2 tasks:\n1. buy milk (active)\n2. buy oat milk (active)"
-    )
-    assert "'buy milk' is complete" in ask("mark buy milk as done").reply
-    assert ask("what have I completed? show completed tasks").reply
-    assert "complete already" in ask("complete 1").reply
-    assert "now 'buy soy milk'" in ask("rename 2 to buy soy milk").reply
-    assert "deleted 'buy soy milk'" in ask("delete buy soy milk").reply
-    assert ask("list active tasks").reply == "You have no active tasks."
-    assert (
-        ask("Hello, could you list my active tasks, please?").reply == "You have no active tasks."
-    )
-    assert "say please" in ask("add learn to say please").reply
-
-
-def test_builtin__asks_back_and_understands_the_answer():
-    ask("add call Anna")
-    ask("add call Berta")
-    question = ask("complete call")
-    assert question.reply.startswith("Which task do you mean?")
-    assert "1. call Anna" in question.reply
-    assert "'call Berta' is complete" in ask("2").reply
-
-
-@pytest.mark.parametrize("message", ["What is the capital of France?", "write me a poem", "🙂"])
-def test_builtin__says_what_it_can_do(message):
-    turn = ask(message)
-    assert "I can't help with that" in turn.reply
-    assert turn.tool_calls == []
-
-
-@pytest.mark.parametrize("message", ["add", "delete", "complete", "rename", "complete nothing"])
-def test_builtin__asks_for_what_is_missing(message):
-    assert ask(message).reply
-    assert not Task.objects.exists()
-
-
-HOSTILE = [" ", "\n", "my ", "task ", "is done ", "1 ", ", ", "to ", "of ", "left ", "on my list "]
-
-
-@pytest.mark.parametrize(
-    "start",
-    ["what ", "which ", "list ", "delete 1", "1", "add ", "add note ", "rename ", "set ", "edit "],
-)
-def test_builtin__hostile_text_does_not_hold_the_process(start):
-    """Seen: "1", 1,500 spaces and "x" held the server for minutes. A regex can't be interrupted."""
-    began = time.monotonic()
-    for filling in HOSTILE:
-        message = (start + filling * 10_000)[:1490] + "x!("
-        phrases.understand(message)
-        phrases.numbers(message)
-        phrases.whole_list(message)
-        phrases.numbers((start + filling * 10_000)[:9_990] + "x")
-    assert time.monotonic() - began < 5  # minutes, or a fraction of a second
 
 
 def test_delete_task__after_one_with_a_list_for_an_id(tools):
