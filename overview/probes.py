@@ -51,7 +51,7 @@ class Finding(NamedTuple):
 class Health:
     """What a probe found. `description` says what answered, or why nothing did.
 
-    "unsafe": it can be used, and loses what is stored there.
+    "unsafe": it can be used, and loses what is stored there, or takes nothing more.
     """
 
     name: str
