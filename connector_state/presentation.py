@@ -19,6 +19,10 @@ LINK_MAX_CHARS = 4096
 ESCAPED_MAX_CHARS = len("⟨U+10FFFF⟩")
 
 _UNSEEN = {"Cc", "Cf", "Cn", "Co", "Cs", "Zl", "Zp"}
+_UNSEEN_IN_NAMES = {*_UNSEEN, "Zs"}
+_BLANK_LETTERS = "\u115f\u1160\u2800\u3164\uffa0"
+_SPACES = re.compile(r"^ +| +$| {2,}")
+_SPACE_MARK = "␠"
 _LINK = re.compile(r"https?://[\x21-\x7e]+", re.IGNORECASE)
 _JSON_MARK = re.compile(r'"[^"\\]*(?:\\.[^"\\]*)*"|[{}\[\],:]|[^\s{}\[\],:"]+')
 _OPENING, _CLOSING = ("{", "["), ("}", "]")
@@ -75,6 +79,23 @@ def visible(text: str, keep: str = "") -> str:
         f"⟨U+{ord(c):04X}⟩" if c not in keep and unicodedata.category(c) in _UNSEEN else c
         for c in text
     )
+
+
+def visible_name(text: str) -> str:
+    """Write out all of a name that can't be seen: spaces at its ends, or beside each other, too.
+
+    No two names look the same by what is not seen, and no name looks like nothing.
+    """
+    if text.isascii() and text.isprintable():
+        return _SPACES.sub(lambda spaces: _SPACE_MARK * len(spaces[0]), text)
+    written = "".join(f"⟨U+{ord(c):04X}⟩" if _is_unseen_in_a_name(c) else c for c in text)
+    return _SPACES.sub(lambda spaces: _SPACE_MARK * len(spaces[0]), written)
+
+
+def _is_unseen_in_a_name(character: str) -> bool:
+    if character in (" ", _SPACE_MARK):
+        return character == _SPACE_MARK  # which is what a space is written as
+    return character in _BLANK_LETTERS or unicodedata.category(character) in _UNSEEN_IN_NAMES
 
 
 def survives_a_text_area(value: bytes) -> bool:
