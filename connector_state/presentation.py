@@ -22,7 +22,6 @@ _UNSEEN = {"Cc", "Cf", "Cn", "Co", "Cs", "Zl", "Zp"}
 _UNSEEN_IN_NAMES = {*_UNSEEN, "Zs"}
 _BLANK_LETTERS = "\u115f\u1160\u2800\u3164\uffa0"
 _SPACES = re.compile(r"^ +| +$| {2,}")
-_SPACE_MARK = "␠"
 _LINK = re.compile(r"https?://[\x21-\x7e]+", re.IGNORECASE)
 _JSON_MARK = re.compile(r'"[^"\\]*(?:\\.[^"\\]*)*"|[{}\[\],:]|[^\s{}\[\],:"]+')
 _OPENING, _CLOSING = ("{", "["), ("}", "]")
@@ -86,16 +85,18 @@ def visible_name(text: str) -> str:
 
     No two names look the same by what is not seen, and no name looks like nothing.
     """
-    if text.isascii() and text.isprintable():
-        return _SPACES.sub(lambda spaces: _SPACE_MARK * len(spaces[0]), text)
-    written = "".join(f"⟨U+{ord(c):04X}⟩" if _is_unseen_in_a_name(c) else c for c in text)
-    return _SPACES.sub(lambda spaces: _SPACE_MARK * len(spaces[0]), written)
+    if not text.isascii() or not text.isprintable():
+        text = "".join(_written(c) if _is_unseen_in_a_name(c) else c for c in text)
+    return _SPACES.sub(lambda spaces: _written(" ") * len(spaces[0]), text)
+
+
+def _written(character: str) -> str:
+    return f"⟨U+{ord(character):04X}⟩"
 
 
 def _is_unseen_in_a_name(character: str) -> bool:
-    if character in (" ", _SPACE_MARK):
-        return character == _SPACE_MARK  # which is what a space is written as
-    return character in _BLANK_LETTERS or unicodedata.category(character) in _UNSEEN_IN_NAMES
+    category = unicodedata.category(character)
+    return character != " " and (character in _BLANK_LETTERS or category in _UNSEEN_IN_NAMES)
 
 
 def survives_a_text_area(value: bytes) -> bool:

@@ -39,11 +39,16 @@ def visible(name: str) -> str:
     """
     if name.isascii() and name.isprintable() and name.strip() == name:
         return name
-    written = "".join(
-        f"⟨U+{ord(c):04X}⟩" if c in _BLANK_LETTERS or unicodedata.category(c) in _UNSEEN else c
-        for c in name
-    )
-    return _ENDS.sub(lambda spaces: "␠" * len(spaces[0]), written)
+    written = "".join(_written(c) if _is_unseen(c) else c for c in name)
+    return _ENDS.sub(lambda spaces: "".join(map(_written, spaces[0])), written)
+
+
+def _written(character: str) -> str:
+    return f"⟨U+{ord(character):04X}⟩"
+
+
+def _is_unseen(character: str) -> bool:
+    return character in _BLANK_LETTERS or unicodedata.category(character) in _UNSEEN
 
 
 def shown_json(value: Any, max_characters: int = JSON_MAX_CHARACTERS) -> Shown:

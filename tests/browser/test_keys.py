@@ -372,4 +372,4 @@ def test_keys__one_that_is_a_space_can_be_clicked(open_page, connector):
     page = open_page(path(connector, namespace="m365"))
     page.click("#result_list th a")
     page.wait_for_url("**keys/key/**")
-    assert "m365 / ␠" in page.inner_text("#content h1")
+    assert "m365 / ⟨U+0020⟩" in page.inner_text("#content h1")

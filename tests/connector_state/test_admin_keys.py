@@ -225,7 +225,13 @@ def test_names__marks_are_written_out_wherever_they_stand(connector, admin):
 
 
 @pytest.mark.parametrize(
-    ("key", "shown"), [(" ", "␠"), ("a  b", "a␠␠b"), (" a b", "␠a b"), ("\u3164", "⟨U+3164⟩")]
+    ("key", "shown"),
+    [
+        (" ", "⟨U+0020⟩"),
+        ("a  b", "a⟨U+0020⟩⟨U+0020⟩b"),
+        (" a b", "⟨U+0020⟩a b"),
+        ("\u3164", "⟨U+3164⟩"),
+    ],
 )
 def test_names__spaces_that_nobody_sees_are_written_out(connector, admin, key, shown):
     connector.put("v", key)
