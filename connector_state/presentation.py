@@ -19,6 +19,9 @@ LINK_MAX_CHARS = 4096
 ESCAPED_MAX_CHARS = len("⟨U+10FFFF⟩")
 
 _UNSEEN = {"Cc", "Cf", "Cn", "Co", "Cs", "Zl", "Zp"}
+_UNSEEN_IN_NAMES = {*_UNSEEN, "Zs"}
+_BLANK_LETTERS = "\u115f\u1160\u2800\u3164\uffa0"
+_SPACES = re.compile(r"^ +| +$| {2,}")
 _LINK = re.compile(r"https?://[\x21-\x7e]+", re.IGNORECASE)
 _JSON_MARK = re.compile(r'"[^"\\]*(?:\\.[^"\\]*)*"|[{}\[\],:]|[^\s{}\[\],:"]+')
 _OPENING, _CLOSING = ("{", "["), ("}", "]")
@@ -75,6 +78,25 @@ def visible(text: str, keep: str = "") -> str:
         f"⟨U+{ord(c):04X}⟩" if c not in keep and unicodedata.category(c) in _UNSEEN else c
         for c in text
     )
+
+
+def visible_name(text: str) -> str:
+    """Write out all of a name that can't be seen: spaces at its ends, or beside each other, too.
+
+    No two names look the same by what is not seen, and no name looks like nothing.
+    """
+    if not text.isascii() or not text.isprintable():
+        text = "".join(_written(c) if _is_unseen_in_a_name(c) else c for c in text)
+    return _SPACES.sub(lambda spaces: _written(" ") * len(spaces[0]), text)
+
+
+def _written(character: str) -> str:
+    return f"⟨U+{ord(character):04X}⟩"
+
+
+def _is_unseen_in_a_name(character: str) -> bool:
+    category = unicodedata.category(character)
+    return character != " " and (character in _BLANK_LETTERS or category in _UNSEEN_IN_NAMES)
 
 
 def survives_a_text_area(value: bytes) -> bool:

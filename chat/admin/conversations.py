@@ -16,8 +16,9 @@ from django.utils.safestring import SafeString
 from chat.admin.days import UpdatedBetween
 from chat.admin.deletion import DeletePage, delete_all
 from chat.admin.filters import ExpiryFilter, StateFilter, UpdatedFilter, WaitingFilter
-from chat.admin.lists import DELETE, ChatList, isolated, state_in_words, when
+from chat.admin.lists import DELETE, ChatList, ChatRows, isolated, state_in_words, when
 from chat.admin.replay import ReplayPage
+from chat.admin.shown import visible
 from chat.admin.transcripts import ExportPage, RawPage, TranscriptPage
 from chat.models import Conversation, Turn
 from chat.turns.waiting import to_be_stored
@@ -25,7 +26,7 @@ from chat.turns.waiting import to_be_stored
 DELETED_AT_ONCE = 200
 
 
-class _Rows(ChangeList):
+class _Rows(ChatRows):
     """A page of the list, with the turns of its rows counted in one query."""
 
     def get_results(self, request: HttpRequest) -> None:
@@ -87,7 +88,8 @@ class ConversationAdmin(ChatList):
         """What operators did with it."""
         if not self.has_view_permission(request):
             raise PermissionDenied  # ModelAdmin would look for the conversation first
-        return super().history_view(request, object_id, extra_context)
+        title = f"History of {visible(str(self.get_object(request, object_id)))}"
+        return super().history_view(request, object_id, {"title": title, **(extra_context or {})})
 
     def get_changelist(self, request: HttpRequest, **kwargs: Any) -> type[ChangeList]:
         """With the counts of turns."""

@@ -4,6 +4,7 @@ from datetime import datetime
 from typing import Any, ClassVar
 
 from django.contrib import admin
+from django.contrib.admin.views.main import ChangeList
 from django.db.models import Model
 from django.http import HttpRequest, HttpResponse
 from django.urls import URLPattern, path
@@ -12,6 +13,7 @@ from django.utils.html import format_html
 from django.utils.safestring import SafeString
 from django.utils.text import Truncator
 
+from chat.admin.shown import visible
 from chat.models import Conversation
 
 VIEW = "chat.view_conversation"
@@ -19,6 +21,16 @@ CHANGE = "chat.change_conversation"
 DELETE = "chat.delete_conversation"
 
 LISTED_CHARACTERS = 80
+
+
+class ChatRows(ChangeList):
+    """A page of a list. How many match is said beside the search when something was searched."""
+
+    def get_results(self, request: HttpRequest) -> None:
+        """Read the page."""
+        super().get_results(request)
+        if not self.query:
+            self.full_result_count = self.result_count
 
 
 class ChatList(admin.ModelAdmin):
@@ -46,6 +58,10 @@ class ChatList(admin.ModelAdmin):
         """The list, under the name of what it lists."""
         title = str(self.opts.verbose_name_plural).capitalize()
         return super().changelist_view(request, {"title": title, **(extra_context or {})})
+
+    def get_changelist(self, request: HttpRequest, **kwargs: Any) -> type[ChangeList]:
+        """Rows of ours."""
+        return ChatRows
 
     def lookup_allowed(self, lookup: str, value: str, request: HttpRequest | None = None) -> bool:
         """Our own filters alone: `title__regex` could be made to compute for ever."""
@@ -94,7 +110,8 @@ def when(moment: datetime | None) -> SafeString | None:
 
 def isolated(text: str) -> SafeString:
     """Return text of a user, so that it neither breaks a row nor turns the words around it."""
-    return format_html('<bdi class="foreign">{}</bdi>', Truncator(text).chars(LISTED_CHARACTERS))
+    listed = Truncator(visible(text)).chars(LISTED_CHARACTERS)
+    return format_html('<bdi class="foreign">{}</bdi>', listed)
 
 
 def state_in_words(row: Conversation) -> str:

@@ -12,11 +12,10 @@ from chat.admin.lists import CHANGE, DELETE, VIEW
 from chat.admin.pages import ChatPage, in_words, status_of
 from chat.conversation import ConversationState, InvalidConversation, decode, encode
 from chat.errors import ChatError
-from chat.models import Quarantine
+from chat.models import Quarantine, Turn
 from chat.turns import repair
-
-# What a conversation can begin with anew.
-BEGINNINGS = {"empty": repair.empty_conversation, "known": repair.known_conversation}
+from chat.turns.document import index_row
+from chat.turns.waiting import turns_of
 
 BACK = "admin:chat_quarantine_change"
 REST_OF_FORM_BYTES = 1000  # its token, the names of its fields
@@ -44,32 +43,45 @@ class RestorePage(ChatPage):
     http_method_names = ["get", "post"]
 
     def get(self, request: HttpRequest) -> HttpResponse:
-        """The form, with the copy where it is text; or what `?begin=` asks for in its place."""
+        """The form, with what `?begin=` asks for, or the first beginning that there is."""
         begin = request.GET.get("begin", "")
-        if begin not in BEGINNINGS and self.copied_text is not None:
-            return self._form(self.copied_text, begin="found")
-        begin = begin if begin in BEGINNINGS else "empty"
-        state = BEGINNINGS[begin](self.key)
-        return self._form(_readable(state), begin=begin)
+        if begin not in self.beginnings:
+            begin = next(iter(self.beginnings))
+        return self._form(self.beginnings[begin], begin=begin)
 
     @cached_property
-    def copy(self) -> bytes:
-        """The bytes that were found."""
+    def beginnings(self) -> dict[str, str]:
+        """What the conversation can begin with anew: what holds most of it first."""
+        beginnings = {}
+        if self.copied_text.strip():
+            beginnings["found"] = self.copied_text
+        if self.known.messages:
+            beginnings["known"] = _readable(self.known)
+        return beginnings | {"empty": _readable(repair.empty_conversation(self.key))}
+
+    @cached_property
+    def copied_text(self) -> str:
+        """The copy, nothing where it is no text, or more than the form can carry."""
+        try:
+            return "" if self.is_too_large else self.copied_bytes.decode()
+        except UnicodeDecodeError:
+            return ""
+
+    @cached_property
+    def copied_bytes(self) -> bytes:
+        """The copy. Of a key of another type there are no bytes."""
         return base64.b64decode(self.found.content_base64)
 
     @property
     def is_too_large(self) -> bool:
         """Whether a form with the copy is refused. Browsers send each newline as two bytes."""
-        sent = len(self.copy) + self.copy.count(b"\n") + REST_OF_FORM_BYTES
+        sent = len(self.copied_bytes) + self.copied_bytes.count(b"\n") + REST_OF_FORM_BYTES
         return sent > settings.DATA_UPLOAD_MAX_MEMORY_SIZE
 
     @cached_property
-    def copied_text(self) -> str | None:
-        """The copy, None where it is no text, or more than the form can carry."""
-        try:
-            return None if self.is_too_large else self.copy.decode()
-        except UnicodeDecodeError:
-            return None
+    def known(self) -> ConversationState:
+        """What the database still holds."""
+        return repair.known_conversation(self.key)
 
     def post(self, request: HttpRequest) -> HttpResponse:
         """Restore what was typed; or the form again, with it, and what is wrong."""
@@ -92,10 +104,11 @@ class RestorePage(ChatPage):
             "text": text,
             "error": error,
             "begin": begin,
-            "has_copy": self.copied_text is not None,
+            "others": [name for name in self.beginnings if name != begin],
+            "bytes_found": len(self.copied_bytes),
             "is_too_large": self.is_too_large,
-            "size": len(self.copy),
-            "limit": settings.DATA_UPLOAD_MAX_MEMORY_SIZE,
+            "bytes_max": settings.DATA_UPLOAD_MAX_MEMORY_SIZE,
+            "messages_known": len(self.known.messages),
         }
         return self.render(context, status=status)
 
@@ -110,9 +123,14 @@ class DiscardPage(ChatPage):
     http_method_names = ["get", "post"]
 
     def get(self, request: HttpRequest) -> HttpResponse:
-        """What would be gone."""
-        waiting = self.waiting_turns.count()
-        return self.render({"waiting": waiting})
+        """What would be gone; not what it says."""
+        row = index_row(self.key)
+        context = {
+            "waiting": self.waiting_turns.count(),
+            "messages_indexed": row.message_count if row else 0,
+            "turns_known": turns_of(self.key).filter(state=Turn.State.STORED).count(),
+        }
+        return self.render(context)
 
     def post(self, request: HttpRequest) -> HttpResponse:
         """Discard it."""

@@ -1,6 +1,8 @@
 """What is shown of texts, JSON and bytes, whatever they hold: a beginning of bounded length."""
 
 import json
+import re
+import unicodedata
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
@@ -10,6 +12,10 @@ JSON_MAX_CHARACTERS = 8_000
 BYTES_MAX = 20_000
 HEX_MAX = 2_048
 HEX_WIDTH = 8  # bytes a line: what a phone has room for
+
+_UNSEEN = {"Cc", "Cf", "Cn", "Co", "Cs", "Zl", "Zp"}
+_BLANK_LETTERS = "\u115f\u1160\u2800\u3164\uffa0"
+_ENDS = re.compile(r"^\s+|\s+$")
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,6 +30,25 @@ class Shown:
 def shown_text(text: str) -> Shown:
     """Return the beginning of a text."""
     return Shown(text[:TEXT_MAX_CHARACTERS], len(text) > TEXT_MAX_CHARACTERS)
+
+
+def visible(name: str) -> str:
+    """Write out what of a name can't be seen, or turns round what can: marks, spaces at its ends.
+
+    Connector state writes the names of keys out likewise (connector_state.presentation).
+    """
+    if name.isascii() and name.isprintable() and name.strip() == name:
+        return name
+    written = "".join(_written(c) if _is_unseen(c) else c for c in name)
+    return _ENDS.sub(lambda spaces: "".join(map(_written, spaces[0])), written)
+
+
+def _written(character: str) -> str:
+    return f"⟨U+{ord(character):04X}⟩"
+
+
+def _is_unseen(character: str) -> bool:
+    return character in _BLANK_LETTERS or unicodedata.category(character) in _UNSEEN
 
 
 def shown_json(value: Any, max_characters: int = JSON_MAX_CHARACTERS) -> Shown:

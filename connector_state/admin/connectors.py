@@ -39,7 +39,7 @@ from connector_state.admin.listing import (
 )
 from connector_state.admin.policy_form import PolicyForm, describe_changes
 from connector_state.models import Connector
-from connector_state.presentation import visible
+from connector_state.presentation import visible_name
 from connector_state.usage import NAMESPACES_COUNTED, last_seen_at
 
 # Whose pages stand beneath a connector's.
@@ -121,7 +121,7 @@ class ConnectorAdmin(admin.ModelAdmin):
     @admin.display(description="connector", ordering=Lower("name"))
     def connector(self, connector: Connector) -> str:
         """Its name and UUID."""
-        name = Truncator(connector.name).chars(NAME_SHOWN)
+        name = Truncator(visible_name(connector.name)).chars(NAME_SHOWN)
         return format_html("{}<br><small>{}</small>", name, connector.pk)
 
     @admin.display(description="status", ordering="enabled")
@@ -136,7 +136,7 @@ class ConnectorAdmin(admin.ModelAdmin):
         if usage is None:
             return UNKNOWN
         links = (
-            (keys_url(str(connector.pk), namespace=namespace), visible(namespace))
+            (keys_url(str(connector.pk), namespace=namespace), visible_name(namespace))
             for namespace in usage.namespaces[:NAMESPACES_SHOWN]
         )
         shown = format_html_join(", ", '<a href="{}">{}</a>', links)
@@ -199,7 +199,7 @@ class ConnectorAdmin(admin.ModelAdmin):
             raise PermissionDenied  # ModelAdmin would look for the connector first
         connector = self.get_object(request, object_id)
         context = {
-            "title": connector.name if connector is not None else "Connector",
+            "title": visible_name(connector.name) if connector is not None else "Connector",
             "subtitle": None,
             "show_save_and_continue": False,
             "show_save_and_add_another": False,

@@ -12,7 +12,7 @@ from connector_state import audit
 from connector_state.admin.pages import ConnectorPage
 from connector_state.index import Stored, describe
 from connector_state.keys import Address
-from connector_state.presentation import visible
+from connector_state.presentation import visible_name
 from connector_state.store import Entry, expires_at
 
 AUDIT_ENTRIES_SHOWN = 10
@@ -32,7 +32,7 @@ def keys_url(uuid: str, **query: str) -> str:
 
 def named(address: Address) -> str:
     """Return an address for people to read."""
-    return visible(f"{address.namespace} / {address.key}")
+    return f"{visible_name(address.namespace)} / {visible_name(address.key)}"
 
 
 class KeyPage(ConnectorPage):

@@ -1,16 +1,22 @@
 """The form of a connector's name and policy."""
 
+from collections.abc import Iterator
 from typing import Any
 
 from django import forms
 from django.conf import settings
 from django.core.exceptions import ValidationError
 from django.core.validators import MaxValueValidator
+from django.utils.text import Truncator
 
 from connector_state.errors import InvalidRequest
 from connector_state.models import Connector
 from connector_state.names import clean_name
 from connector_state.policy import FIELDS, LIMITS, clean_patterns
+from connector_state.presentation import visible_name
+
+WRONG_LINES_TOLD = 10
+LINE_SHOWN = 60  # characters
 
 
 class PolicyForm(forms.ModelForm):
@@ -54,10 +60,20 @@ class PolicyForm(forms.ModelForm):
 
     def clean_allowed_namespaces(self) -> str:
         """Patterns, as `manage.py set_policy` takes them."""
+        lines = self.cleaned_data["allowed_namespaces"].splitlines()
+        if wrong := list(_wrong_lines(lines)):
+            told, more = wrong[:WRONG_LINES_TOLD], len(wrong) - WRONG_LINES_TOLD
+            raise ValidationError([*told, *([f"And {more} more lines."] if more > 0 else [])])
+        return clean_patterns(lines)
+
+
+def _wrong_lines(lines: list[str]) -> Iterator[str]:
+    for number, line in enumerate(lines, 1):
         try:
-            return clean_patterns(self.cleaned_data["allowed_namespaces"].splitlines())
+            clean_patterns([line])
         except InvalidRequest as error:
-            raise ValidationError(error.detail) from None
+            shown = Truncator(visible_name(line)).chars(LINE_SHOWN)
+            yield f"Line {number}, “{shown}”: {error.detail}"
 
 
 def limit_in_words(limit: int, is_default: bool = False) -> str:
@@ -78,4 +94,4 @@ def _in_words(value: Any) -> str:
         return "the default"
     if isinstance(value, bool):
         return "yes" if value else "no"
-    return " ".join(str(value).split()) or "any"
+    return visible_name(" ".join(str(value).split())) or "any"

@@ -14,7 +14,7 @@ from django.urls import URLPattern, reverse
 
 from connector_state.admin.pages import ConnectorPage
 from connector_state.errors import Forbidden, InvalidRequest, Unavailable
-from connector_state.presentation import visible
+from connector_state.presentation import visible_name
 from connector_state.transfer.exporting import export
 from connector_state.transfer.importing import Imported, header_of, import_file, preview
 from connector_state.uploads import is_upload_too_large
@@ -74,7 +74,7 @@ class ExportPage(TransferPage):
         namespace = request.POST.get("namespace") or None
         lines = export(self.side, namespace)
         first = next(lines)  # it is in the audit now, and Redis answers
-        self.record(f"Exported {visible(namespace) if namespace else 'all namespaces'}.")
+        self.record(f"Exported {visible_name(namespace) if namespace else 'all namespaces'}.")
         return StreamingHttpResponse(
             _until_redis_fails(first, lines),
             content_type="application/octet-stream",

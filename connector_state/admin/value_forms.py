@@ -99,6 +99,7 @@ class EditForm(ValueForm):
         expiry.choices = [(KEEP, f"Keep it: {kept}"), *_CHOICES]
         if not as_text:
             del self.fields["value"]
+            self.fields["file"].label = "A file with the new value"
 
     @property
     def ttl(self) -> TTL:

@@ -1,8 +1,9 @@
 """Stored names in templates."""
 
 from django import template
+from django.template.defaultfilters import stringfilter
 
-from connector_state.presentation import visible
+from connector_state.presentation import visible_name
 
 register = template.Library()
-register.filter("visible", visible)
+register.filter("visible", stringfilter(visible_name))

@@ -320,3 +320,18 @@ def test_history(open_page):
     page.click("text=History")
     page.wait_for_url("**/history/")
     assert "Disabled." in page.inner_text("#content")
+
+
+def test_credentials__can_be_revoked_without_scrolling_sideways(open_page, connector):
+    page = open_page(page_of(connector))
+    across = page.evaluate("window.innerWidth")
+    box = page.locator("#content tbody >> text=Revoke").bounding_box()
+    assert box["x"] + box["width"] <= across
+
+
+def test_list__every_column_is_on_the_page(open_page, connector):
+    page = open_page(LIST)
+    across = page.evaluate("window.innerWidth")
+    for field in ("size", "last_seen", "live_credentials"):
+        box = page.locator(f"#result_list .field-{field}").first.bounding_box()
+        assert box["x"] + box["width"] <= across

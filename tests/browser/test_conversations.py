@@ -363,3 +363,57 @@ def test_letter__retry_while_the_store_is_away(open_page, store_is_away):
     page = open_page(f"/admin/chat/deadletter/{turn.pk}/change/")
     page.click("text=Retry as it is")
     page.wait_for_selector("text=back in the queue")
+
+
+# --- Huge lists, and a huge letter ---
+
+
+def test_lists__of_thousands_of_copies_and_letters(open_page):
+    now = timezone.now()
+    Quarantine.objects.bulk_create(
+        Quarantine(
+            user_id=f"user-{number}" * 20,
+            conversation_id=f"{number:050}",
+            digest=f"{number:064}",
+            content_base64="/w==" * 1000,
+            reason=HOSTILE * 5,
+        )
+        for number in range(2000)
+    )
+    Turn.objects.bulk_create(
+        Turn(
+            id=f"{number:024}",
+            user_id=f"user-{number}" * 20,
+            conversation_id=f"{number:050}",
+            id_is_integer=False,
+            accepted_at=now,
+            message="m",
+            state=Turn.State.DEAD_LETTER,
+            refusal="The store refuses it. " * 10,
+        )
+        for number in range(2000)
+    )
+    for model in ("quarantine", "deadletter"):
+        page = open_page(f"/admin/chat/{model}/?p=40")
+        assert page.locator("#result_list tbody tr").count() == 50
+
+
+def test_letter__huge(open_page):
+    turn = ask("hello")
+    call = {"tool": "t" * 80, "parameters": {"a": HOSTILE}, "result": {"b": "x" * 60_000}}
+    Turn.objects.update(state=Turn.State.DEAD_LETTER, message="Word" * 25_000, reply="W" * 100_000)
+    Turn.objects.update(tool_calls=[call] * 50, refusal="W" * 255)
+    open_page(f"/admin/chat/deadletter/{turn.pk}/edit/")
+    page = open_page(f"/admin/chat/deadletter/{turn.pk}/change/")
+    page.locator(".call summary").first.click()
+    assert page.locator(".call").count() == 50
+    assert "Only the beginning is shown" in page.inner_text("#content")
+
+
+def test_lists__on_a_phone_show_every_column(open_page, width):
+    one_of_each()
+    page = open_page("/admin/chat/conversation/")
+    across = page.evaluate("window.innerWidth")
+    for field in ("pending_turns", "state", "expires"):
+        box = page.locator(f"#result_list .field-{field}").first.bounding_box()
+        assert box["x"] + box["width"] <= across

@@ -327,8 +327,9 @@ def test_transfer__a_garbled_file(open_page, connector, tmp_path):
     file.write_bytes(whole.replace(b'"value"', b'"<script>alert(1)</script>\\u202e"')[:-20])
     page.set_input_files("[name=file]", file)
     page.click("button:has-text('Import')")
-    page.wait_for_selector("#outcome")
-    assert "truncated" in page.inner_text("#content")
+    page.wait_for_selector("text=truncated")
+    assert "nothing of this file can be imported" in page.inner_text("#content")
+    assert page.locator("#outcome").count() == 0
 
 
 def test_transfer__cut_redis(open_page, connector, cut_redis):
@@ -337,3 +338,38 @@ def test_transfer__cut_redis(open_page, connector, cut_redis):
     page.click("button:has-text('Export')")
     page.wait_for_url("**/export/")
     assert "Redis does not answer" in page.inner_text("#content")
+
+
+def dry_run(page, file) -> str:
+    page.set_input_files("[name=file]", file)
+    page.click("button:has-text('Import')")
+    page.wait_for_url("**/import/")
+    return page.inner_text("#content")
+
+
+def test_transfer__empty(open_page, connector, tmp_path):
+    page = open_page(path(connector, "transfer/"))
+    with page.expect_download() as download:
+        page.click("button:has-text('Export')")
+    file = tmp_path / "export.jsonl"
+    download.value.save_as(file)
+    assert re.search(r"new\s+0\s+would be stored", dry_run(page, file))
+
+
+def test_transfer__huge_with_every_line_wrong(open_page, connector, tmp_path):
+    page = open_page(path(connector, "transfer/"))
+    with page.expect_download() as download:
+        page.click("button:has-text('Export')")
+    header = download.value.path().read_bytes().split(b"\n")[0]
+    file = tmp_path / "export.jsonl"
+    wrong = ('{"ns": "' + HOSTILE.replace("\x1b", "") + "n" * 500 + '"}\n').encode()
+    file.write_bytes(header + b"\n" + wrong * 20_000)
+    assert "20001 lines are not valid" in dry_run(page, file)
+
+
+def test_keys__one_that_is_a_space_can_be_clicked(open_page, connector):
+    connector.put("v", " ")
+    page = open_page(path(connector, namespace="m365"))
+    page.click("#result_list th a")
+    page.wait_for_url("**keys/key/**")
+    assert "m365 / ⟨U+0020⟩" in page.inner_text("#content h1")

@@ -2,6 +2,7 @@
 
 import json
 import logging
+import re
 from datetime import UTC, datetime
 
 import pytest
@@ -174,6 +175,37 @@ def test_list__what_is_no_day_lists_nothing_and_is_told(day):
     assert "take days such as 2026-01-31. Nothing is listed." in page
     assert '<input type="hidden" name="q" value="a&amp;b">' in page
     assert "<script>" not in page.replace("<script src", "")
+
+
+@pytest.mark.parametrize("model", ["conversation", "quarantine", "deadletter"])
+def test_list__counts_results_when_somebody_searched(model):
+    one_of_each()
+    client = operator("view")
+    assert "Show all" not in client.get(f"/admin/chat/{model}/").content.decode()
+    searched = client.get(f"/admin/chat/{model}/?q=a").content.decode()
+    assert "Show all" in searched
+
+
+def test_names__marks_are_written_out_wherever_they_stand():
+    whose = {"user_id": "gnp\u202eexe", "conversation_id": "c1", "id_is_integer": False}
+    row = Conversation.objects.create(**whose, title="t\u2066")
+    turn = ask("hello", "c1")
+    Turn.objects.filter(pk=turn.pk).update(**whose, state=Turn.State.DEAD_LETTER)
+    del whose["id_is_integer"]
+    copy = Quarantine.objects.create(**whose, digest="d" * 64, content_base64="/w==", reason="r")
+    client = operator("view", "change", "delete")
+    beneath = {
+        f"conversation/{row.pk}/": ["change", "delete", "history"],
+        f"quarantine/{copy.pk}/": ["change", "restore", "discard", "drop"],
+        f"deadletter/{turn.pk}/": ["change", "edit", "discard"],
+    }
+    paths = [of + page + "/" for of, pages in beneath.items() for page in pages]
+    for path in ("conversation/", "quarantine/", "deadletter/", *paths):
+        text = client.get(f"/admin/chat/{path}").content.decode()
+        assert "gnp⟨U+202E⟩exe" in text, path
+        # The document to restore is what it is, and boxes are labelled by Django.
+        shown = re.sub(r'(?s)<textarea.*?</textarea>|aria-label="[^"]*"', "", text)
+        assert not {"\u202e", "\u2066"} & set(shown), path
 
 
 def test_list__hides_deleted_ones_until_asked():

@@ -159,12 +159,51 @@ def test_restore__not_behind_the_mark_of_a_deletion():
     assert get_raw() == b"bad"
 
 
-def test_restore__bytes_that_are_no_text_begin_with_an_empty_conversation():
+def shown_conversation(answer, conversation: str) -> list[str]:
+    key = ConversationKey(ALICE, conversation)
+    return [m.content for m in decode(answer.context["text"].encode(), key).messages]
+
+
+def another_type(conversation: str) -> Quarantine:
+    """A hash stands under the key of the conversation, and was met."""
+    redis = get_redis_connection()
+    redis.delete(f"chat:{ALICE}:{conversation}")
+    redis.hset(f"chat:{ALICE}:{conversation}", "a", "b")
+    ask("waits", conversation)
+    return Quarantine.objects.get(conversation_id=conversation)
+
+
+@pytest.mark.parametrize("raw", [b"\xff\xfe", b"", b" \n"])
+def test_restore__what_has_no_text_begins_with_what_the_database_holds(raw):
+    ask("hello", "c9")
+    copy = quarantined(raw, "c9")
+    answer = operator("view", "change").get(f"/admin/chat/quarantine/{copy.pk}/restore/")
+    assert answer.context["begin"] == "known"
+    assert shown_conversation(answer, "c9")[0] == "hello"
+    assert "what the database still holds of it: 2 messages" in answer.content.decode()
+    assert "Begin with what was found" not in answer.content.decode()
+
+
+def test_restore__of_a_key_of_another_type_loses_nothing_by_a_click():
+    ask("hello", "c9")
+    copy = another_type("c9")
+    path = f"/admin/chat/quarantine/{copy.pk}/restore/"
+    client = operator("view", "change")
+    answer = client.get(path)
+    assert "What was found has no bytes to edit: the key holds no string" in answer.content.decode()
+    assert "Below is what was found" not in answer.content.decode()
+    answer = client.post(path, {"document": answer.context["text"]}, follow=True)
+    assert "The conversation is restored." in answer.content.decode()
+    assert contents("c9") == ["hello", "waits"]
+
+
+def test_restore__bytes_that_nobody_holds_begin_with_an_empty_conversation():
     copy = quarantined(b"\xff", "c9")
     answer = operator("view", "change").get(f"/admin/chat/quarantine/{copy.pk}/restore/")
     assert answer.context["begin"] == "empty"
-    assert "what was found is no text" in answer.content.decode()
-    assert decode(answer.context["text"].encode(), ConversationKey(ALICE, "c9")).messages == []
+    assert "it is no text" in answer.content.decode()
+    assert "the database holds no message of it" in answer.content.decode()
+    assert shown_conversation(answer, "c9") == []
 
 
 def test_restore__begins_with_what_is_asked_for():
@@ -201,6 +240,31 @@ def test_discard__an_empty_conversation_then_the_copy():
     assert "The copy is deleted." in answer.content.decode()
     assert not Quarantine.objects.exists()
     assert history() == ["Discarded the corrupt state.", "Deleted a copy of a quarantined state."]
+
+
+def test_discard__says_what_is_lost_and_what_is_not_stored_anew():
+    ask("hello", "bad")
+    ask("again", "bad")
+    copy = quarantined(b"\xff", "bad")
+    ask("waits", "bad")
+    path = f"/admin/chat/quarantine/{copy.pk}/discard/"
+    client = operator("view", "change", "delete")
+    said = client.get(path).content.decode()
+    assert "4 messages by the index" in said
+    assert "still holds 2 stored turns of it. They are <strong>not</strong> stored anew" in said
+    assert "1 turn waits, and is stored" in said
+    assert "restore/?begin=known" in said
+    assert "restore/?begin=known" not in operator("delete").get(path).content.decode()
+    client.post(path)
+    assert contents("bad") == ["waits"]  # and so it is
+    answer = client.post(f"/admin/chat/quarantine/{copy.pk}/restore/", {"document": good("bad")})
+    assert answer.status_code == 409  # nor afterwards
+
+
+def test_discard__of_what_the_database_does_not_hold():
+    copy = quarantined(b"\xff", "c9")
+    said = operator("delete").get(f"/admin/chat/quarantine/{copy.pk}/discard/").content.decode()
+    assert "holds no stored turn of it" in said
 
 
 def test_discard__while_the_store_is_away(store_is_away):

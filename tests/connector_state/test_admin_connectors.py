@@ -1,5 +1,6 @@
 """Connectors in admin: the list, a connector's page, its policy, its credentials, its audit."""
 
+import re
 import threading
 from datetime import timedelta
 from uuid import uuid4
@@ -42,6 +43,17 @@ def page_of(connector, tail: str = "change/") -> str:
 def text_of(response, status: int = 200) -> str:
     assert response.status_code == status
     return response.content.decode()
+
+
+TAILS = (
+    "audit/",
+    "history/",
+    "disable/",
+    "credentials/",
+    "credentials/issue/",
+    "keys/",
+    "transfer/",
+)
 
 
 def token_of(response) -> str:
@@ -358,6 +370,26 @@ def test_policy__bad_input_is_said_and_changes_nothing(
     text = text_of(admin_client.post(page_of(connector), policy(**{field: value})))
     assert words in text
     assert history() == []
+
+
+def test_policy__names_the_namespaces_that_are_wrong(admin_client, connector):
+    typed = "m365\r\ntwo words\r\n\r\na:b\r\n" + "\r\n".join(f"w {n}" for n in range(20))
+    text = text_of(admin_client.post(page_of(connector), policy(allowed_namespaces=typed)))
+    assert "Line 2, “two words”: A pattern may hold no space" in text
+    assert "Line 4, “a:b”:" in text
+    assert "Line 1," not in text
+    assert "And 12 more lines." in text
+
+
+def test_name__its_marks_are_written_out_wherever_it_stands(admin_client, connector):
+    Connector.objects.update(name="gnp\u202eexe", enrolment_group="g\u200b")
+    pages = ("", page_of(connector), *(page_of(connector, tail) for tail in TAILS))
+    for page in pages:
+        text = text_of(admin_client.get(page or "/admin/connector_state/connector/"))
+        shown = re.sub(r'value="[^"]*"', "", text)  # what a form keeps stays as it is
+        assert "\u202e" not in shown, page
+        assert "\u200b" not in shown, page
+        assert "gnp⟨U+202E⟩exe" in text, page
 
 
 def test_policy__does_not_undo_what_others_did_meanwhile(admin_client, connector):

@@ -1,5 +1,6 @@
 """The admin pages of keys: who may do what, and what happens to values."""
 
+import re
 import threading
 from urllib.parse import urlencode
 from uuid import uuid4
@@ -204,6 +205,83 @@ def test_keys__hostile_names_are_text(connector, admin):
     page = admin.browser.get(row["url"])
     assert page.context["address"].key == key
     assert "<script>alert" not in text_of(page)
+
+
+def test_names__marks_are_written_out_wherever_they_stand(connector, admin):
+    key, ns, shown = "\u202eabc", "n\u200bs", "⟨U+202E⟩abc"
+    connector.put("v", key, ns=ns)
+    for page in ("audit/", "keys/?namespace=" + ns):
+        text = text_of(admin.browser.get(admin.path(page)))
+        assert shown in re.sub('"[^"]*"', "", text)
+        assert "\u202e" not in re.sub('(value|href)="[^"]*"', "", text)
+    texts = [text_of(admin.get("keys/")), text_of(admin.get("keys/key/", namespace=ns, key=key))]
+    texts += [text_of(admin.get("keys/key/expiry/", namespace=ns, key=key))]
+    texts += [text_of(admin.post("keys/key/edit/", key=key, ns=ns))]
+    texts += [text_of(admin.post("keys/delete/", {"namespace": ns, "key": [key]}))]
+    for text in texts:
+        assert "n⟨U+200B⟩s" in text
+        assert "\u202e" not in re.sub('(value|href)="[^"]*"', "", text)
+        assert "\u200b" not in re.sub('(value|href)="[^"]*"', "", text)
+
+
+@pytest.mark.parametrize(
+    ("key", "shown"),
+    [
+        (" ", "⟨U+0020⟩"),
+        ("a  b", "a⟨U+0020⟩⟨U+0020⟩b"),
+        (" a b", "⟨U+0020⟩a b"),
+        ("\u3164", "⟨U+3164⟩"),
+    ],
+)
+def test_names__spaces_that_nobody_sees_are_written_out(connector, admin, key, shown):
+    connector.put("v", key)
+    assert f">{shown}</a>" in text_of(admin.get("keys/", namespace="m365"))
+    assert f">{shown}" in text_of(admin.get("audit/"))
+    assert f"m365 / {shown}" in text_of(admin.get("keys/key/", namespace="m365", key=key))
+
+
+def test_audit__shows_the_beginning_of_an_etag_and_has_all_of_it(connector, admin):
+    etag = etag_of(connector.put("v"))
+    for text in (
+        text_of(admin.get("audit/")),
+        text_of(admin.get("keys/key/", namespace="m365", key="delta")),
+    ):
+        assert f'<code title="{etag}">{etag[:12]}</code>' in text
+
+
+def import_file(admin, content: bytes, **fields) -> str:
+    data = {"file": SimpleUploadedFile("a.jsonl", content), **fields}
+    return text_of(admin.browser.post(admin.path("transfer/import/"), data))
+
+
+def test_import__of_a_file_that_is_cut_off_promises_nothing(connector, admin):
+    connector.put("v")
+    exported = b"".join(admin.browser.post(admin.path("transfer/export/")).streaming_content)
+    text = import_file(admin, exported[:-20], dry_run="on")
+    assert "nothing of this file can be imported" in text
+    assert 'id="outcome"' not in text
+    assert "would be" not in text
+
+
+def test_import__of_anothers_file_names_each_tick(connector, stranger, admin):
+    stranger.put("v")
+    other = Admin(stranger.uuid, *ALL)
+    exported = b"".join(other.browser.post(other.path("transfer/export/")).streaming_content)
+    without = import_file(admin, exported, dry_run="on")
+    assert "take the tick “Only say what would happen (dry run)” away, and set the tick" in without
+    assert "“The file may be another connector&#x27;s”" in without
+    assert "away, and leave the tick" in import_file(
+        admin, exported, dry_run="on", other_connector="on"
+    )
+
+
+def test_edit__offers_a_file_instead_only_beside_a_text_area(connector, admin, redis):
+    connector.put("v")
+    assert "Or a file instead" in text_of(admin.post("keys/key/edit/"))
+    redis.set(redis_key(connector), b"\xff")
+    text = text_of(admin.post("keys/key/edit/"))
+    assert "A file with the new value" in text
+    assert "Or a file instead" not in text
 
 
 def test_keys__all_on_a_page_can_be_selected_without_a_script(connector, admin):

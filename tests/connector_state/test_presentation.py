@@ -7,6 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from chat.admin.shown import visible as visible_in_chat
 from connector_state.presentation import (
     ESCAPED_MAX_CHARS,
     TEXT_MAX_CHARS,
@@ -14,6 +15,7 @@ from connector_state.presentation import (
     show,
     survives_a_text_area,
     visible,
+    visible_name,
 )
 
 MEGABYTE = 1_048_576
@@ -125,3 +127,18 @@ def test_survives_a_text_area__text(value):
 @pytest.mark.parametrize("value", [b"a\r\nb", b"a\rb", b"\0", b"\x1b", b"\xff", b"\xc2\x85"])
 def test_survives_a_text_area__not_what_a_browser_changes(value):
     assert not survives_a_text_area(value)
+
+
+def test_visible_name__leaves_no_name_unseen_and_no_two_alike():
+    assert visible_name("delta:a b/1") == "delta:a b/1"
+    assert visible_name(" ") == "⟨U+0020⟩"
+    assert visible_name("a  b ") == "a⟨U+0020⟩⟨U+0020⟩b⟨U+0020⟩"
+    assert visible_name("a\u00a0b\u202e\u3164") == "a⟨U+00A0⟩b⟨U+202E⟩⟨U+3164⟩"
+    assert visible_name("naïve 漢字 👍") == "naïve 漢字 👍"
+
+
+def test_visible_name__and_that_of_the_chat_write_out_the_same_marks():
+    for code in range(0x110000):
+        character = f"a{chr(code)}b"
+        if not chr(code).isspace():
+            assert visible_name(character) == visible_in_chat(character)

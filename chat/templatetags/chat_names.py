@@ -1,0 +1,9 @@
+"""Names of users and conversations in templates."""
+
+from django import template
+from django.template.defaultfilters import stringfilter
+
+from chat.admin.shown import visible
+
+register = template.Library()
+register.filter("visible", stringfilter(visible))
