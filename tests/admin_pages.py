@@ -80,7 +80,7 @@ class World:
         return cls(
             connector,
             Credential.objects.get(key_id=connector.key_id),
-            Conversation.objects.create(**whose, id_is_integer=False, message_count=2),
+            Conversation.objects.create(**whose, title="T", id_is_integer=False, message_count=2),
             Turn.objects.create(
                 **whose,
                 id=state.conversation_id,

