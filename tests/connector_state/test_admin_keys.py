@@ -482,6 +482,7 @@ def test_edit__stays_within_the_quota(connector, admin):
     assert connector.get().json()["value"] == "old"
 
 
+@pytest.mark.django_db(transaction=True)  # the other thread reads the credential too
 def test_edit__against_a_connector_that_writes_loses_no_write(connector, admin):
     """Each side increments by compare-and-swap; the sum has to be what both did."""
     connector.put("0")
