@@ -9,7 +9,7 @@ help: ## List what there is to run
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 10
 
 run: .venv/run ## Serve everything on 127.0.0.1:8000 (PORT=, DATA_DIR=), until Ctrl-C
-	@exec $(BIN)/python -m config.run
+	@exec $(BIN)/python -m config.local.run
 
 test: .venv/dev ## Run the tests
 	@exec $(BIN)/python -m pytest $(ARGS)

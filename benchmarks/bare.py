@@ -3,9 +3,9 @@
 from pathlib import Path
 
 from config.wsgi import application
-from connector_state import store
-from connector_state.connection import Source
+from connector_state.store.connection import Source
+from connector_state.store.values import values
 
 __all__ = ["application"]
 
-store._OPERATE.usual = Source((Path(__file__).parent / "bare.lua").read_text())
+values._OPERATE.usual = Source((Path(__file__).parent / "bare.lua").read_text())

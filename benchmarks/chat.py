@@ -50,7 +50,7 @@ from tests.servers import ROOT, Server, granian, start_valkey, wait_until
 from tests.servers import free_port as any_port
 
 if TYPE_CHECKING:
-    from chat.conversation import ConversationKey, ConversationState
+    from chat.conversations.state import ConversationKey, ConversationState
 
 MESSAGES, CHARACTERS = 50, 300
 TEXT = ("Nobody knows what this says. " * 20)[:CHARACTERS]
@@ -226,7 +226,7 @@ def _turns_on_redis(folder: Path, environ: dict[str, str], samples: int) -> list
 
 
 def _turns_on_dapr(folder: Path, environ: dict[str, str], samples: int) -> list[Sample]:
-    from chat.conversation import encode
+    from chat.conversations.state import encode
     from tests.sidecar import binary, stores
     from tests.sidecar.daprd import Sidecar
 
@@ -264,8 +264,8 @@ def _turns_on_dapr(folder: Path, environ: dict[str, str], samples: int) -> list[
 
 
 def _conversation(user: str) -> "tuple[ConversationKey, ConversationState]":
-    from chat.conversation import ConversationKey, MessageEntry, new_conversation
-    from chat.history import put_turn
+    from chat.conversations.history import put_turn
+    from chat.conversations.state import ConversationKey, MessageEntry, new_conversation
 
     key = ConversationKey(user, CONVERSATION)
     began = datetime.now(UTC) - timedelta(hours=1)
@@ -442,7 +442,7 @@ def _print_answers(name: str, sessions: list[Session], message: str, answers: li
 
 def _is_stored(session: Session, message: str) -> bool:
     """Whether the document has the message, and an answer after it."""
-    from chat.conversation import ConversationKey
+    from chat.conversations.state import ConversationKey
     from chat.errors import StoreMissing
     from chat.repository import conversation_repository
 

@@ -14,8 +14,8 @@ from pathlib import Path
 
 import redis
 
-from connector_state.connection import Script
-from connector_state.keys import OWN_KEYS
+from connector_state.store.connection import Script
+from connector_state.store.keys import OWN_KEYS
 from tests.servers import start_valkey
 
 PAGE = 100

@@ -99,7 +99,7 @@ def _fill_connectors(client: "redis.Redis") -> str:
 
 
 def _fill_keys(client: "redis.Redis", uuid: str, number: int) -> None:
-    from connector_state.keys import connector_keys
+    from connector_state.store.keys import connector_keys
 
     keys = connector_keys(uuid)
     index, sizes = keys.named("index"), keys.named("sizes")
@@ -115,7 +115,7 @@ def _fill_keys(client: "redis.Redis", uuid: str, number: int) -> None:
 
 def _fill_audit(client: "redis.Redis", uuid: str) -> None:
     """None of them is of the key whose page is measured, so it looks at as many as it ever does."""
-    from connector_state.keys import connector_keys
+    from connector_state.store.keys import connector_keys
 
     stream = connector_keys(uuid).named("audit")
     pipeline = client.pipeline(transaction=False)

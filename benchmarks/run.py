@@ -23,8 +23,8 @@ from pathlib import Path
 
 import redis
 
-from connector_state.connection import Script
-from connector_state.keys import OWN_KEYS
+from connector_state.store.connection import Script
+from connector_state.store.keys import OWN_KEYS
 from tests.environment import ENVIRONMENT
 from tests.servers import ROOT, Server, free_port, start_valkey
 

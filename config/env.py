@@ -12,8 +12,8 @@ from typing import Any, Literal, Self
 from pydantic import Field, SecretStr, ValidationError, field_validator, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
-from config import generated, valkey
-from config.generated import BASE_DIR
+from config.local import generated, valkey
+from config.local.generated import BASE_DIR
 from config.variables import (
     CommaSeparated,
     DatabaseUrl,

@@ -15,7 +15,7 @@ from django.views import defaults
 from rest_framework import exceptions
 
 from chat import errors as chat
-from chat.answers import DEGRADED
+from chat.api.answers import DEGRADED
 from config.paths import CHAT_PREFIX, is_api_path
 from config.refused import count_refused
 from connector_state import errors as state

@@ -7,7 +7,7 @@ from django.views.decorators.http import require_safe
 from django_redis import get_redis_connection
 from redis.exceptions import RedisError
 
-from connector_state import fitness
+from connector_state.store import redis_checks
 from overview import probes
 
 logger = logging.getLogger(__name__)
@@ -41,10 +41,10 @@ def readyz(request: HttpRequest) -> JsonResponse:
 def report_redis_problems() -> None:
     """Log, at a worker's start, what is wrong with the Redis that it is to use."""
     try:
-        found = fitness.examine(get_redis_connection())
+        found = redis_checks.examine(get_redis_connection())
         for problem in (*found.dangers, *found.problems):
             logger.warning("Redis: %s", problem)
-    except fitness.UnfitRedis as error:
+    except redis_checks.UnfitRedis as error:
         logger.critical("Redis: %s", error)
     except RedisError as error:
         logger.error("Redis does not answer yet: %s", error)

@@ -9,7 +9,7 @@ from django.http import HttpRequest
 
 from chat import errors as chat
 from config.paths import is_api_path
-from connector_state import failures
+from connector_state.credentials import failures
 from overview.refusals import CHAT, LOGIN
 
 LOCKED_OUT = "locked_out"

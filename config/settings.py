@@ -6,7 +6,8 @@ from typing import Any
 from redis.backoff import NoBackoff
 from redis.retry import Retry
 
-from config import database, env, generated, logs
+from config import database, env, logs
+from config.local import generated
 from config.paths import CHAT_PATHS_REGEX, HTTPS_REDIRECT_EXEMPT
 
 ENV = env.load()
@@ -129,7 +130,7 @@ AUDIT_MAX_ENTRIES = ENV.audit_max_entries
 AUDIT_MAX_AGE_SECONDS = ENV.audit_max_age_seconds
 DATA_UPLOAD_MAX_MEMORY_SIZE = max(2_621_440, STATE_MAX_VALUE_BYTES, STATE_MAX_BATCH_BYTES)
 FILE_UPLOAD_HANDLERS = [
-    "connector_state.uploads.BoundedUploadHandler",
+    "connector_state.admin.keys.uploads.BoundedUploadHandler",
     "django.core.files.uploadhandler.MemoryFileUploadHandler",
     "django.core.files.uploadhandler.TemporaryFileUploadHandler",
 ]
@@ -220,7 +221,7 @@ AXES_COOLOFF_TIME = 0.25  # hours
 AXES_LOCKOUT_PARAMETERS = [["username", "ip_address"]]
 AXES_RESET_ON_SUCCESS = True
 AXES_LOCKOUT_TEMPLATE = "locked_out.html"
-AXES_CLIENT_IP_CALLABLE = "connector_state.addresses.client_address"
+AXES_CLIENT_IP_CALLABLE = "common.client_ip.client_address"
 AXES_ENABLE_ADMIN = True
 AXES_VERBOSE = False
 AXES_SENSITIVE_PARAMETERS = ["username"]  # people type passwords there; addresses are for the log

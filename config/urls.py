@@ -8,8 +8,8 @@ from django.views.generic import RedirectView
 from config import health
 
 urlpatterns = [
-    path("dsx-connect/api/v1/connectors/", include("connector_state.urls")),
-    path("api/", include("chat.urls")),
+    path("dsx-connect/api/v1/connectors/", include("connector_state.api.urls")),
+    path("api/", include("chat.api.urls")),
     path("", RedirectView.as_view(pattern_name="admin:index")),
     path("admin/", admin.site.urls),
     path("favicon.ico", RedirectView.as_view(url=static("overview/icon.svg"))),

@@ -63,7 +63,7 @@ class CredentialQuerySet(models.QuerySet["Credential"]):
 
 
 class Credential(models.Model):
-    """A key id and its encrypted secret (connector_state.secrets). A connector may have several."""
+    """A key id and its secret, encrypted at rest. A connector may have several."""
 
     connector = models.ForeignKey(Connector, models.CASCADE, related_name="credentials")
     key_id = models.CharField(max_length=64, unique=True)

@@ -8,7 +8,7 @@ import time
 from dataclasses import dataclass
 from typing import Any
 
-from connector_state import failures
+from connector_state.credentials import failures
 from overview import probes
 from overview.bounded import Question
 from overview.counts import count_connectors, count_conversations, count_usage

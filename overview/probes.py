@@ -19,8 +19,8 @@ from redis.exceptions import RedisError
 from chat.assistant.reachable import examine_assistant
 from chat.errors import ChatError
 from chat.repository import conversation_repository
-from connector_state import fitness
-from connector_state.credentials import unreadable_credentials
+from connector_state.credentials.issuing import unreadable_credentials
+from connector_state.store import redis_checks
 from overview.bounded import NoAnswer, Question
 
 logger = logging.getLogger(__name__)
@@ -111,7 +111,7 @@ class Probe:
 
 def _reason(error: Exception | None) -> str:
     """Words for people. What libraries say may hold addresses and users: that is for the log."""
-    if isinstance(error, NoAnswer | Unfit | fitness.UnfitRedis):
+    if isinstance(error, NoAnswer | Unfit | redis_checks.UnfitRedis):
         return str(error)
     if isinstance(error, ChatError):
         return error.detail
@@ -124,7 +124,7 @@ def _reason(error: Exception | None) -> str:
 
 
 def _redis() -> Finding:
-    found = fitness.examine(get_redis_connection())
+    found = redis_checks.examine(get_redis_connection())
     return Finding(found.description, found.problems, found.dangers)
 
 
@@ -142,7 +142,7 @@ def _conversations() -> Finding:
         for feature in info.lacks
     )
     if info.backend == "redis":
-        version = fitness.version_of(get_redis_connection())
+        version = redis_checks.version_of(get_redis_connection())
         return Finding(f"{info.description}, {version}", lacks)
     return Finding(f"Dapr, {info.description}", lacks)
 

@@ -74,7 +74,7 @@ class Refusals:
 
 
 def refusals(daily: dict[str, dict[str, int]], kinds: Iterable[Kind]) -> Refusals:
-    """Return the table, of these kinds alone, of what connector_state.failures counted."""
+    """Return the table, of these kinds alone, of what was counted as refused."""
     groups = (_group(daily, kind) for kind in kinds)
     return Refusals(list(daily), [group for group in groups if group.rows])
 

@@ -16,11 +16,11 @@ from django.urls import URLPattern, URLResolver
 from django.utils import timezone
 from django_redis import get_redis_connection
 
-from chat.conversation import ConversationKey, key_of
+from chat.conversations.state import ConversationKey, key_of
 from chat.models import Conversation, Quarantine, Turn
 from chat.repository import conversation_repository
-from connector_state.keys import connector_keys
 from connector_state.models import Connector, Credential
+from connector_state.store.keys import connector_keys
 from tests.chat.samples import conversation, fresh_key, soon
 from tests.connectors import SigningConnector
 

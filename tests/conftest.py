@@ -7,7 +7,8 @@ from django.db import connections
 from django_redis import get_redis_connection
 from redis.exceptions import ConnectionError as RedisConnectionError
 
-from connector_state import connection, failures, live_credentials
+from connector_state.credentials import failures, live
+from connector_state.store import connection
 from tests.environment import data_dir
 
 
@@ -26,9 +27,9 @@ def _fresh_stores(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """
     monkeypatch.setattr(failures, "_tally", failures.Tally(failures._write, lambda flush: None))
     get_redis_connection().flushall()
-    live_credentials.clear_cache()
+    live.clear_cache()
     yield
-    live_credentials.clear_cache()
+    live.clear_cache()
 
 
 @pytest.fixture

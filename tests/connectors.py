@@ -11,7 +11,7 @@ from urllib.parse import quote
 
 from django.test import Client
 
-from connector_state.credentials import create_connector
+from connector_state.credentials.issuing import create_connector
 
 PREFIX = "/dsx-connect/api/v1/connectors"
 

@@ -13,12 +13,12 @@ import pytest
 import redis
 import requests
 
+from tests.config.local.test_run import Run, runs  # noqa: F401 - a fixture
 from tests.connectors import SigningConnector
 from tests.environment import ENVIRONMENT
 from tests.servers import ROOT, granian, start_valkey, wait_until
 from tests.sidecar import stores
 from tests.sidecar.binary import NoSidecar
-from tests.test_run import Run, runs  # noqa: F401 - a fixture
 
 
 def chat(run: Run, message: str) -> requests.Response:

@@ -9,7 +9,7 @@ import pytest
 from redis import Redis
 from redis.exceptions import RedisError
 
-from tests.chat.api import User
+from tests.chat.calls import User
 from tests.servers import free_port, granian, start_valkey, wait_until
 from tests.test_servers import Product
 

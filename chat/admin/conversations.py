@@ -17,8 +17,8 @@ from chat.admin.days import UpdatedBetween
 from chat.admin.deletion import DeletePage, delete_all
 from chat.admin.filters import ExpiryFilter, StateFilter, UpdatedFilter, WaitingFilter
 from chat.admin.lists import DELETE, ChatList, ChatRows, isolated, state_in_words, when
+from chat.admin.rendering import visible
 from chat.admin.replay import ReplayPage
-from chat.admin.shown import visible
 from chat.admin.transcripts import ExportPage, RawPage, TranscriptPage
 from chat.models import Conversation, Turn
 from chat.turns.waiting import to_be_stored

@@ -10,7 +10,7 @@ from django.utils.safestring import SafeString
 from chat.admin.filters import AcceptedFilter
 from chat.admin.lists import CHANGE, DELETE, VIEW, ChatList, isolated, when
 from chat.admin.pages import ChatPage
-from chat.admin.shown import shown_json, shown_text
+from chat.admin.rendering import shown_json, shown_text
 from chat.errors import InvalidInput
 from chat.models import DeadLetter, Turn
 from chat.turns import dead_letters

@@ -5,7 +5,7 @@ from django.http import HttpRequest, HttpResponse
 
 from chat.admin.lists import DELETE
 from chat.admin.pages import ACTION_SECONDS, ChatPage, enter
-from chat.conversation import ConversationKey
+from chat.conversations.state import ConversationKey
 from chat.deadline import Deadline
 from chat.errors import Unavailable
 from chat.models import Conversation, Quarantine

@@ -13,7 +13,7 @@ from django.utils.html import format_html
 from django.utils.safestring import SafeString
 from django.utils.text import Truncator
 
-from chat.admin.shown import visible
+from chat.admin.rendering import visible
 from chat.models import Conversation
 
 VIEW = "chat.view_conversation"

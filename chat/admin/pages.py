@@ -19,7 +19,7 @@ from django.utils import timezone
 from django.views import View
 
 from chat.admin.lists import VIEW
-from chat.conversation import ConversationKey
+from chat.conversations.state import ConversationKey
 from chat.deadline import Deadline
 from chat.errors import (
     ChatError,

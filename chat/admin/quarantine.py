@@ -14,10 +14,10 @@ from django.utils.safestring import SafeString
 from chat.admin.filters import FoundFilter, ResolvedFilter
 from chat.admin.lists import VIEW, ChatList, isolated, when
 from chat.admin.pages import ChatPage, in_words
+from chat.admin.rendering import shown_bytes
 from chat.admin.repair import DiscardPage, DropPage, RestorePage
-from chat.admin.shown import shown_bytes
 from chat.admin.transcripts import attachment
-from chat.conversation import ConversationKey
+from chat.conversations.state import ConversationKey
 from chat.deadline import Deadline
 from chat.errors import StoreCorrupt, StoreError, StoreMissing
 from chat.models import Quarantine

@@ -10,10 +10,10 @@ from django.http import HttpRequest, HttpResponse
 
 from chat.admin.lists import CHANGE, DELETE, VIEW
 from chat.admin.pages import ChatPage, in_words, status_of
-from chat.conversation import ConversationState, InvalidConversation, decode, encode
+from chat.conversations.state import ConversationState, InvalidConversation, decode, encode
 from chat.errors import ChatError
 from chat.models import Quarantine, Turn
-from chat.turns import repair
+from chat.quarantine import repair
 from chat.turns.document import index_row
 from chat.turns.waiting import turns_of
 

@@ -6,7 +6,7 @@ from django.utils import timezone
 
 from chat.admin.lists import CHANGE
 from chat.admin.pages import ChatPage, in_words
-from chat.conversation import ConversationKey
+from chat.conversations.state import ConversationKey
 from chat.deadline import Deadline
 from chat.errors import ChatError, StoreConflict, StoreCorrupt, StoreError, Unavailable
 from chat.models import Conversation, Turn

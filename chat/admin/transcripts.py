@@ -7,18 +7,18 @@ from typing import Any
 from django.conf import settings
 from django.http import HttpRequest, HttpResponse
 
-from chat import transcript
 from chat.admin.lists import VIEW, state_in_words
 from chat.admin.pages import ChatPage, in_words, status_of
+from chat.admin.rendering import Shown, shown_json, shown_text
 from chat.admin.replay import can_replay
-from chat.admin.shown import Shown, shown_json, shown_text
-from chat.conversation import MessageEntry, encode
-from chat.conversation_views import export_answer
+from chat.api.conversation_views import export_answer
+from chat.conversations.history import split_turns
+from chat.conversations.state import MessageEntry, encode
 from chat.errors import StoreCorrupt, StoreError, StoreMissing
-from chat.history import split_turns
 from chat.models import Conversation, Quarantine, Turn
 from chat.repository import conversation_repository
-from chat.transcript import Transcript
+from chat.turns import transcript
+from chat.turns.transcript import Transcript
 from chat.turns.waiting import turns_of
 
 MESSAGES_A_PAGE = 40

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from chat.tools import TOOLS, Tool
+from chat.assistant.tools import TOOLS, Tool
 
 INSTRUCTIONS = """\
 You look after the user's task list. You can add, list, complete, update and delete tasks.

@@ -11,7 +11,7 @@ from typing import Protocol
 
 from django.conf import settings
 
-from chat.conversation import ConversationKey, ConversationState
+from chat.conversations.state import ConversationKey, ConversationState
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,7 +11,7 @@ import time
 from collections.abc import Callable
 from typing import TypeVar
 
-from chat.conversation import ConversationKey, ConversationState
+from chat.conversations.state import ConversationKey, ConversationState
 from chat.errors import StoreConflict, StoreError, StoreRefused, StoreUnavailable
 from chat.repository import ConversationRepository, Stored, StoreInfo
 

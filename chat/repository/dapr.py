@@ -11,7 +11,7 @@ import logging
 from datetime import datetime
 from urllib.parse import quote
 
-from chat.conversation import ConversationKey, ConversationState, key_of
+from chat.conversations.state import ConversationKey, ConversationState, key_of
 from chat.errors import StoreConflict, StoreMissing, StoreRefused, StoreUnavailable
 from chat.repository import Stored, StoreInfo
 from chat.repository.payload import pack, unpack

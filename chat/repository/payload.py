@@ -1,6 +1,6 @@
 """The bytes of a conversation on their way into a store and out of it."""
 
-from chat.conversation import (
+from chat.conversations.state import (
     ConversationKey,
     ConversationState,
     InvalidConversation,

@@ -18,7 +18,7 @@ from redis import exceptions
 from redis.backoff import NoBackoff
 from redis.retry import Retry
 
-from chat.conversation import ConversationKey, ConversationState, key_of
+from chat.conversations.state import ConversationKey, ConversationState, key_of
 from chat.errors import StoreConflict, StoreCorrupt, StoreMissing, StoreUnavailable
 from chat.repository import Stored, StoreInfo
 from chat.repository.deadline import FAIR_SECONDS, seconds_left

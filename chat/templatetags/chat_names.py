@@ -3,7 +3,7 @@
 from django import template
 from django.template.defaultfilters import stringfilter
 
-from chat.admin.shown import visible
+from chat.admin.rendering import visible
 
 register = template.Library()
 register.filter("visible", stringfilter(visible))

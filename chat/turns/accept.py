@@ -13,7 +13,7 @@ from datetime import datetime, timedelta
 from django.conf import settings
 from django.utils import timezone
 
-from chat.conversation import ConversationKey
+from chat.conversations.state import ConversationKey
 from chat.errors import RateLimited, TurnConflict
 from chat.locks import user_locked
 from chat.models import Conversation, Turn, title_of

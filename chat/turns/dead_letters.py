@@ -5,14 +5,14 @@ from typing import Any
 
 from pydantic import TypeAdapter, ValidationError
 
-from chat.conversation import ConversationKey, ToolCallInfo
+from chat.conversations.json_values import check_text
+from chat.conversations.state import ConversationKey, ToolCallInfo
 from chat.deadline import Deadline
 from chat.errors import InvalidInput, StoreError, Unavailable
-from chat.json_values import check_text
 from chat.locks import user_transaction
 from chat.models import Turn
 from chat.turns.flush import flush
-from chat.validation import first_error
+from common.validation import first_error
 
 CONTENT_MAX_CHARACTERS = 100_000
 

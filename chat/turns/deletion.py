@@ -13,7 +13,8 @@ from django.conf import settings
 from django.db.models import Max
 from django.utils import timezone
 
-from chat.conversation import ConversationKey, new_conversation
+from chat.conversations.history import has_turn, remove_turn
+from chat.conversations.state import ConversationKey, new_conversation
 from chat.deadline import Deadline
 from chat.errors import (
     RateLimited,
@@ -24,7 +25,6 @@ from chat.errors import (
     StoreRefused,
     StoreUnavailable,
 )
-from chat.history import has_turn, remove_turn
 from chat.locks import in_line, user_transaction
 from chat.models import Conversation, Quarantine, Turn
 from chat.moments import MICROSECOND

@@ -11,12 +11,12 @@ from datetime import datetime, timedelta
 from django.conf import settings
 from django.utils import timezone
 
-from chat import quarantine
-from chat.conversation import ConversationKey, ConversationState, new_conversation
+from chat.conversations.state import ConversationKey, ConversationState, new_conversation
 from chat.deadline import Deadline
 from chat.errors import StoreCorrupt, StoreMissing
 from chat.locks import user_transaction
 from chat.models import Conversation, Turn, title_of
+from chat.quarantine import copies
 from chat.repository import conversation_repository
 
 EXPIRY_TOLERANCE = timedelta(seconds=5)
@@ -77,10 +77,10 @@ def read(key: ConversationKey, row: Conversation | None, deadline: Deadline) -> 
     except StoreMissing:
         return Snapshot(None, None)
     except StoreCorrupt as corrupt:
-        quarantine.keep(key, corrupt)
+        copies.keep(key, corrupt)
         raise
     if row is not None and row.corrupt:
-        quarantine.resolve(key)
+        copies.resolve(key)
     if is_deleted(stored.state, row):
         return Snapshot(None, stored.etag)
     return Snapshot(stored.state, stored.etag, stored.expires_at)

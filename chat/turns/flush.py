@@ -6,7 +6,7 @@ from django import db
 from django.conf import settings
 from django.utils import timezone
 
-from chat.conversation import ConversationKey
+from chat.conversations.state import ConversationKey
 from chat.deadline import Deadline
 from chat.errors import StoreError, Unavailable
 from chat.models import Conversation, Turn

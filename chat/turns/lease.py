@@ -7,7 +7,7 @@ from datetime import timedelta
 
 from django.utils import timezone
 
-from chat.conversation import ConversationKey
+from chat.conversations.state import ConversationKey
 from chat.deadline import Deadline
 from chat.locks import WAIT_SECONDS, in_line, user_locked
 from chat.models import Conversation

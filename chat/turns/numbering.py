@@ -6,7 +6,7 @@ begun anew does not; then the store says that a number is taken.
 
 from django.utils import timezone
 
-from chat.conversation import ConversationKey
+from chat.conversations.state import ConversationKey
 from chat.locks import user_locked
 from chat.models import ChatUser, Conversation, Turn
 from chat.turns.document import Snapshot, describe, index_row, reads_as_integer, save_row

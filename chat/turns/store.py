@@ -14,10 +14,10 @@ from django.db.models import Q
 from django.db.models.functions import Greatest
 from django.utils import timezone
 
-from chat.conversation import ConversationKey, ConversationState
+from chat.conversations.history import truncate
+from chat.conversations.state import ConversationKey, ConversationState
 from chat.deadline import Deadline
 from chat.errors import StoreConflict, StoreRefused, StoreUnavailable
-from chat.history import truncate
 from chat.locks import in_line, user_locked
 from chat.models import Conversation, Turn
 from chat.turns import deletion, document

@@ -7,9 +7,9 @@ from datetime import datetime
 from django.db.models import Q, QuerySet
 from django.utils import timezone
 
-from chat.conversation import ConversationKey, ConversationState, MessageEntry, ToolCallInfo
-from chat.history import put_turn
-from chat.json_values import cap_object
+from chat.conversations.history import put_turn
+from chat.conversations.json_values import cap_object
+from chat.conversations.state import ConversationKey, ConversationState, MessageEntry, ToolCallInfo
 from chat.locks import in_line
 from chat.models import Turn
 

@@ -6,7 +6,7 @@ their paths in its `urls()`.
 
 from django.contrib import admin
 
-from connector_state.admin.connectors import ConnectorAdmin
+from connector_state.admin.connectors.pages import ConnectorAdmin
 from connector_state.models import Connector
 
 admin.site.register(Connector, ConnectorAdmin)

@@ -6,8 +6,8 @@ from django.http import HttpRequest, HttpResponse
 from django.urls import URLPattern
 from django.utils.http import urlencode
 
-from connector_state import audit
 from connector_state.admin.pages import ConnectorPage
+from connector_state.store import audit
 
 _ENTRY_ID = re.compile(r"[1-9][0-9]{0,14}-[0-9]{1,15}")
 

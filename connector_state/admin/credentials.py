@@ -14,10 +14,10 @@ from django.shortcuts import get_object_or_404, redirect
 from django.urls import URLPattern
 from django.utils import timezone
 
-from connector_state.admin.facts import live_first, usage_or_none, with_last_use
-from connector_state.admin.once import STALE, StaleForm, make_token, read_token, show_secret
+from connector_state.admin.connectors.facts import live_first, usage_or_none, with_last_use
+from connector_state.admin.form_token import STALE, StaleForm, make_token, read_token, show_secret
 from connector_state.admin.pages import ConnectorPage
-from connector_state.credentials import (
+from connector_state.credentials.issuing import (
     IssuedCredential,
     IssuedMeanwhile,
     check_newest_credential,

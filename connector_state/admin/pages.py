@@ -20,7 +20,7 @@ from redis.exceptions import RedisError
 
 from connector_state.errors import ConnectorStateError, Unavailable
 from connector_state.models import Connector
-from connector_state.side import Side
+from connector_state.store.operator_session import OperatorSession
 
 logger = logging.getLogger(__name__)
 
@@ -80,9 +80,9 @@ class ConnectorPage(View):
         return str(self.connector.pk)
 
     @property
-    def side(self) -> Side:
+    def session(self) -> OperatorSession:
         """The connector's state, and the operator."""
-        return Side.of(self.connector, self.request.user.get_username())
+        return OperatorSession.of(self.connector, self.request.user.get_username())
 
     def record(self, message: str) -> None:
         """Enter what was done into admin's history of the connector. Never a value."""

@@ -10,7 +10,7 @@ from uuid import UUID
 
 from django.core.management.base import BaseCommand, CommandError
 
-from connector_state.credentials import IssuedCredential
+from connector_state.credentials.issuing import IssuedCredential
 from connector_state.models import Connector
 
 

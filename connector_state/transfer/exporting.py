@@ -2,14 +2,14 @@
 
 from collections.abc import Iterator
 
-from connector_state import audit, index
-from connector_state.keys import Address, check_namespace
-from connector_state.side import Side
-from connector_state.store import Entry, Operation, expires_at
+from connector_state.store import audit, index
+from connector_state.store.keys import Address, check_namespace
+from connector_state.store.operator_session import OperatorSession
+from connector_state.store.values import Entry, Operation, expires_at
 from connector_state.transfer.lines import ExportedKey, end_line, header_line, key_line
 
 
-def export(side: Side, namespace: str | None = None) -> Iterator[bytes]:
+def export(session: OperatorSession, namespace: str | None = None) -> Iterator[bytes]:
     """Yield the lines of an export of one namespace, or of all: those that the index knows.
 
     It is recorded before the first line. What is written meanwhile may be in it or not.
@@ -21,32 +21,32 @@ def export(side: Side, namespace: str | None = None) -> Iterator[bytes]:
     """
     if namespace is not None:
         check_namespace(namespace)
-    audit.record_export(side.uuid, side.username, namespace)
-    yield header_line(side.uuid, namespace)
+    audit.record_export(session.uuid, session.username, namespace)
+    yield header_line(session.uuid, namespace)
     count = 0
-    for each in _namespaces(side) if namespace is None else [namespace]:
-        for exported in _exported(side, each):
+    for each in _namespaces(session) if namespace is None else [namespace]:
+        for exported in _exported(session, each):
             yield key_line(exported)
             count += 1
     yield end_line(count)
 
 
-def _namespaces(side: Side) -> Iterator[str]:
+def _namespaces(session: OperatorSession) -> Iterator[str]:
     after, more = "", True
     while more:
-        page = index.list_namespaces(side.uuid, side.caller, after)
+        page = index.list_namespaces(session.uuid, session.caller, after)
         for row in page.namespaces:
             yield row.namespace
             after = row.namespace
         more = page.more
 
 
-def _exported(side: Side, namespace: str) -> Iterator[ExportedKey]:
+def _exported(session: OperatorSession, namespace: str) -> Iterator[ExportedKey]:
     after, more = "", True
     while more:
-        page = index.list_keys(side.uuid, side.caller, namespace, after=after)
+        page = index.list_keys(session.uuid, session.caller, namespace, after=after)
         operations = [Operation("get", Address(namespace, row.key)) for row in page.keys]
-        entries = side.store.operate(operations) if operations else []
+        entries = session.store.operate(operations) if operations else []
         for operation, entry in zip(operations, entries, strict=True):
             if isinstance(entry, Entry):  # else it was deleted since it was listed
                 yield ExportedKey(operation.address, entry.value, expires_at(entry.ttl_seconds))

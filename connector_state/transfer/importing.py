@@ -9,11 +9,11 @@ from typing import BinaryIO
 
 from django.conf import settings
 
-from connector_state import audit
 from connector_state.errors import Corrupt, InvalidRequest, PreconditionFailed, Unavailable
-from connector_state.keys import Address
-from connector_state.side import Side
-from connector_state.store import Condition, Entry, Operation, Result
+from connector_state.store import audit
+from connector_state.store.keys import Address
+from connector_state.store.operator_session import OperatorSession
+from connector_state.store.values import Condition, Entry, Operation, Result
 from connector_state.transfer.lines import ExportedKey, Header, Problem, read_header, read_keys
 
 BATCH_KEYS = 100
@@ -64,7 +64,7 @@ def header_of(file: BinaryIO) -> Header:
     return read_header(file)
 
 
-def preview(side: Side, file: BinaryIO, total: Imported) -> Iterator[None]:
+def preview(session: OperatorSession, file: BinaryIO, total: Imported) -> Iterator[None]:
     """Compare a whole file with what stands there; yield after each batch.
 
     Args:
@@ -74,13 +74,15 @@ def preview(side: Side, file: BinaryIO, total: Imported) -> Iterator[None]:
         InvalidRequest: this is no export.
         Unavailable: Redis did not answer.
     """
-    audit.record_comparison(side.uuid, side.username)
+    audit.record_comparison(session.uuid, session.username)
     for batch in _batches(file, total):
-        _count(total, _standings(side, _living(batch, total)))
+        _count(total, _standings(session, _living(batch, total)))
         yield
 
 
-def import_file(side: Side, file: BinaryIO, total: Imported, *, overwrite: bool) -> Iterator[None]:
+def import_file(
+    session: OperatorSession, file: BinaryIO, total: Imported, *, overwrite: bool
+) -> Iterator[None]:
     """Store what a file holds; yield after each batch, which is stored whole or not at all.
 
     Nothing is stored unless every line of the file is valid and it is whole. What has expired
@@ -104,9 +106,9 @@ def import_file(side: Side, file: BinaryIO, total: Imported, *, overwrite: bool)
             f"{checked.problems[0]}",
             code="invalid_export",
         )
-    audit.record_comparison(side.uuid, side.username)
+    audit.record_comparison(session.uuid, session.username)
     for batch in _batches(file, total):
-        _store(side, batch, total, overwrite=overwrite)
+        _store(session, batch, total, overwrite=overwrite)
         yield
 
 
@@ -130,10 +132,12 @@ def _batches(file: BinaryIO, total: Imported) -> Iterator[list[ExportedKey]]:
         yield list(batch.values())
 
 
-def _store(side: Side, batch: list[ExportedKey], total: Imported, *, overwrite: bool) -> None:
+def _store(
+    session: OperatorSession, batch: list[ExportedKey], total: Imported, *, overwrite: bool
+) -> None:
     living = _living(batch, total)
     for _ in range(ATTEMPTS):
-        standings = _standings(side, living)
+        standings = _standings(session, living)
         writes = [
             _put(read, standing)
             for read, standing in zip(living, standings, strict=True)
@@ -141,7 +145,7 @@ def _store(side: Side, batch: list[ExportedKey], total: Imported, *, overwrite: 
         ]
         try:
             if writes:
-                side.store.operate(writes)
+                session.store.operate(writes)
         except PreconditionFailed:
             continue  # the connector wrote one of them since it was looked at
         _count(total, standings)
@@ -181,19 +185,19 @@ def _seconds_left(read: ExportedKey) -> int | None:
     return math.ceil(read.expires_at.timestamp() - time.time())
 
 
-def _standings(side: Side, living: list[ExportedKey]) -> list[_Standing]:
-    results = _stored(side, [read.address for read in living])
+def _standings(session: OperatorSession, living: list[ExportedKey]) -> list[_Standing]:
+    results = _stored(session, [read.address for read in living])
     return [_standing(read, result) for read, result in zip(living, results, strict=True)]
 
 
-def _stored(side: Side, addresses: list[Address]) -> list[Result | Corrupt]:
+def _stored(session: OperatorSession, addresses: list[Address]) -> list[Result | Corrupt]:
     """Return what stands at the addresses; Corrupt where it is no value."""
     try:
-        return list(side.store.operate([Operation("get", address) for address in addresses]))
+        return list(session.store.operate([Operation("get", address) for address in addresses]))
     except Corrupt as corrupt:
         if len(addresses) == 1:
             return [corrupt]
-        return [result for address in addresses for result in _stored(side, [address])]
+        return [result for address in addresses for result in _stored(session, [address])]
 
 
 def _standing(read: ExportedKey, stored: Result | Corrupt) -> _Standing:

@@ -22,7 +22,7 @@ from pydantic import (
 )
 
 from connector_state.errors import InvalidRequest
-from connector_state.keys import KEY_MAX_BYTES, NAMESPACE_MAX_BYTES, Address
+from connector_state.store.keys import KEY_MAX_BYTES, NAMESPACE_MAX_BYTES, Address
 
 FORMAT, VERSION = "statekeep-export", 1
 MOST_BYTES_A_BYTE = 6  # \u0041

@@ -3,7 +3,7 @@
 import pytest
 from django.utils import timezone
 
-from connector_state.credentials import issue_credential
+from connector_state.credentials.issuing import issue_credential
 from connector_state.models import Connector, Credential, EnrolmentChange
 from tests.connectors import SigningConnector
 

@@ -5,9 +5,9 @@ from datetime import timedelta
 import pytest
 from django.utils import timezone
 
-from chat.conversation import ConversationKey, MessageEntry, ToolCallInfo, new_conversation
+from chat.conversations.history import put_turn
+from chat.conversations.state import ConversationKey, MessageEntry, ToolCallInfo, new_conversation
 from chat.deadline import Deadline
-from chat.history import put_turn
 from chat.models import Conversation, Quarantine, Turn
 from chat.repository import forget_repositories
 from chat.turns import document

@@ -7,9 +7,9 @@ import pytest
 from django.contrib.auth.models import User
 from django_redis import get_redis_connection
 
-from connector_state.calls import Caller
-from connector_state.keys import Address
-from connector_state.store import Operation, StateStore
+from connector_state.store.calls import Caller
+from connector_state.store.keys import Address
+from connector_state.store.values import Operation, StateStore
 from tests.connectors import SigningConnector
 
 pytestmark = pytest.mark.django_db(transaction=True)

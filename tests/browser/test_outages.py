@@ -15,8 +15,8 @@ from chat.errors import StoreUnavailable
 from chat.models import Conversation, Quarantine, Turn
 from chat.repository import forget_repositories
 from chat.repository.transport import Transport
-from connector_state import connection
 from connector_state.models import Connector, Credential
+from connector_state.store import connection
 from tests.admin_pages import World, pages
 from tests.browser.conftest import WIDTHS
 from tests.chat.drive import ask

@@ -8,7 +8,7 @@ from django.utils import timezone
 
 from chat.models import ChatUser, Conversation, Quarantine, Turn
 from chat.repository import forget_repositories
-from connector_state import failures
+from connector_state.credentials import failures
 from connector_state.models import Connector
 from overview import counts, panels
 from overview.bounded import Question

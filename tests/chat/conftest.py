@@ -10,13 +10,13 @@ import redis
 import requests
 from django_redis import get_redis_connection
 
-from chat.conversation import ConversationKey
-from chat.jwks import forget_keys
+from chat.api.jwks import forget_keys
+from chat.api.throttles import forget_limiter
+from chat.conversations.state import ConversationKey
 from chat.repository import ConversationRepository, forget_repositories
 from chat.repository.dapr import DaprRepository
 from chat.repository.redis import RedisRepository, service_connection
 from chat.repository.transport import Transport
-from chat.throttles import forget_limiter
 from tests.chat.chat_store import ChatStore
 from tests.servers import free_port
 from tests.sidecar import binary, stores

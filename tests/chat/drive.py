@@ -9,7 +9,7 @@ from django.db import connection
 from django_redis import get_redis_connection
 
 from chat import repository
-from chat.conversation import ConversationKey, ConversationState
+from chat.conversations.state import ConversationKey, ConversationState
 from chat.errors import StoreMissing, StoreUnavailable
 from chat.models import Turn
 from chat.turns import flush

@@ -36,7 +36,7 @@ def steps_of(fate: str) -> tuple[str, ...]:
 
 def halting_at(step: str, fate: str) -> AbstractContextManager[Any]:
     """Halt the first time that the turn comes to the step."""
-    from chat import toolbox
+    from chat.assistant import toolbox
     from chat.assistant.builtin import BuiltinAssistant
     from chat.turns import answer, document, store
 
@@ -118,7 +118,7 @@ def flush(user: str) -> str:
 
 def delete(user: str) -> str:
     """Under a living lease: the turn is in flight."""
-    from chat.conversation import ConversationKey
+    from chat.conversations.state import ConversationKey
     from chat.deadline import Deadline
     from chat.turns.deletion import delete_conversation
 
@@ -129,7 +129,7 @@ THEN = {"repeat": repeat, "next": next_message, "flush": flush, "delete": delete
 
 
 def what_is_left(user: str) -> dict[str, Any]:
-    from chat.conversation import ConversationKey
+    from chat.conversations.state import ConversationKey
     from chat.errors import StoreMissing
     from chat.models import Conversation, Task, Turn
     from chat.repository import conversation_repository

@@ -6,15 +6,15 @@ from datetime import UTC, datetime, timedelta
 
 from hypothesis import strategies as st
 
-from chat.conversation import (
+from chat.conversations.history import put_turn
+from chat.conversations.json_values import clean_text
+from chat.conversations.state import (
     ConversationKey,
     ConversationState,
     MessageEntry,
     ToolCallInfo,
     new_conversation,
 )
-from chat.history import put_turn
-from chat.json_values import clean_text
 
 # For hypothesis: what a conversation may hold.
 TEXT = st.text().map(clean_text)

@@ -10,12 +10,12 @@ from django.db import connection
 from django.utils import timezone
 
 from chat import locks
-from chat.conversation import ConversationKey
+from chat.conversations.state import ConversationKey
 from chat.deadline import Deadline
 from chat.errors import StoreRefused, Unavailable
-from chat.leftovers import Demand
 from chat.models import ChatUser, Turn
-from chat.purge import purge
+from chat.retention.purge import purge
+from chat.retention.sweep import PurgeOptions
 from chat.turns.accept import ChatRequest, accept
 from chat.turns.deletion import delete_conversation
 from chat.turns.flush import flush_all
@@ -95,7 +95,7 @@ def much_is_written(repository, chat_store) -> None:
     assert not ask("resolved").degraded
     be_written(Turn, accepted_at=past, stored_at=past)
     assert prune()
-    assert purge(Demand(older_than=timezone.now())).purged == 1
+    assert purge(PurgeOptions(older_than=timezone.now())).purged == 1
     ask("goes")
     repository.before["get"] = [away]
     assert not delete_conversation(ConversationKey(ALICE, "c1"), Deadline(5))

@@ -13,7 +13,7 @@ import pytest
 from chat.errors import StoreMissing, StoreUnavailable
 from chat.repository import conversation_repository, forget_repositories
 from chat.repository.breaker import FAILURES_TO_OPEN
-from config import generated, run
+from config.local import generated, run
 from tests.chat.samples import conversation, fresh_key, soon
 from tests.environment import ENVIRONMENT
 from tests.servers import ROOT, wait_until

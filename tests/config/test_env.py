@@ -2,7 +2,8 @@
 
 import pytest
 
-from config import env, generated, valkey
+from config import env
+from config.local import generated, valkey
 from tests.environment import ENVIRONMENT
 
 

@@ -7,7 +7,7 @@ from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import ResponseError
 
 from config import health
-from connector_state import fitness
+from connector_state.store import redis_checks
 from overview.probes import Probe
 
 pytestmark = pytest.mark.django_db
@@ -50,7 +50,7 @@ def test_readyz__ready(client):
     [
         ("redis", RedisConnectionError("refused")),
         ("database", DatabaseError("gone")),
-        ("redis", fitness.UnfitRedis("a cluster")),
+        ("redis", redis_checks.UnfitRedis("a cluster")),
     ],
 )
 def test_readyz__names_what_does_not_answer(client, monkeypatch, name, error):
@@ -73,13 +73,13 @@ def test_health__other_methods_are_405_and_no_matter_of_csrf(path):
 
 def test_fitness__a_good_one():
     words = "7.2.4, noeviction, append-only file on"
-    assert fitness.examine(FakeRedis()) == fitness.Fitness(f"Redis {words}")
-    assert fitness.examine(FakeRedis(valkey_version="7.2.4")).description == f"Valkey {words}"
+    assert redis_checks.examine(FakeRedis()) == redis_checks.Fitness(f"Redis {words}")
+    assert redis_checks.examine(FakeRedis(valkey_version="7.2.4")).description == f"Valkey {words}"
 
 
 @pytest.mark.parametrize("policy", ["allkeys-lru", "volatile-ttl"])
 def test_fitness__eviction_is_a_danger(policy):
-    found = fitness.examine(FakeRedis(maxmemory_policy=policy))
+    found = redis_checks.examine(FakeRedis(maxmemory_policy=policy))
     (danger,) = found.dangers
     assert policy in danger
     assert found.description == f"Redis 7.2.4, {policy}, append-only file on"
@@ -87,7 +87,7 @@ def test_fitness__eviction_is_a_danger(policy):
 
 
 def test_fitness__nothing_on_disk_is_a_danger():
-    found = fitness.examine(FakeRedis(aof_enabled=0, save=""))
+    found = redis_checks.examine(FakeRedis(aof_enabled=0, save=""))
     (danger,) = found.dangers
     assert "a restart loses everything" in danger
     assert found.description.endswith("nothing on disk")
@@ -98,7 +98,7 @@ def test_fitness__nothing_on_disk_is_a_danger():
     ("save", "words"), [("3600 1", "snapshots only"), (None, "append-only file off")]
 )
 def test_fitness__snapshots_without_an_append_only_file_are_a_problem(save, words):
-    found = fitness.examine(FakeRedis(aof_enabled=0, save=save))
+    found = redis_checks.examine(FakeRedis(aof_enabled=0, save=save))
     (problem,) = found.problems
     assert "appendonly yes" in problem
     assert found.description.endswith(words)
@@ -121,14 +121,14 @@ def test_readyz__an_evicting_redis_serves(client, monkeypatch):
     ],
 )
 def test_fitness__what_refuses_writes_is_a_danger(info, words):
-    found = fitness.examine(FakeRedis(**info))
+    found = redis_checks.examine(FakeRedis(**info))
     (danger,) = found.dangers
     assert words in danger
     assert not found.problems
 
 
 def test_fitness__what_will_refuse_writes_is_a_problem():
-    found = fitness.examine(FakeRedis(maxmemory=1000, used_memory=950))
+    found = redis_checks.examine(FakeRedis(maxmemory=1000, used_memory=950))
     (problem,) = found.problems
     assert "95% of maxmemory" in problem
     assert not found.dangers
@@ -138,8 +138,8 @@ def test_fitness__what_will_refuse_writes_is_a_problem():
     "info", [{"cluster_enabled": 1}, {"redis_version": "6.0.16"}, {"loading": 1}]
 )
 def test_fitness__a_cluster_an_old_one_and_one_that_is_loading_are_unfit(info):
-    with pytest.raises(fitness.UnfitRedis):
-        fitness.examine(FakeRedis(**info))
+    with pytest.raises(redis_checks.UnfitRedis):
+        redis_checks.examine(FakeRedis(**info))
 
 
 def test_start__reports_problems_and_never_fails(monkeypatch, caplog):

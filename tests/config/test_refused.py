@@ -6,10 +6,10 @@ from collections import Counter
 import pytest
 from django.contrib.auth.models import User
 
-from connector_state import failures
-from connector_state.failures import LOGGED_AT_MOST
+from connector_state.credentials import failures
+from connector_state.credentials.failures import LOGGED_AT_MOST
 from overview.refusals import KINDS
-from tests.chat.api import Api, token
+from tests.chat.calls import Api, token
 
 pytestmark = pytest.mark.django_db
 

@@ -10,8 +10,8 @@ from django.contrib.auth.models import User
 from django.utils import timezone
 
 from chat.models import ChatUser, Conversation, Quarantine, Turn
-from connector_state import failures
-from connector_state.credentials import create_connector
+from connector_state.credentials import failures
+from connector_state.credentials.issuing import create_connector
 from overview.figures import today
 from overview.models import DailyFigures
 from tests.connectors import SigningConnector

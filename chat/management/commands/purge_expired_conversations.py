@@ -8,10 +8,10 @@ from django.core.management.base import BaseCommand, CommandError
 from django.template.defaultfilters import pluralize
 from django.utils import timezone
 
-from chat.conversation import format_timestamp
-from chat.leftovers import Demand, Report
+from chat.conversations.state import format_timestamp
 from chat.management.terminal import Progress, printable
-from chat.purge import purge
+from chat.retention.purge import purge
+from chat.retention.sweep import PurgeOptions, Report
 
 DAYS_MAX = 36_500
 
@@ -41,14 +41,14 @@ class Command(BaseCommand):
 
     def handle(self, *args: Any, **options: Any) -> None:
         """Purge and report."""
-        demand = self._demand(options)
+        wanted = self._purge_options(options)
         progress = Progress(self.stderr)
         try:
-            report = purge(demand, lambda so_far: progress.say(_conversations(so_far, demand)))
+            report = purge(wanted, lambda so_far: progress.say(_conversations(so_far, wanted)))
         finally:
             progress.end()
         self.stdout.write(
-            f"{_conversations(report, demand)} "
+            f"{_conversations(report, wanted)} "
             f"({report.states} state{pluralize(report.states)}, "
             f"{report.rows} index row{pluralize(report.rows)}, "
             f"{report.turns} turn{pluralize(report.turns)}, "
@@ -58,13 +58,13 @@ class Command(BaseCommand):
             failed = f"{report.failed} conversation{pluralize(report.failed)}"
             raise CommandError(f"{failed} failed; the log says why.")
 
-    def _demand(self, options: dict[str, Any]) -> Demand:
+    def _purge_options(self, options: dict[str, Any]) -> PurgeOptions:
         days, batch_size = options["older_than"], options["batch_size"]
         if days is not None and not 0 <= days <= DAYS_MAX:
             raise CommandError(f"--older-than must be from 0 to {DAYS_MAX}.")
         if not 1 <= batch_size <= 100_000:
             raise CommandError("--batch-size must be from 1 to 100000.")
-        return Demand(
+        return PurgeOptions(
             older_than=None if days is None else timezone.now() - timedelta(days=days),
             user_id=options["user"],
             batch_size=batch_size,
@@ -86,7 +86,7 @@ class Command(BaseCommand):
         self.stdout.write("\t".join((*parts, f"expires {expiry}")))
 
 
-def _conversations(report: Report, demand: Demand) -> str:
-    verb = "would be purged" if demand.dry_run else "purged"
+def _conversations(report: Report, wanted: PurgeOptions) -> str:
+    verb = "would be purged" if wanted.dry_run else "purged"
     purged = f"{report.purged} conversation{pluralize(report.purged)} {verb}"
     return f"{purged}, {report.kept} kept, {report.failed} failed"

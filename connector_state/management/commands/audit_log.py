@@ -10,8 +10,8 @@ from django.core.management.base import BaseCommand, CommandError
 from django.utils import timezone
 from redis.exceptions import RedisError
 
-from connector_state import audit
 from connector_state.management.operator import duration_seconds, find_connector
+from connector_state.store import audit
 
 
 class Command(BaseCommand):

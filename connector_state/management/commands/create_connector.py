@@ -7,7 +7,7 @@ from uuid import UUID
 from django.core.management.base import BaseCommand, CommandError
 from django.db import IntegrityError
 
-from connector_state.credentials import create_connector
+from connector_state.credentials.issuing import create_connector
 from connector_state.errors import InvalidRequest
 from connector_state.management.operator import warn_of_namesakes, write_issued
 from connector_state.names import clean_name

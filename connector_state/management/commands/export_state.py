@@ -14,7 +14,7 @@ from redis.exceptions import RedisError
 
 from connector_state.errors import ConnectorStateError
 from connector_state.management.operator import find_connector, operator_name, printable
-from connector_state.side import Side
+from connector_state.store.operator_session import OperatorSession
 from connector_state.transfer.exporting import export
 
 PROGRESS_EVERY = 10_000
@@ -39,7 +39,7 @@ class Command(BaseCommand):
     def handle(self, *args: Any, **options: Any) -> None:
         """Write the lines, with progress."""
         connector = find_connector(options["connector"])
-        lines = export(Side.of(connector, operator_name()), options["namespace"])
+        lines = export(OperatorSession.of(connector, operator_name()), options["namespace"])
         try:
             with _opened(options["file"]) as file:
                 count = self.write(lines, file)

@@ -14,7 +14,7 @@ from connector_state.management.operator import (
     operator_name,
     printable,
 )
-from connector_state.side import Side
+from connector_state.store.operator_session import OperatorSession
 from connector_state.transfer.importing import Imported, header_of, import_file, preview
 
 PROGRESS_EVERY = 100  # batches
@@ -42,15 +42,15 @@ class Command(BaseCommand):
 
     def handle(self, *args: Any, **options: Any) -> None:
         """Import, with progress and totals."""
-        side = Side.of(find_connector(options["connector"]), operator_name())
+        session = OperatorSession.of(find_connector(options["connector"]), operator_name())
         try:
             with open(options["file"], "rb") as file:
-                self.check_header(side, file, options)
+                self.check_header(session, file, options)
                 total = Imported()
                 batches = (
-                    preview(side, file, total)
+                    preview(session, file, total)
                     if options["dry_run"]
-                    else import_file(side, file, total, overwrite=options["overwrite"])
+                    else import_file(session, file, total, overwrite=options["overwrite"])
                 )
                 self.run_through(batches, total, dry_run=options["dry_run"])
         except ConnectorStateError as error:
@@ -62,10 +62,12 @@ class Command(BaseCommand):
         except OSError as error:
             raise cant_open(options["file"], error) from error
 
-    def check_header(self, side: Side, file: BinaryIO, options: dict[str, Any]) -> None:
+    def check_header(
+        self, session: OperatorSession, file: BinaryIO, options: dict[str, Any]
+    ) -> None:
         """Another connector's file has to be meant."""
         uuid = str(header_of(file).connector)
-        if uuid == side.uuid:
+        if uuid == session.uuid:
             return
         warning = f"The file is an export of another connector, {uuid}"
         if not options["dry_run"] and not options["other_connector"]:

@@ -14,7 +14,7 @@ from rich.table import Table
 
 from connector_state.management.operator import printable
 from connector_state.models import Connector
-from connector_state.usage import Usage, usage_of
+from connector_state.store.usage import Usage, usage_of
 
 PIPED_WIDTH = 160  # wide enough to fold nothing that grep looks for
 COLUMNS = ("name", "uuid", "status", "keys", "bytes", "credentials", "last used (UTC)")

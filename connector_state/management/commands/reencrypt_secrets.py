@@ -4,7 +4,7 @@ from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError
 
-from connector_state.credentials import reencrypt_secrets
+from connector_state.credentials.issuing import reencrypt_secrets
 from connector_state.management.operator import printable
 
 

@@ -9,9 +9,9 @@ from django.template.defaultfilters import pluralize
 from redis.exceptions import RedisError
 
 from connector_state.errors import Unavailable
-from connector_state.index import Reindexed, reindex
 from connector_state.management.operator import find_connector, operator_name, printable
 from connector_state.models import Connector
+from connector_state.store.index import Reindexed, reindex
 
 
 class Command(BaseCommand):

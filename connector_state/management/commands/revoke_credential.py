@@ -5,7 +5,7 @@ from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError
 
-from connector_state.credentials import revoke_credential
+from connector_state.credentials.issuing import revoke_credential
 from connector_state.management.operator import printable
 from connector_state.models import Credential
 

@@ -7,7 +7,7 @@ from typing import Any
 from django.core.management.base import BaseCommand, CommandError
 from django.utils import timezone
 
-from connector_state.credentials import check_overlap, rotate_credential
+from connector_state.credentials.issuing import check_overlap, rotate_credential
 from connector_state.errors import InvalidRequest
 from connector_state.management.operator import duration_seconds, find_connector, write_issued
 

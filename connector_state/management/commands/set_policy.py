@@ -11,7 +11,7 @@ from connector_state.errors import InvalidRequest
 from connector_state.management.operator import find_connector, warn_of_namesakes
 from connector_state.models import Connector
 from connector_state.names import clean_name
-from connector_state.policy import FIELDS, LIMITS, clean_patterns
+from connector_state.store.policy import FIELDS, LIMITS, clean_patterns
 
 
 class Command(BaseCommand):

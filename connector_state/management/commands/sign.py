@@ -11,7 +11,7 @@ from urllib.parse import urlsplit
 
 from django.core.management.base import BaseCommand, CommandError
 
-from connector_state import signing
+from connector_state.credentials import signing
 from connector_state.management.operator import printable, read_file
 
 

@@ -12,13 +12,13 @@ from django.conf import settings
 from django.core.management.base import BaseCommand, CommandError
 from redis.exceptions import RedisError
 
-from connector_state import audit, index
+from connector_state.core.parameters import TTL_MAX_SECONDS
 from connector_state.errors import ConnectorStateError
-from connector_state.keys import Address, check_namespace
 from connector_state.management.operator import find_connector, operator_name, printable, read_file
 from connector_state.models import Connector
-from connector_state.parameters import TTL_MAX_SECONDS
-from connector_state.side import Side
+from connector_state.store import audit, index
+from connector_state.store.keys import Address, check_namespace
+from connector_state.store.operator_session import OperatorSession
 
 
 class Command(BaseCommand):
@@ -63,7 +63,7 @@ class Command(BaseCommand):
         """Print a value, escaped unless --raw; missing is an error."""
         address = Address(options["namespace"], options["key"])
         audit.record_read(str(connector.uuid), operator_name(), address)
-        entry = _side(connector).store.get(address)
+        entry = _session(connector).store.get(address)
         if entry is None:
             raise CommandError("Nothing is stored there.")
         if options["raw"]:
@@ -82,7 +82,7 @@ class Command(BaseCommand):
         ttl = options["ttl"]
         if ttl is not None and not 1 <= ttl <= TTL_MAX_SECONDS:
             raise CommandError(f"--ttl must be from 1 to {TTL_MAX_SECONDS} seconds.")
-        etag = _side(connector).store.put(address, _read_value(options), ttl)
+        etag = _session(connector).store.put(address, _read_value(options), ttl)
         self.stdout.write(f"Stored; ETag {etag}")
 
     def delete(self, connector: Connector, options: dict[str, Any]) -> None:
@@ -91,15 +91,15 @@ class Command(BaseCommand):
         shown = printable(f"{address.namespace}/{address.key}")
         if not options["yes"]:
             _ask(f"Delete {shown} of {printable(str(connector))}? Type yes: ")
-        existed = _side(connector).store.delete(address)
+        existed = _session(connector).store.delete(address)
         self.stdout.write("Deleted." if existed else "Nothing was stored there.")
 
     def list(self, connector: Connector, options: dict[str, Any]) -> None:
         """Print one JSON object a line, all pages."""
-        side, namespace, after = _side(connector), options["namespace"], ""
+        session, namespace, after = _session(connector), options["namespace"], ""
         more = True
         while more and namespace is None:
-            page = index.list_namespaces(side.uuid, side.caller, after)
+            page = index.list_namespaces(session.uuid, session.caller, after)
             for row in page.namespaces:
                 self.stdout.write(json.dumps({"namespace": row.namespace, "keys": row.keys}))
                 after = row.namespace
@@ -108,7 +108,9 @@ class Command(BaseCommand):
             return
         check_namespace(namespace)
         while more:
-            keys = index.list_keys(side.uuid, side.caller, namespace, options["prefix"], after)
+            keys = index.list_keys(
+                session.uuid, session.caller, namespace, options["prefix"], after
+            )
             for key in keys.keys:
                 line = {"key": key.key, "size": key.size, "ttl": key.ttl_seconds}
                 self.stdout.write(json.dumps(line))
@@ -124,8 +126,8 @@ def _ask(question: str) -> None:
         raise CommandError("Nothing was deleted.")
 
 
-def _side(connector: Connector) -> Side:
-    return Side.of(connector, operator_name())
+def _session(connector: Connector) -> OperatorSession:
+    return OperatorSession.of(connector, operator_name())
 
 
 def _read_value(options: dict[str, Any]) -> bytes:

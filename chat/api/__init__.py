@@ -1,0 +1,1 @@
+"""The chat's API: URLs, views, authentication, limits, and how bodies are read and answered."""

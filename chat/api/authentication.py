@@ -1,0 +1,147 @@
+"""Bearer tokens: who is asking, and nothing else. No claim gives a privilege.
+
+One algorithm a process: HS256 under JWT_SIGNING_KEY, or RS256 under the keys of JWT_JWKS_URL.
+Tokens of another issuer need only `exp`, and `sub` or `user_id`.
+"""
+
+from dataclasses import dataclass
+from typing import Any
+
+import jwt
+from django.conf import settings
+from rest_framework.authentication import BaseAuthentication
+from rest_framework.permissions import BasePermission
+from rest_framework.request import Request
+
+from chat.api import jwks
+from chat.conversations.json_values import check_text
+from chat.errors import Forbidden, TokenRefused
+from chat.models import USER_ID_MAX_CHARACTERS
+
+TOKEN_MAX_CHARACTERS = 8192
+CLOCK_LEEWAY_SECONDS = 10
+HEADER_TYPES = frozenset({"jwt", "at+jwt", "application/at+jwt"})
+INTEGER_MAX = 2**63 - 1
+NOT_IN_USER_IDS = ("/", "||")  # no route has the one in a user id, no sidecar the other in a key
+TIME_MAX = 10**11  # seconds since 1970; what is later is no time
+
+
+@dataclass(frozen=True, slots=True)
+class ChatPrincipal:
+    """request.user of a chat request: the user id of the token, as text."""
+
+    user_id: str
+
+    is_authenticated = True
+
+
+class BearerAuthentication(BaseAuthentication):
+    """`Authorization: Bearer <JWT>`."""
+
+    def authenticate(self, request: Request) -> tuple[ChatPrincipal, None] | None:
+        """Return the token's user; None for a foreign scheme.
+
+        Raises:
+            TokenRefused: the token proves nobody.
+            Unavailable: the keys to check it by can't be had.
+        """
+        scheme, _, token = request.META.get("HTTP_AUTHORIZATION", "").partition(" ")
+        if scheme.lower() != "bearer":
+            return None
+        return ChatPrincipal(user_id_of(token.strip())), None
+
+    def authenticate_header(self, request: Request) -> str:
+        """The challenge of a 401."""
+        return 'Bearer realm="chat"'
+
+
+class OwnPath(BasePermission):
+    """A token opens its own user's paths alone."""
+
+    def has_permission(self, request: Request, view: Any) -> bool:
+        """Whether the path names the token's user; 401 for an anonymous caller."""
+        principal = request.user
+        if not isinstance(principal, ChatPrincipal):
+            return False
+        if principal.user_id != view.kwargs["user_id"]:
+            raise Forbidden()
+        return True
+
+
+def user_id_of(token: str) -> str:
+    """Verify the token, and return its user id: the claim `user_id`, else `sub`.
+
+    Raises:
+        TokenRefused, Unavailable.
+    """
+    if not token or len(token) > TOKEN_MAX_CHARACTERS:
+        raise TokenRefused()
+    claims = _verified_claims(token)
+    if not _is_time(claims["exp"]):
+        raise TokenRefused()
+    if claims.get("token_type", "access") != "access":
+        raise TokenRefused("This is no access token.", code="wrong_token_type")
+    # A user_id that is there must be valid: no falling through to sub.
+    return _as_user_id(claims["user_id"] if "user_id" in claims else claims.get("sub"))
+
+
+def _verified_claims(token: str) -> dict[str, Any]:
+    try:
+        header = jwt.get_unverified_header(token)
+        kind = header.get("typ")
+        if kind is not None and (not isinstance(kind, str) or kind.lower() not in HEADER_TYPES):
+            raise TokenRefused("This is no access token.", code="wrong_token_type")
+        key, algorithm = _key(header)
+        claims: dict[str, Any] = jwt.decode(
+            token,
+            key,
+            algorithms=[algorithm],
+            audience=settings.JWT_AUDIENCE or None,
+            issuer=settings.JWT_ISSUER or None,
+            leeway=CLOCK_LEEWAY_SECONDS,
+            options={
+                "require": ["exp"],
+                # Foreign issuers send integers; what counts is looked at in _as_user_id.
+                "verify_sub": False,
+                "verify_jti": False,
+                # Nobody is asked to name an audience or issuer that we were not told.
+                "verify_aud": bool(settings.JWT_AUDIENCE),
+                "verify_iss": bool(settings.JWT_ISSUER),
+            },
+        )
+    except jwt.ExpiredSignatureError:
+        raise TokenRefused("The token has expired.", code="token_expired") from None
+    except (jwt.PyJWTError, ValueError, TypeError, KeyError, OverflowError, RecursionError):
+        raise TokenRefused() from None
+    return claims
+
+
+def _key(header: dict[str, Any]) -> tuple[Any, str]:
+    if settings.JWT_JWKS_URL:
+        key_id = header.get("kid")
+        if not isinstance(key_id, str):
+            raise TokenRefused()
+        return jwks.find_key(key_id), "RS256"
+    return settings.JWT_SIGNING_KEY, "HS256"
+
+
+def _is_time(claim: object) -> bool:
+    """Whether the claim is a NumericDate; the library takes "1e9" and 10^30 for one too."""
+    return isinstance(claim, int | float) and not isinstance(claim, bool) and 0 < claim < TIME_MAX
+
+
+def _as_user_id(claim: object) -> str:
+    """Return the claim as a user id: text, or an integer as decimal text."""
+    if isinstance(claim, int) and not isinstance(claim, bool) and 0 <= claim <= INTEGER_MAX:
+        return str(claim)
+    if not isinstance(claim, str) or not 0 < len(claim) <= USER_ID_MAX_CHARACTERS:
+        raise TokenRefused("The token names no user.", code="no_user")
+    try:
+        check_text(claim)
+    except ValueError:
+        raise TokenRefused("The token names no user.", code="no_user") from None
+    if not claim.isprintable() or claim != claim.strip():
+        raise TokenRefused("The token names no user.", code="no_user")
+    if any(text in claim for text in NOT_IN_USER_IDS):
+        raise TokenRefused('The token\'s user id holds "/" or "||".', code="no_user")
+    return claim

@@ -1,0 +1,196 @@
+"""The tools of one turn: each effect stands in the turn's journal, and happens once.
+
+An effect and its journal entry share a transaction, which also checks that the turn is still ours:
+its row is there (the conversation was not deleted) under our lease.
+"""
+
+import json
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from chat.assistant.tools import TOOLS, DeleteTask, Parameters, Result, Tool, ToolRefused, find
+from chat.conversations.json_values import check_object, clean_text
+from chat.errors import TurnConflict
+from chat.locks import user_transaction
+from chat.models import Turn
+
+MAX_CALLS = 32
+TOO_MANY_CALLS = {"success": False, "error": f"A turn may call at most {MAX_CALLS} tools."}
+NEEDS_CONFIRMATION = (
+    "Deleting more than one task needs the user's confirmation. They are asked for it below your "
+    "reply. After a 'yes' in their next message, call the tool again."
+)
+ARGUMENTS_MAX_BYTES = 8_192
+NAME_MAX_CHARACTERS = 64
+INVALID_SHOWN_CHARACTERS = 500
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """A tool call as the assistant asks for it. `arguments` is what a JSON text held."""
+
+    tool: str
+    arguments: object
+
+
+class Toolbox:
+    """What the assistant of a turn may call.
+
+    A turn that is taken up again has a journal already. `done` says what is in it; `replay`, for an
+    assistant that asks anew from the start, answers calls from it before any is carried out.
+    """
+
+    def __init__(self, turn: Turn) -> None:
+        self._turn = turn
+        self._replayed: int | None = None
+
+    @property
+    def done(self) -> list[dict[str, Any]]:
+        """The calls so far: `{tool, parameters, result}`, the contract's form."""
+        return list(self._turn.tool_calls)
+
+    @property
+    def confirmed_deletes(self) -> list[int]:
+        """The ids of the tasks whose deletion this message confirms."""
+        return list(self._turn.confirmed_deletes)
+
+    @property
+    def calls_left(self) -> int:
+        """How many more calls the turn may make; those answered from the journal count."""
+        made = len(self._turn.tool_calls) if self._replayed is None else self._replayed
+        return max(0, MAX_CALLS - made)
+
+    def replay(self) -> None:
+        """Answer the calls to come from the journal first."""
+        self._replayed = 0
+
+    def call(self, tool: str, **arguments: Any) -> Result:
+        """Carry out one call, and return its result."""
+        return self.call_all([Call(tool, arguments)])[0]
+
+    def call_all(self, calls: Sequence[Call]) -> list[Result]:
+        """Carry out calls that were asked for together, each in a transaction of its own.
+
+        Raises:
+            TurnConflict: the conversation was deleted, or another process has the turn now.
+        """
+        deletes = {task_id for call in calls if (task_id := _deletes(call)) is not None}
+        return [self._one(call, deletes) for call in calls]
+
+    def _one(self, call: Call, deletes: set[int]) -> Result:
+        if self._replayed is not None and self._replayed < len(self._turn.tool_calls):
+            entry: dict[str, Any] = self._turn.tool_calls[self._replayed]
+            self._replayed += 1
+            result: Result = entry["result"]
+            return result
+        if len(self._turn.tool_calls) > MAX_CALLS:  # the journal says already that it was too much
+            return TOO_MANY_CALLS
+        with user_transaction(self._turn.user_id):
+            row = self._lock()
+            result = self._carry_out(row, call, deletes)
+            row.tool_calls.append(
+                {
+                    "tool": call.tool[:NAME_MAX_CHARACTERS],
+                    "parameters": _shown(call.arguments),
+                    "result": result,
+                }
+            )
+            row.save(update_fields=["tool_calls"])
+        self._turn.tool_calls = row.tool_calls
+        if self._replayed is not None:
+            self._replayed += 1
+        return result
+
+    def _lock(self) -> Turn:
+        row = (
+            Turn.objects.select_for_update()
+            .filter(pk=self._turn.pk, lease_token=self._turn.lease_token)
+            .first()
+        )
+        if row is None:
+            raise lost(self._turn)
+        return row
+
+    def _carry_out(self, row: Turn, call: Call, deletes: set[int]) -> Result:
+        try:
+            if len(row.tool_calls) >= MAX_CALLS:
+                return TOO_MANY_CALLS
+            tool, parameters = _parse(call)
+            if isinstance(parameters, DeleteTask):
+                _check_confirmed(row, parameters.task_id, deletes)
+            return {"success": True, **tool.run(row.user_id, parameters)}
+        except ToolRefused as refusal:
+            return {"success": False, "error": str(refusal)}
+
+
+def lost(turn: Turn) -> TurnConflict:
+    """Return what to raise for a turn that is no longer ours: deleted, or taken up by another."""
+    if Turn.objects.filter(pk=turn.pk).exists():
+        return TurnConflict(
+            "This message took too long, and is answered by another request now.",
+            code="turn_in_progress",
+            retry_after_seconds=1,
+        )
+    return TurnConflict()
+
+
+def _parse(call: Call) -> tuple[Tool, Parameters]:
+    if call.tool not in TOOLS:
+        raise ToolRefused(f"There is no such tool. There are: {', '.join(TOOLS)}.")
+    if not isinstance(call.arguments, dict):
+        raise ToolRefused("The arguments must be a JSON object.")
+    if _size(call.arguments) > ARGUMENTS_MAX_BYTES:
+        raise ToolRefused(f"The arguments may have at most {ARGUMENTS_MAX_BYTES} bytes.")
+    tool = TOOLS[call.tool]
+    return tool, tool.parse(call.arguments)
+
+
+def _check_confirmed(row: Turn, task_id: int, together: set[int]) -> None:
+    """Let one task go at a word; several only after the user's next message said so.
+
+    That the model says the user agreed proves nothing: texts that the user pasted speak to it too.
+    """
+    find(row.user_id, task_id)
+    if task_id in row.confirmed_deletes:
+        return
+    in_turn = {*row.confirmed_deletes, *together} | {
+        entry["parameters"]["task_id"]
+        for entry in row.tool_calls
+        # a refused call is journalled with whatever its arguments were
+        if entry["tool"] == "delete_task" and type(entry["parameters"].get("task_id")) is int
+    }
+    if in_turn <= {task_id}:
+        return
+    raise ToolRefused(NEEDS_CONFIRMATION)
+
+
+def _deletes(call: Call) -> int | None:
+    """The task that the call would delete, if it is a deletion that is well formed."""
+    try:
+        parameters = _parse(call)[1]
+    except ToolRefused:
+        return None
+    return parameters.task_id if isinstance(parameters, DeleteTask) else None
+
+
+def _size(arguments: object) -> float:
+    try:
+        return len(json.dumps(arguments).encode())
+    except RecursionError:  # too deep is too large
+        return math.inf
+
+
+def _shown(arguments: object) -> dict[str, Any]:
+    """The arguments for the journal; what the document can't hold is cut and cleaned."""
+    if isinstance(arguments, dict) and _size(arguments) <= ARGUMENTS_MAX_BYTES:
+        try:
+            return check_object(arguments)
+        except ValueError:
+            pass
+    try:
+        text = arguments if isinstance(arguments, str) else json.dumps(arguments)
+    except RecursionError:
+        text = "nested too deeply"
+    return {"invalid_arguments": clean_text(text)[:INVALID_SHOWN_CHARACTERS]}

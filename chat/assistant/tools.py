@@ -1,0 +1,227 @@
+"""The task tools of the assistant: what they take, what they do, what they answer.
+
+A tool gets the user id from the token, never from a parameter. What it refuses is a result,
+`{"success": false, "error": "..."}`; nothing was written then. The caller holds the user's lock and
+a transaction (chat.assistant.toolbox).
+"""
+
+import json
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Annotated, Any, Literal
+
+from django.utils import timezone
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+from chat.conversations.json_values import check_text
+from chat.models import ChatUser, Task
+from common.validation import first_error
+
+LIST_MAX_BYTES = 32_768
+MAX_TASKS = 10_000
+TASK_ID_MAX = 2**53 - 1
+
+Result = dict[str, Any]
+
+
+class ToolRefused(Exception):
+    """The tool can't do it; the text says why, to the assistant."""
+
+
+def _trimmed(text: str) -> str:
+    return check_text(text).strip()
+
+
+def _not_blank(text: str) -> str:
+    if not text:
+        raise ValueError("must not be blank")
+    return text
+
+
+TaskId = Annotated[int, Field(ge=1, le=TASK_ID_MAX)]
+Title = Annotated[
+    str, AfterValidator(_trimmed), AfterValidator(_not_blank), Field(min_length=1, max_length=200)
+]
+Description = Annotated[str, AfterValidator(_trimmed), Field(max_length=1000)]
+
+
+class Parameters(BaseModel):
+    """What every tool's parameters have in common: nothing unknown, nothing converted."""
+
+    model_config = ConfigDict(extra="forbid", strict=True)
+
+
+class AddTask(Parameters):
+    """Add a task to the user's list."""
+
+    title: Title
+    description: Description | None = None
+
+
+class ListTasks(Parameters):
+    """List the user's tasks: all of them, or only the active or the completed ones."""
+
+    filter: Literal["all", "active", "completed"] = "all"
+
+
+class CompleteTask(Parameters):
+    """Mark a task as complete."""
+
+    task_id: TaskId
+
+
+class UpdateTask(Parameters):
+    """Change the title or the description of a task, or both."""
+
+    task_id: TaskId
+    title: Title | None = None
+    description: Description | None = None
+
+    @model_validator(mode="after")
+    def check_change(self) -> "UpdateTask":
+        """Something must change."""
+        if self.title is None and self.description is None:
+            raise ValueError("give a title or a description")
+        return self
+
+
+class DeleteTask(Parameters):
+    """Delete one task. More than one in a turn waits for the user's confirmation."""
+
+    task_id: TaskId
+
+
+def add_task(user_id: str, parameters: AddTask) -> Result:
+    """Add a task under the user's next number."""
+    if Task.objects.filter(user_id=user_id).count() >= MAX_TASKS:
+        raise ToolRefused(f"There are {MAX_TASKS} tasks already; delete some first.")
+    user = ChatUser.objects.get(pk=user_id)
+    user.last_task_id += 1
+    user.save(update_fields=["last_task_id"])
+    task = Task.objects.create(
+        user_id=user_id,
+        number=user.last_task_id,
+        title=parameters.title,
+        description=parameters.description or "",
+    )
+    return {
+        "task_id": task.number,
+        "task": {**_described(task), "completed": False, "created_at": _rfc3339(task.created_at)},
+    }
+
+
+def list_tasks(user_id: str, parameters: ListTasks) -> Result:
+    """List tasks by number; as many as fit into a result, which says so when some are left out."""
+    tasks = Task.objects.filter(user_id=user_id)
+    if parameters.filter != "all":
+        tasks = tasks.filter(completed=parameters.filter == "completed")
+    shown: list[Result] = []
+    size = count = 0
+    for task in tasks.order_by("number"):
+        count += 1
+        entry = {
+            **_described(task),
+            "completed": task.completed,
+            "created_at": _rfc3339(task.created_at),
+        }
+        size += len(json.dumps(entry, ensure_ascii=False).encode()) + 2
+        if size <= LIST_MAX_BYTES:
+            shown.append(entry)
+    result: Result = {"tasks": shown, "count": count, "filter": parameters.filter}
+    if len(shown) < count:
+        result["truncated"] = f"only the first {len(shown)} of {count} tasks are shown"
+    return result
+
+
+def complete_task(user_id: str, parameters: CompleteTask) -> Result:
+    """Mark a task as complete; the second time changes nothing."""
+    task = find(user_id, parameters.task_id)
+    result: Result = {}
+    if task.completed:
+        result["message"] = "Task was already complete"
+    else:
+        task.completed = True
+        task.updated_at = timezone.now()
+        task.save(update_fields=["completed", "updated_at"])
+    result["task"] = {
+        "id": task.number,
+        "title": task.title,
+        "completed": True,
+        "updated_at": _rfc3339(task.updated_at),
+    }
+    return result
+
+
+def update_task(user_id: str, parameters: UpdateTask) -> Result:
+    """Change title or description."""
+    task = find(user_id, parameters.task_id)
+    if parameters.title is not None:
+        task.title = parameters.title
+    if parameters.description is not None:
+        task.description = parameters.description
+    task.updated_at = timezone.now()
+    task.save(update_fields=["title", "description", "updated_at"])
+    return {
+        "task": {
+            **_described(task),
+            "completed": task.completed,
+            "updated_at": _rfc3339(task.updated_at),
+        }
+    }
+
+
+def delete_task(user_id: str, parameters: DeleteTask) -> Result:
+    """Delete a task. Its number stays used."""
+    task = find(user_id, parameters.task_id)
+    task.delete()
+    return {"task_id": parameters.task_id, "title": task.title}
+
+
+def find(user_id: str, number: int) -> Task:
+    """Return the user's task.
+
+    Raises:
+        ToolRefused: the user has no such task.
+    """
+    task = Task.objects.filter(user_id=user_id, number=number).first()
+    if task is None:
+        raise ToolRefused(f"There is no task {number}.")
+    return task
+
+
+@dataclass(frozen=True, slots=True)
+class Tool:
+    """A tool by its parameters and its effect."""
+
+    parameters: type[Parameters]
+    run: Callable[[str, Any], Result]
+
+    def parse(self, arguments: object) -> Parameters:
+        """Validate the arguments.
+
+        Raises:
+            ToolRefused: they are not what the tool takes.
+        """
+        try:
+            return self.parameters.model_validate(arguments)
+        except ValidationError as error:
+            place, reason = first_error(error, self.parameters.model_fields)
+            raise ToolRefused(f"{place or 'parameters'}: {reason}") from None
+
+
+TOOLS: dict[str, Tool] = {
+    "add_task": Tool(AddTask, add_task),
+    "list_tasks": Tool(ListTasks, list_tasks),
+    "complete_task": Tool(CompleteTask, complete_task),
+    "update_task": Tool(UpdateTask, update_task),
+    "delete_task": Tool(DeleteTask, delete_task),
+}
+
+
+def _described(task: Task) -> Result:
+    return {"id": task.number, "title": task.title, "description": task.description}
+
+
+def _rfc3339(moment: datetime) -> str:
+    return moment.isoformat(timespec="seconds").replace("+00:00", "Z")

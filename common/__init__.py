@@ -1,0 +1,1 @@
+"""What both apps need. It knows neither of them."""

@@ -1,0 +1,1 @@
+"""What only `make run` needs: the embedded Valkey, generated settings, demo data."""

@@ -1,0 +1,116 @@
+"""What `make run` prints, and the demo accounts that it makes for a newcomer.
+
+Demo accounts exist with the embedded stores alone, with random passwords, and are made once.
+"""
+
+import json
+import os
+import secrets
+import shlex
+from pathlib import Path
+
+from django.conf import settings
+from django.contrib.auth import get_user_model
+from django.db import transaction
+
+from config.local.files import write_private
+from config.local.generated import BASE_DIR
+from connector_state.credentials.issuing import create_connector
+
+DEMO_FILE = "demo.json"
+OPERATOR = "operator"
+CHAT_USER = "demo"
+
+
+def introduction(data_dir: Path, url: str) -> str:
+    """Return what a newcomer needs next."""
+    lines = [
+        "",
+        f"Statekeep is up:  {url}",
+        f"  admin          {url}/admin/",
+        f"  health         {url}/readyz",
+    ]
+    if settings.ENV.stores == "embedded":
+        lines += _demo_lines(data_dir, url)
+    lines += ["", "Ctrl-C stops everything. Everything it wrote is in " + str(data_dir), ""]
+    return "\n".join(lines)
+
+
+def _demo_lines(data_dir: Path, url: str) -> list[str]:
+    path = data_dir / DEMO_FILE
+    if not path.exists():
+        _create_accounts(path)
+    demo = json.loads(path.read_text())
+    if "chat_user" not in demo:  # made before there was a chat
+        demo = _create_chat_user(path, demo)
+    shown = shlex.quote(os.path.relpath(path, BASE_DIR))
+    manage = ".venv/bin/python manage.py"
+    if data_dir != BASE_DIR / "var":
+        manage = f"DATA_DIR={shlex.quote(str(data_dir))} {manage}"
+    sign = f"{manage} sign --credentials {shown}"
+    value_url = f"{url}/dsx-connect/api/v1/connectors/state/{demo['connector_uuid']}/m365/delta"
+    put, get = (
+        f'-H "$({sign} {call})" {value_url}'
+        for call in (f"PUT {value_url} --data my-delta-token", f"GET {value_url}")
+    )
+    return [
+        f"  operator       {demo['operator']}, password {demo['password']}",
+        f"  demo connector {demo['connector_uuid']}",
+        f"    key id       {demo['hmac_key_id']}",
+        f"    secret       {demo['hmac_secret']}",
+        f"  chat user      {demo['chat_user']}, password {demo['chat_password']}",
+        f"  (all of them are kept in {shown})",
+        "",
+        "Store a value, and read it back, in another terminal in this folder:",
+        "",
+        f"  curl -i -X PUT --data my-delta-token {put}",
+        "",
+        f"  curl {get}",
+        *_chat_lines(demo, url),
+    ]
+
+
+def _chat_lines(demo: dict[str, str], url: str) -> list[str]:
+    """A line to paste that gets a token and chats."""
+    if settings.JWT_JWKS_URL:  # tokens come from elsewhere
+        return []
+    json_header = "-H 'Content-Type: application/json'"
+    login = json.dumps({"username": demo["chat_user"], "password": demo["chat_password"]})
+    message = json.dumps({"message": "Add task: Buy groceries"})
+    only_access = 'sed \'s/.*"access": "//; s/".*//\''
+    token = f"curl -s {url}/api/token/ {json_header} -d '{login}' | {only_access}"
+    return [
+        "",
+        "Chat:",
+        "",
+        f"  TOKEN=$({token}); curl -i {url}/api/{demo['chat_user']}/chat "
+        f"-H \"Authorization: Bearer $TOKEN\" {json_header} -d '{message}'",
+    ]
+
+
+def _create_accounts(path: Path) -> None:
+    """Make operator and connector. The file comes last, so that a crash makes them anew."""
+    password = secrets.token_urlsafe(12)
+    with transaction.atomic():
+        users = get_user_model().objects
+        operator, _ = users.get_or_create(
+            username=OPERATOR, defaults={"is_staff": True, "is_superuser": True}
+        )
+        operator.set_password(password)
+        operator.save()
+        issued = create_connector("Demo connector")
+        demo = {"operator": OPERATOR, "password": password, **issued.as_json()}
+        write_private(path, json.dumps(demo, indent=2) + "\n")
+
+
+def _create_chat_user(path: Path, demo: dict[str, str]) -> dict[str, str]:
+    """Make the user who chats: no operator, and nothing to log in to but the chat."""
+    password = secrets.token_urlsafe(12)
+    with transaction.atomic():
+        user, _ = get_user_model().objects.get_or_create(username=CHAT_USER)
+        user.is_staff = user.is_superuser = False
+        user.set_password(password)
+        user.save()
+        demo = {**demo, "chat_user": CHAT_USER, "chat_password": password}
+        write_private(path, json.dumps(demo, indent=2) + "\n")
+    return demo

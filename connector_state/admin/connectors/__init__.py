@@ -1,0 +1,1 @@
+"""Admin's pages of connectors and their policy."""

@@ -1,0 +1,97 @@
+"""The form of a connector's name and policy."""
+
+from collections.abc import Iterator
+from typing import Any
+
+from django import forms
+from django.conf import settings
+from django.core.exceptions import ValidationError
+from django.core.validators import MaxValueValidator
+from django.utils.text import Truncator
+
+from connector_state.admin.presentation import visible_name
+from connector_state.errors import InvalidRequest
+from connector_state.models import Connector
+from connector_state.names import clean_name
+from connector_state.store.policy import FIELDS, LIMITS, clean_patterns
+
+WRONG_LINES_TOLD = 10
+LINE_SHOWN = 60  # characters
+
+
+class PolicyForm(forms.ModelForm):
+    """What a connector is called, and what it may do.
+
+    It carries what it was shown with. So what the operator left alone is not in `changed_data`,
+    also when somebody else has changed it meanwhile.
+    """
+
+    class Meta:
+        model = Connector
+        fields = ("name", *FIELDS)
+        labels = {
+            "max_keys": "Keys at most",
+            "max_bytes": "Bytes at most",
+            "max_requests_per_second": "Requests a second at most",
+        }
+        help_texts = {
+            "name": "For people. One that enrols brings its own name along, in place of this.",
+            "read_only": "It can read, and its writes are refused.",
+        }
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        for field in self.fields.values():
+            field.show_hidden_initial = True
+        for name in LIMITS.keys() & self.fields.keys():
+            default = getattr(settings, f"STATE_{name.upper()}")
+            self.fields[
+                name
+            ].help_text = f"Empty: the default, {limit_in_words(default)}. 0: no limit."
+            self.fields[name].validators.append(MaxValueValidator(LIMITS[name]))
+
+    def clean_name(self) -> str:
+        """As `manage.py create_connector` takes it. What an enrolment brought may stay."""
+        name: str = self.cleaned_data["name"]
+        try:
+            return clean_name(name) if "name" in self.changed_data else name
+        except InvalidRequest as error:
+            raise ValidationError(error.detail) from None
+
+    def clean_allowed_namespaces(self) -> str:
+        """Patterns, as `manage.py set_policy` takes them."""
+        lines = self.cleaned_data["allowed_namespaces"].splitlines()
+        if wrong := list(_wrong_lines(lines)):
+            told, more = wrong[:WRONG_LINES_TOLD], len(wrong) - WRONG_LINES_TOLD
+            raise ValidationError([*told, *([f"And {more} more lines."] if more > 0 else [])])
+        return clean_patterns(lines)
+
+
+def _wrong_lines(lines: list[str]) -> Iterator[str]:
+    for number, line in enumerate(lines, 1):
+        try:
+            clean_patterns([line])
+        except InvalidRequest as error:
+            shown = Truncator(visible_name(line)).chars(LINE_SHOWN)
+            yield f"Line {number}, “{shown}”: {error.detail}"
+
+
+def limit_in_words(limit: int, is_default: bool = False) -> str:
+    """Return a limit as pages show it."""
+    return (f"{limit:,}" if limit else "no limit") + (" (default)" if is_default else "")
+
+
+def describe_changes(form: Any) -> list[str]:
+    """Return what an operator changed, from what, to what, for admin's history."""
+    return [
+        f"{name} from {_in_words(form.initial[name])} to {_in_words(form.cleaned_data[name])}"
+        for name in form.changed_data
+    ]
+
+
+def _in_words(value: Any) -> str:
+    if value is None:
+        return "the default"
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    return visible_name(" ".join(str(value).split())) or "any"

@@ -1,0 +1,1 @@
+"""Admin's pages of a connector's keys."""

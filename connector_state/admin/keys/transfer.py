@@ -1,0 +1,170 @@
+"""Export and import of a connector's keys, as pages."""
+
+import logging
+from collections.abc import Iterator
+from typing import Any, BinaryIO, cast
+
+from django import forms
+from django.conf import settings
+from django.contrib import messages
+from django.http import HttpRequest, HttpResponse, HttpResponseRedirect, StreamingHttpResponse
+from django.http.response import HttpResponseBase
+from django.template.defaultfilters import pluralize
+from django.urls import URLPattern, reverse
+
+from connector_state.admin.keys.uploads import is_upload_too_large
+from connector_state.admin.pages import ConnectorPage
+from connector_state.admin.presentation import visible_name
+from connector_state.errors import Forbidden, InvalidRequest, Unavailable
+from connector_state.transfer.exporting import export
+from connector_state.transfer.importing import Imported, header_of, import_file, preview
+
+logger = logging.getLogger(__name__)
+
+VIEW_VALUES, CHANGE_KEYS = "connector_state.view_values", "connector_state.change_keys"
+
+
+class ImportForm(forms.Form):
+    """A file, chosen again for each step: nothing of it is kept between them."""
+
+    file = forms.FileField(label="Export file")
+    dry_run = forms.BooleanField(
+        required=False, initial=True, label="Only say what would happen (dry run)"
+    )
+    overwrite = forms.BooleanField(
+        required=False,
+        label="Replace values that exist",
+        help_text="Without it they are kept as they are.",
+    )
+    other_connector = forms.BooleanField(
+        required=False,
+        label="The file may be another connector's",
+        help_text="Its keys are stored for this connector here, whatever the file says.",
+    )
+
+
+class TransferPage(ConnectorPage):
+    """The way to both, for who may do one of them."""
+
+    permission = "connector_state.view_keys"
+    title = "Export and import"
+    template = "admin/connector_state/keys/transfer.html"
+
+    def get(self, request: HttpRequest) -> HttpResponse:
+        """Both forms."""
+        return self.page(ImportForm())
+
+    def page(self, form: ImportForm, status: int = 200, **context: Any) -> HttpResponse:
+        """Return the page with this form, and what came of it."""
+        context |= {"form": form, "max_bytes": settings.STATE_MAX_IMPORT_BYTES}
+        return self.render(context, status=status)
+
+
+class ExportPage(TransferPage):
+    """A file with the keys of a namespace, or of all."""
+
+    permission = VIEW_VALUES
+
+    def get(self, request: HttpRequest) -> HttpResponse:
+        """Go to the forms."""
+        return HttpResponseRedirect(_forms_url(self.uuid))
+
+    def post(self, request: HttpRequest) -> HttpResponseBase:
+        """Record it, and send the file, line by line as Redis gives them."""
+        namespace = request.POST.get("namespace") or None
+        lines = export(self.session, namespace)
+        first = next(lines)  # it is in the audit now, and Redis answers
+        self.record(f"Exported {visible_name(namespace) if namespace else 'all namespaces'}.")
+        return StreamingHttpResponse(
+            _until_redis_fails(first, lines),
+            content_type="application/octet-stream",
+            headers={
+                "Content-Disposition": 'attachment; filename="statekeep-export.jsonl"',
+                "X-Content-Type-Options": "nosniff",
+            },
+        )
+
+
+class ImportPage(TransferPage):
+    """Takes such a file, within this connector whatever it says."""
+
+    permission = CHANGE_KEYS
+
+    def get(self, request: HttpRequest) -> HttpResponse:
+        """Go to the forms."""
+        return HttpResponseRedirect(_forms_url(self.uuid))
+
+    def post(self, request: HttpRequest) -> HttpResponse:
+        """Compare the file with what stands there, or import it."""
+        if is_upload_too_large(request):
+            raise InvalidRequest(
+                f"A file may have at most {settings.STATE_MAX_IMPORT_BYTES} bytes here. For a "
+                "larger one use `manage.py import_state`, or raise STATE_MAX_IMPORT_BYTES."
+            )
+        form = ImportForm(request.POST, request.FILES)
+        if not form.is_valid():
+            return self.page(form)
+        file = cast(BinaryIO, form.cleaned_data["file"].file)
+        try:
+            other = str(header_of(file).connector) != self.uuid
+            if form.cleaned_data["dry_run"]:
+                return self.preview(form, file, other=other)
+            if other and not form.cleaned_data["other_connector"]:
+                form.add_error("other_connector", "The file is another connector's: tick this.")
+                return self.page(form)
+            return self.store_all(form, file)
+        except InvalidRequest as error:
+            form.add_error("file", error.detail)
+            return self.page(form)
+
+    def preview(self, form: ImportForm, file: BinaryIO, *, other: bool) -> HttpResponse:
+        """Say what an import would do."""
+        total = Imported()
+        for _ in preview(self.session, file, total):
+            pass
+        return self.page(form, total=total, dry_run=True, other=other, overwrite=_overwrite(form))
+
+    def store_all(self, form: ImportForm, file: BinaryIO) -> HttpResponse:
+        """Import. Batches that are stored stay so, whatever becomes of those after them."""
+        total, refusal = Imported(), ""
+        try:
+            for _ in import_file(self.session, file, total, overwrite=_overwrite(form)):
+                pass
+        except (Forbidden, Unavailable) as error:
+            refusal = error.detail
+        done = f"{total.new} new key{pluralize(total.new)}"
+        if _overwrite(form):
+            done += f", {total.existing} replaced"
+        self.record(f"Imported a file{' in part' if refusal else ''}: {done}.")
+        if not refusal:
+            messages.success(self.request, f"Imported: {done}.")
+        return self.page(
+            ImportForm(), total=total, refusal=refusal, overwrite=_overwrite(form), imported=True
+        )
+
+
+def _overwrite(form: ImportForm) -> bool:
+    return bool(form.cleaned_data["overwrite"])
+
+
+def _until_redis_fails(first: bytes, lines: Iterator[bytes]) -> Iterator[bytes]:
+    """Yield the lines. When Redis fails, what was sent has no end, and an import refuses it."""
+    yield first
+    try:
+        yield from lines
+    except Unavailable as error:
+        logger.error("an export broke off, as Redis had no answer: %r", error)
+        raise
+
+
+def _forms_url(uuid: str) -> str:
+    return reverse("admin:connector_state_transfer", args=[uuid])
+
+
+def urls() -> list[URLPattern]:
+    """The paths of these pages."""
+    return [
+        TransferPage.at("transfer/", "transfer"),
+        ExportPage.at("transfer/export/", "export"),
+        ImportPage.at("transfer/import/", "import"),
+    ]

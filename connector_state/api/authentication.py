@@ -1,0 +1,177 @@
+"""DSX-HMAC as a DRF authentication class, and who is allowed in by it."""
+
+import logging
+import time
+from dataclasses import dataclass
+from typing import Any
+
+from django.conf import settings
+from django.db import DatabaseError
+from django.http import HttpRequest
+from rest_framework.authentication import BaseAuthentication
+from rest_framework.permissions import BasePermission
+from rest_framework.request import Request
+
+from common.client_ip import loggable_address
+from connector_state.credentials import failures, live, signing
+from connector_state.credentials.issuing import was_issued
+from connector_state.errors import (
+    Forbidden,
+    InvalidRequest,
+    LengthRequired,
+    SignatureRefused,
+    ValueTooLarge,
+)
+from connector_state.store.calls import Nonce
+from connector_state.store.policy import Policy
+
+logger = logging.getLogger(__name__)
+
+CONTENT_LENGTH_MAX_DIGITS = 12
+UNKNOWN_KEY_ID = "unknown_key_id"
+
+
+@dataclass(frozen=True, slots=True)
+class ConnectorPrincipal:
+    """request.user of a signed request."""
+
+    uuid: str
+    key_id: str
+    policy: Policy
+
+    is_authenticated = True
+
+
+class DSXHMACAuthentication(BaseAuthentication):
+    """Authenticates a connector by its signature.
+
+    request.user is the ConnectorPrincipal, request.auth its Nonce, not claimed yet: the script
+    that does the request's work claims it (ConnectorAPIView sees to it that one did).
+
+    Everything that can be checked without the body is, before a byte of it is read: an anonymous
+    upload can't hold a thread.
+    """
+
+    def authenticate(self, request: Request) -> tuple[ConnectorPrincipal, Nonce] | None:
+        """Return the connector and the nonce of its request; None for a foreign scheme.
+
+        Raises:
+            SignatureRefused, LengthRequired, ValueTooLarge, InvalidRequest.
+        """
+        wsgi_request, context = request._request, request.parser_context
+        path, header = context["kwargs"], None
+        try:
+            header = signing.parse_authorization_header(
+                wsgi_request.META.get("HTTP_AUTHORIZATION", "")
+            )
+            if header is None:
+                return None
+            return _authenticate(
+                header, wsgi_request, path.get("key", ""), context["view"].max_body_bytes
+            )
+        except SignatureRefused as refusal:
+            key_id = header.key_id if header else None
+            report_refusal(refusal, wsgi_request, path["connector_uuid"], key_id)
+            raise
+
+    def authenticate_header(self, request: Request) -> str:
+        """The challenge of a 401."""
+        return signing.SCHEME
+
+
+def report_refusal(
+    refusal: SignatureRefused, request: HttpRequest, connector_uuid: str, key_id: str | None
+) -> None:
+    """Count a refused signature by its reason, and log whom it was about.
+
+    Nothing that a stranger could write is logged. In a flood only some are, by failures.
+
+    Args:
+        refusal: why.
+        request: what was refused.
+        connector_uuid: of its path, where it has the form of a UUID.
+        key_id: of its header, where it has one; logged only if we issued it.
+    """
+    if failures.count(refusal.reason):
+        logger.warning(
+            "refused a signed request: %s; connector %s, %s, from %s",
+            refusal.reason,
+            connector_uuid,
+            _describe_key_id(key_id, refusal.reason),
+            loggable_address(request),
+        )
+
+
+def _describe_key_id(key_id: str | None, reason: str) -> str:
+    try:
+        if key_id is None or not was_issued(key_id):
+            return "unknown key id"
+    except DatabaseError:
+        return "key id not looked up, for want of the database"
+    if reason == UNKNOWN_KEY_ID:
+        return f"key id {key_id} (revoked, expired or of a disabled connector)"
+    return f"key id {key_id}"
+
+
+def _authenticate(
+    header: signing.AuthorizationHeader, request: HttpRequest, key: str, max_body_bytes: int
+) -> tuple[ConnectorPrincipal, Nonce]:
+    credential = _check_freshness(header)
+    check_length(request, max_body_bytes)
+    query = request.META.get("QUERY_STRING", "").encode("latin-1")
+    if signing.SEPARATOR in query:
+        raise InvalidRequest("Send '|' in a query as %7C.", code="invalid_query")
+    if request.body:
+        # A body held back for minutes must outlive neither its timestamp, and with it the memory
+        # of its nonce, nor its credential.
+        credential = _check_freshness(header)
+    targets = signing.candidate_targets(request.path, key, query, _exact_target(request.META))
+    method = request.method or ""
+    if not signing.verify(credential.secret, header, method, targets, request.body):
+        raise SignatureRefused()
+    principal = ConnectorPrincipal(credential.connector_uuid, header.key_id, credential.policy)
+    return principal, Nonce(header.key_id, header.nonce)
+
+
+def _check_freshness(header: signing.AuthorizationHeader) -> live.LiveCredential:
+    """Return the live credential of a request whose timestamp is within the window."""
+    if abs(time.time() - int(header.ts)) > settings.HMAC_SKEW_SECONDS:
+        raise SignatureRefused(
+            f"The timestamp is more than {settings.HMAC_SKEW_SECONDS} s off this server's clock.",
+            code="timestamp_out_of_window",
+        )
+    credential = live.find_live(header.key_id)
+    if credential is None:
+        raise SignatureRefused(reason=UNKNOWN_KEY_ID)
+    return credential
+
+
+def check_length(request: HttpRequest, max_bytes: int) -> None:
+    """Check, before a byte of the body is read, that it comes with a length within the limit.
+
+    Raises:
+        LengthRequired, ValueTooLarge.
+    """
+    if "HTTP_TRANSFER_ENCODING" in request.META:
+        raise LengthRequired()
+    length = request.META.get("CONTENT_LENGTH") or "0"
+    if not length.isdecimal() or len(length) > CONTENT_LENGTH_MAX_DIGITS or int(length) > max_bytes:
+        raise ValueTooLarge(f"The body may have at most {max_bytes} bytes.")
+
+
+def _exact_target(meta: dict[str, Any]) -> bytes | None:
+    """Return the request target as sent, where the server supplies it (gunicorn, uWSGI)."""
+    target = meta.get("RAW_URI") or meta.get("REQUEST_URI")
+    return target.encode("latin-1", "replace") if target else None
+
+
+class OwnConnector(BasePermission):
+    """A credential opens its own connector's UUID alone, whether or not another one exists."""
+
+    def has_permission(self, request: Request, view: Any) -> bool:
+        """Whether the path names the caller's own connector; 401 for an anonymous caller."""
+        if view.principal is None:
+            return False
+        if view.principal.uuid != view.kwargs["connector_uuid"]:
+            raise Forbidden("This credential belongs to another connector.", code="other_connector")
+        return True

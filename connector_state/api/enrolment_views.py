@@ -1,0 +1,130 @@
+"""Register and unregister, as real connectors call them."""
+
+import json
+from typing import Any
+
+from django.http import HttpRequest, HttpResponse
+from pydantic import ValidationError
+from rest_framework.authentication import BaseAuthentication
+from rest_framework.exceptions import AuthenticationFailed
+from rest_framework.permissions import AllowAny
+from rest_framework.request import Request
+
+from common.client_ip import client_address
+from connector_state.api.authentication import OwnConnector, check_length
+from connector_state.api.views import ConnectorAPIView, json_response, no_content
+from connector_state.core.bodies import refusal
+from connector_state.credentials import enrolment, failures
+from connector_state.errors import Forbidden, InvalidRequest
+from connector_state.store.calls import claim
+
+REGISTER_MAX_BODY_BYTES = 65_536
+
+
+class EnrolmentTokenAuthentication(BaseAuthentication):
+    """`X-Enrollment-Token: <token>` or `Authorization: Bearer <token>`.
+
+    request.user is the token's group; there is nothing to claim, so request.auth is None.
+    """
+
+    def authenticate(self, request: Request) -> tuple[str, None] | None:
+        """Return the group, or None when there is no token."""
+        if not enrolment.is_configured():
+            raise Forbidden(
+                "Enrolment is off: no ENROLLMENT_TOKENS are configured.", code="enrolment_off"
+            )
+        token = enrolment_token(request)
+        if token is None:
+            return None
+        group = enrolment.group_of(token)
+        if group is None:
+            failures.count_unlogged("bad_enrolment_token")
+            raise AuthenticationFailed("The enrolment token is wrong.", code="bad_enrolment_token")
+        return group, None
+
+    def authenticate_header(self, request: Request) -> str:
+        """The challenge of a 401."""
+        return 'Bearer realm="enrolment"'
+
+
+def enrolment_token(request: Request) -> str | None:
+    """Return the token that the request carries, or None."""
+    token = request.META.get("HTTP_X_ENROLLMENT_TOKEN")
+    if token is not None:
+        return str(token).strip()
+    scheme, _, rest = request.META.get("HTTP_AUTHORIZATION", "").partition(" ")
+    return rest.strip() if scheme.lower() == "bearer" else None
+
+
+class RegisterView(ConnectorAPIView):
+    """POST: enrol, and heartbeat. 201 the first time, 200 afterwards, the same live credential."""
+
+    http_method_names = ["post"]
+    authentication_classes = [EnrolmentTokenAuthentication]
+    max_body_bytes = REGISTER_MAX_BODY_BYTES
+
+    def get_permissions(self) -> list[Any]:
+        """A valid token is all it takes; without one it is a 401."""
+        return [HasToken()]
+
+    def post(self, request: Request) -> HttpResponse:
+        """Register, and return the credential."""
+        registration = _read_registration(request._request)
+        issued, created = enrolment.register(
+            registration, self.principal, client_address(request._request)
+        )
+        response = json_response(
+            {
+                "status": "success",
+                "message": "registered" if created else "refreshed",
+                "description": f"connector {issued.connector.uuid}",
+                **issued.as_json(),
+            }
+        )
+        response.status_code = 201 if created else 200
+        return response
+
+
+class HasToken(AllowAny):
+    """Whether a token was given (a wrong one was refused before)."""
+
+    def has_permission(self, request: Request, view: Any) -> bool:
+        """The group may be "", which is a group like any other."""
+        return view.principal is not None
+
+
+class UnregisterView(ConnectorAPIView):
+    """DELETE: the connector shuts down. By enrolment token, or signed by the connector itself."""
+
+    http_method_names = ["delete"]
+
+    def get_authenticators(self) -> list[BaseAuthentication]:
+        """The token's where there is one, else the signature's."""
+        if enrolment_token(self.request) is not None:  # the plain request, at this point
+            return [EnrolmentTokenAuthentication()]
+        return super().get_authenticators()
+
+    def get_permissions(self) -> list[Any]:
+        """A signature opens the own UUID alone; what a token opens is checked in delete."""
+        return [HasToken() if enrolment_token(self.request) is not None else OwnConnector()]
+
+    def delete(self, request: Request, connector_uuid: str) -> HttpResponse:
+        """Mark the connector offline."""
+        if self.nonce is None:
+            enrolment.check_group(connector_uuid, self.principal)
+        else:
+            claim(self.principal.uuid, self.caller)
+        enrolment.unregister(connector_uuid)
+        return no_content()
+
+
+def _read_registration(request: HttpRequest) -> enrolment.Registration:
+    check_length(request, REGISTER_MAX_BODY_BYTES)
+    try:
+        data = json.loads(request.body)
+    except (ValueError, RecursionError):
+        raise InvalidRequest("The body must be a JSON object.", code="invalid_json") from None
+    try:
+        return enrolment.Registration.model_validate(data)
+    except ValidationError as error:
+        raise refusal(error, "invalid_registration") from None

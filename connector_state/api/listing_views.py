@@ -1,0 +1,131 @@
+"""Listing and batches over REST: a connector's namespaces, and the keys of one."""
+
+import base64
+import binascii
+from typing import Any
+
+from django.conf import settings
+from django.http import HttpRequest, HttpResponse
+from rest_framework.request import Request
+
+from connector_state.api.views import ConnectorAPIView, json_response
+from connector_state.core import parameters
+from connector_state.core.batch import read_batch, result_json
+from connector_state.errors import InvalidRequest, PreconditionFailed
+from connector_state.store import index
+from connector_state.store.keys import check_namespace
+from connector_state.store.values import StateStore
+
+PAGE_DEFAULT = 100
+PAGE_MAX = 200
+
+
+class NamespacesView(ConnectorAPIView):
+    """The namespaces of a connector."""
+
+    http_method_names = ["get", "head"]
+
+    def get(self, request: Request, connector_uuid: str) -> HttpResponse:
+        """`?limit=&cursor=`. Namespaces that the connector may not use are left out."""
+        query = parameters.read_query(request._request, ("limit", "cursor"), strict=False)
+        page = index.list_namespaces(
+            self.principal.uuid, self.caller, _cursor(query), _limit(query)
+        )
+        last = page.namespaces[-1].namespace if page.more else None
+        return json_response(
+            {
+                "namespaces": [
+                    {"namespace": row.namespace, "keys": row.keys}
+                    for row in page.namespaces
+                    if self.principal.policy.allows(row.namespace)
+                ],
+                "next_cursor": _encode_cursor(last),
+            }
+        )
+
+
+class NamespaceView(ConnectorAPIView):
+    """The keys of one namespace."""
+
+    http_method_names = ["get", "head", "post"]
+
+    @property
+    def max_body_bytes(self) -> int:  # type: ignore[override]
+        """The limit of a batch."""
+        return int(settings.STATE_MAX_BATCH_BYTES)
+
+    def get(self, request: Request, connector_uuid: str, ns: str) -> HttpResponse:
+        """`?prefix=&limit=&cursor=`: keys with size, ETag and TTL, in byte order."""
+        check_namespace(ns)
+        self.principal.policy.check_namespace(ns)
+        query = _prefixed_query(request._request)
+        page = index.list_keys(
+            self.principal.uuid,
+            self.caller,
+            ns,
+            prefix=query.get("prefix", ""),
+            after=_cursor(query),
+            limit=_limit(query),
+        )
+        keys: list[dict[str, Any]] = [
+            {"key": row.key, "size": row.size, "etag": row.etag, "ttl": row.ttl_seconds}
+            for row in page.keys
+        ]
+        return json_response(
+            {"keys": keys, "next_cursor": _encode_cursor(page.last if page.more else None)}
+        )
+
+    def post(self, request: Request, connector_uuid: str, ns: str) -> HttpResponse:
+        """A batch: reads, and writes that happen all or not at all."""
+        check_namespace(ns)
+        self.principal.policy.check_namespace(ns)
+        parameters.read_query(request._request, (), strict=True)
+        operations = read_batch(request._request.body, ns, settings.STATE_MAX_VALUE_BYTES)
+        if any(operation.kind != "get" for operation in operations):
+            self.principal.policy.check_write(ns)
+        try:
+            results = StateStore(self.principal.uuid, self.caller).operate(operations)
+        except PreconditionFailed as failed:
+            failed.detail = f"operations.{failed.operation}: {failed.detail}"
+            raise
+        return json_response(
+            {
+                "results": [
+                    result_json(operation, result)
+                    for operation, result in zip(operations, results, strict=True)
+                ]
+            }
+        )
+
+
+def _prefixed_query(request: HttpRequest) -> dict[str, str]:
+    query = parameters.read_query(request, ("prefix", "limit", "cursor"), strict=False)
+    if len(query.get("prefix", "").encode()) > index.PREFIX_MAX_BYTES:
+        raise InvalidRequest(
+            f"prefix may have at most {index.PREFIX_MAX_BYTES} bytes.", code="invalid_parameter"
+        )
+    return query
+
+
+def _limit(query: dict[str, str]) -> int:
+    text = query.get("limit")
+    if text is None:
+        return PAGE_DEFAULT
+    return parameters.whole_number("limit", text, 1, PAGE_MAX)
+
+
+def _cursor(query: dict[str, str]) -> str:
+    """Return the name after which the page begins, "" for the first page."""
+    text = query.get("cursor")
+    if not text:
+        return ""
+    try:
+        return base64.b64decode(text.encode(), altchars=b"-_", validate=True).decode()
+    except (ValueError, binascii.Error):
+        raise InvalidRequest(
+            "cursor must be a next_cursor that this call returned.", code="invalid_parameter"
+        ) from None
+
+
+def _encode_cursor(name: str | None) -> str | None:
+    return None if name is None else base64.urlsafe_b64encode(name.encode()).decode()

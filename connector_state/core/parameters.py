@@ -1,0 +1,122 @@
+"""Query parameters and conditional headers of the state calls, checked once, at the edge."""
+
+import re
+from collections.abc import Collection
+from urllib.parse import unquote_to_bytes
+
+from django.http import HttpRequest
+from django.utils.http import parse_etags
+
+from connector_state.errors import InvalidRequest
+from connector_state.store.values import Condition
+
+TTL_MAX_SECONDS = 10 * 366 * 86_400
+
+_QUERY_ETAG = re.compile(r'\*|"?([0-9a-f]{40})"?')
+_QUOTED_ETAG = re.compile(r'"[0-9a-f]{40}"')
+_NO_ETAG = "-"  # a condition that names no ETag of ours holds for none
+
+
+def read_query(request: HttpRequest, known: Collection[str], *, strict: bool) -> dict[str, str]:
+    """Return the query's parameters.
+
+    Args:
+        known: their names.
+        strict: refuse unknown ones. For writes, where a misspelled condition must not be taken for
+            none.
+
+    Raises:
+        InvalidRequest: a parameter is there twice or, if strict, unknown; or the query is not
+            UTF-8, which Django would read as if it were.
+    """
+    raw = request.META.get("QUERY_STRING")
+    if not raw:
+        return {}
+    try:
+        unquote_to_bytes(raw.encode("latin-1")).decode()
+    except UnicodeDecodeError as error:
+        raise InvalidRequest("The query is not UTF-8.", code="invalid_parameter") from error
+    parameters = {}
+    for name, values in request.GET.lists():
+        if name not in known:
+            if strict:
+                raise InvalidRequest(
+                    f"Unknown parameter; this call knows {', '.join(known)}.",
+                    code="unknown_parameter",
+                )
+            continue
+        if len(values) > 1:
+            raise _invalid(name, "is given twice")
+        parameters[name] = str(values[0])
+    return parameters
+
+
+def ttl_seconds(parameters: dict[str, str]) -> int | None:
+    """Return `ttl`, or None."""
+    text = parameters.get("ttl")
+    return None if text is None else whole_number("ttl", text, 1, TTL_MAX_SECONDS)
+
+
+def whole_number(name: str, text: str, least: int, most: int) -> int:
+    """Return the parameter as a number from `least` to `most`."""
+    if not re.fullmatch(r"[0-9]{1,12}", text) or not least <= int(text) <= most:
+        raise _invalid(name, f"must be a whole number from {least} to {most}")
+    return int(text)
+
+
+def condition(request: HttpRequest, parameters: dict[str, str]) -> Condition:
+    """Return the condition of a write: signed parameters, or the headers of the same meaning.
+
+    Raises:
+        InvalidRequest: one is malformed, or header and parameter disagree.
+    """
+    return Condition(
+        if_match=_one_of(
+            parameters.get("if_match"), request.META.get("HTTP_IF_MATCH"), "if_match", "If-Match"
+        ),
+        if_none_match=_one_of(
+            parameters.get("if_none_match"),
+            request.META.get("HTTP_IF_NONE_MATCH"),
+            "if_none_match",
+            "If-None-Match",
+        ),
+    )
+
+
+def _one_of(query: str | None, header: str | None, query_name: str, header_name: str) -> str:
+    from_query = None if query is None else etag_condition(query_name, query)
+    from_header = None if header is None else header_condition(header_name, header)
+    if from_query is not None and from_header is not None and from_query != from_header:
+        raise InvalidRequest(
+            f"{query_name} and the header {header_name} disagree; send one of them.",
+            code="conflicting_conditions",
+        )
+    return from_query or from_header or ""
+
+
+def etag_condition(name: str, text: str) -> str:
+    """Return "*" or the bare ETag of a parameter."""
+    match = _QUERY_ETAG.fullmatch(text)
+    if match is None:
+        raise _invalid(name, "must be * or an ETag that this service returned")
+    return match[1] or "*"
+
+
+def header_condition(name: str, text: str) -> str:
+    """Return "*" or bare ETags, separated by commas, of a header.
+
+    If-None-Match compares weakly, so W/ is nothing there; If-Match strongly, so a weak ETag, like
+    one that is not of this service, matches nothing (RFC 9110, 13.1).
+    """
+    tags = parse_etags(text)
+    if not tags:
+        raise _invalid(name, "must be * or ETags in double quotes")
+    if tags == ["*"]:
+        return "*"
+    if name == "If-None-Match":
+        tags = [tag.removeprefix("W/") for tag in tags]
+    return ",".join(tag[1:-1] for tag in tags if _QUOTED_ETAG.fullmatch(tag)) or _NO_ETAG
+
+
+def _invalid(name: str, what: str) -> InvalidRequest:
+    return InvalidRequest(f"{name} {what}.", code="invalid_parameter")

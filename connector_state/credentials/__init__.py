@@ -1,0 +1,1 @@
+"""Credentials of connectors: signatures, secrets, their life, and enrolment."""

@@ -1,0 +1,209 @@
+"""Enrolment: connectors that register themselves with a token, as real connectors do.
+
+A token hands out secrets, so its reach is bounded: only connectors that enrolment itself created
+under the same token group (README, "What an enrolment token can do").
+"""
+
+import hmac
+import logging
+from datetime import timedelta
+from typing import Annotated
+from uuid import UUID
+
+from django.conf import settings
+from django.db import IntegrityError, transaction
+from django.utils import timezone
+from django_redis import get_redis_connection
+from pydantic import BaseModel, ConfigDict, Field, StringConstraints
+from redis.exceptions import RedisError
+
+from connector_state.credentials.issuing import (
+    IssuedCredential,
+    create_connector,
+    newest_live_credential,
+)
+from connector_state.errors import Forbidden, RateLimited, Unavailable
+from connector_state.models import Connector, EnrolmentChange
+
+logger = logging.getLogger(__name__)
+
+CHANGES_KEPT = 100  # of each connector
+LOCK_SECONDS = 10
+LOCK_WAIT_SECONDS = 3
+NEW_CONNECTORS_WINDOW = timedelta(minutes=1)
+
+Text = Annotated[str, StringConstraints(strip_whitespace=True, pattern=r"^[^\x00-\x1f\x7f]*$")]
+
+
+class Registration(BaseModel):
+    """The body of a register call. Connectors send more fields; those are ignored."""
+
+    model_config = ConfigDict(extra="ignore", frozen=True)
+
+    name: Text = Field(min_length=1, max_length=255)
+    url: Text = Field(min_length=1, max_length=2048)
+    uuid: UUID | None = None
+
+
+def is_configured() -> bool:
+    """Whether there is any enrolment token."""
+    return bool(settings.ENROLLMENT_TOKENS)
+
+
+def group_of(token: str) -> str | None:
+    """Return the group of an enrolment token, or None for a wrong one.
+
+    Tokens are configured as `group:token`; those without a prefix form one group, "". A connector
+    may send either the token or the whole entry. All are compared, in constant time.
+    """
+    if not token:
+        return None
+    found = None
+    for entry in settings.ENROLLMENT_TOKENS:
+        group, colon, secret = entry.partition(":")
+        is_secret = hmac.compare_digest((secret if colon else group).encode(), token.encode())
+        is_entry = hmac.compare_digest(entry.encode(), token.encode())
+        if is_secret or is_entry:
+            found = group if colon else ""
+    return found
+
+
+def register(
+    registration: Registration, group: str, peer_address: str
+) -> tuple[IssuedCredential, bool]:
+    """Register a connector, or note that a known one is still there.
+
+    Returns:
+        Its live credential, and whether the connector is new.
+
+    Raises:
+        Forbidden: the connector was not created by this group's tokens, is disabled, has no live
+            credential, or the group is full.
+        RateLimited: too many new connectors.
+        Unavailable: Redis, which serialises new registrations, did not answer.
+    """
+    connector = _find(registration.uuid)
+    if connector is None:
+        try:
+            return _create(registration, group, peer_address), True
+        except _AppearedMeanwhile as appeared:
+            connector = appeared.connector
+    return _refresh(connector, registration, group, peer_address), False
+
+
+def unregister(connector_uuid: str) -> None:
+    """Mark a connector offline. Neither its state nor its credentials are touched."""
+    Connector.objects.filter(uuid=connector_uuid).update(offline_at=timezone.now())
+
+
+def check_group(connector_uuid: str, group: str) -> None:
+    """Raise Forbidden if the connector exists and is not of this token group."""
+    connector = _find(UUID(connector_uuid))
+    if connector is not None and connector.enrolment_group != group:
+        raise _not_yours()
+
+
+class _AppearedMeanwhile(Exception):
+    def __init__(self, connector: Connector) -> None:
+        self.connector = connector
+
+
+def _find(connector_uuid: UUID | None) -> Connector | None:
+    if connector_uuid is None:
+        return None
+    return Connector.objects.filter(uuid=connector_uuid).first()
+
+
+def _create(registration: Registration, group: str, peer_address: str) -> IssuedCredential:
+    lock = get_redis_connection().lock(
+        f"statekeep:enrolment:{group}", timeout=LOCK_SECONDS, blocking_timeout=LOCK_WAIT_SECONDS
+    )
+    try:
+        with lock:
+            connector = _find(registration.uuid)
+            if connector is not None:
+                raise _AppearedMeanwhile(connector)
+            _check_room(group)
+            issued = _insert(registration, group, peer_address)
+    except RedisError as error:
+        raise Unavailable("The connector can't be registered right now. Try again.") from error
+    logger.info("enrolled connector %s in group %r", issued.connector.uuid, group)
+    return issued
+
+
+def _insert(registration: Registration, group: str, peer_address: str) -> IssuedCredential:
+    try:
+        return create_connector(
+            registration.name,
+            registration.uuid,
+            enrolment_group=group,
+            url=registration.url,
+            peer_address=peer_address,
+            last_seen_at=timezone.now(),
+        )
+    except IntegrityError:
+        # Another group, or an operator, created the same UUID: they hold another lock or none.
+        connector = _find(registration.uuid)
+        if connector is None:
+            raise
+        raise _AppearedMeanwhile(connector) from None
+
+
+def _check_room(group: str) -> None:
+    enrolled = Connector.objects.filter(enrolment_group=group)
+    if enrolled.count() >= settings.ENROLLMENT_MAX_CONNECTORS:
+        raise Forbidden(
+            "No more connectors can enrol with this token; an operator has to remove some or "
+            "raise ENROLLMENT_MAX_CONNECTORS.",
+            code="enrolment_full",
+        )
+    since = timezone.now() - NEW_CONNECTORS_WINDOW
+    if enrolled.filter(created_at__gt=since).count() >= settings.ENROLLMENT_NEW_PER_MINUTE:
+        raise RateLimited("Too many new connectors in the last minute.", 60)
+
+
+@transaction.atomic
+def _refresh(
+    connector: Connector, registration: Registration, group: str, peer_address: str
+) -> IssuedCredential:
+    if connector.enrolment_group != group:
+        raise _not_yours()
+    if not connector.enabled:
+        raise Forbidden("This connector is disabled.", code="connector_disabled")
+    issued = newest_live_credential(connector)
+    if issued is None:
+        raise Forbidden(
+            "This connector has no live credential; an operator has to issue one.",
+            code="no_live_credential",
+        )
+    _note_changes(connector, registration, peer_address)
+    connector.last_seen_at = timezone.now()
+    connector.offline_at = None
+    connector.save(update_fields=["name", "url", "peer_address", "last_seen_at", "offline_at"])
+    return issued
+
+
+def _note_changes(connector: Connector, registration: Registration, peer_address: str) -> None:
+    seen = {"name": registration.name, "url": registration.url, "peer_address": peer_address}
+    changed = {field: after for field, after in seen.items() if getattr(connector, field) != after}
+    for field, after in changed.items():
+        EnrolmentChange.objects.create(
+            connector=connector, field=field, before=getattr(connector, field), after=after
+        )
+        logger.info("connector %s changed its %s", connector.uuid, field)
+        setattr(connector, field, after)
+    if changed:
+        _forget_old_changes(connector)
+
+
+def _forget_old_changes(connector: Connector) -> None:
+    changes = connector.enrolment_changes.values_list("pk", flat=True)
+    if old := list(changes[CHANGES_KEPT:]):
+        EnrolmentChange.objects.filter(pk__in=old).delete()
+
+
+def _not_yours() -> Forbidden:
+    return Forbidden(
+        "This connector was not enrolled with this token; an operator hands out its credential.",
+        code="not_enrolled",
+    )

@@ -1,0 +1,1 @@
+"""Values, their index, limits and audit in Redis."""

@@ -1,0 +1,130 @@
+"""A caller's scripts: who calls, under which nonce and limits, and what refuses them.
+
+Every script claims the nonce, keeps the rate and notes the last use before it does anything else
+(scripts/common.lua), so this is the one way from a request to Redis.
+"""
+
+import secrets
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+from django.conf import settings
+
+from connector_state.errors import (
+    Forbidden,
+    PreconditionFailed,
+    RateLimited,
+    SignatureRefused,
+)
+from connector_state.store import connection
+from connector_state.store.keys import connector_keys
+
+OPERATOR = "operator:"  # what an operator's name begins with as a caller; no key id holds a ":"
+
+# A request is good from skew before its ts until skew after it; its nonce is kept for longer.
+NONCE_MARGIN_SECONDS = 30
+
+_CLAIM = connection.Script("claim")
+
+
+@dataclass(slots=True)
+class Nonce:
+    """The nonce of one request, claimed by whatever script the request runs first.
+
+    `claim_id` is fresh for each request that arrives, so that our own retry after a lost reply is
+    told from a replay, which has the same nonce and another claim id.
+    """
+
+    key_id: str
+    value: str
+    claim_id: bytes = field(default_factory=lambda: secrets.token_bytes(12))
+    claimed: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """What a connector may use. 0 is no limit."""
+
+    requests_per_second: int = 0
+    max_keys: int = 0
+    max_bytes: int = 0
+
+    def without_rate(self) -> "Limits":
+        """The quotas alone."""
+        return replace(self, requests_per_second=0)
+
+
+@dataclass(frozen=True, slots=True)
+class Caller:
+    """Who calls, under which nonce and limits."""
+
+    name: str
+    nonce: Nonce
+    limits: Limits
+
+    @classmethod
+    def operator(cls, username: str, limits: Limits | None = None) -> "Caller":
+        """A person at the admin pages or the command line, unlimited unless limits are given."""
+        nonce = Nonce(key_id="operator", value=secrets.token_hex(12))
+        return cls(f"{OPERATOR}{username}", nonce, limits or Limits())
+
+
+def call(
+    script: connection.Script,
+    connector_uuid: str,
+    caller: Caller,
+    arguments: Sequence[connection.Argument] = (),
+    *,
+    when_full: bool = True,
+) -> list[Any]:
+    """Run a script on one connector's keys and return its reply, without the leading "ok".
+
+    Args:
+        when_full: as in connection.run; False for what adds values.
+
+    Raises:
+        SignatureRefused: code `replayed`: the nonce was used before.
+        RateLimited, PreconditionFailed, Forbidden: what the script refused.
+        Unavailable, Corrupt: as in connection.run.
+    """
+    keys, nonce, limits = connector_keys(connector_uuid), caller.nonce, caller.limits
+    redis_keys = [keys.nonce(nonce.key_id, nonce.value), *keys.own]
+    redis_arguments = [
+        nonce.claim_id,
+        2 * settings.HMAC_SKEW_SECONDS + NONCE_MARGIN_SECONDS,
+        caller.name,
+        limits.requests_per_second,
+        limits.requests_per_second,
+        keys.value_prefix,
+        *arguments,
+    ]
+    # "again": a quota has more to sweep than one script should take. The claim id makes the same
+    # call go on, and others get in between.
+    status = b"again"
+    while status == b"again":
+        status, *reply = connection.run(script, redis_keys, redis_arguments, when_full=when_full)
+    if status == b"replay":
+        raise SignatureRefused("This nonce was used before.", code="replayed")
+    nonce.claimed = True
+    if status != b"ok":
+        raise _refusal(status, reply)
+    return reply
+
+
+def claim(connector_uuid: str, caller: Caller) -> None:
+    """Claim the caller's nonce, for a request that has no other business in Redis."""
+    call(_CLAIM, connector_uuid, caller)
+
+
+def _refusal(status: bytes, reply: list[Any]) -> Exception:
+    if status == b"limited":
+        seconds = -(-reply[0] // 1000)
+        return RateLimited("Too many requests from this connector.", seconds)
+    if status == b"condition":
+        number, etag = reply
+        return PreconditionFailed(operation=number - 1, etag=etag.decode() or None)
+    what, limit = reply
+    return Forbidden(
+        f"The connector would exceed its quota of {limit} {what.decode()}.", code="quota_exceeded"
+    )

@@ -1,0 +1,75 @@
+"""What connectors use of Redis, as the scripts noted it."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+
+from django_redis import get_redis_connection
+
+from connector_state.models import Connector
+from connector_state.store.calls import OPERATOR
+from connector_state.store.keys import connector_keys
+
+NAMESPACES_COUNTED = 20
+
+_FIRST_NAMESPACES = (Path(__file__).parent / "scripts" / "first_namespaces.lua").read_text()
+
+
+@dataclass(frozen=True, slots=True)
+class Usage:
+    """Number of keys, bytes of values, and when each caller called last.
+
+    `namespaces` are the first NAMESPACES_COUNTED in byte order. `last_used` is by key id, or by
+    operator:NAME.
+    """
+
+    keys: int
+    bytes: int
+    namespaces: list[str]
+    last_used: dict[str, datetime]
+
+    @property
+    def last_used_at(self) -> datetime | None:
+        """When any credential was used last. What operators did is no sign of the connector."""
+        credentials = (at for by, at in self.last_used.items() if not by.startswith(OPERATOR))
+        return max(credentials, default=None)
+
+
+def last_seen_at(connector: Connector, usage: Usage) -> datetime | None:
+    """When the connector was seen last: by a heartbeat of enrolment, or by a credential's use."""
+    seen = (connector.last_seen_at, usage.last_used_at)
+    return max(filter(None, seen), default=None)
+
+
+def usage_of(connector_uuids: Iterable[str]) -> dict[str, Usage]:
+    """Return the usage of connectors, in two round trips: does Redis know the script, and all else.
+
+    Raises:
+        redis.exceptions.RedisError: Redis did not answer.
+    """
+    uuids = list(connector_uuids)
+    redis = get_redis_connection()
+    first_namespaces = redis.register_script(_FIRST_NAMESPACES)
+    pipeline = redis.pipeline(transaction=False)
+    for uuid in uuids:
+        keys = connector_keys(uuid)
+        pipeline.zcard(keys.named("index"))
+        pipeline.hget(keys.named("sizes"), "total")
+        first_namespaces([keys.named("index")], [NAMESPACES_COUNTED], pipeline)
+        pipeline.hgetall(keys.named("last_used"))
+    replies = iter(pipeline.execute())
+    return {
+        uuid: Usage(
+            keys=count,
+            bytes=int(total or 0),
+            namespaces=[namespace.decode() for namespace in namespaces],
+            last_used={
+                caller.decode(): datetime.fromtimestamp(int(seconds), UTC)
+                for caller, seconds in last_used.items()
+            },
+        )
+        for uuid, count, total, namespaces, last_used in zip(
+            uuids, replies, replies, replies, replies, strict=True
+        )
+    }

@@ -1,0 +1,86 @@
+"""Limits on messages, where a repeat or an outage meets them."""
+
+import time
+from datetime import timedelta
+
+import pytest
+from django.utils import timezone
+from django_redis import get_redis_connection
+
+from chat.api import throttles
+from chat.errors import RateLimited, TurnConflict
+from chat.models import Turn
+from chat.turns.accept import ChatRequest, accept
+from tests.chat.drive import ALICE
+from tests.servers import freeze, start_valkey, thaw
+
+REQUEST = ChatRequest(ALICE, "one", "c1", idempotency_key="k")
+
+
+def end_lease_in(seconds: float) -> None:
+    Turn.objects.filter(idempotency_key="k").update(
+        lease_until=timezone.now() + timedelta(seconds=seconds)
+    )
+
+
+@pytest.mark.django_db(transaction=True)
+def test_repeat__counts_among_the_turns_under_way(settings):
+    settings.CHAT_MAX_TURNS_PER_USER = 1
+    first = accept(REQUEST).turn
+    end_lease_in(-1)
+    other = accept(ChatRequest(ALICE, "two", "c1")).turn
+    with pytest.raises(RateLimited) as refusal:
+        accept(REQUEST)
+    assert refusal.value.code == "too_many_turns"
+    Turn.objects.filter(pk=other.pk).update(state=Turn.State.STORED)
+    assert accept(REQUEST).turn == first
+
+
+@pytest.mark.django_db(transaction=True)
+@pytest.mark.parametrize(("seconds_left", "told"), [(600, 5), (4.5, 5), (0.9, 1)])
+def test_repeat__after_its_process_died_is_told_when_to_come_back(seconds_left, told):
+    accept(REQUEST)
+    end_lease_in(seconds_left)
+    with pytest.raises(TurnConflict) as refusal:
+        accept(REQUEST)
+    assert refusal.value.code == "turn_in_progress"
+    assert refusal.value.retry_after_seconds == told
+
+
+def test_rate__a_redis_that_hangs_costs_one_message_little_and_the_next_nothing(
+    settings, monkeypatch, tmp_path
+):
+    settings.CHAT_RATE_PER_MINUTE = 2
+    socket = tmp_path / "v.sock"
+    valkey = start_valkey(tmp_path / "valkey", "--port", "0", "--unixsocket", str(socket))
+    shared = get_redis_connection().connection_pool
+    monkeypatch.setitem(shared.connection_kwargs, "path", str(socket))
+    throttles.forget_limiter()
+    try:
+        throttles.check_rate(ALICE)
+        freeze(valkey.pid)
+        began = time.monotonic()
+        throttles.check_rate(ALICE)
+        first = time.monotonic() - began
+        for _ in range(20):
+            throttles.check_rate(ALICE)
+        assert throttles.TIMEOUT_SECONDS <= first < 2 * throttles.TIMEOUT_SECONDS
+        assert time.monotonic() - began - first < throttles.TIMEOUT_SECONDS
+        thaw(valkey.pid)
+        throttles.forget_limiter()
+        with pytest.raises(RateLimited):
+            for _ in range(3):
+                throttles.check_rate(ALICE)
+    finally:
+        valkey.kill()
+        valkey.wait(10)
+        throttles.forget_limiter()
+
+
+def test_rate__a_connection_that_went_stale_is_made_anew(settings):
+    settings.CHAT_RATE_PER_MINUTE = 2
+    throttles.check_rate("stale")
+    get_redis_connection().client_kill_filter(_type="normal", skipme=False)
+    throttles.check_rate("stale")
+    with pytest.raises(RateLimited):
+        throttles.check_rate("stale")

@@ -1,0 +1,77 @@
+"""flush_pending_turns and purge_expired_conversations."""
+
+from datetime import timedelta
+from io import StringIO
+
+import pytest
+from django.core.management import CommandError, call_command
+from django.db import OperationalError
+from django.utils import timezone
+from django_redis import get_redis_connection
+
+from chat.models import Turn
+from chat.turns import flush
+from tests.chat.calls import Api
+from tests.chat.drive import ask, away, contents, hooked, put_raw
+
+pytestmark = pytest.mark.django_db(transaction=True)
+
+
+def run(*arguments: str) -> str:
+    out = StringIO()
+    call_command(*arguments, stdout=out)
+    return out.getvalue().strip()
+
+
+def test_flush__stores_and_says_so(monkeypatch):
+    with hooked(monkeypatch) as repository:
+        repository.before["get"] = [away]
+        ask("hello")
+    assert run("flush_pending_turns").startswith("1 conversation stored, 0 still waiting")
+    assert contents() == ["hello"]
+
+
+def test_flush__ends_with_1_while_something_waits():
+    put_raw(b"corrupt")
+    ask("hello")
+    with pytest.raises(CommandError, match=r"^1 conversation still waits; the log says why\.$"):
+        run("flush_pending_turns")
+    put_raw(b"corrupt", "c2")
+    ask("hello", "c2")
+    with pytest.raises(CommandError, match="2 conversations still wait;"):
+        run("flush_pending_turns")
+
+
+def test_flush__goes_on_after_a_conversation_that_fails(monkeypatch):
+    with hooked(monkeypatch) as repository:
+        for conversation in ("c1", "c2"):
+            repository.before["get"] = [away]
+            ask("hello", conversation)
+    real = flush.flush
+
+    def fails_first(key, deadline):
+        if key.conversation_id == "c1":
+            raise OperationalError("database is locked")
+        return real(key, deadline)
+
+    monkeypatch.setattr(flush, "flush", fails_first)
+    with pytest.raises(CommandError, match="1 conversation still waits"):
+        run("flush_pending_turns")
+    assert contents("c2") == ["hello"]
+
+
+def test_flush__drops_old_stored_turns_alone(settings):
+    ask("hello")
+    settings.CHAT_KEEP_TURNS_SECONDS = 60
+    long_ago = timezone.now() - timedelta(seconds=61)
+    Turn.objects.update(accepted_at=long_ago, stored_at=long_ago)
+    assert run("flush_pending_turns").endswith("1 old turn dropped")
+    assert contents() == ["hello"]
+
+
+def test_list__agrees_with_the_store_on_what_has_expired():
+    api = Api()
+    api.chat("hello", "c1")
+    get_redis_connection().delete("chat:alice:c1")
+    assert api.call("get", api.path("c1", "/messages")).status_code == 404
+    assert api.call("get", api.path()).json()["conversations"] == []

@@ -1,0 +1,31 @@
+"""What a validation error says, and what it keeps to itself."""
+
+import pytest
+from pydantic import TypeAdapter, ValidationError
+
+from chat.assistant.tools import TOOLS, ToolRefused
+from chat.conversations.state import ToolCallInfo
+from chat.errors import InvalidInput
+from chat.turns.dead_letters import read_content
+from common.validation import first_error
+
+
+def test_first_error__names_our_fields_and_positions_alone():
+    call = {"tool": "x", "parameters": {"a secret": float("nan")}, "result": {}}
+    with pytest.raises(ValidationError) as caught:
+        TypeAdapter(list[ToolCallInfo]).validate_python([call])
+    place, message = first_error(caught.value, ToolCallInfo.model_fields)
+    assert place == "0.parameters"
+    assert message == "numbers must be finite"
+
+
+def test_tool__is_told_what_is_wrong():
+    with pytest.raises(ToolRefused, match=r"^title: must not be blank$"):
+        TOOLS["add_task"].parse({"title": " "})
+    with pytest.raises(ToolRefused, match=r"^parameters: give a title or a description$"):
+        TOOLS["update_task"].parse({"task_id": 1})
+
+
+def test_dead_letter__says_which_call_is_wrong():
+    with pytest.raises(InvalidInput, match=r"^The tool calls, item 0\.tool: Field required\.$"):
+        read_content("hello", "", "[{}]")
