@@ -5,9 +5,9 @@ from typing import Protocol
 
 from django.conf import settings
 
-from chat.assistant.toolbox import Toolbox
 from chat.conversations.state import MessageEntry
 from chat.deadline import Deadline
+from chat.tools.toolbox import Toolbox
 
 
 class Assistant(Protocol):

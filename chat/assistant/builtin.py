@@ -18,9 +18,9 @@ from chat.assistant.choosing import (
 )
 from chat.assistant.finding import Task
 from chat.assistant.phrases.command import Command
-from chat.assistant.toolbox import NEEDS_CONFIRMATION, Call, Toolbox
 from chat.conversations.state import MessageEntry
 from chat.deadline import Deadline
+from chat.tools.toolbox import NEEDS_CONFIRMATION, Call, Toolbox
 
 ABILITIES = (
     "I look after your task list. Try one of these:\n"

@@ -9,8 +9,8 @@ from chat.assistant.finding import Task, by_letters, by_words, exactly
 from chat.assistant.phrases.command import Command
 from chat.assistant.phrases.targets import is_vague, numbers, spellings, whole_list
 from chat.assistant.phrases.wording import NOUNS, vocabulary, words
-from chat.assistant.toolbox import Toolbox
 from chat.conversations.state import MessageEntry
+from chat.tools.toolbox import Toolbox
 
 SHOWN_MAX = 50
 SHOWN_CHARACTERS = 200

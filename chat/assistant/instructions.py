@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from chat.assistant.tools import TOOLS, Tool
+from chat.tools.tasks import TOOLS, Tool
 
 INSTRUCTIONS = """\
 You look after the user's task list. You can add, list, complete, update and delete tasks.

@@ -15,11 +15,11 @@ from typing import TYPE_CHECKING, Any, NoReturn
 from django.conf import settings
 
 from chat.assistant.instructions import INSTRUCTIONS, tool_definitions
-from chat.assistant.toolbox import Call, Toolbox
 from chat.conversations.json_values import clean_text
 from chat.conversations.state import MessageEntry
 from chat.deadline import Deadline
 from chat.errors import ModelFailed, ModelTimeout
+from chat.tools.toolbox import Call, Toolbox
 
 if TYPE_CHECKING:
     from openai import OpenAI

@@ -12,13 +12,13 @@ from django.db import Error
 from django.utils import timezone
 
 from chat.assistant import configured_assistant
-from chat.assistant.toolbox import Toolbox, lost
 from chat.conversations.history import has_turn, remove_turn, window
 from chat.conversations.state import ConversationKey, MessageEntry, new_conversation
 from chat.deadline import Deadline
 from chat.errors import ModelFailed, StoreConflict, StoreError, TurnConflict, Unavailable
 from chat.locks import in_line, user_locked
 from chat.models import Conversation, Task, Turn
+from chat.tools.toolbox import Toolbox, lost
 from chat.turns import deletion, document
 from chat.turns.accept import Accepted, ChatRequest, accept
 from chat.turns.confirmation import tasks_to_confirm, with_question

@@ -9,8 +9,8 @@ import re
 from collections.abc import Sequence
 from typing import Any
 
-from chat.assistant.toolbox import NEEDS_CONFIRMATION
 from chat.models import Conversation, Task, Turn
+from chat.tools.toolbox import NEEDS_CONFIRMATION
 
 _CONFIRMATION = re.compile(
     r"(?:yes|yep|yeah|yup|y|ok|okay|sure|confirm|confirmed|i confirm|do it|go ahead|please do)"

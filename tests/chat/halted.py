@@ -36,8 +36,8 @@ def steps_of(fate: str) -> tuple[str, ...]:
 
 def halting_at(step: str, fate: str) -> AbstractContextManager[Any]:
     """Halt the first time that the turn comes to the step."""
-    from chat.assistant import toolbox
     from chat.assistant.builtin import BuiltinAssistant
+    from chat.tools import toolbox
     from chat.turns import answer, document, store
 
     owner, name, comes_first = {

@@ -3,9 +3,9 @@
 import pytest
 from pydantic import TypeAdapter, ValidationError
 
-from chat.assistant.tools import TOOLS, ToolRefused
 from chat.conversations.state import ToolCallInfo
 from chat.errors import InvalidInput
+from chat.tools.tasks import TOOLS, ToolRefused
 from chat.turns.dead_letters import read_content
 from common.validation import first_error
 

@@ -3,8 +3,8 @@
 import pytest
 
 from chat.assistant.choosing import WHICH
-from chat.assistant.toolbox import MAX_CALLS
 from chat.models import Task
+from chat.tools.toolbox import MAX_CALLS
 from tests.chat.drive import ALICE, ask
 
 pytestmark = pytest.mark.django_db(transaction=True)

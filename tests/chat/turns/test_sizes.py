@@ -2,8 +2,8 @@
 
 import pytest
 
-from chat.assistant.toolbox import Toolbox
 from chat.models import Turn
+from chat.tools.toolbox import Toolbox
 from tests.chat.drive import ask, contents, document, get_raw
 
 pytestmark = pytest.mark.django_db(transaction=True)

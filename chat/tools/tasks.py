@@ -2,7 +2,7 @@
 
 A tool gets the user id from the token, never from a parameter. What it refuses is a result,
 `{"success": false, "error": "..."}`; nothing was written then. The caller holds the user's lock and
-a transaction (chat.assistant.toolbox).
+a transaction (chat.tools.toolbox).
 """
 
 import json

@@ -10,11 +10,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from chat.assistant.tools import TOOLS, DeleteTask, Parameters, Result, Tool, ToolRefused, find
 from chat.conversations.json_values import check_object, clean_text
 from chat.errors import TurnConflict
 from chat.locks import user_transaction
 from chat.models import Turn
+from chat.tools.tasks import TOOLS, DeleteTask, Parameters, Result, Tool, ToolRefused, find
 
 MAX_CALLS = 32
 TOO_MANY_CALLS = {"success": False, "error": f"A turn may call at most {MAX_CALLS} tools."}

@@ -2,9 +2,9 @@
 
 import pytest
 
-from chat.assistant.toolbox import Call, Toolbox
 from chat.errors import ModelFailed
 from chat.models import Task, Turn
+from chat.tools.toolbox import Call, Toolbox
 from chat.turns.accept import ChatRequest, accept
 from tests.chat.drive import ALICE, ask
 

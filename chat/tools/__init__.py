@@ -1,0 +1,1 @@
+"""Tools of the assistant, and the toolbox through which a turn calls them."""
