@@ -1,4 +1,4 @@
-"""What the model is told about its work, and the tools it is offered."""
+"""The system prompt of the model, and the definitions of its tools."""
 
 from typing import Any
 
@@ -21,7 +21,7 @@ You look after the user's task list. You can add, list, complete, update and del
 
 
 def tool_definitions() -> list[dict[str, Any]]:
-    """Return the tools in the form of the OpenAI protocol."""
+    """Return the tools as the `tools` parameter of the OpenAI protocol."""
     return [_definition(name, tool) for name, tool in TOOLS.items()]
 
 
