@@ -14,7 +14,7 @@ from chat.tools.toolbox import Toolbox
 
 
 class Assistant(Protocol):
-    """The interface of an assistant."""
+    """The interface of an assistant, which answers one message at a time."""
 
     def answer(
         self,

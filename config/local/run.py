@@ -17,11 +17,10 @@ import subprocess
 import sys
 import threading
 import time
-import urllib.error
 import urllib.request
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
-from types import FrameType
 from typing import NoReturn
 
 from config import env
@@ -83,7 +82,7 @@ class _Runner:
     def run(self) -> None:
         """Start all processes, wait for a signal or the end of one of them, and stop all."""
         for signum in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
-            signal.signal(signum, self._on_signal)
+            signal.signal(signum, lambda *_: self.stopping.set())
         try:
             if self.environment.embedded_redis:
                 self._start_valkey(valkey.socket_path(self.data_dir))
@@ -156,22 +155,15 @@ class _Runner:
             if tether.poll() is not None:
                 _fail(f"{name} has ended: {hint}")
 
-    def _on_signal(self, signum: int, frame: FrameType | None) -> None:
-        self.stopping.set()
-
     def _stop(self) -> None:
         # The server first: the answers that it finishes need Valkey.
         for tether in reversed(self.tethers.values()):
             tether.terminate()
-            try:
+            with suppress(subprocess.TimeoutExpired):
                 tether.wait(20)
-            except subprocess.TimeoutExpired:
-                pass
             # A tether that was killed has left its command in the group.
-            try:
+            with suppress(ProcessLookupError):
                 os.killpg(tether.pid, signal.SIGKILL)
-            except ProcessLookupError:
-                pass
             tether.wait()
 
 
@@ -224,7 +216,7 @@ def _is_live(port: int) -> bool:
     try:
         with urllib.request.urlopen(f"http://{HOST}:{port}/livez", timeout=1) as answer:
             return bool(answer.status == 200)
-    except (urllib.error.URLError, OSError):
+    except OSError:
         return False
 
 

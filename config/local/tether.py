@@ -11,7 +11,7 @@ import os
 import signal
 import subprocess
 import sys
-from types import FrameType
+import threading
 
 POLL_SECONDS = 0.2
 STOP_SECONDS = 15
@@ -20,17 +20,12 @@ STOP_SECONDS = 15
 def main() -> None:
     """Run the command in sys.argv until it ends, or until the parent ends."""
     parent, command = int(sys.argv[1]), sys.argv[2:]
-    stopping = False
-
-    def stop(signum: int, frame: FrameType | None) -> None:
-        nonlocal stopping
-        stopping = True
-
-    signal.signal(signal.SIGTERM, stop)
+    stopping = threading.Event()
+    signal.signal(signal.SIGTERM, lambda *_: stopping.set())
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     # Pass on open files: the lock on DATA_DIR is held for as long as the command runs.
     child = subprocess.Popen(command, close_fds=False)
-    while not stopping and os.getppid() == parent and not _ended(child, POLL_SECONDS):
+    while not stopping.is_set() and os.getppid() == parent and not _ended(child, POLL_SECONDS):
         pass
     child.terminate()
     _ended(child, STOP_SECONDS)

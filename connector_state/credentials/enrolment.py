@@ -23,7 +23,7 @@ from connector_state.credentials.issuing import (
     newest_live_credential,
 )
 from connector_state.errors import Forbidden, RateLimited, Unavailable
-from connector_state.models import Connector, EnrolmentChange
+from connector_state.models import Connector
 
 logger = logging.getLogger(__name__)
 
@@ -189,19 +189,14 @@ def _note_changes(connector: Connector, registration: Registration, peer_address
     seen = {"name": registration.name, "url": registration.url, "peer_address": peer_address}
     changed = {field: after for field, after in seen.items() if getattr(connector, field) != after}
     for field, after in changed.items():
-        EnrolmentChange.objects.create(
-            connector=connector, field=field, before=getattr(connector, field), after=after
+        connector.enrolment_changes.create(
+            field=field, before=getattr(connector, field), after=after
         )
         logger.info("connector %s changed its %s", connector.uuid, field)
         setattr(connector, field, after)
     if changed:
-        _forget_old_changes(connector)
-
-
-def _forget_old_changes(connector: Connector) -> None:
-    changes = connector.enrolment_changes.values_list("pk", flat=True)
-    if old := list(changes[CHANGES_KEPT:]):
-        EnrolmentChange.objects.filter(pk__in=old).delete()
+        old = connector.enrolment_changes.values_list("pk", flat=True)[CHANGES_KEPT:]
+        connector.enrolment_changes.filter(pk__in=list(old)).delete()
 
 
 def _not_yours() -> Forbidden:

@@ -1,6 +1,7 @@
 """Find values in Redis that are missing from a connector's index, by SCAN in short steps."""
 
 import time
+from contextlib import suppress
 from dataclasses import dataclass
 
 from django_redis import get_redis_connection
@@ -70,13 +71,12 @@ def _unknown(connector_uuid: str, keys: list[bytes]) -> list[tuple[bytes, Uninde
     return [
         (key, _unindexed(key[start:], stored))
         for key, stored in zip(unknown, describe_keys(unknown), strict=True)
-        if stored is not None  # it expired meanwhile
+        if stored is not None  # it has expired since the SCAN
     ]
 
 
 def _unindexed(member: bytes, stored: KeyDescription) -> Unindexed:
-    name = member.decode(errors="backslashreplace")
-    try:
-        return Unindexed(name, Address.from_member(member.decode()), stored)
-    except (InvalidRequest, UnicodeDecodeError):
-        return Unindexed(name, None, stored)
+    address = None
+    with suppress(InvalidRequest, UnicodeDecodeError):
+        address = Address.from_member(member.decode())
+    return Unindexed(member.decode(errors="backslashreplace"), address, stored)

@@ -1,4 +1,4 @@
-"""What connectors use of Redis: keys, bytes and last calls, as the scripts have recorded them."""
+"""The usage of connectors: keys, bytes and last calls, as the scripts have recorded them."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass
