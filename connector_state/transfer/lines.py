@@ -11,14 +11,7 @@ from datetime import UTC, datetime
 from typing import Annotated, Any, BinaryIO, Literal
 from uuid import UUID
 
-from pydantic import (
-    AwareDatetime,
-    BaseModel,
-    ConfigDict,
-    Field,
-    TypeAdapter,
-    ValidationError,
-)
+from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
 
 from connector_state.errors import InvalidRequest
 from connector_state.store.keys import KEY_MAX_BYTES, NAMESPACE_MAX_BYTES, Address
@@ -58,7 +51,6 @@ class _End(_Line):
     count: int
 
 
-_HEADER = TypeAdapter(Header)
 _KEY_OR_END: TypeAdapter[_Key | _End] = TypeAdapter(
     Annotated[_Key | _End, Field(discriminator="type")]
 )
@@ -129,7 +121,7 @@ def read_header(file: BinaryIO) -> Header:
     """
     line = file.readline(MAX_ESCAPED_BYTES * NAMESPACE_MAX_BYTES + MARGIN_BYTES)
     try:
-        return _HEADER.validate_json(line)
+        return Header.model_validate_json(line)
     except ValidationError as error:
         raise InvalidRequest(
             f"This is no export of Statekeep, version {VERSION}: line 1: {_words(error)}",
