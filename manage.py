@@ -1,5 +1,5 @@
 #!/usr/bin/env python
-"""Django's command-line utility for Statekeep."""
+"""Run Statekeep's management commands."""
 
 import os
 import signal
@@ -8,7 +8,7 @@ from typing import NoReturn
 
 
 def main() -> None:
-    """Run one management command with the settings of this checkout."""
+    """Run the command in sys.argv; report a failing database in one line."""
     os.environ.setdefault("DJANGO_SETTINGS_MODULE", "config.settings")
     try:
         from django.core.management import execute_from_command_line
@@ -32,8 +32,8 @@ def main() -> None:
 
 
 def _end_unread() -> NoReturn:
-    """End without a word, as by SIGPIPE: who read the output (`| head`) has gone."""
-    # What is still buffered goes nowhere: flushed at the exit, it would fail again.
+    """Exit silently, as by SIGPIPE: the reader of the output, such as `head`, has ended."""
+    # Discard what is still buffered: Python would flush it at exit, and fail again.
     nowhere = os.open(os.devnull, os.O_WRONLY)
     for stream in (sys.stdout, sys.stderr):
         os.dup2(nowhere, stream.fileno())

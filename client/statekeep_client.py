@@ -1,12 +1,12 @@
-"""Client of Statekeep's connector state: one file, to be installed or copied.
+"""A client for Statekeep's connector state, in one file: install it, or copy it.
 
     with StateClient(base_url, connector_uuid, key_id, secret) as state:
         cursor = state.get("m365", "delta")  # None only when nothing is stored
         state.put("m365", "delta", "token")
 
-What to send, when to try again and what an answer means is decided in generators that do no I/O
-(_Call): they yield a Request or a Pause, and are sent what came of it. StateClient (requests or
-httpx) and AsyncStateClient (httpx) only drive them; both libraries are imported when used.
+Generators without I/O (_Call) decide what to send, when to try again and what an answer means: they
+yield a Request or a Pause, and receive the result. StateClient (requests or httpx) and
+AsyncStateClient (httpx) run them; both libraries are imported only when they are used.
 """
 
 import asyncio
@@ -57,9 +57,9 @@ BACKOFF_SECONDS, BACKOFF_MAX_SECONDS = 0.05, 1.0
 
 
 class StateError(Exception):
-    """Base of all below, and what is none of them (a 400, or an answer that is not this API's).
+    """The base of all errors, and the error for other answers, such as a 400.
 
-    `status` is None when there was no answer; `code` is the stable code of the service's README.
+    `status` is None if there was no answer. `code` is one of the codes in the service's README.
     """
 
     def __init__(
@@ -72,20 +72,20 @@ class StateError(Exception):
         super().__init__(detail if status is None else f"{detail} ({status} {code})")
         self.detail, self.status, self.code = detail, status, code
         self.retry_after_seconds = retry_after_seconds
-        # Of this one attempt: a redirect or 4xx is a refusal; after all else, who knows.
+        # Of this attempt: a redirect or a 4xx refuses it; after anything else it may be applied.
         self.maybe_applied = status is None or not 300 <= status < 500
 
 
 class PreconditionFailed(StateError):
-    """What is stored is not what the condition names; nothing was written."""
+    """The stored value is not the one in the condition; nothing was written."""
 
 
 class Unavailable(StateError):
-    """The service, or its store, could not be reached until the deadline."""
+    """The service or its store could not be reached before the deadline."""
 
 
 class RateLimited(StateError):
-    """Too many requests until the deadline; see `retry_after_seconds`."""
+    """The service answered 429 until the deadline; see `retry_after_seconds`."""
 
 
 class Refused(StateError):
@@ -93,7 +93,7 @@ class Refused(StateError):
 
 
 class ClockSkew(Refused):
-    """This machine's clock is off by `skew_seconds` (more than 0: ahead; None: not known)."""
+    """This machine's clock is wrong by `skew_seconds` (positive: ahead; None: unknown)."""
 
     skew_seconds: float | None = None
 
@@ -104,7 +104,7 @@ class OutcomeUnknown(StateError):
 
 @dataclass(frozen=True, slots=True)
 class Value:
-    """A stored value; `etag` is what if_match takes, `ttl_seconds` None when it never expires."""
+    """A stored value. `etag` is for if_match; `ttl_seconds` is None if it never expires."""
 
     value: str = field(repr=False)
     etag: str
@@ -113,7 +113,7 @@ class Value:
 
 @dataclass(frozen=True, slots=True)
 class KeyInfo:
-    """A key as listed; `size` is in bytes."""
+    """A key of a listing; `size` is in bytes."""
 
     key: str
     size: int
@@ -123,7 +123,7 @@ class KeyInfo:
 
 @dataclass(frozen=True, slots=True)
 class NamespaceInfo:
-    """A namespace and how many keys it holds."""
+    """A namespace of a listing, and the number of its keys."""
 
     namespace: str
     keys: int
@@ -149,7 +149,7 @@ class Put:
 
 @dataclass(frozen=True, slots=True)
 class Delete:
-    """Delete a key in a batch; its result is whether (the last attempt saw that) it was there."""
+    """Delete a key in a batch; its result tells whether the last attempt found the key."""
 
     key: str
     if_match: str | None = None
@@ -161,7 +161,7 @@ Result: TypeAlias = Value | str | bool | None
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """Send this, with these very bytes of target and body."""
+    """A request to send; target and body are signed, so they must be sent byte for byte."""
 
     method: str
     target: str
@@ -172,14 +172,14 @@ class Request:
 
 @dataclass(frozen=True, slots=True)
 class Pause:
-    """Wait."""
+    """A pause before the next request."""
 
     seconds: float
 
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """What came of a Request; `headers` ignore case."""
+    """The answer to a Request; the names in `headers` ignore case."""
 
     status: int
     headers: Mapping[str, str]
@@ -188,7 +188,7 @@ class Answer:
 
 @dataclass(frozen=True, slots=True)
 class Lost:
-    """A Request without an answer; `sent` is False when it surely never left."""
+    """The failure of a Request; `sent` is False if it was certainly not sent."""
 
     error: Exception
     sent: bool
@@ -199,19 +199,20 @@ Page: TypeAlias = tuple[list[T], str | None]
 
 
 class _Client(Generic[Session]):
-    """The state of one connector.
+    """The client of one connector.
 
     Args:
         base_url: scheme, host and port of the service.
         connector_uuid, key_id, secret: the connector's credential.
-        session: what to send with; it should not retry by itself. If None, the client makes one
-            and closes it.
-        deadline_seconds: for each call, with all its attempts and pauses.
-        timeout_seconds, attempts: of one request; how many a call may send.
-        clock: the time to sign with, unix seconds.
+        session: the session to send with, which should not retry by itself. If None, the client
+            creates one and closes it.
+        deadline_seconds: the time limit of a call, with all its requests and pauses.
+        timeout_seconds: the time limit of one request.
+        attempts: the number of requests that a call may send.
+        clock: returns the Unix time to sign with, in seconds.
 
-    Every method raises a StateError: Unavailable, RateLimited, Refused or ClockSkew; those that
-    write also OutcomeUnknown and, with a condition, PreconditionFailed.
+    Every method may raise Unavailable, RateLimited, Refused, ClockSkew, or a plain StateError.
+    Methods that write may raise OutcomeUnknown and, with a condition, PreconditionFailed.
     """
 
     def __init__(
@@ -234,7 +235,7 @@ class _Client(Generic[Session]):
         self._origin = f"{url.scheme}://{url.netloc}"
         self._root = f"{url.path.rstrip('/')}{STATE_PATH}/{uuid.UUID(connector_uuid)}"
         self._key_id = key_id
-        # A keyed hash to copy: the secret itself is kept nowhere that a dump of objects shows.
+        # A keyed hash to copy for each request, so that no attribute holds the secret.
         self._mac = hmac.new(secret.encode(), digestmod="sha256")
         self._deadline, self._timeout = deadline_seconds, timeout_seconds
         self._attempts, self._clock = attempts, clock
@@ -252,14 +253,14 @@ class _Client(Generic[Session]):
 
 
 class _Call:
-    """One call of a client, as generators without I/O: its attempts under one deadline."""
+    """One call of a client with its deadline; each method is a generator without I/O."""
 
     def __init__(self, client: _Client[Any]) -> None:
         self._client = client
         self._until = time.monotonic() + client._deadline
 
     def get(self, ns: str, key: str) -> Steps[Value | None]:
-        """Return what is stored. None means that nothing is; whatever fails raises."""
+        """Return the stored value, or None if nothing is stored; any failure raises."""
         return (yield from self._read(_value, ns, key))
 
     def put(
@@ -276,11 +277,11 @@ class _Call:
         """Store a value and return its ETag.
 
         Args:
-            ttl: seconds it lives; None: for ever.
+            ttl: the seconds until it expires; None: never.
             if_match: write only over the value with this ETag.
-            if_none_match: "*": write only where nothing is stored.
-            equal_is_ours: after a lost reply, take the same value, found there, for our write.
-                False (counters, locks): raise OutcomeUnknown then.
+            if_none_match: "*": write only if nothing is stored.
+            equal_is_ours: after a lost reply, if the same value is stored, take it for this
+                write. Pass False for counters and locks, to get OutcomeUnknown instead.
         """
         if not isinstance(value, str):
             raise TypeError(
@@ -293,7 +294,7 @@ class _Call:
     def delete(
         self, ns: str, key: str, *, if_match: str | None = None, equal_is_ours: bool = True
     ) -> Steps[None]:
-        """Delete what is stored, if anything is; with if_match only the value with this ETag."""
+        """Delete the value, if there is one; with if_match, only the value with this ETag."""
         yield from self._write(ns, "DELETE", Delete(key, if_match), b"", equal_is_ours)
 
     def update(
@@ -306,11 +307,14 @@ class _Call:
         attempts: int = 100,
         equal_is_ours: bool = True,
     ) -> Steps[Value | None]:
-        """Compare and swap: store fn(old value or None), again until nobody came between.
+        """Store fn(old value or None) by compare-and-swap; return the new value.
+
+        If another writer comes in between, it reads and calls `fn` again.
 
         Args:
-            fn: may be called many times; returns the new value, or None to delete.
+            fn: returns the new value, or None to delete it; it may be called many times.
             ttl, equal_is_ours: as in put. The TTL of the old value is not kept.
+            attempts: the number of calls of `fn` before PreconditionFailed is raised.
         """
         for attempt in range(1, attempts + 1):
             old = yield from self.get(ns, key)
@@ -338,7 +342,7 @@ class _Call:
     def batch(
         self, ns: str, operations: Sequence[Operation], *, equal_is_ours: bool = True
     ) -> Steps[list[Result]]:
-        """Carry out up to 100 operations on different keys, the writes all or nothing."""
+        """Carry out up to 100 operations on different keys; all of the writes happen, or none."""
         wire = [{"op": type(it).__name__.lower()} | _given(asdict(it)) for it in operations]
         body = json.dumps({"operations": wire}, ensure_ascii=False).encode()
         target = self._target(ns)
@@ -357,14 +361,14 @@ class _Call:
     def key_page(
         self, ns: str, prefix: str | None, page_size: int | None, cursor: str | None
     ) -> Steps[Page[KeyInfo]]:
-        """One page of keys()."""
+        """Return one page of keys(), and the cursor of the next one."""
         query = {"prefix": prefix, "limit": page_size, "cursor": cursor}
         return (yield from self._read(_key_page, ns, query=query))
 
     def namespace_page(
         self, page_size: int | None, cursor: str | None
     ) -> Steps[Page[NamespaceInfo]]:
-        """One page of namespaces()."""
+        """Return one page of namespaces(), and the cursor of the next one."""
         return (
             yield from self._read(_namespace_page, query={"limit": page_size, "cursor": cursor})
         )
@@ -401,11 +405,11 @@ class _Call:
         read: Callable[[], Steps[list[Result]]] | None = None,
         equal_is_ours: bool = True,
     ) -> Steps[tuple[T | None, list[Result]]]:
-        """Send until there is an answer; return it, or None and what `read` saw instead of one.
+        """Send until there is an answer; return it, or None and the values that `read` found.
 
-        After a lost reply the same write is simply sent again. Unconditional, it does no harm to
-        be done twice. Conditional, it succeeds if the old ETag still stands. If it meets a 412
-        instead, then either our first one was carried out, or somebody else wrote: `read` tells.
+        After a lost reply the same write is sent again. Without a condition, no harm is done if
+        both are carried out. With one, the second succeeds if the old ETag still holds; otherwise
+        it gets a 412, because the first was carried out or somebody else wrote: `read` finds out.
         """
         unsure, attempt = False, 0
         try:
@@ -420,9 +424,9 @@ class _Call:
                     if not unsure or read is None:
                         raise
                     standing = yield from read()
-                    # An ETag names a content, not a write. If the value we sent stands there, it
-                    # was our write, or another's of the very same value: for a cursor that makes
-                    # no difference. For a counter or a lock it does, hence equal_is_ours.
+                    # An ETag identifies a value, not a write. If the value we sent is stored, we
+                    # wrote it, or somebody else wrote the same value: no difference for a cursor,
+                    # but one for a counter or a lock. Hence equal_is_ours.
                     if not equal_is_ours or not all(map(_stands, writes, standing)):
                         raise
                     return None, standing
@@ -440,11 +444,11 @@ class _Call:
         expect: int = 200,
         content_type: str = "text/plain; charset=utf-8",
     ) -> Steps[Answer]:
-        """Send once, signed anew; raise unless the answer is the expected one."""
+        """Sign and send a request once; raise unless its status is the expected one."""
         client, nonce = self._client, base64.b64encode(os.urandom(12)).decode()
         signed = client._authorization(method, target, body, int(client._clock()), nonce)
         headers = {"Authorization": signed} | ({"Content-Type": content_type} if body else {})
-        # Half of what is left: an answer that never comes leaves time to ask again.
+        # Half of the time left: if no answer comes, there is time for another request.
         timeout = max(0.05, min(client._timeout, (self._until - time.monotonic()) / 2))
         reply = yield Request(method, target, body, headers, timeout)
         assert reply is not None
@@ -457,7 +461,7 @@ class _Call:
         return reply
 
     def _pause(self, error: StateError, attempt: int, attempts: int) -> Pause:
-        """Return how long to wait after this error; raise it when no time or attempt is left."""
+        """Return the pause after this error; raise the error if no time or attempt is left."""
         backoff = min(BACKOFF_MAX_SECONDS, BACKOFF_SECONDS * 2**attempt)
         seconds = (error.retry_after_seconds or 0) + random.uniform(0, backoff)  # noqa: S311
         if attempt >= attempts or time.monotonic() + seconds >= self._until:
@@ -475,7 +479,7 @@ class _Call:
 
 
 def _etag_of(value: str) -> str:
-    """Return the ETag that the service gives a value: SHA-1 of its bytes."""
+    """Return the ETag that the service gives a value: the SHA-1 of its UTF-8 bytes."""
     return hashlib.sha1(value.encode(), usedforsecurity=False).hexdigest()
 
 
@@ -484,7 +488,7 @@ def _given(fields: Mapping[str, object]) -> dict[str, object]:
 
 
 def _stands(operation: Operation, standing: Result) -> bool:
-    """Whether a conditional write is there to see. The others of its batch went with it."""
+    """Tell whether a conditional write can be seen to have been carried out."""
     if isinstance(operation, Get) or not _given(asdict(operation)).keys() & CONDITIONS:
         return True
     wanted = _etag_of(operation.value) if isinstance(operation, Put) else None
@@ -498,7 +502,7 @@ def _as_done(operation: Operation, standing: Result) -> Result:
 
 
 def _parse(answer: Answer, build: Callable[[Any], T]) -> T:
-    """Build a result of an answer's JSON; whatever is not of its shape is an error, never None."""
+    """Return build(the answer's JSON); raise StateError if its shape is wrong."""
     try:
         return build(json.loads(answer.body))
     except (ValueError, TypeError, KeyError, AttributeError):
@@ -515,7 +519,7 @@ def _value(data: Any, headers: Mapping[str, str]) -> Value | None:
     value, ttl = _text(data["value"]), headers.get("State-TTL")
     if value == "" and "ETag" not in headers:
         return None
-    # Not the header's ETag: proxies that compress make it weak, or add a suffix.
+    # Not the header's ETag: a proxy that compresses makes it weak, or adds a suffix.
     return Value(value, _etag_of(value), None if ttl is None else int(ttl))
 
 
@@ -551,12 +555,12 @@ def _error(answer: Answer, now: float) -> StateError:
         data = json.loads(answer.body)
         detail, code = _text(data["detail"]), _text(data["code"])
     except (ValueError, TypeError, KeyError):
-        pass  # a proxy's page
+        pass  # such as a proxy's web page
     if code == "timestamp_out_of_window":
         return _clock_skew(answer, now)
     if code == "replayed":
-        # Our nonces never come again: something on the way (a retrying adapter, a proxy) sent the
-        # request twice, and the other copy went through. Its answer is as good as lost.
+        # The client never uses a nonce twice, so something on the way (a retrying adapter, a proxy)
+        # has sent the request twice. The other copy was accepted; its answer is lost.
         error = Unavailable(detail, status, code)
         error.maybe_applied = True
         return error
@@ -578,7 +582,7 @@ def _clock_skew(answer: Answer, now: float) -> ClockSkew:
     return error
 
 
-NOT_OURS = "The answer is not of this API. Does base_url lead to Statekeep?"
+NOT_OURS = "The answer is not from this API. Is base_url the address of Statekeep?"
 CONDITIONS = {"if_match", "if_none_match"}
 ERRORS: dict[int, type[StateError]] = {401: Refused, 403: Refused, 412: PreconditionFailed}
 ERRORS |= {429: RateLimited, 502: Unavailable, 503: Unavailable, 504: Unavailable}
@@ -590,7 +594,7 @@ ERRORS |= {429: RateLimited, 502: Unavailable, 503: Unavailable, 504: Unavailabl
 def _sync(
     steps: Callable[Concatenate[_Call, P], Steps[T]],
 ) -> Callable[Concatenate["StateClient", P], T]:
-    """Make a method of StateClient of one of _Call."""
+    """Turn a method of _Call into one of StateClient."""
 
     @functools.wraps(steps)
     def method(self: "StateClient", /, *args: P.args, **kwargs: P.kwargs) -> T:
@@ -602,7 +606,7 @@ def _sync(
 def _async(
     steps: Callable[Concatenate[_Call, P], Steps[T]],
 ) -> Callable[Concatenate["AsyncStateClient", P], Coroutine[Any, Any, T]]:
-    """Make a method of AsyncStateClient of one of _Call."""
+    """Turn a method of _Call into one of AsyncStateClient."""
 
     @functools.wraps(steps)
     async def method(self: "AsyncStateClient", /, *args: P.args, **kwargs: P.kwargs) -> T:
@@ -612,7 +616,10 @@ def _async(
 
 
 class StateClient(_Client["requests.Session | httpx.Client"]):
-    """A connector's state, over a requests.Session or an httpx.Client (made: requests', if any)."""
+    """A connector's state, over a requests.Session or an httpx.Client.
+
+    Without a `session` it uses requests if that is installed, else httpx.
+    """
 
     get, put, delete = _sync(_Call.get), _sync(_Call.put), _sync(_Call.delete)
     update, batch = _sync(_Call.update), _sync(_Call.batch)
@@ -749,8 +756,8 @@ def _httpx_arguments(origin: str, request: Request) -> dict[str, Any]:
         "content": request.body or None,
         "headers": request.headers,
         "timeout": request.timeout_seconds,
-        "auth": None,  # the session's would take the place of our Authorization
-        "follow_redirects": False,  # the signature is for this target; a PUT may turn into a GET
+        "auth": None,  # the session's own would replace our Authorization
+        "follow_redirects": False,  # signed for this target; a PUT may become a GET
     }
 
 

@@ -1,4 +1,4 @@
-"""Connectors, their credentials, and what enrolment changed about them."""
+"""Connectors, their credentials, and the changes that enrolment made to connectors."""
 
 import uuid
 
@@ -8,7 +8,7 @@ from django.utils import timezone
 
 
 class Connector(models.Model):
-    """A stateless program whose state is kept here, known by its UUID."""
+    """A stateless program that keeps its state here; its UUID identifies it."""
 
     uuid = models.UUIDField(primary_key=True, default=uuid.uuid4)
     name = models.CharField(max_length=255)
@@ -17,14 +17,15 @@ class Connector(models.Model):
     )
     created_at = models.DateTimeField(default=timezone.now)
 
-    # Enrolment. NULL: an operator created the connector, so enrolment never hands out its secret.
+    # Enrolment. A group of NULL: an operator created the connector, so no enrolment token may get
+    # its secret.
     enrolment_group = models.CharField(max_length=64, null=True, editable=False)
     url = models.CharField(max_length=2048, blank=True, editable=False)
     peer_address = models.CharField(max_length=64, blank=True, editable=False)
     last_seen_at = models.DateTimeField(null=True, editable=False)
     offline_at = models.DateTimeField(null=True, editable=False)
 
-    # Policy. NULL: the default of the settings.
+    # Policy. NULL: the default from the settings.
     read_only = models.BooleanField(default=False)
     allowed_namespaces = models.TextField(
         blank=True,
@@ -48,22 +49,22 @@ class Connector(models.Model):
 
     @property
     def status(self) -> str:
-        """`disabled` (by an operator), `offline` (it said so at its shutdown) or `enabled`."""
+        """Return "disabled" (by an operator), "offline" (since its shutdown) or "enabled"."""
         if not self.enabled:
             return "disabled"
         return "offline" if self.offline_at else "enabled"
 
 
 class CredentialQuerySet(models.QuerySet["Credential"]):
-    """Credentials by their state."""
+    """Adds `live` to the queries on credentials."""
 
     def live(self) -> "CredentialQuerySet":
-        """Those that are neither revoked nor expired."""
+        """Return the credentials that are neither revoked nor expired."""
         return self.filter(Q(expires_at=None) | Q(expires_at__gt=timezone.now()), revoked_at=None)
 
 
 class Credential(models.Model):
-    """A key id and its secret, encrypted at rest. A connector may have several."""
+    """A key id and its encrypted secret. A connector may have several credentials."""
 
     connector = models.ForeignKey(Connector, models.CASCADE, related_name="credentials")
     key_id = models.CharField(max_length=64, unique=True)
@@ -82,14 +83,14 @@ class Credential(models.Model):
 
     @property
     def is_live(self) -> bool:
-        """Whether it opens anything now."""
+        """Tell whether it is neither revoked nor expired, as `live` does in a query."""
         return self.revoked_at is None and (
             self.expires_at is None or self.expires_at > timezone.now()
         )
 
 
 class EnrolmentChange(models.Model):
-    """A connector registered with another url, name or peer address than before."""
+    """A change of a connector's url, name or peer address by its registration."""
 
     connector = models.ForeignKey(Connector, models.CASCADE, related_name="enrolment_changes")
     at = models.DateTimeField(default=timezone.now)

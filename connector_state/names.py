@@ -1,4 +1,4 @@
-"""What operators may name a connector."""
+"""Validate the names that operators give to connectors."""
 
 from connector_state.errors import InvalidRequest
 
@@ -6,10 +6,10 @@ NAME_MAX_LENGTH = 255
 
 
 def clean_name(text: str) -> str:
-    """Return the name without space around it.
+    """Return the name without the space around it.
 
     Raises:
-        InvalidRequest: it is empty, too long, or holds what can't be printed.
+        InvalidRequest: code `invalid_name`: it is empty, too long, or has unprintable characters.
     """
     name = text.strip()
     if not 0 < len(name) <= NAME_MAX_LENGTH or not name.isprintable():

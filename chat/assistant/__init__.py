@@ -1,4 +1,7 @@
-"""Assistants: history window and message in, reply out; tool calls go through the toolbox."""
+"""Assistants: they take the recent messages and a new one, and return a reply.
+
+They work on tasks only by the toolbox of the turn.
+"""
 
 from collections.abc import Sequence
 from typing import Protocol
@@ -11,7 +14,7 @@ from chat.tools.toolbox import Toolbox
 
 
 class Assistant(Protocol):
-    """What answers a message."""
+    """The interface of an assistant, which answers one message at a time."""
 
     def answer(
         self,
@@ -20,28 +23,29 @@ class Assistant(Protocol):
         tools: Toolbox,
         deadline: Deadline,
     ) -> str:
-        """Return the reply.
+        """Return the reply to a message.
 
         Args:
-            window: the messages before this one, oldest first.
-            message: what the user says now; it is not in the window.
-            tools: of this turn. What they did stands in the turn, whatever becomes of the reply.
-            deadline: when an answer is of no use any more.
+            window: the messages before it, oldest first.
+            message: the user's new message, which is not in the window.
+            tools: the toolbox of this turn. It records each call at once, so that a turn that is
+                taken up again repeats none.
+            deadline: the time after which nobody waits for the reply any more.
 
         Raises:
-            ModelFailed, ModelTimeout: there is no reply.
-            TurnConflict: the turn is gone, or another process has it.
+            ModelFailed, ModelTimeout: the model gave no reply.
+            TurnConflict: the turn was deleted, or another process has taken it over.
         """
 
 
 def prepare_assistant() -> None:
-    """Import what the configured assistant needs: the first message need not wait for it."""
+    """Import the modules of the configured assistant, so that the first message does not wait."""
     if settings.OPENAI_API_KEY or settings.OPENAI_BASE_URL:
         import openai.resources.chat  # noqa: F401
 
 
 def configured_assistant() -> Assistant:
-    """Return the model-backed assistant if a key or a server is configured, else the built-in."""
+    """Return the assistant on a model if a key or a server is configured, else the built-in one."""
     if settings.OPENAI_API_KEY or settings.OPENAI_BASE_URL:
         from chat.assistant.model import ModelAssistant
 

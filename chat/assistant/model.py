@@ -1,7 +1,7 @@
-"""The model-backed assistant: any server that speaks the OpenAI protocol.
+"""The assistant on a model, of any server that speaks the OpenAI protocol.
 
-Messages are structured as they were: what a user wrote stays a user's message, whatever stands in
-it. The client's own retries are off: the one that is worth it is made here, under the deadline.
+Each stored message is sent with its own role, so no text of a user can pass as another role's. The
+client library's retries are off, because it does not know the deadline; _ask retries once.
 """
 
 import json
@@ -39,7 +39,7 @@ Json = dict[str, Any]
 
 
 class ModelAssistant:
-    """Asks the model CHAT_MODEL at OPENAI_BASE_URL, and carries out the tools that it calls."""
+    """Asks CHAT_MODEL at OPENAI_BASE_URL for replies, and carries out the tool calls in them."""
 
     def answer(
         self,
@@ -48,11 +48,11 @@ class ModelAssistant:
         tools: Toolbox,
         deadline: Deadline,
     ) -> str:
-        """Return the model's reply, after as many rounds of tools as it asks for (MAX_ROUNDS).
+        """Return the model's reply, after up to MAX_ROUNDS rounds of tool calls.
 
         Raises:
-            ModelTimeout: no answer before the deadline.
-            ModelFailed: an error, or an answer that can't be used.
+            ModelTimeout: the model did not answer before the deadline.
+            ModelFailed: the model answered with an error, or with something unusable.
         """
         conversation = [
             {"role": "system", "content": INSTRUCTIONS},
@@ -62,6 +62,7 @@ class ModelAssistant:
                 for part in _as_messages(entry, str(index))
             ),
             {"role": "user", "content": message},
+            # A turn that is taken up again: the model sees the calls that are done already.
             *_calls_and_results(tools.done, "done"),
         ]
         for round_number in range(1, MAX_ROUNDS + 1):
@@ -70,19 +71,16 @@ class ModelAssistant:
             if not calls or round_number == MAX_ROUNDS:
                 return _reply(answer)
             results = tools.call_all([call for _, call in calls])
-            conversation.append(_as_asked(answer, calls))
-            conversation += [
-                {"role": "tool", "tool_call_id": call_id, "content": json.dumps(result)}
-                for (call_id, _), result in zip(calls, results, strict=True)
-            ]
+            asked = [(call_id, call.tool, call.arguments) for call_id, call in calls]
+            conversation += _call_messages(answer.content, asked, results)
         raise AssertionError("the last round returns")
 
 
-# --- What the model is sent ---------------------------------------------------------------------
+# --- The messages to the model ------------------------------------------------------------------
 
 
 def _as_messages(entry: MessageEntry, prefix: str) -> list[Json]:
-    """A stored message as the protocol has it: calls and results first, then what was said."""
+    """Return a stored message as messages of the protocol: tool calls, results, then the text."""
     calls = [call.model_dump() for call in entry.tool_calls or ()]
     parts = _calls_and_results(calls, prefix) if entry.role == "assistant" else []
     if entry.content or not parts:
@@ -93,38 +91,27 @@ def _as_messages(entry: MessageEntry, prefix: str) -> list[Json]:
 def _calls_and_results(calls: Sequence[Json], prefix: str) -> list[Json]:
     if not calls:
         return []
-    named = [(f"call_{prefix}_{index}", call) for index, call in enumerate(calls)]
-    asked = {
-        "role": "assistant",
-        "content": None,
-        "tool_calls": [
-            _as_call(call_id, call["tool"], json.dumps(call["parameters"]))
-            for call_id, call in named
-        ],
-    }
-    results = [
-        {"role": "tool", "tool_call_id": call_id, "content": json.dumps(call["result"])}
-        for call_id, call in named
+    asked = [
+        (f"call_{prefix}_{index}", call["tool"], call["parameters"])
+        for index, call in enumerate(calls)
     ]
-    return [asked, *results]
+    return _call_messages(None, asked, [call["result"] for call in calls])
 
 
-def _as_call(call_id: str, name: str, arguments: str) -> Json:
-    function = {"name": name, "arguments": arguments}
-    return {"id": call_id, "type": "function", "function": function}
+def _call_messages(
+    content: str | None, calls: Sequence[tuple[str, str, object]], results: Sequence[object]
+) -> list[Json]:
+    """Return the message that calls tools (each with id, name, arguments), and their results."""
+    asked: Json = {"role": "assistant", "content": content, "tool_calls": []}
+    answered: list[Json] = []
+    for (call_id, name, arguments), result in zip(calls, results, strict=True):
+        function = {"name": name, "arguments": json.dumps(arguments)}
+        asked["tool_calls"].append({"id": call_id, "type": "function", "function": function})
+        answered.append({"role": "tool", "tool_call_id": call_id, "content": json.dumps(result)})
+    return [asked, *answered]
 
 
-def _as_asked(answer: "ChatCompletionMessage", calls: list[tuple[str, Call]]) -> Json:
-    return {
-        "role": "assistant",
-        "content": answer.content,
-        "tool_calls": [
-            _as_call(call_id, call.tool, json.dumps(call.arguments)) for call_id, call in calls
-        ],
-    }
-
-
-# --- What the model answers ----------------------------------------------------------------------
+# --- The answer of the model ---------------------------------------------------------------------
 
 
 def _asked_calls(answer: "ChatCompletionMessage") -> list[tuple[str, Call]]:
@@ -138,17 +125,17 @@ def _asked_calls(answer: "ChatCompletionMessage") -> list[tuple[str, Call]]:
 
 
 def _arguments(text: str) -> object:
-    """What the arguments say; the text itself when it is no JSON (the tool layer refuses it)."""
+    """Return the arguments, parsed; text that is not JSON as it is, for the toolbox to refuse."""
     try:
         parsed: object = json.loads(text or "{}", parse_constant=_no_constant)
-        json.dumps(parsed, ensure_ascii=False).encode()
+        json.dumps(parsed, ensure_ascii=False).encode()  # half a surrogate pair can't be stored
     except (ValueError, RecursionError):
         return clean_text(text)
     return parsed
 
 
 def _no_constant(name: str) -> NoReturn:
-    raise ValueError(f"{name} is no JSON")
+    raise ValueError(f"{name} is not JSON")
 
 
 def _reply(answer: "ChatCompletionMessage") -> str:
@@ -163,11 +150,11 @@ def _fail(reason: str, cause: Exception | None = None) -> NoReturn:
     raise ModelFailed() from cause
 
 
-# --- The call ------------------------------------------------------------------------------------
+# --- The call to the server ----------------------------------------------------------------------
 
 
 def _ask(conversation: list[Json], deadline: Deadline, may_call: bool) -> "ChatCompletionMessage":
-    """Ask once, and once more after an error that may pass, if there is time."""
+    """Ask the model; ask once more after an error that may be temporary, if there is time."""
     import httpx2
     import openai
 
@@ -185,11 +172,12 @@ def _ask(conversation: list[Json], deadline: Deadline, may_call: bool) -> "ChatC
             if last or error.status_code not in RETRIED_STATUS:
                 _fail(reason, error)
         except (openai.APIConnectionError, httpx2.HTTPError) as error:
-            reason, pause = _name(error.__cause__ or error), RETRY_PAUSE_SECONDS
+            reason, pause = type(error.__cause__ or error).__name__, RETRY_PAUSE_SECONDS
             if last:
                 _fail(reason, error)
         except (openai.OpenAIError, ValueError) as error:
-            _fail(_name(error), error)
+            # Only the name: the text of an error may hold the reply, or the key that was sent.
+            _fail(type(error).__name__, error)
         if pause > min(RETRY_PAUSE_MAX_SECONDS, deadline.remaining_seconds / 2):
             _fail(reason)
         logger.info("asking the model again after %s", reason)
@@ -197,13 +185,8 @@ def _ask(conversation: list[Json], deadline: Deadline, may_call: bool) -> "ChatC
     raise AssertionError("the last try returns or raises")
 
 
-def _name(error: BaseException) -> str:
-    """The error for the log. Its text may hold the reply, or the key that was sent."""
-    return type(error).__name__
-
-
 def _retry_pause(header: str | None) -> float:
-    """The seconds to wait before asking again; what is no number, as a date, counts as too long."""
+    """Return the seconds to wait for a Retry-After; infinity if it is not a number, as a date."""
     try:
         seconds = float(header or 0)
     except ValueError:
@@ -226,7 +209,7 @@ def _request(
     body = bytearray()
     client = _client(settings.OPENAI_API_KEY, settings.OPENAI_BASE_URL)
     with client.chat.completions.with_streaming_response.create(**arguments) as response:
-        # The client's timeout is one of silence: an answer that drips is watched here.
+        # The client's timeout limits single reads; an answer that comes slowly is stopped here.
         for chunk in response.iter_bytes():
             body += chunk
             if deadline.passed:
@@ -241,7 +224,7 @@ def _request(
 
 @lru_cache(maxsize=4)
 def _client(api_key: str, base_url: str) -> "OpenAI":
-    """One client per configuration: it keeps connections. Importing it takes a second."""
-    from openai import OpenAI
+    """Return a client, one for each configuration, because it keeps its connections open."""
+    from openai import OpenAI  # importing it takes a second
 
     return OpenAI(api_key=api_key or "none", base_url=base_url or None, max_retries=0)

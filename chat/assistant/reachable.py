@@ -1,4 +1,4 @@
-"""Whether the assistant can be had, asked in a way that costs nothing."""
+"""Check whether the assistant can be reached, by a call that costs nothing."""
 
 import json
 import logging
@@ -19,22 +19,22 @@ LIST_MAX_BYTES = 1_048_576
 
 @dataclass(frozen=True, slots=True)
 class AssistantInfo:
-    """An assistant that answers, for people, and what is wrong with it all the same."""
+    """A description of an assistant that can be reached, and its problems, for people."""
 
     description: str
     problems: tuple[str, ...] = ()
 
 
 def examine_assistant(timeout_seconds: float) -> AssistantInfo:
-    """Describe the configured assistant, after asking its server (if it has one) for its models.
+    """Describe the configured assistant. A model's server is asked for the list of its models.
 
     Raises:
-        ModelFailed: the server does not answer in time, or refuses the key.
+        ModelFailed: the server does not answer in time, fails, or refuses the key.
     """
     if not (settings.OPENAI_API_KEY or settings.OPENAI_BASE_URL):
         return AssistantInfo("the built-in assistant")
     url = settings.OPENAI_BASE_URL or OPENAI_URL
-    description = f"{settings.CHAT_MODEL} at {_host(url)}"  # the URL itself may hold a password
+    description = f"{settings.CHAT_MODEL} at {_host(url)}"  # not the URL: it may hold a password
     status, models = _list_models(url, timeout_seconds)
     if status in {401, 403}:
         raise ModelFailed(f"{_host(url)} refuses OPENAI_API_KEY.")
@@ -51,7 +51,7 @@ def _host(url: str) -> str:
 
 
 def _list_models(url: str, timeout_seconds: float) -> tuple[int, set[str]]:
-    """Return the status of GET models, and the ids it lists (none: it can't be told)."""
+    """Return the status of `GET models` and the ids listed; no ids if they can't be read."""
     deadline = time.monotonic() + timeout_seconds
     body = bytearray()
     try:
@@ -65,7 +65,7 @@ def _list_models(url: str, timeout_seconds: float) -> tuple[int, set[str]]:
             for chunk in response.iter_content(16_384):
                 body += chunk
                 if time.monotonic() > deadline or len(body) > LIST_MAX_BYTES:
-                    return response.status_code, set()  # it answers: that is enough
+                    return response.status_code, set()  # slow or long, but it answers
             return response.status_code, _ids(bytes(body))
     except (requests.RequestException, OSError) as error:
         logger.warning("the model's server did not answer: %s", type(error).__name__)

@@ -1,7 +1,6 @@
-"""Where conversations are: one interface, a module for each backend, one suite that all pass.
+"""The store of conversations: one interface, and one module per backend.
 
-Missing, unavailable, conflict, refused and corrupt are the exceptions of chat.errors; backends
-raise nothing else.
+All backends pass the same tests, and raise only the StoreErrors of chat.errors.
 """
 
 from dataclasses import dataclass
@@ -15,10 +14,10 @@ from chat.conversations.state import ConversationKey, ConversationState
 
 
 @dataclass(frozen=True, slots=True)
-class Stored:
-    """A conversation as it stands.
+class StoredConversation:
+    """A conversation as it is in the store.
 
-    `etag` is what save and delete take. `expires_at` is aware, None where the store does not say.
+    `etag` is for save and delete. `expires_at` is aware, or None if the store does not tell it.
     """
 
     state: ConversationState
@@ -28,9 +27,9 @@ class Stored:
 
 @dataclass(frozen=True, slots=True)
 class StoreInfo:
-    """A store that answers, for people: such as "dapr", "statestore: state.redis/v1".
+    """A description of a store that answers, such as "dapr", "statestore: state.redis/v1".
 
-    `lacks` names what the store would need to keep conversations safe, and does not offer.
+    `lacks` names the capabilities that the service needs and the store does not have.
     """
 
     backend: str
@@ -39,95 +38,77 @@ class StoreInfo:
 
 
 class ConversationRepository(Protocol):
-    """The store of conversations, safe to share between threads.
+    """The interface of the store. Threads may share one.
 
-    `deadline` is on time.monotonic(), in seconds: no call outlasts it, nor takes longer than
-    CHAT_STORE_TIMEOUT_SECONDS. Every method raises StoreUnavailable, and StoreRefused for a
-    key that the store can't have (Dapr: a user id with "||").
+    Each `deadline` is a time of time.monotonic(), in seconds. No call takes longer than until then,
+    nor longer than CHAT_STORE_TIMEOUT_SECONDS. Every method may raise StoreUnavailable, and
+    StoreRefused for a key that the store can't have (Dapr: a user id with "||").
     """
 
-    def get(self, key: ConversationKey, deadline: float) -> Stored:
-        """Return what stands under the key.
+    def get(self, key: ConversationKey, deadline: float) -> StoredConversation:
+        """Return the conversation stored under the key.
 
         Raises:
-            StoreMissing: nothing does.
-            StoreCorrupt: what does is no conversation; it was left as it is.
+            StoreMissing: nothing is stored under the key.
+            StoreCorrupt: what is stored is not a valid conversation; it is left as it is.
         """
         ...
 
     def save(
         self, state: ConversationState, etag: str | None, ttl_seconds: int, deadline: float
     ) -> None:
-        """Store the conversation under its key, if what stands there has this ETag.
+        """Store a conversation by compare-and-swap: only over the document with this ETag.
 
-        After StoreConflict and StoreUnavailable it may have been stored all the same: read again.
+        After StoreConflict or StoreUnavailable it may have been stored nevertheless: read again.
 
         Args:
-            state: the whole document.
-            etag: of the document that this one replaces; None: nothing must stand there.
-            ttl_seconds: the store forgets it after so long, 1 at least.
-            deadline: see above.
+            state: the whole document; its user and id are the key.
+            etag: of the document to replace; None: nothing may be stored under the key yet.
+            ttl_seconds: the time until the store deletes it, at least 1.
+            deadline: as for the whole interface.
 
         Raises:
-            StoreConflict: something else stands there.
-            StoreRefused: the store won't take this content, ever.
+            StoreConflict: another document, or none, is stored under the key.
+            StoreRefused: the store will never accept this content.
         """
         ...
 
     def delete(self, key: ConversationKey, etag: str, deadline: float) -> None:
-        """Delete what stands under the key, if it has this ETag.
+        """Delete the document under the key, if it has this ETag.
 
         Raises:
-            StoreConflict: something else stands there, or (some stores) nothing does.
+            StoreConflict: another document is stored there, or (in some stores) none.
         """
         ...
 
     def check(self, deadline: float) -> StoreInfo:
-        """Ask the store for something small, and describe it."""
+        """Make a small call to the store, and describe the store."""
         ...
 
 
+@lru_cache(maxsize=1)
 def conversation_repository() -> ConversationRepository:
-    """Return this process's repository, as CHAT_STATE_STORE says, behind a circuit breaker."""
-    return _build(
-        settings.CHAT_STATE_STORE,
-        settings.DAPR_ENDPOINT,
-        settings.DAPR_STATE_STORE_NAME,
-        settings.DAPR_API_TOKEN,
-        settings.CHAT_MAX_STATE_BYTES,
-        settings.CHAT_STORE_CONNECT_TIMEOUT_SECONDS,
-        settings.CHAT_STORE_TIMEOUT_SECONDS,
-        settings.CHAT_STORE_PAUSE_SECONDS,
-    )
+    """Return this process's repository: the backend of CHAT_STATE_STORE behind a circuit breaker.
 
-
-def forget_repositories() -> None:
-    """Drop connections and what the breakers have learnt; the next call starts anew."""
-    _build.cache_clear()
-
-
-@lru_cache(maxsize=8)
-def _build(
-    backend: str,
-    endpoint: str,
-    store_name: str,
-    api_token: str,
-    max_state_bytes: int,
-    connect_timeout_seconds: float,
-    timeout_seconds: float,
-    pause_seconds: float,
-) -> ConversationRepository:
+    It is built once, from the settings: its connections and its breaker are for all threads.
+    """
+    # The backends import this module.
     from chat.repository.breaker import Breaker, GuardedRepository
     from chat.repository.dapr import DaprRepository
     from chat.repository.redis import RedisRepository, service_connection
     from chat.repository.transport import Transport
 
+    max_state_bytes: int = settings.CHAT_MAX_STATE_BYTES
+    timeouts = (settings.CHAT_STORE_CONNECT_TIMEOUT_SECONDS, settings.CHAT_STORE_TIMEOUT_SECONDS)
     inner: ConversationRepository
-    if backend == "redis":
-        inner = RedisRepository(
-            service_connection, max_state_bytes, connect_timeout_seconds, timeout_seconds
-        )
+    if settings.CHAT_STATE_STORE == "redis":
+        inner = RedisRepository(service_connection, max_state_bytes, *timeouts)
     else:
-        transport = Transport(endpoint, api_token, connect_timeout_seconds, timeout_seconds)
-        inner = DaprRepository(transport, store_name, max_state_bytes)
-    return GuardedRepository(inner, Breaker(pause_seconds=pause_seconds))
+        transport = Transport(settings.DAPR_ENDPOINT, settings.DAPR_API_TOKEN, *timeouts)
+        inner = DaprRepository(transport, settings.DAPR_STATE_STORE_NAME, max_state_bytes)
+    return GuardedRepository(inner, Breaker(pause_seconds=settings.CHAT_STORE_PAUSE_SECONDS))
+
+
+def forget_repositories() -> None:
+    """Drop the repository with its connections and breaker; the next call builds another one."""
+    conversation_repository.cache_clear()

@@ -1,8 +1,8 @@
-"""A circuit breaker: a dead store costs a few calls their timeout, not every one.
+"""A circuit breaker: when the store is down, calls fail at once instead of waiting for a timeout.
 
-Closed: calls go through. After some failures in a row it is open: calls fail at once. After a pause
-one call, and only one, goes through as a probe; its success closes the breaker. The lock is held
-while the state changes, never during a call.
+While it is closed, all calls go through. FAILURES_TO_OPEN failures in a row open it, and calls fail
+at once. After a pause a single call goes through as a probe; if it succeeds, the breaker closes.
+The lock is held while the breaker's state changes, never during a call.
 """
 
 import logging
@@ -13,7 +13,7 @@ from typing import TypeVar
 
 from chat.conversations.state import ConversationKey, ConversationState
 from chat.errors import StoreConflict, StoreError, StoreRefused, StoreUnavailable
-from chat.repository import ConversationRepository, Stored, StoreInfo
+from chat.repository import ConversationRepository, StoredConversation, StoreInfo
 
 logger = logging.getLogger(__name__)
 
@@ -23,13 +23,14 @@ Result = TypeVar("Result")
 
 
 class Breaker:
-    """Counts what calls to one store come to.
+    """Lets calls to one store through, or refuses them, by the outcome of those before.
 
-    A failure is a StoreUnavailable that is an outage. A StoreConflict or StoreRefused proves
-    nothing either way (a dead Redis behind a sidecar answers 409); all else is a success.
+    A StoreUnavailable that is an outage counts as a failure. StoreConflict and StoreRefused don't
+    count, because they prove nothing (a sidecar whose Redis is down answers 409). All else, also
+    StoreMissing and StoreCorrupt, counts as a success.
 
     Args of the constructor:
-        pause_seconds: how long calls fail at once before one may try again.
+        pause_seconds: the time from a failure until the next probe.
         clock: the monotonic clock, in seconds.
     """
 
@@ -44,10 +45,11 @@ class Breaker:
         self._probing = False
 
     def call(self, function: Callable[[], Result]) -> Result:
-        """Call the function, unless the store is known to be away.
+        """Call the function, unless the breaker is open; return its result.
 
         Raises:
-            StoreUnavailable: it is; or what the function raises.
+            StoreUnavailable: the breaker is open.
+            Exception: whatever the function raises.
         """
         is_probe = self._enter()
         try:
@@ -62,7 +64,7 @@ class Breaker:
         return result
 
     def _enter(self) -> bool:
-        """Let a call in, or raise; return whether it is the probe."""
+        """Admit a call, or raise; return whether it is the probe."""
         with self._lock:
             if self._retry_at is None:
                 return False
@@ -72,12 +74,12 @@ class Breaker:
             return True
 
     def _leave(self, is_probe: bool, success: bool | None) -> None:
-        """Note a call's outcome; None proves nothing."""
+        """Record the outcome of a call; None: it does not count."""
         with self._lock:
             if is_probe:
                 self._probing = False
             elif self._retry_at is not None:
-                return  # it began before the breaker opened
+                return  # the call began before the breaker opened
             if success:
                 self._close()
             elif success is False:
@@ -88,7 +90,7 @@ class Breaker:
     def _open(self) -> None:
         if self._retry_at is None:
             logger.error(
-                "the conversation store is away; asked again every %s s", self._pause_seconds
+                "the conversation store is down; trying again every %s s", self._pause_seconds
             )
         self._retry_at = self._clock() + self._pause_seconds
 
@@ -100,7 +102,7 @@ class Breaker:
 
 
 def _verdict(error: StoreError) -> bool | None:
-    """What an exception says about the store: that it answers, that it does not, or nothing."""
+    """Return whether an exception counts as a success; None: it does not count."""
     if isinstance(error, StoreUnavailable):
         return False if error.is_outage else None
     if isinstance(error, StoreConflict | StoreRefused):
@@ -109,26 +111,22 @@ def _verdict(error: StoreError) -> bool | None:
 
 
 class GuardedRepository:
-    """A ConversationRepository that asks another one through a breaker."""
+    """Calls another ConversationRepository through a breaker."""
 
     def __init__(self, inner: ConversationRepository, breaker: Breaker) -> None:
         self._inner = inner
         self.breaker = breaker
 
-    def get(self, key: ConversationKey, deadline: float) -> Stored:
-        """See ConversationRepository."""
+    def get(self, key: ConversationKey, deadline: float) -> StoredConversation:
         return self.breaker.call(lambda: self._inner.get(key, deadline))
 
     def save(
         self, state: ConversationState, etag: str | None, ttl_seconds: int, deadline: float
     ) -> None:
-        """See ConversationRepository."""
         self.breaker.call(lambda: self._inner.save(state, etag, ttl_seconds, deadline))
 
     def delete(self, key: ConversationKey, etag: str, deadline: float) -> None:
-        """See ConversationRepository."""
         self.breaker.call(lambda: self._inner.delete(key, etag, deadline))
 
     def check(self, deadline: float) -> StoreInfo:
-        """See ConversationRepository."""
         return self.breaker.call(lambda: self._inner.check(deadline))

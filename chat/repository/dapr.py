@@ -1,9 +1,11 @@
 """Conversations in a Dapr state store, over the sidecar's HTTP API.
 
-Contract: dapr-state-chat.md. What it does not say, and real sidecars do: the store compares ETags
-only if told so (`first-write`, with each save, or plain saves of that key fail for ever on Redis);
-a save without TTL keeps or drops the old one, depending on the store; 409 and 500 both may mean
-that the write was applied.
+The contract is dapr-state-chat.md. Real sidecars also do what it does not say:
+
+- A save without an ETag overwrites, unless it asks for `first-write`. Each save here asks for it:
+  on Redis, once a key was saved with it, a save with neither fails with a 500.
+- A save without a TTL keeps the old TTL or removes it, depending on the store.
+- After a 409, and after a 500, the write may have been carried out.
 """
 
 import json
@@ -13,21 +15,22 @@ from urllib.parse import quote
 
 from chat.conversations.state import ConversationKey, ConversationState, key_of
 from chat.errors import StoreConflict, StoreMissing, StoreRefused, StoreUnavailable
-from chat.repository import Stored, StoreInfo
+from chat.repository import StoredConversation, StoreInfo
 from chat.repository.payload import pack, unpack
 from chat.repository.transport import Answer, Transport
 
 logger = logging.getLogger(__name__)
 
-HEALTH_KEY = "chat-health"  # never written: that it is missing is an answer of the store itself
+# Never written. That it is missing is an answer from the store, not only from the sidecar.
+HEALTH_KEY = "chat-health"
 NEEDED_CAPABILITIES = ("ETAG", "TTL")
 
-# A 400 that is about the sidecar's configuration, not about what was sent.
+# The codes of a 400 that is about the sidecar's configuration, not about the request.
 _MISCONFIGURED = frozenset({"ERR_STATE_STORE_NOT_FOUND", "ERR_STATE_STORE_NOT_CONFIGURED"})
 
 
 class DaprRepository:
-    """The ConversationRepository of one state store component."""
+    """The ConversationRepository on a state store component of the sidecar."""
 
     def __init__(self, transport: Transport, store_name: str, max_state_bytes: int) -> None:
         self._transport = transport
@@ -35,8 +38,7 @@ class DaprRepository:
         self._max_state_bytes = max_state_bytes
         self._path = f"/v1.0/state/{quote(store_name, safe='')}"
 
-    def get(self, key: ConversationKey, deadline: float) -> Stored:
-        """See ConversationRepository."""
+    def get(self, key: ConversationKey, deadline: float) -> StoredConversation:
         answer = self._transport.get(self._key_path(key), deadline)
         if answer.status == 204:
             raise StoreMissing()
@@ -44,28 +46,30 @@ class DaprRepository:
             raise self._failed_get(answer, deadline)
         etag = answer.headers.get("ETag", "")
         if not etag or not answer.headers.get("Content-Type", "").startswith("application/json"):
-            # Something answers here, but not a sidecar: its words must not pass for corrupt state.
-            raise StoreUnavailable("What answers in the sidecar's place is no sidecar.")
+            # Not a sidecar, such as a proxy's web page: taken for a corrupt document, it would put
+            # every conversation into quarantine.
+            raise StoreUnavailable("The server at the sidecar's address is not a Dapr sidecar.")
         state = unpack(answer.body, key, etag)
-        return Stored(state, etag, _expiry(answer.headers.get("Metadata.ttlExpireTime")))
+        return StoredConversation(
+            state, etag, _expiry(answer.headers.get("Metadata.ttlExpireTime"))
+        )
 
     def save(
         self, state: ConversationState, etag: str | None, ttl_seconds: int, deadline: float
     ) -> None:
-        """See ConversationRepository."""
         item = {
             "key": str(key_of(state)),
             **({"etag": etag} if etag is not None else {}),
             "metadata": {"ttlInSeconds": str(ttl_seconds)},
             "options": {"concurrency": "first-write"},
         }
-        # The document's own bytes, not encoded a second time.
+        # pack() has encoded the document already: join the bytes, don't encode it twice.
         value = pack(state, self._max_state_bytes)
         body = b"[" + json.dumps(item).encode()[:-1] + b',"value":' + value + b"}]"
         headers = {"Content-Type": "application/json"}
         answer = self._transport.write("POST", self._path, headers, body, deadline)
         if answer.status == 500 and etag is None:
-            # Redis and PostgreSQL say so too when the key exists, which is no outage.
+            # Redis and PostgreSQL answer this also if the key exists, so it may be no outage.
             raise StoreUnavailable(
                 "The conversation could not be created; read it again.", is_outage=False
             )
@@ -73,14 +77,14 @@ class DaprRepository:
             raise _error(answer, "save")
 
     def delete(self, key: ConversationKey, etag: str, deadline: float) -> None:
-        """See ConversationRepository."""
         headers = {"If-Match": etag}
         answer = self._transport.write("DELETE", self._key_path(key), headers, None, deadline)
         if answer.status != 204:
             raise _error(answer, "delete")
 
     def _failed_get(self, answer: Answer, deadline: float) -> Exception:
-        """Return the exception. It is no outage where the store answers for another key."""
+        """Return the exception for a failed get."""
+        # It counts as an outage only if the store does not answer for another key either.
         error = _error(answer, "get")
         if isinstance(error, StoreUnavailable):
             error.is_outage = self._ask_for_nothing(deadline).status not in {200, 204}
@@ -90,7 +94,7 @@ class DaprRepository:
         return self._transport.get(f"{self._path}/{HEALTH_KEY}", deadline)
 
     def check(self, deadline: float) -> StoreInfo:
-        """See ConversationRepository. The sidecar's own health says nothing about the store."""
+        # Not the sidecar's health endpoint, which does not ask the store.
         answer = self._ask_for_nothing(deadline)
         if answer.status not in {200, 204}:
             raise _error(answer, "check")
@@ -105,10 +109,11 @@ class DaprRepository:
             component = next(c for c in sidecar["components"] if c["name"] == self._store_name)
             lacks = tuple(c for c in NEEDED_CAPABILITIES if c not in component["capabilities"])
             description = f"{self._store_name}: {component['type']}/{component['version']}"
-            if version := sidecar.get("runtimeVersion"):  # the other one is its settings' format
+            # component["version"] is that of the component's settings, not of Dapr.
+            if version := sidecar.get("runtimeVersion"):
                 description += f", runtime {version}"
         except (ValueError, TypeError, LookupError, StopIteration, RecursionError) as error:
-            raise StoreUnavailable("The sidecar's metadata don't name the store.") from error
+            raise StoreUnavailable("The sidecar's metadata does not name the store.") from error
         return StoreInfo("dapr", description, lacks)
 
     def _key_path(self, key: ConversationKey) -> str:
@@ -116,7 +121,7 @@ class DaprRepository:
 
 
 def _error(answer: Answer, operation: str) -> Exception:
-    """Return the exception that an answer other than success is."""
+    """Return the exception for an answer that is not a success."""
     code = _error_code(answer.body)
     if answer.status == 409 and operation in {"save", "delete"}:
         return StoreConflict()
@@ -128,7 +133,7 @@ def _error(answer: Answer, operation: str) -> Exception:
 
 
 def _error_code(body: bytes) -> str:
-    """Return Dapr's errorCode, "" where the body is none of Dapr's."""
+    """Return Dapr's errorCode, or "" if the body is not an error of Dapr."""
     try:
         code = json.loads(body)["errorCode"]
     except (ValueError, TypeError, LookupError, RecursionError):

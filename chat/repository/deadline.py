@@ -1,24 +1,24 @@
-"""Time that is left, on the monotonic clock."""
+"""The time that is left for a call, on the monotonic clock."""
 
 import time
 
 from chat.errors import StoreUnavailable
 
-# Less is not worth beginning with: the call would only be cut off.
+# With less time than this a call is not begun: it would only be cut off.
 MIN_SECONDS = 0.005
-# A store that did not answer within less has not been given a fair chance.
+# A call that had less time than this proves no outage.
 FAIR_SECONDS = 0.5
 
 
 def seconds_left(deadline: float, at_most: float) -> float:
-    """Return how long a call may take.
+    """Return the seconds that a call may take.
 
     Args:
-        deadline: on time.monotonic(), in seconds.
-        at_most: the longest that a call may take, whatever the deadline.
+        deadline: a time of time.monotonic(), in seconds.
+        at_most: the longest time for a call, whatever the deadline.
 
     Raises:
-        StoreUnavailable: the deadline has come.
+        StoreUnavailable: the deadline has passed, or is too close.
     """
     left = min(deadline - time.monotonic(), at_most)
     if left < MIN_SECONDS:

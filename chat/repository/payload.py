@@ -1,4 +1,4 @@
-"""The bytes of a conversation on their way into a store and out of it."""
+"""Encode a conversation for the store, and decode what the store returns."""
 
 from chat.conversations.state import (
     ConversationKey,
@@ -14,22 +14,22 @@ def pack(state: ConversationState, max_bytes: int) -> bytes:
     """Return the bytes to store.
 
     Raises:
-        StoreRefused: the state is no valid conversation, or it is over the limit.
+        StoreRefused: the state is not a valid conversation, or it is over the limit.
     """
     try:
         raw = encode(state)
     except InvalidConversation as error:
-        raise StoreRefused(f"This is no valid conversation: {error.reason}.") from error
+        raise StoreRefused(f"This is not a valid conversation: {error.reason}.") from error
     if len(raw) > max_bytes:
         raise StoreRefused(f"The conversation has {len(raw)} bytes; {max_bytes} are allowed.")
     return raw
 
 
 def unpack(raw: bytes, key: ConversationKey, etag: str) -> ConversationState:
-    """Return the conversation that stands under the key.
+    """Return the conversation in the bytes stored under the key.
 
     Raises:
-        StoreCorrupt: these bytes are not one.
+        StoreCorrupt: they are not a valid conversation of this key.
     """
     try:
         return decode(raw, key)

@@ -1,7 +1,7 @@
-"""Conversations in the Redis that the service has anyway: for `make run`, without a sidecar.
+"""Conversations in the service's own Redis, for setups without a Dapr sidecar.
 
-Key: the contract's. Value: the document's plain bytes. ETag: their SHA-1 (a key of another type has
-one that names the type, so that even that can be replaced by compare-and-swap).
+The key is the contract's, the value is the document's bytes, and the ETag is their SHA-1. For a key
+that is not a string the ETag names its type, so that compare-and-swap can replace it too.
 """
 
 import hashlib
@@ -20,7 +20,7 @@ from redis.retry import Retry
 
 from chat.conversations.state import ConversationKey, ConversationState, key_of
 from chat.errors import StoreConflict, StoreCorrupt, StoreMissing, StoreUnavailable
-from chat.repository import Stored, StoreInfo
+from chat.repository import StoredConversation, StoreInfo
 from chat.repository.deadline import FAIR_SECONDS, seconds_left
 from chat.repository.payload import pack, unpack
 
@@ -42,7 +42,7 @@ class _Script:
         self.sha = hashlib.sha1(self.source.encode(), usedforsecurity=False).hexdigest()
 
 
-# KEYS: the conversation. Reply: nothing, or ETag, value ("" unless a string), time to live in ms.
+# KEYS: the conversation. Reply: empty, or ETag, value ("" unless a string), TTL in milliseconds.
 _GET = _Script("""
 local etag = etag_of(KEYS[1])
 if etag == '' then return {} end
@@ -50,13 +50,13 @@ local value = ''
 if string.sub(etag, 1, 5) ~= 'type-' then value = redis.call('GET', KEYS[1]) end
 return {etag, value, redis.call('PTTL', KEYS[1])}
 """)
-# ARGV: ETag ("": nothing must stand there), value, time to live in ms. Reply: 1 or 0.
+# ARGV: ETag ("": the key must not exist), value, TTL in milliseconds. Reply: 1; 0 for a conflict.
 _SAVE = _Script("""
 if etag_of(KEYS[1]) ~= ARGV[1] then return 0 end
 redis.call('SET', KEYS[1], ARGV[2], 'PX', ARGV[3])
 return 1
 """)
-# ARGV: ETag. Reply: 1 or 0.
+# ARGV: ETag. Reply: 1, also if there is no such key; 0 for a conflict.
 _DELETE = _Script("""
 local etag = etag_of(KEYS[1])
 if etag ~= '' and etag ~= ARGV[1] then return 0 end
@@ -66,12 +66,12 @@ return 1
 
 
 class RedisRepository:
-    """The ConversationRepository on a Redis; each thread has a connection of its own.
+    """The ConversationRepository on Redis, with one connection per thread.
 
     Args of the constructor:
-        make_connection: returns a new redis-py connection, not connected yet.
-        max_state_bytes: of an encoded conversation.
-        connect_timeout_seconds, timeout_seconds: of one call.
+        make_connection: returns a new redis-py connection that is not connected yet.
+        max_state_bytes: the limit of an encoded conversation.
+        connect_timeout_seconds, timeout_seconds: the time limits of one call.
     """
 
     def __init__(
@@ -87,43 +87,39 @@ class RedisRepository:
         self._connect_timeout_seconds = connect_timeout_seconds
         self._timeout_seconds = timeout_seconds
 
-    def get(self, key: ConversationKey, deadline: float) -> Stored:
-        """See ConversationRepository."""
+    def get(self, key: ConversationKey, deadline: float) -> StoredConversation:
         try:
             reply = self._run(_GET, [key], deadline)
         except StoreUnavailable as error:
             if not isinstance(error.__cause__, exceptions.ConnectionError):
                 raise
-            # This thread's connection may have been from before a restart of Redis.
+            # The connection may be older than a restart of Redis; a get can be repeated safely.
             reply = self._run(_GET, [key], deadline)
         if not reply:
             raise StoreMissing()
         raw, etag, ttl_ms = reply[1], reply[0].decode(), reply[2]
         if etag.startswith("type-"):
-            raise StoreCorrupt(b"", etag, "the key holds no string; another program wrote it")
+            raise StoreCorrupt(b"", etag, "the key is not a string; another program wrote it")
         expires_at = datetime.now(UTC) + timedelta(milliseconds=ttl_ms) if ttl_ms >= 0 else None
-        return Stored(unpack(raw, key, etag), etag, expires_at)
+        return StoredConversation(unpack(raw, key, etag), etag, expires_at)
 
     def save(
         self, state: ConversationState, etag: str | None, ttl_seconds: int, deadline: float
     ) -> None:
-        """See ConversationRepository."""
         raw = pack(state, self._max_state_bytes)
         if not self._run(_SAVE, [key_of(state), etag or "", raw, ttl_seconds * 1000], deadline):
             raise StoreConflict()
 
     def delete(self, key: ConversationKey, etag: str, deadline: float) -> None:
-        """See ConversationRepository. What is gone already counts as deleted."""
         if not self._run(_DELETE, [key, etag], deadline):
             raise StoreConflict()
 
     def check(self, deadline: float) -> StoreInfo:
-        """See ConversationRepository."""
         self._call(("PING",), deadline)
         return StoreInfo("redis", "Redis itself")
 
     def _run(self, script: _Script, arguments: list[Any], deadline: float) -> Any:
-        """EVALSHA, or EVAL where Redis does not know the script; the first argument is the key."""
+        """Run a script by EVALSHA, or EVAL if Redis does not have it; arguments[0] is the key."""
         key, *rest = arguments
         words = (1, str(key).encode(), *rest)
         try:
@@ -137,7 +133,7 @@ class RedisRepository:
         left = seconds_left(deadline, self._timeout_seconds)
         until = time.monotonic() + left
         connection = self._connection()
-        # The second is for each answer to the greeting, of which there are some.
+        # socket_timeout holds for each reply that connecting needs, such as to AUTH and SELECT.
         connection.socket_connect_timeout = min(left, self._connect_timeout_seconds)
         connection.socket_timeout = connection.socket_connect_timeout
         try:
@@ -148,9 +144,9 @@ class RedisRepository:
         except exceptions.NoScriptError as error:
             raise StoreUnavailable() from error
         except (exceptions.RedisError, OSError) as error:
-            # A reply still under way must not meet the next call.
+            # A late reply must not be read as the answer to the next call.
             connection.disconnect()
-            logger.warning("Redis did not carry out a chat's %s: %r", command[0], error)
+            logger.warning("Redis failed to carry out a chat's %s: %r", command[0], error)
             is_outage = left >= min(FAIR_SECONDS, self._timeout_seconds)
             raise StoreUnavailable(is_outage=is_outage) from error
         except BaseException:
@@ -158,7 +154,7 @@ class RedisRepository:
             raise
 
     def _connection(self) -> Any:
-        """Return this thread's connection, not connected until it is used."""
+        """Return this thread's connection, which connects when it is used."""
         try:
             return self._local.connection
         except AttributeError:
@@ -167,7 +163,7 @@ class RedisRepository:
 
 
 def service_connection() -> Any:
-    """Return a new connection to the Redis of REDIS_URL, which tries to connect once a call."""
-    # Made beside the pool, which counts what it makes and is never told that a thread ended.
+    """Return a new connection to the Redis of REDIS_URL; it does not retry by itself."""
+    # Not from the pool itself: it counts its connections, and would not learn that a thread ended.
     pool = get_redis_connection().connection_pool
     return pool.connection_class(**{**pool.connection_kwargs, "retry": Retry(NoBackoff(), 0)})

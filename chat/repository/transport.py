@@ -1,8 +1,8 @@
-"""HTTP to the sidecar: one session a process, and no call that outlasts its deadline.
+"""HTTP calls to the sidecar: one session per process, and a deadline for each whole call.
 
-The timeouts of requests are those of single reads: a peer that drips a byte a second would never
-exceed them. So each read and write of a plain connection gets what is left of the whole call.
-(Of an https endpoint, single reads are limited only.)
+The timeouts of requests limit single reads, so a server that sends one byte a second never exceeds
+them. Here each read and write may take only the time that is left for the whole call. (For an https
+endpoint only single reads are limited.)
 """
 
 import logging
@@ -24,15 +24,15 @@ from chat.repository.deadline import FAIR_SECONDS, seconds_left
 
 logger = logging.getLogger(__name__)
 
-POOL_SIZE = 256  # connections that are kept; more than a process has threads
-MAX_ANSWER_BYTES = 33_554_432  # stores may write text escaped, up to six times as long
+POOL_SIZE = 256  # connections to keep: more than a process has threads
+MAX_ANSWER_BYTES = 33_554_432  # a store may escape the document's text, up to six times as long
 
-_call = threading.local()  # .deadline of the call that this thread is making
+_call = threading.local()  # .deadline: that of this thread's current call
 
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """What the sidecar answered."""
+    """An answer of the sidecar, read to its end."""
 
     status: int
     headers: Mapping[str, str]
@@ -40,7 +40,13 @@ class Answer:
 
 
 class Transport:
-    """Calls to one sidecar, safe to share between threads."""
+    """Calls one sidecar. Threads may share one.
+
+    Args of the constructor:
+        endpoint: scheme, host and port of the sidecar.
+        api_token: sent with each call, unless it is empty.
+        connect_timeout_seconds, timeout_seconds: the time limits of one call.
+    """
 
     def __init__(
         self,
@@ -61,15 +67,16 @@ class Transport:
             self._session.headers["dapr-api-token"] = api_token
 
     def get(self, path: str, deadline: float) -> Answer:
-        """GET, once more if the connection broke: it may have been one that the sidecar had closed.
+        """Send a GET and return the answer, whatever its status.
 
         Args:
-            path: quoted, with its slash.
-            deadline: on time.monotonic(), in seconds.
+            path: percent-encoded, with its leading slash.
+            deadline: a time of time.monotonic(), in seconds.
 
         Raises:
-            StoreUnavailable: there was no whole answer in time.
+            StoreUnavailable: there was no complete answer in time.
         """
+        # Once more if the connection broke: the sidecar may have closed it while it was idle.
         try:
             return self._request("GET", path, deadline)
         except StoreUnavailable as error:
@@ -82,7 +89,10 @@ class Transport:
     def write(
         self, method: str, path: str, headers: dict[str, str], body: bytes | None, deadline: float
     ) -> Answer:
-        """POST or DELETE, once: whoever gets no answer does not know whether it was carried out."""
+        """Send a POST or DELETE and return the answer, whatever its status.
+
+        It is sent only once: after StoreUnavailable it may have been carried out.
+        """
         return self._request(method, path, deadline, headers, body)
 
     def _request(
@@ -107,7 +117,7 @@ class Transport:
             ) as response:
                 content = response.raw.read(MAX_ANSWER_BYTES + 1, decode_content=True)
         except (requests.RequestException, HTTPError, OSError, ValueError) as error:
-            # ValueError: what urllib3 makes of some malformed answers.
+            # urllib3 raises ValueError for some malformed answers.
             logger.warning("the sidecar did not answer a %s: %s", method, type(error).__name__)
             is_outage = left >= min(FAIR_SECONDS, self._timeout_seconds)
             raise StoreUnavailable(is_outage=is_outage) from error
@@ -117,7 +127,7 @@ class Transport:
 
 
 class _DeadlineSocket(socket.socket):
-    """A socket whose reads and writes end at the deadline of the call, however many they are."""
+    """A socket whose reads and writes together end at the deadline of the thread's call."""
 
     def recv_into(self, *arguments: Any) -> int:
         self._set_timeout()

@@ -28,7 +28,7 @@ from chat.errors import (
 from chat.locks import in_line
 from chat.models import Conversation
 from chat.quarantine import copies
-from chat.repository import Stored, conversation_repository
+from chat.repository import StoredConversation, conversation_repository
 from chat.retention.sweep import (
     PurgeOptions,
     Report,
@@ -190,7 +190,7 @@ def _etag_if_due(
     return stored.etag
 
 
-def _is_due(stored: Stored, options: PurgeOptions) -> bool:
+def _is_due(stored: StoredConversation, options: PurgeOptions) -> bool:
     if stored.expires_at is not None and stored.expires_at <= timezone.now():
         return True
     return options.older_than is not None and stored.state.updated_at < options.older_than

@@ -1,1 +1,1 @@
-"""What only `make run` needs: the embedded Valkey, generated settings, demo data."""
+"""The parts that only `make run` needs: embedded Valkey, generated settings, demo accounts."""

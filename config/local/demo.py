@@ -1,6 +1,6 @@
-"""What `make run` prints, and the demo accounts that it makes for a newcomer.
+"""The text that `make run` prints, and the demo accounts that it creates.
 
-Demo accounts exist with the embedded stores alone, with random passwords, and are made once.
+The accounts have random passwords. They are created once, and only with the embedded stores.
 """
 
 import json
@@ -23,7 +23,7 @@ CHAT_USER = "demo"
 
 
 def introduction(data_dir: Path, url: str) -> str:
-    """Return what a newcomer needs next."""
+    """Return the text for a newcomer: addresses, accounts, and commands to try."""
     lines = [
         "",
         f"Statekeep is up:  {url}",
@@ -41,8 +41,6 @@ def _demo_lines(data_dir: Path, url: str) -> list[str]:
     if not path.exists():
         _create_accounts(path)
     demo = json.loads(path.read_text())
-    if "chat_user" not in demo:  # made before there was a chat
-        demo = _create_chat_user(path, demo)
     shown = shlex.quote(os.path.relpath(path, BASE_DIR))
     manage = ".venv/bin/python manage.py"
     if data_dir != BASE_DIR / "var":
@@ -71,8 +69,8 @@ def _demo_lines(data_dir: Path, url: str) -> list[str]:
 
 
 def _chat_lines(demo: dict[str, str], url: str) -> list[str]:
-    """A line to paste that gets a token and chats."""
-    if settings.JWT_JWKS_URL:  # tokens come from elsewhere
+    """Return a line to paste that gets a token and chats."""
+    if settings.JWT_JWKS_URL:  # another server issues the tokens
         return []
     json_header = "-H 'Content-Type: application/json'"
     login = json.dumps({"username": demo["chat_user"], "password": demo["chat_password"]})
@@ -89,28 +87,25 @@ def _chat_lines(demo: dict[str, str], url: str) -> list[str]:
 
 
 def _create_accounts(path: Path) -> None:
-    """Make operator and connector. The file comes last, so that a crash makes them anew."""
-    password = secrets.token_urlsafe(12)
+    """Create the operator, the chat user and the connector, and write them to the file."""
+    password, chat_password = secrets.token_urlsafe(12), secrets.token_urlsafe(12)
     with transaction.atomic():
-        users = get_user_model().objects
-        operator, _ = users.get_or_create(
-            username=OPERATOR, defaults={"is_staff": True, "is_superuser": True}
-        )
-        operator.set_password(password)
-        operator.save()
-        issued = create_connector("Demo connector")
-        demo = {"operator": OPERATOR, "password": password, **issued.as_json()}
+        _save_user(OPERATOR, password, is_operator=True)
+        _save_user(CHAT_USER, chat_password, is_operator=False)
+        demo = {
+            "operator": OPERATOR,
+            "password": password,
+            **create_connector("Demo connector").as_json(),
+            "chat_user": CHAT_USER,
+            "chat_password": chat_password,
+        }
+        # Last: if the file can't be written, the accounts are rolled back.
         write_private(path, json.dumps(demo, indent=2) + "\n")
 
 
-def _create_chat_user(path: Path, demo: dict[str, str]) -> dict[str, str]:
-    """Make the user who chats: no operator, and nothing to log in to but the chat."""
-    password = secrets.token_urlsafe(12)
-    with transaction.atomic():
-        user, _ = get_user_model().objects.get_or_create(username=CHAT_USER)
-        user.is_staff = user.is_superuser = False
-        user.set_password(password)
-        user.save()
-        demo = {**demo, "chat_user": CHAT_USER, "chat_password": password}
-        write_private(path, json.dumps(demo, indent=2) + "\n")
-    return demo
+def _save_user(username: str, password: str, *, is_operator: bool) -> None:
+    # A user of that name may be left from a run whose file was deleted.
+    user, _ = get_user_model().objects.get_or_create(username=username)
+    user.is_staff = user.is_superuser = is_operator
+    user.set_password(password)
+    user.save()

@@ -1,11 +1,14 @@
-"""Files that hold secrets."""
+"""Write files that hold secrets."""
 
 import os
 from pathlib import Path
 
 
 def write_private(path: Path, text: str) -> None:
-    """Write a file that only its owner can read, whole or not at all."""
+    """Write a file that only its owner can read.
+
+    A crash leaves the old file or the new one, never a part of it.
+    """
     temporary = path.with_suffix(".tmp")
     temporary.unlink(missing_ok=True)
     with open(

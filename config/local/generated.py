@@ -1,4 +1,4 @@
-"""DATA_DIR/settings.env: what `make run` chose and generated, for itself and for manage.py."""
+"""DATA_DIR/settings.env: the settings that `make run` chose and generated; manage.py reads them."""
 
 import os
 import secrets
@@ -12,7 +12,7 @@ from config.local.files import write_private
 
 BASE_DIR = Path(__file__).resolve().parents[2]
 FILE = "settings.env"
-# Where conversations are. `dapr run` gives the sidecar another port each time, unless told.
+# The settings of the conversation store. `dapr run` gives the sidecar a new port each time.
 CONVERSATION_STORE = (
     "CHAT_STATE_STORE",
     "DAPR_HTTP_PORT",
@@ -21,45 +21,43 @@ CONVERSATION_STORE = (
     "DAPR_STATE_STORE_NAME",
 )
 
-# Within double quotes; a newline as it stands would be read, but not a carriage return.
+# The escapes within double quotes. Without them a carriage return would be lost.
 _ESCAPES = str.maketrans({"\\": r"\\", '"': r"\"", "\n": r"\n", "\r": r"\r"})
 
 
 def path(environ: Mapping[str, str] = os.environ) -> Path:
-    """Return the path of the generated settings, in the DATA_DIR of the environment."""
+    """Return the path of settings.env in the environment's DATA_DIR, `var` by default."""
     data_dir = Path(environ.get("DATA_DIR") or "var").expanduser()
     return (BASE_DIR / data_dir).resolve() / FILE
 
 
 def uses_external_stores(environ: Mapping[str, str] = os.environ) -> bool:
-    """Whether the environment names a Redis or a database of its own."""
+    """Tell whether the environment sets REDIS_URL or DATABASE_URL."""
     return bool(environ.get("REDIS_URL") or environ.get("DATABASE_URL"))
 
 
 def announces_chat_store(environ: Mapping[str, str] = os.environ) -> bool:
-    """Whether the environment says where conversations are: by name, or by a sidecar's address."""
+    """Tell whether the environment chooses the store of conversations, or announces a sidecar."""
     return any(
         environ.get(name) for name in ("CHAT_STATE_STORE", "DAPR_HTTP_ENDPOINT", "DAPR_HTTP_PORT")
     )
 
 
 def read(file: Path) -> dict[str, str]:
-    """Return what was generated; nothing where `make run` never was.
-
-    Values are taken as they stand: a `${X}` in a secret is part of it.
-    """
+    """Return the settings in the file; an empty dict if there is none."""
+    # Without interpolation: a `${X}` in a secret is part of the secret.
     return {name: value or "" for name, value in dotenv_values(file, interpolate=False).items()}
 
 
 def complete(recorded: Mapping[str, str], *, embedded: bool) -> dict[str, str]:
-    """Return what is recorded with the choices of this run, and secrets for what is missing.
+    """Return the recorded settings with the choices of this run.
 
-    Secrets are generated for the embedded stores alone; with stores of their own, operators bring
-    their own. The conversation store of this run is recorded for `manage.py`: a command that purged
-    by another store's answers would delete what is there.
+    Missing secrets are generated, but only for the embedded stores: with external stores the
+    operator has to set them.
     """
     settings = dict(recorded)
     settings["STORES"] = "embedded" if embedded else "external"
+    # For manage.py: a purge that asks another store than the server uses would find nothing there.
     settings |= {name: os.environ.get(name, "") for name in CONVERSATION_STORE}
     settings["CHAT_STATE_STORE"] = settings["CHAT_STATE_STORE"] or "dapr"
     if embedded:
@@ -70,7 +68,7 @@ def complete(recorded: Mapping[str, str], *, embedded: bool) -> dict[str, str]:
 
 
 def write(file: Path, settings: Mapping[str, str]) -> None:
-    """Write settings so that `read` returns the same."""
+    """Write the settings to the file, so that `read` returns the same ones."""
     lines = "".join(f'{name}="{value.translate(_ESCAPES)}"\n' for name, value in settings.items())
     write_private(
         file, f"# Written by `make run`. Keep it: it holds the keys to what is stored.\n{lines}"

@@ -1,11 +1,11 @@
-"""`make run`: everything on this machine, in one command, until Ctrl-C.
+"""`make run`: start the whole service on this machine, and stop it at Ctrl-C.
 
     make -> this -> tether -> Valkey           (unless REDIS_URL is set)
                  -> tether -> granian -> workers
 
-Each process ends when its parent does, so a SIGKILL of any of them leaves no orphan. All that is
-written is under DATA_DIR. This module reads the environment itself, because it writes the settings
-that Django then loads.
+Each process ends when its parent does, so a SIGKILL of any of them leaves no orphans. All files are
+in DATA_DIR. This module reads the environment by itself, because it writes the settings that Django
+then loads.
 """
 
 import fcntl
@@ -17,11 +17,10 @@ import subprocess
 import sys
 import threading
 import time
-import urllib.error
 import urllib.request
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
-from types import FrameType
 from typing import NoReturn
 
 from config import env
@@ -29,9 +28,9 @@ from config.local import generated, valkey
 
 HOST = "127.0.0.1"
 WORKERS = 2
-# A chat turn holds a thread for seconds, a state call for a millisecond. Of these threads at most
-# CHAT_MAX_TURNS_PER_PROCESS and CHAT_MAX_READS_PER_PROCESS are the chat's; the others stay free for
-# state calls.
+# A chat turn holds a thread for seconds, a state call for a millisecond. The chat takes at most
+# CHAT_MAX_TURNS_PER_PROCESS and CHAT_MAX_READS_PER_PROCESS of the threads, so that state calls find
+# one.
 BLOCKING_THREADS = 16
 START_SECONDS = 60
 LOCK_SECONDS = 5
@@ -39,7 +38,7 @@ POLL_SECONDS = 0.2
 
 
 def main() -> None:
-    """Start everything, print what a newcomer needs, and wait."""
+    """Start the service, print how to use it, and wait for a signal."""
     os.chdir(generated.BASE_DIR)
     os.umask(0o077)
     port = _port()
@@ -54,22 +53,22 @@ def main() -> None:
 
 
 def choose_chat_store() -> None:
-    """Keep conversations in Redis where the environment announces no sidecar."""
+    """Set CHAT_STATE_STORE to `redis` if the environment announces no sidecar."""
     if not generated.announces_chat_store():
         os.environ["CHAT_STATE_STORE"] = "redis"
 
 
 def _load_and_record(settings_file: Path) -> env.Environment:
-    """Record this run's choices for `manage.py`, unless they stop the start."""
+    """Load the settings of this run, and record them for `manage.py`."""
     recorded = generated.read(settings_file)
     settings = generated.complete(recorded, embedded=not generated.uses_external_stores())
-    environment = env.load(settings)
+    environment = env.load(settings)  # a bad setting ends the run here, and is not recorded
     generated.write(settings_file, settings)
     return environment
 
 
 class _Runner:
-    """The processes of one `make run`."""
+    """Starts, watches and stops the processes of one `make run`."""
 
     def __init__(self, port: int, environment: env.Environment, lock: int) -> None:
         self.port = port
@@ -81,9 +80,9 @@ class _Runner:
         self.stopping = threading.Event()
 
     def run(self) -> None:
-        """Start, wait for a signal or for the end of any part, and stop in the right order."""
+        """Start all processes, wait for a signal or the end of one of them, and stop all."""
         for signum in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
-            signal.signal(signum, self._on_signal)
+            signal.signal(signum, lambda *_: self.stopping.set())
         try:
             if self.environment.embedded_redis:
                 self._start_valkey(valkey.socket_path(self.data_dir))
@@ -98,14 +97,11 @@ class _Runner:
         folder = self.data_dir / "valkey"
         _make_private(folder)
         _make_private(unix_socket.parent)
-        self._start(
-            "Valkey",
-            *valkey.command(unix_socket, folder),
-        )
+        self._start("Valkey", *valkey.command(unix_socket, folder))
         self._wait_until(lambda: valkey.answers(unix_socket), f"see {folder / 'valkey.log'}")
 
     def _prepare(self) -> str:
-        """Migrate, make the demo accounts, and return what to print."""
+        """Migrate the database, create the demo accounts, and return the text to print."""
         os.environ.setdefault("DJANGO_SETTINGS_MODULE", "config.settings")
         import django
         from django.core.management import call_command
@@ -125,7 +121,7 @@ class _Runner:
             *(sys.executable, "-m", "granian", "config.wsgi:application"),
             *("--interface", "wsgi", "--http", "1", "--no-ws", "--host", HOST),
             *("--port", str(self.port), "--workers", str(WORKERS)),
-            # Its one warning is about threads that are more than the cores: chats wait, mostly.
+            # Without its warning of more threads than cores: most of them wait for a model.
             *("--blocking-threads", str(BLOCKING_THREADS), "--log-level", "error"),
             *("--workers-kill-timeout", "10", "--respawn-failed-workers"),
         )
@@ -159,27 +155,20 @@ class _Runner:
             if tether.poll() is not None:
                 _fail(f"{name} has ended: {hint}")
 
-    def _on_signal(self, signum: int, frame: FrameType | None) -> None:
-        self.stopping.set()
-
     def _stop(self) -> None:
-        """The server first: it may still have answers to give that need Valkey."""
+        # The server first: the answers that it finishes need Valkey.
         for tether in reversed(self.tethers.values()):
             tether.terminate()
-            try:
+            with suppress(subprocess.TimeoutExpired):
                 tether.wait(20)
-            except subprocess.TimeoutExpired:
-                pass
-            # What a killed tether left behind is in its group.
-            try:
+            # A tether that was killed has left its command in the group.
+            with suppress(ProcessLookupError):
                 os.killpg(tether.pid, signal.SIGKILL)
-            except ProcessLookupError:
-                pass
             tether.wait()
 
 
 def _make_private(directory: Path) -> None:
-    """Make a folder of our own; take one that is there only if it is no link and nobody else's."""
+    """Create a folder that only its owner can read; refuse a link, and another user's folder."""
     try:
         directory.mkdir(mode=0o700, parents=True, exist_ok=True)
     except OSError as error:
@@ -207,7 +196,10 @@ def _check_port_is_free(port: int) -> None:
 
 
 def _lock(data_dir: Path) -> int:
-    """Lock DATA_DIR for as long as anything of this run lives (the tethers inherit the lock)."""
+    """Lock DATA_DIR until the last process of this run ends; return the open file.
+
+    Two Valkeys on one append-only file would corrupt it. The tethers inherit the lock.
+    """
     descriptor = os.open(data_dir / "lock", os.O_RDWR | os.O_CREAT, 0o600)
     deadline = time.monotonic() + LOCK_SECONDS
     while True:
@@ -224,7 +216,7 @@ def _is_live(port: int) -> bool:
     try:
         with urllib.request.urlopen(f"http://{HOST}:{port}/livez", timeout=1) as answer:
             return bool(answer.status == 200)
-    except (urllib.error.URLError, OSError):
+    except OSError:
         return False
 
 

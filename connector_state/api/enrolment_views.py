@@ -1,4 +1,4 @@
-"""Register and unregister, as real connectors call them."""
+"""The calls `register` and `unregister`, as real connectors send them."""
 
 import json
 from typing import Any
@@ -7,7 +7,7 @@ from django.http import HttpRequest, HttpResponse
 from pydantic import ValidationError
 from rest_framework.authentication import BaseAuthentication
 from rest_framework.exceptions import AuthenticationFailed
-from rest_framework.permissions import AllowAny
+from rest_framework.permissions import BasePermission
 from rest_framework.request import Request
 
 from common.client_ip import client_address
@@ -22,13 +22,12 @@ REGISTER_MAX_BODY_BYTES = 65_536
 
 
 class EnrolmentTokenAuthentication(BaseAuthentication):
-    """`X-Enrollment-Token: <token>` or `Authorization: Bearer <token>`.
+    """Authenticate by `X-Enrollment-Token: <token>` or `Authorization: Bearer <token>`.
 
-    request.user is the token's group; there is nothing to claim, so request.auth is None.
+    request.user is the token's group. request.auth is None: these calls have no nonce.
     """
 
     def authenticate(self, request: Request) -> tuple[str, None] | None:
-        """Return the group, or None when there is no token."""
         if not enrolment.is_configured():
             raise Forbidden(
                 "Enrolment is off: no ENROLLMENT_TOKENS are configured.", code="enrolment_off"
@@ -43,12 +42,11 @@ class EnrolmentTokenAuthentication(BaseAuthentication):
         return group, None
 
     def authenticate_header(self, request: Request) -> str:
-        """The challenge of a 401."""
         return 'Bearer realm="enrolment"'
 
 
 def enrolment_token(request: Request) -> str | None:
-    """Return the token that the request carries, or None."""
+    """Return the enrolment token of a request, or None if it has none."""
     token = request.META.get("HTTP_X_ENROLLMENT_TOKEN")
     if token is not None:
         return str(token).strip()
@@ -56,19 +54,25 @@ def enrolment_token(request: Request) -> str | None:
     return rest.strip() if scheme.lower() == "bearer" else None
 
 
+class HasToken(BasePermission):
+    """Require an enrolment token; a wrong one has been refused before this."""
+
+    def has_permission(self, request: Request, view: Any) -> bool:
+        return view.principal is not None  # "" is a group like any other
+
+
 class RegisterView(ConnectorAPIView):
-    """POST: enrol, and heartbeat. 201 the first time, 200 afterwards, the same live credential."""
+    """Enrol a connector, or take its heartbeat (POST).
+
+    Answers 201 the first time and 200 afterwards, with the same live credential.
+    """
 
     http_method_names = ["post"]
     authentication_classes = [EnrolmentTokenAuthentication]
+    permission_classes = [HasToken]
     max_body_bytes = REGISTER_MAX_BODY_BYTES
 
-    def get_permissions(self) -> list[Any]:
-        """A valid token is all it takes; without one it is a 401."""
-        return [HasToken()]
-
     def post(self, request: Request) -> HttpResponse:
-        """Register, and return the credential."""
         registration = _read_registration(request._request)
         issued, created = enrolment.register(
             registration, self.principal, client_address(request._request)
@@ -85,31 +89,24 @@ class RegisterView(ConnectorAPIView):
         return response
 
 
-class HasToken(AllowAny):
-    """Whether a token was given (a wrong one was refused before)."""
-
-    def has_permission(self, request: Request, view: Any) -> bool:
-        """The group may be "", which is a group like any other."""
-        return view.principal is not None
-
-
 class UnregisterView(ConnectorAPIView):
-    """DELETE: the connector shuts down. By enrolment token, or signed by the connector itself."""
+    """Mark a connector as offline when it shuts down (DELETE).
+
+    It comes with an enrolment token, or signed by the connector itself.
+    """
 
     http_method_names = ["delete"]
 
     def get_authenticators(self) -> list[BaseAuthentication]:
-        """The token's where there is one, else the signature's."""
-        if enrolment_token(self.request) is not None:  # the plain request, at this point
+        if enrolment_token(self.request) is not None:  # still Django's request at this point
             return [EnrolmentTokenAuthentication()]
         return super().get_authenticators()
 
     def get_permissions(self) -> list[Any]:
-        """A signature opens the own UUID alone; what a token opens is checked in delete."""
+        # A signature is good for the connector's own UUID; delete() checks what a token may do.
         return [HasToken() if enrolment_token(self.request) is not None else OwnConnector()]
 
     def delete(self, request: Request, connector_uuid: str) -> HttpResponse:
-        """Mark the connector offline."""
         if self.nonce is None:
             enrolment.check_group(connector_uuid, self.principal)
         else:

@@ -1,7 +1,7 @@
-"""Enrolment: connectors that register themselves with a token, as real connectors do.
+"""Enrolment: connectors register themselves with a token, as they do with a dsx-connect.
 
-A token hands out secrets, so its reach is bounded: only connectors that enrolment itself created
-under the same token group (README, "What an enrolment token can do").
+A token gives its holder the secrets of connectors, so its reach is limited: only to connectors
+that were enrolled with a token of the same group (README, "What an enrolment token can do").
 """
 
 import hmac
@@ -23,11 +23,11 @@ from connector_state.credentials.issuing import (
     newest_live_credential,
 )
 from connector_state.errors import Forbidden, RateLimited, Unavailable
-from connector_state.models import Connector, EnrolmentChange
+from connector_state.models import Connector
 
 logger = logging.getLogger(__name__)
 
-CHANGES_KEPT = 100  # of each connector
+CHANGES_KEPT = 100  # per connector
 LOCK_SECONDS = 10
 LOCK_WAIT_SECONDS = 3
 NEW_CONNECTORS_WINDOW = timedelta(minutes=1)
@@ -36,7 +36,7 @@ Text = Annotated[str, StringConstraints(strip_whitespace=True, pattern=r"^[^\x00
 
 
 class Registration(BaseModel):
-    """The body of a register call. Connectors send more fields; those are ignored."""
+    """The body of a register call. Connectors send more fields, which are ignored."""
 
     model_config = ConfigDict(extra="ignore", frozen=True)
 
@@ -46,19 +46,20 @@ class Registration(BaseModel):
 
 
 def is_configured() -> bool:
-    """Whether there is any enrolment token."""
+    """Tell whether enrolment is on: at least one token is configured."""
     return bool(settings.ENROLLMENT_TOKENS)
 
 
 def group_of(token: str) -> str | None:
-    """Return the group of an enrolment token, or None for a wrong one.
+    """Return the group of an enrolment token, or None if the token is wrong.
 
-    Tokens are configured as `group:token`; those without a prefix form one group, "". A connector
-    may send either the token or the whole entry. All are compared, in constant time.
+    An entry of ENROLLMENT_TOKENS is `group:token`, or a token alone, whose group is "". Connectors
+    may send the token or the whole entry.
     """
     if not token:
         return None
     found = None
+    # Every entry is compared, in constant time: how long it takes tells nothing about the tokens.
     for entry in settings.ENROLLMENT_TOKENS:
         group, colon, secret = entry.partition(":")
         is_secret = hmac.compare_digest((secret if colon else group).encode(), token.encode())
@@ -71,41 +72,38 @@ def group_of(token: str) -> str | None:
 def register(
     registration: Registration, group: str, peer_address: str
 ) -> tuple[IssuedCredential, bool]:
-    """Register a connector, or note that a known one is still there.
+    """Create a connector, or record the heartbeat of an existing one.
+
+    Args:
+        registration: the body of the call.
+        group: of the caller's token.
+        peer_address: the caller's address, kept for operators.
 
     Returns:
         Its live credential, and whether the connector is new.
 
     Raises:
-        Forbidden: the connector was not created by this group's tokens, is disabled, has no live
+        Forbidden: the connector was not enrolled by this group, is disabled, has no live
             credential, or the group is full.
-        RateLimited: too many new connectors.
-        Unavailable: Redis, which serialises new registrations, did not answer.
+        RateLimited: the group has too many new connectors.
+        Unavailable: Redis, which holds the lock for new connectors, did not answer.
     """
-    connector = _find(registration.uuid)
-    if connector is None:
-        try:
-            return _create(registration, group, peer_address), True
-        except _AppearedMeanwhile as appeared:
-            connector = appeared.connector
-    return _refresh(connector, registration, group, peer_address), False
+    found = _find(registration.uuid) or _create(registration, group, peer_address)
+    if isinstance(found, IssuedCredential):
+        return found, True
+    return _refresh(found, registration, group, peer_address), False
 
 
 def unregister(connector_uuid: str) -> None:
-    """Mark a connector offline. Neither its state nor its credentials are touched."""
+    """Mark a connector as offline; its state and its credentials stay as they are."""
     Connector.objects.filter(uuid=connector_uuid).update(offline_at=timezone.now())
 
 
 def check_group(connector_uuid: str, group: str) -> None:
-    """Raise Forbidden if the connector exists and is not of this token group."""
+    """Raise Forbidden if the connector exists and was not enrolled by this group."""
     connector = _find(UUID(connector_uuid))
     if connector is not None and connector.enrolment_group != group:
         raise _not_yours()
-
-
-class _AppearedMeanwhile(Exception):
-    def __init__(self, connector: Connector) -> None:
-        self.connector = connector
 
 
 def _find(connector_uuid: UUID | None) -> Connector | None:
@@ -114,26 +112,29 @@ def _find(connector_uuid: UUID | None) -> Connector | None:
     return Connector.objects.filter(uuid=connector_uuid).first()
 
 
-def _create(registration: Registration, group: str, peer_address: str) -> IssuedCredential:
+def _create(
+    registration: Registration, group: str, peer_address: str
+) -> IssuedCredential | Connector:
+    """Create a connector; return it if another request has created it in the meantime."""
+    # The lock makes the count of connectors hold: requests at once would all see the same number.
     lock = get_redis_connection().lock(
         f"statekeep:enrolment:{group}", timeout=LOCK_SECONDS, blocking_timeout=LOCK_WAIT_SECONDS
     )
     try:
         with lock:
-            connector = _find(registration.uuid)
-            if connector is not None:
-                raise _AppearedMeanwhile(connector)
+            if connector := _find(registration.uuid):
+                return connector
             _check_room(group)
-            issued = _insert(registration, group, peer_address)
+            return _insert(registration, group, peer_address)
     except RedisError as error:
         raise Unavailable("The connector can't be registered right now. Try again.") from error
-    logger.info("enrolled connector %s in group %r", issued.connector.uuid, group)
-    return issued
 
 
-def _insert(registration: Registration, group: str, peer_address: str) -> IssuedCredential:
+def _insert(
+    registration: Registration, group: str, peer_address: str
+) -> IssuedCredential | Connector:
     try:
-        return create_connector(
+        issued = create_connector(
             registration.name,
             registration.uuid,
             enrolment_group=group,
@@ -142,11 +143,12 @@ def _insert(registration: Registration, group: str, peer_address: str) -> Issued
             last_seen_at=timezone.now(),
         )
     except IntegrityError:
-        # Another group, or an operator, created the same UUID: they hold another lock or none.
-        connector = _find(registration.uuid)
-        if connector is None:
-            raise
-        raise _AppearedMeanwhile(connector) from None
+        # Another group, or an operator, has created the UUID: they hold another lock, or none.
+        if connector := _find(registration.uuid):
+            return connector
+        raise
+    logger.info("enrolled connector %s in group %r", issued.connector.uuid, group)
+    return issued
 
 
 def _check_room(group: str) -> None:
@@ -187,19 +189,14 @@ def _note_changes(connector: Connector, registration: Registration, peer_address
     seen = {"name": registration.name, "url": registration.url, "peer_address": peer_address}
     changed = {field: after for field, after in seen.items() if getattr(connector, field) != after}
     for field, after in changed.items():
-        EnrolmentChange.objects.create(
-            connector=connector, field=field, before=getattr(connector, field), after=after
+        connector.enrolment_changes.create(
+            field=field, before=getattr(connector, field), after=after
         )
         logger.info("connector %s changed its %s", connector.uuid, field)
         setattr(connector, field, after)
     if changed:
-        _forget_old_changes(connector)
-
-
-def _forget_old_changes(connector: Connector) -> None:
-    changes = connector.enrolment_changes.values_list("pk", flat=True)
-    if old := list(changes[CHANGES_KEPT:]):
-        EnrolmentChange.objects.filter(pk__in=old).delete()
+        old = connector.enrolment_changes.values_list("pk", flat=True)[CHANGES_KEPT:]
+        connector.enrolment_changes.filter(pk__in=list(old)).delete()
 
 
 def _not_yours() -> Forbidden:

@@ -1,8 +1,8 @@
-"""Authentication failures, counted by reason in Redis, a day each.
+"""Count authentication failures in Redis, by day and reason.
 
-Only reasons of ours are stored, never what was sent: nobody can fill Redis by failing. Counting is
-best effort, and no request waits for it: a timer writes what was counted, at most once a second per
-process. What a process counted in its last second is lost with it.
+Only the service's own reasons are stored, never what a client sent, so that nobody can fill Redis
+with failing requests. No request waits for Redis: a timer writes the counts, at most once a second
+per process. A process that is killed loses the counts of its last second.
 """
 
 import logging
@@ -18,15 +18,15 @@ logger = logging.getLogger(__name__)
 
 DAYS_KEPT = 30
 FLUSH_SECONDS = 1.0
-LOGGED_AT_MOST = 10  # between two flushes; the others are counted, and their number is logged
+LOGGED_AT_MOST = 10  # between two flushes; of the others only the number is logged
 
 
 class Tally:
-    """Failures that are not written yet, and the one timer that will write them.
+    """The failures that are not written to Redis yet, and the timer that will write them.
 
     Args of the constructor:
-        write: writes numbers by reason.
-        later: calls a function after FLUSH_SECONDS, in a thread of its own.
+        write: writes counts by reason; whatever it raises, the counts are written later.
+        later: calls a function after FLUSH_SECONDS, in another thread.
     """
 
     def __init__(
@@ -35,10 +35,13 @@ class Tally:
         later: Callable[[Callable[[], None]], None],
     ) -> None:
         self._write, self._later = write, later
-        self.begin_anew()
+        self.reset()
 
-    def begin_anew(self) -> None:
-        """Forget everything: a forked process has no timer, and its parent writes what was here."""
+    def reset(self) -> None:
+        """Forget all counts and the timer.
+
+        For a forked process, which has no timer thread; its parent writes the counts.
+        """
         self._lock = threading.Lock()
         self._pending: Counter[str] = Counter()
         self._since_flush = 0
@@ -46,7 +49,7 @@ class Tally:
         self._fails = False
 
     def add(self, reason: str, *, is_signed: bool = True) -> int:
-        """Count one failure; return how many signed requests were refused since the last flush."""
+        """Count a failure; return the number of signed requests refused since the last flush."""
         with self._lock:
             self._pending[reason] += 1
             self._since_flush += is_signed
@@ -58,17 +61,17 @@ class Tally:
         try:
             self._later(self.flush)
             self._has_timer = True
-        except RuntimeError:  # no thread can be started; the next failure tries again
+        except RuntimeError:  # no thread can be started: the next failure will try again
             self._has_timer = False
 
     def flush(self) -> None:
-        """Write what is pending; set the timer again when something is pending afterwards."""
+        """Write the pending counts; set the timer again if there are new ones by then."""
         with self._lock:
             due, self._pending = self._pending, Counter()
             unlogged, self._since_flush = self._since_flush - LOGGED_AT_MOST, 0
         if unlogged > 0:
             logger.warning("refused %d more signed requests than are logged one by one", unlogged)
-        kept = self._try_to_write(due)
+        kept = self._try_to_write(due)  # without the lock: requests count on while Redis is slow
         with self._lock:
             self._pending.update(kept)
             self._has_timer = False
@@ -76,10 +79,12 @@ class Tally:
                 self._set_timer()
 
     def _try_to_write(self, due: Counter[str]) -> Counter[str]:
-        """Return what is to be written again. If only the answer was lost, it counts twice."""
+        """Return the counts that have to be written again."""
         try:
             self._write(due)
-        except Exception as error:  # whatever it is, the next ones must be counted
+        # Any exception: it must not end the counting. If only Redis' reply was lost, these counts
+        # are written twice.
+        except Exception as error:
             if not self._fails:
                 logger.warning("authentication failures can't be counted for now: %s", error)
             self._fails = True
@@ -89,17 +94,17 @@ class Tally:
 
 
 def count(reason: str) -> bool:
-    """Count a refused signature; return whether it is one of the few that are to be logged."""
+    """Count a refused signature; tell whether the caller should log it."""
     return _tally.add(reason) <= LOGGED_AT_MOST
 
 
 def count_unlogged(reason: str) -> None:
-    """Count another failure, which no line of the log is about."""
+    """Count a failure of another kind, which the caller does not log."""
     _tally.add(reason, is_signed=False)
 
 
 def daily(days: int) -> dict[str, dict[str, int]]:
-    """Return the counts of the last days: {"2026-01-31": {"bad_signature": 3}}, newest first.
+    """Return the counts of the last days (UTC), newest first: {"2026-01-31": {"replayed": 3}}.
 
     Raises:
         redis.exceptions.RedisError: Redis did not answer.
@@ -131,9 +136,9 @@ def _key(day: str) -> str:
 
 def _later(flush: Callable[[], None]) -> None:
     timer = threading.Timer(FLUSH_SECONDS, flush)
-    timer.daemon = True  # a process that ends waits for no Redis
+    timer.daemon = True  # a process that ends does not wait for Redis
     timer.start()
 
 
 _tally = Tally(_write, _later)
-os.register_at_fork(after_in_child=_tally.begin_anew)
+os.register_at_fork(after_in_child=_tally.reset)

@@ -1,11 +1,11 @@
-"""DSX-HMAC: parsing the header, the canonical request, and the signature over it.
+"""DSX-HMAC: parse the header, build the canonical request, sign it and verify the signature.
 
     Authorization: DSX-HMAC key_id=<kid>, ts=<unix seconds>, nonce=<nonce>, sig=<signature>
     canonical request = METHOD|path?query|ts|nonce|body
     signature = base64(HMAC-SHA256(secret as UTF-8, canonical request))
 
-The canonical request escapes nothing, so no field of it may hold a `|` except the body, which
-comes last: otherwise one signature could be split in two ways (docs/decisions/0001).
+The canonical request escapes nothing. So only its last field, the body, may hold a `|`; otherwise
+one signature would be valid for two different requests (docs/decisions/0001).
 
 Pure functions; no Django, no clock, no I/O.
 """
@@ -30,15 +30,14 @@ _GRAMMAR = {
     "sig": re.compile(r"[A-Za-z0-9+/]{43}="),
 }
 
-# What real clients leave unescaped in a path segment, beside letters, digits and "_.-~".
-_CONNECTORS = ""  # quote(segment, safe="")
-_RFC_3986_PCHAR = "!$&'()*+,;=:@"  # curl, requests, httpx, Go
-_ENCODE_URI_COMPONENT = "!*'()"  # JavaScript
+# The characters, beside letters, digits and "_.-~", that these leave unescaped in a path segment.
+_RFC_3986_PCHAR = "!$&'()*+,;=:@"
+_ENCODE_URI_COMPONENT = "!*'()"
 
 
 @dataclass(frozen=True, slots=True)
 class AuthorizationHeader:
-    """The four fields of a DSX-HMAC header, each of its grammar."""
+    """The four fields of a DSX-HMAC header; each matches its grammar."""
 
     key_id: str
     ts: str
@@ -50,11 +49,11 @@ def parse_authorization_header(value: str) -> AuthorizationHeader | None:
     """Parse an Authorization header.
 
     Returns:
-        None for a foreign scheme.
+        The fields, or None if the scheme is not DSX-HMAC.
 
     Raises:
-        SignatureRefused: code `malformed_header`, for an oversized header, a missing, duplicate
-            or unknown field, a field outside its grammar, or anything left over.
+        SignatureRefused: code `malformed_header`: the header is too long; a field is missing,
+            unknown, given twice or against its grammar; or there is other text in it.
     """
     scheme, _, parameters = value.partition(" ")
     if scheme.upper() != SCHEME:
@@ -84,20 +83,20 @@ def _malformed(what: str) -> SignatureRefused:
 
 
 def canonical_request(method: str, target: bytes, ts: str, nonce: str, body: bytes) -> bytes:
-    """Return the bytes that are signed. `target` is the path with `?query` if there is one."""
+    """Return the bytes to sign. `target` is the path, with `?query` if there is one."""
     return b"%b|%b|%b|%b|%b" % (method.encode(), target, ts.encode(), nonce.encode(), body)
 
 
 def sign(secret: bytes, method: str, target: bytes, ts: str, nonce: str, body: bytes) -> str:
-    """Return the signature: base64 text of 44 characters.
+    """Return the signature, 44 characters of base64.
 
     Args:
-        secret: the UTF-8 bytes of the secret string (which is not base64-decoded first).
+        secret: the UTF-8 bytes of the secret string, which looks like base64 but is not decoded.
         method: in upper case.
-        target: path and `?query`, as they go over the wire.
-        ts: unix seconds, decimal.
-        nonce: fresh for each request.
-        body: the raw body, empty when there is none.
+        target: path and `?query`, as they are sent.
+        ts: Unix time in seconds, as decimal digits.
+        nonce: new for each request.
+        body: the raw body; empty if there is none.
     """
     digest = hmac.digest(secret, canonical_request(method, target, ts, nonce, body), "sha256")
     return base64.b64encode(digest).decode()
@@ -106,7 +105,7 @@ def sign(secret: bytes, method: str, target: bytes, ts: str, nonce: str, body: b
 def verify(
     secret: bytes, header: AuthorizationHeader, method: str, targets: Iterator[bytes], body: bytes
 ) -> bool:
-    """Whether the header's signature is good for one of the targets. Compares in constant time."""
+    """Tell, in constant time per target, whether the signature is valid for one of the targets."""
     given = header.sig.encode()
     return any(
         hmac.compare_digest(
@@ -119,17 +118,17 @@ def verify(
 def candidate_targets(
     path: str, key: str, query: bytes, exact: bytes | None = None
 ) -> Iterator[bytes]:
-    """Yield what a client may have signed to reach this resource, the likeliest first.
+    """Yield the request targets that a client may have signed, the likeliest first.
 
-    A signature covers the path as it was sent, which a WSGI server need not hand over. So it is
-    tried over every encoding of the routed path that real clients produce; each must decode to
-    the very resource that was routed.
+    A signature covers the path as the client sent it, and a WSGI server may pass on only the
+    decoded one. So this yields each encoding of the decoded path that real clients produce. All of
+    them decode to the very resource that was routed.
 
     Args:
-        path: the decoded path that was routed.
-        key: its tail that may hold slashes of its own ("" where the route has none).
+        path: the decoded path, as it was routed.
+        key: the end of the path that may hold slashes ("" for a route without a key).
         query: the query string as it was sent, without "?".
-        exact: the request target as it was sent, where the server supplies it.
+        exact: the request target as it was sent, if the server supplies it.
     """
     head = path[: len(path) - len(key)]
     wanted = path.encode()
@@ -137,26 +136,26 @@ def candidate_targets(
     if exact is not None and _opens(exact, wanted, query) and not _encodes_slash(exact, head):
         yield exact
     tried = set()
-    for safe, key_safe in (
-        (_CONNECTORS, ""),
-        (_RFC_3986_PCHAR, "/"),
-        (_ENCODE_URI_COMPONENT, ""),
-    ):
-        encoded = quote(head, safe="/" + safe) + quote(key, safe=safe + key_safe)
+    for encoded in _encodings(head, key):
         candidate = encoded.encode() + suffix
         if candidate not in tried and _opens(candidate, wanted, query):
             tried.add(candidate)
             yield candidate
-    candidate = wanted + suffix
-    if candidate not in tried and _opens(candidate, wanted, query):
-        yield candidate
+
+
+def _encodings(head: str, key: str) -> Iterator[str]:
+    """Yield the decoded path as real clients encode it."""
+    yield quote(head) + quote(key, safe="")  # connectors
+    yield quote(head + key, safe="/" + _RFC_3986_PCHAR)  # curl, requests, httpx, Go
+    yield quote(head, safe="/" + _ENCODE_URI_COMPONENT) + quote(key, safe=_ENCODE_URI_COMPONENT)
+    yield head + key  # not encoded at all
 
 
 def _opens(target: bytes, path: bytes, query: bytes) -> bool:
-    """Whether this target, sent as it stands, reaches just this path and query.
+    """Tell whether a request for this very target would reach exactly this path and query.
 
-    This is what keeps one signed string from opening two resources: without it a signature for
-    `delta%3Auser` would open the key sent as `delta%253Auser`.
+    Without this check one signature would open two resources: one made for `delta%3Auser` would
+    also open the key that is sent as `delta%253Auser`.
     """
     raw_path, _, raw_query = target.partition(b"?")
     return (
@@ -167,7 +166,7 @@ def _opens(target: bytes, path: bytes, query: bytes) -> bool:
 
 
 def _encodes_slash(exact: bytes, head: str) -> bool:
-    """Whether the exact target encodes a slash before the key, where it would separate."""
+    """Tell whether the exact target has an encoded slash before the key, among the separators."""
     raw_path = exact.partition(b"?")[0]
     separators = head.count("/")
     raw_head = raw_path if not head.endswith("/") else b"/".join(raw_path.split(b"/")[:separators])

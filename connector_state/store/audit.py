@@ -1,7 +1,7 @@
-"""Who wrote, deleted or looked at what, and when: a stream per connector, never with a value.
+"""The audit: who wrote, deleted, read or exported which key, and when; never the value.
 
-Writes and deletes are entered by the script that makes them. The stream is bounded by
-AUDIT_MAX_ENTRIES and AUDIT_MAX_AGE_SECONDS.
+Each connector has a Redis stream, bounded by AUDIT_MAX_ENTRIES and AUDIT_MAX_AGE_SECONDS. The
+script that writes or deletes a value also adds the entry; this module adds the others.
 """
 
 import logging
@@ -22,16 +22,16 @@ logger = logging.getLogger(__name__)
 PAGE = 500
 OPERATIONS = ("put", "expire", "delete", "read", "export", "compare")
 FILTERS = ("operation", "by", "namespace", "key")
-LOOKED_AT = 2000  # entries, for those of one key
+LOOKED_AT = 2000  # entries of the connector, to find those of one key
 
 
 @dataclass(frozen=True, slots=True)
 class AuditEntry:
-    """One entry. `by` is a key id, or operator:NAME.
+    """One entry of the audit.
 
-    `operation` is one of OPERATIONS: expire is when an operator set when the value ends, compare
-    is with a file that is to be imported. The last two name no key, and no namespace when it is of
-    all.
+    `operation` is one of OPERATIONS: `expire` sets an expiry, `compare` compares values with a
+    file to import. `by` is a key id, or operator:NAME. `export` and `compare` have no key;
+    `namespace` is empty when they concern all namespaces. `size` is in bytes.
     """
 
     id: str
@@ -44,33 +44,33 @@ class AuditEntry:
     etag: str
 
     def matches(self, wanted: Mapping[str, str]) -> bool:
-        """Whether it has these values of FILTERS."""
+        """Tell whether the fields named in `wanted` (some of FILTERS) have these values."""
         return all(getattr(self, name) == value for name, value in wanted.items())
 
 
 def record_read(connector_uuid: str, username: str, address: Address) -> None:
-    """Enter that an operator looked at a value.
+    """Record that an operator reads a value. Call it before the value is shown.
 
     Raises:
-        redis.exceptions.RedisError, Unavailable: it can't be entered; do not show the value then.
+        redis.exceptions.RedisError, Unavailable: it can't be recorded; do not show the value.
     """
     _record(connector_uuid, username, "read", address.member)
 
 
 def record_export(connector_uuid: str, username: str, namespace: str | None) -> None:
-    """Enter that an operator exports the values of a namespace, or of all (None).
+    """Record that an operator exports the values of a namespace, or of all (None).
 
     Raises:
-        redis.exceptions.RedisError, Unavailable: it can't be entered; export nothing then.
+        redis.exceptions.RedisError, Unavailable: it can't be recorded; export nothing.
     """
     _record(connector_uuid, username, "export", f"{namespace}:" if namespace else "")
 
 
 def record_comparison(connector_uuid: str, username: str) -> None:
-    """Enter that an operator compares a file with the values, which tells what they are not.
+    """Record that an operator compares a file with the values, which lets values be guessed.
 
     Raises:
-        redis.exceptions.RedisError, Unavailable: it can't be entered; compare nothing then.
+        redis.exceptions.RedisError, Unavailable: it can't be recorded; compare nothing.
     """
     _record(connector_uuid, username, "compare", "")
 
@@ -95,7 +95,7 @@ def _record(connector_uuid: str, username: str, operation: str, member: str) -> 
             "The state store is full, so it can't be recorded who looks at values.",
             code="store_full",
         ) from error
-    # The connector's own writes push entries out of the stream; they can't reach the log.
+    # In the log too: a connector's own writes push entries out of the stream.
     logger.info(
         "%s: %s %s of connector %s", fields["by"], operation, member or "all", connector_uuid
     )
@@ -104,11 +104,14 @@ def _record(connector_uuid: str, username: str, operation: str, member: str) -> 
 def entries(
     connector_uuid: str, since: datetime | None = None, before_id: str = "+"
 ) -> Iterator[AuditEntry]:
-    """Yield a connector's entries, newest first, none older than AUDIT_MAX_AGE_SECONDS.
+    """Yield a connector's entries, newest first, up to AUDIT_MAX_AGE_SECONDS old.
 
     Args:
-        since: none older than this.
-        before_id: go on below the entry of this id.
+        since: leave out older entries.
+        before_id: yield only entries older than this one ("+": from the newest on).
+
+    Raises:
+        redis.exceptions.RedisError: Redis did not answer.
     """
     oldest = time.time() - settings.AUDIT_MAX_AGE_SECONDS
     least = str(int(max(oldest, since.timestamp() if since else 0) * 1000))
@@ -125,7 +128,7 @@ def entries(
 
 @dataclass(frozen=True, slots=True)
 class AuditPage:
-    """Entries, newest first. When there may be more, they are older than `last`."""
+    """A page of entries, newest first. The next page begins after `last` (None: no next page)."""
 
     entries: list[AuditEntry]
     last: AuditEntry | None
@@ -138,7 +141,7 @@ def page(
     limit: int = 100,
     examine: int = 10_000,
 ) -> AuditPage:
-    """Return the entries that match, at most `limit`, having looked at no more than `examine`."""
+    """Return up to `limit` entries that match, from at most `examine` entries of the connector."""
     found: list[AuditEntry] = []
     last = None
     for examined, entry in enumerate(entries(connector_uuid, before_id=before_id)):
@@ -154,7 +157,7 @@ def page(
 
 
 def entries_of(connector_uuid: str, address: Address, most: int) -> list[AuditEntry]:
-    """Return the newest entries of one key, among the connector's LOOKED_AT newest ones."""
+    """Return the newest entries of one key, from the connector's LOOKED_AT newest ones."""
     wanted = {"namespace": address.namespace, "key": address.key}
     return page(connector_uuid, wanted, "+", most, LOOKED_AT).entries
 

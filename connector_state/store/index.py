@@ -1,11 +1,12 @@
-"""What a connector has stored: its namespaces and keys, in sorted pages, from its index.
+"""List a connector's namespaces and keys in sorted pages, and repair the index they come from.
 
-A page costs what it holds, whatever else Redis holds. A value that came from elsewhere (an
-existing dsx-connect) is not in the index until reindex takes it in.
+The cost of a page depends on its own size only, however many keys Redis holds. A value that another
+program wrote, such as a dsx-connect, is not in the index until `reindex` adds it.
 """
 
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from itertools import islice
 
 from django_redis import get_redis_connection
 
@@ -21,12 +22,12 @@ _REINDEX = Script("reindex")
 
 REINDEX_BATCH = 500
 PREFIX_MAX_BYTES = KEY_MAX_BYTES
-_GLOB = str.maketrans({character: f"\\{character}" for character in "\\*?[]"})
+_ESCAPED_GLOB = str.maketrans({character: f"\\{character}" for character in "\\*?[]"})
 
 
 @dataclass(frozen=True, slots=True)
 class KeySummary:
-    """A key without its value: size in bytes, ETag, TTL in seconds (None: never expires)."""
+    """A key without its value. `size` is in bytes; `ttl_seconds` None: it never expires."""
 
     key: str
     size: int
@@ -36,7 +37,7 @@ class KeySummary:
 
 @dataclass(frozen=True, slots=True)
 class NamespaceSummary:
-    """A namespace and its number of keys."""
+    """A namespace and the number of its keys."""
 
     namespace: str
     keys: int
@@ -44,7 +45,7 @@ class NamespaceSummary:
 
 @dataclass(frozen=True, slots=True)
 class KeyPage:
-    """Keys in byte order; when there are `more`, they come after the key `last`."""
+    """A page of keys in byte order. If there are `more`, the next page begins after `last`."""
 
     keys: list[KeySummary]
     more: bool
@@ -53,15 +54,19 @@ class KeyPage:
 
 @dataclass(frozen=True, slots=True)
 class NamespacePage:
-    """Namespaces in byte order; `more` tells whether others come after."""
+    """A page of namespaces in byte order; `more` tells whether others follow."""
 
     namespaces: list[NamespaceSummary]
     more: bool
 
 
 @dataclass(frozen=True, slots=True)
-class Stored:
-    """What stands at an address, without its value: Redis' type, size in bytes, TTL in seconds."""
+class KeyDescription:
+    """A Redis key without its value.
+
+    `kind` is Redis' type, such as "string"; `size` is in bytes, 0 unless it is a string;
+    `ttl_seconds` is None if it never expires.
+    """
 
     kind: str
     size: int
@@ -69,16 +74,17 @@ class Stored:
 
     @property
     def is_value(self) -> bool:
-        """Whether it is a string, as all values of this service are."""
+        """Tell whether it is a string, as all values of this service are."""
         return self.kind == "string"
 
 
 @dataclass(slots=True)
 class Reindexed:
-    """What a reindex did.
+    """The counts of a reindex.
 
-    Skipped are Redis keys that are `foreign` (no string stands there) or `nameless` (no address of
-    this API can name them).
+    `added` keys were missing from the index, `forgotten` members of it had no value any more. Two
+    kinds of Redis keys are skipped: `foreign` ones are not strings, `nameless` ones have a
+    namespace or key that the API refuses.
     """
 
     added: int = 0
@@ -87,7 +93,7 @@ class Reindexed:
     nameless: int = 0
 
     def add(self, other: "Reindexed") -> None:
-        """Add up."""
+        """Add the counts of another reindex to these."""
         self.added += other.added
         self.forgotten += other.forgotten
         self.foreign += other.foreign
@@ -97,7 +103,11 @@ class Reindexed:
 def list_namespaces(
     connector_uuid: str, caller: Caller, after: str = "", limit: int = 100
 ) -> NamespacePage:
-    """Return the namespaces that come after the one named, at most `limit`."""
+    """Return up to `limit` namespaces that come after `after`, in byte order.
+
+    Raises:
+        SignatureRefused, RateLimited, Unavailable: as in calls.call.
+    """
     more, *reply = call(_LIST_NAMESPACES, connector_uuid, caller, [after, limit])
     names, counts = reply[::2], reply[1::2]
     return NamespacePage(
@@ -113,7 +123,11 @@ def list_keys(
     after: str = "",
     limit: int = 100,
 ) -> KeyPage:
-    """Return the keys of a namespace that begin with `prefix` and come after the one named."""
+    """Return up to `limit` keys of a namespace that begin with `prefix` and come after `after`.
+
+    Raises:
+        SignatureRefused, RateLimited, Unavailable: as in calls.call.
+    """
     # Python compares as the index does, byte by byte; Lua's order depends on Redis' locale.
     cursor = f"{namespace}:{after}" if after and after.encode() >= prefix.encode() else ""
     arguments: list[Argument] = [f"{namespace}:{prefix}", cursor, limit]
@@ -138,8 +152,8 @@ def _key_of(member: bytes) -> str:
     return member.decode().partition(":")[2]
 
 
-def describe(connector_uuid: str, addresses: Sequence[Address]) -> list[Stored | None]:
-    """Return what stands at each address in Redis, indexed or not; None where nothing does.
+def describe(connector_uuid: str, addresses: Sequence[Address]) -> list[KeyDescription | None]:
+    """Describe the Redis keys at the addresses, indexed or not; None where there is no key.
 
     Raises:
         redis.exceptions.RedisError: Redis did not answer.
@@ -148,31 +162,31 @@ def describe(connector_uuid: str, addresses: Sequence[Address]) -> list[Stored |
     return describe_keys([f"{prefix}{address.member}".encode() for address in addresses])
 
 
-def describe_keys(keys: Sequence[bytes]) -> list[Stored | None]:
-    """As describe, of keys as they are in Redis."""
+def describe_keys(keys: Sequence[bytes]) -> list[KeyDescription | None]:
+    """Describe Redis keys given by their full names; otherwise like `describe`."""
     pipeline = get_redis_connection().pipeline(transaction=False)
     for key in keys:
         pipeline.type(key)
         pipeline.strlen(key)
         pipeline.pttl(key)
     replies = iter(pipeline.execute(raise_on_error=False))
-    return [_stored(*reply) for reply in zip(replies, replies, replies, strict=True)]
+    return [_description(*reply) for reply in zip(replies, replies, replies, strict=True)]
 
 
-def _stored(
+def _description(
     kind: bytes | Exception, size: int | Exception, ttl_ms: int | Exception
-) -> Stored | None:
-    for reply in (kind, ttl_ms):  # the size is an error where something else than a value stands
+) -> KeyDescription | None:
+    for reply in (kind, ttl_ms):  # STRLEN fails for every key that is not a string
         if isinstance(reply, Exception):
             raise reply
     assert isinstance(kind, bytes) and isinstance(ttl_ms, int)
     if kind == b"none":
         return None
-    return Stored(kind.decode(), size if isinstance(size, int) else 0, ttl_seconds(ttl_ms))
+    return KeyDescription(kind.decode(), size if isinstance(size, int) else 0, ttl_seconds(ttl_ms))
 
 
 def take_in(connector_uuid: str, username: str, addresses: Iterable[Address]) -> Reindexed:
-    """Bring the index to what stands at these addresses."""
+    """Make the index agree with Redis at these addresses; return the counts."""
     total = Reindexed()
     for members in _batches(address.member for address in addresses):
         _reindex(connector_uuid, username, members, total)
@@ -180,10 +194,10 @@ def take_in(connector_uuid: str, username: str, addresses: Iterable[Address]) ->
 
 
 def reindex(connector_uuid: str, username: str) -> Iterator[Reindexed]:
-    """Bring a connector's index to what stands in Redis; yield the running total after each batch.
+    """Make a connector's index agree with Redis; yield the running total after each batch.
 
-    It goes over Redis by SCAN, and then over the index for members without a value. Safe beside
-    writes, and to run again.
+    First SCAN finds values that are missing from the index, then the index is searched for members
+    without a value. It is safe while the connector writes, and safe to run again.
     """
     total = Reindexed()
     for members in _batches(_stored_members(connector_uuid, total)):
@@ -203,8 +217,8 @@ def _reindex(connector_uuid: str, username: str, members: list[str], total: Rein
 
 
 def value_pattern(connector_uuid: str) -> str:
-    """Return the pattern, for SCAN, of a connector's values and of nothing else."""
-    return connector_keys(connector_uuid).value_prefix.translate(_GLOB) + "*"
+    """Return the SCAN pattern that matches all values of a connector and nothing else."""
+    return connector_keys(connector_uuid).value_prefix.translate(_ESCAPED_GLOB) + "*"
 
 
 def _stored_members(connector_uuid: str, total: Reindexed) -> Iterator[str]:
@@ -224,11 +238,6 @@ def _indexed_members(connector_uuid: str) -> Iterator[str]:
 
 
 def _batches(members: Iterable[str]) -> Iterator[list[str]]:
-    batch: list[str] = []
-    for member in members:
-        batch.append(member)
-        if len(batch) == REINDEX_BATCH:
-            yield batch
-            batch = []
-    if batch:
+    remaining = iter(members)
+    while batch := list(islice(remaining, REINDEX_BATCH)):
         yield batch

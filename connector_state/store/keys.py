@@ -1,7 +1,7 @@
-"""Where things are in Redis, and what an address of a value may hold.
+"""The names of Redis keys, and the rules for namespaces and keys.
 
-The value's key is the contract's. All other keys are ours: they carry the connector's UUID as
-hash tag, and never begin like the contract's.
+A value's key is the contract's (connector-state-kv.md). Statekeep's own keys have another prefix
+and the connector's UUID as their hash tag (docs/decisions/0003).
 """
 
 import re
@@ -13,7 +13,7 @@ from connector_state.errors import InvalidRequest
 NAMESPACE_MAX_BYTES = 128
 KEY_MAX_BYTES = 512
 
-# The keys of our own of each connector, in the order in which scripts/common.lua takes them.
+# Statekeep's own keys of a connector, in the order in which scripts/common.lua takes them.
 OWN_KEYS = ("index", "sizes", "expiries", "audit", "rate", "last_used")
 
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f]")
@@ -21,7 +21,11 @@ _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f]")
 
 @dataclass(frozen=True, slots=True)
 class Address:
-    """Where one value stands: namespace and key within a connector, validated."""
+    """The namespace and key of a value within its connector.
+
+    Raises:
+        InvalidRequest: code `invalid_namespace` or `invalid_key`.
+    """
 
     namespace: str
     key: str
@@ -32,18 +36,18 @@ class Address:
 
     @property
     def member(self) -> str:
-        """Its name in the connector's index. A namespace holds no ":", so it is unambiguous."""
+        """Return the member of the index, `namespace:key`; a namespace never holds a ":"."""
         return f"{self.namespace}:{self.key}"
 
     @classmethod
     def from_member(cls, member: str) -> "Address":
-        """The address that an index member names."""
+        """Return the address of an index member; raise InvalidRequest if it has none."""
         namespace, _, key = member.partition(":")
         return cls(namespace, key)
 
 
 def check_namespace(namespace: str) -> None:
-    """Raise InvalidRequest unless this is a namespace."""
+    """Raise InvalidRequest (code `invalid_namespace`) unless the namespace is valid."""
     _check("namespace", namespace, NAMESPACE_MAX_BYTES)
     if ":" in namespace or "/" in namespace:
         raise InvalidRequest("A namespace may hold no ':' and no '/'.", code="invalid_namespace")
@@ -72,17 +76,17 @@ class ConnectorKeys:
     own: tuple[str, ...]
 
     def nonce(self, key_id: str, nonce: str) -> str:
-        """Remembers that a nonce was used."""
+        """Return the key that marks a nonce as used."""
         return f"{self.nonce_prefix}{key_id}:{nonce}"
 
     def named(self, name: str) -> str:
-        """One of OWN_KEYS."""
+        """Return the full key for one of OWN_KEYS."""
         return self.own[OWN_KEYS.index(name)]
 
 
 @lru_cache(maxsize=1024)
 def connector_keys(uuid: str) -> ConnectorKeys:
-    """Return the keys of the connector with this UUID (canonical, lower case)."""
+    """Return the Redis keys of a connector; `uuid` is in canonical form, lower case."""
     prefix = f"statekeep:{{{uuid}}}:"
     return ConnectorKeys(
         value_prefix=f"dsxconnect:connector_state:{uuid}:",

@@ -10,7 +10,10 @@ from connector_state.store.values import StateStore
 
 @dataclass(frozen=True, slots=True)
 class OperatorSession:
-    """A connector's state and an operator, within the connector's quotas but not its rate."""
+    """An operator's calls on the state of one connector.
+
+    The connector's quotas hold for them too; its rate, namespaces and read-only flag do not.
+    """
 
     uuid: str
     username: str
@@ -18,15 +21,15 @@ class OperatorSession:
 
     @classmethod
     def of(cls, connector: Connector, username: str) -> "OperatorSession":
-        """That of a connector as it is in the database."""
+        """Return the session of a user of admin or of the command line."""
         return cls(str(connector.pk), username, Policy.of(connector).limits.without_rate())
 
     @property
     def caller(self) -> Caller:
-        """A fresh one for each call: a nonce is good once."""
+        """Return a new caller for each call, since a nonce is good only once."""
         return Caller.operator(self.username, self.limits)
 
     @property
     def store(self) -> StateStore:
-        """The values, for one call."""
+        """Return the connector's values, for one call."""
         return StateStore(self.uuid, self.caller)

@@ -1,4 +1,4 @@
-"""What a connector may do with its state."""
+"""A connector's policy: its namespaces, whether it may write, its quotas and its rate."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -11,17 +11,17 @@ from connector_state.models import Connector
 from connector_state.store.calls import Limits
 from connector_state.store.keys import check_namespace
 
-# The limits that a connector can have of its own, and how high each may be.
+# The limits that can be set for one connector, and the highest value of each.
 LIMITS = {"max_keys": 10**9, "max_bytes": 10**15, "max_requests_per_second": 10**6}
 
 FIELDS = ("enabled", "read_only", "allowed_namespaces", *LIMITS)
 
 
 def clean_patterns(patterns: Iterable[str]) -> str:
-    """Return patterns of namespaces as a connector keeps them: one a line, blank ones dropped.
+    """Return patterns of namespaces as Connector.allowed_namespaces stores them: one per line.
 
     Raises:
-        InvalidRequest: one could match no namespace, or holds a space.
+        InvalidRequest: a pattern holds a space, or can't match any valid namespace.
     """
     cleaned = [pattern.strip() for pattern in patterns if pattern.strip()]
     for pattern in cleaned:
@@ -33,7 +33,10 @@ def clean_patterns(patterns: Iterable[str]) -> str:
 
 @dataclass(frozen=True, slots=True)
 class Policy:
-    """A connector's policy, with the settings' defaults filled in."""
+    """A connector's policy, with the settings' defaults filled in.
+
+    `namespaces` are patterns as fnmatch has them; an empty tuple allows every namespace.
+    """
 
     read_only: bool
     namespaces: tuple[str, ...]
@@ -41,8 +44,9 @@ class Policy:
 
     @classmethod
     def of(cls, connector: Connector) -> "Policy":
-        """The policy of a connector as it is in the database."""
+        """Return the policy of a connector, from its fields in the database."""
 
+        # Not `own or default`: a connector's own 0 means no limit.
         def chosen(own: int | None, default: int) -> int:
             return default if own is None else own
 
@@ -59,18 +63,18 @@ class Policy:
         )
 
     def allows(self, namespace: str) -> bool:
-        """Whether the connector may use this namespace."""
+        """Tell whether the connector may use the namespace."""
         return not self.namespaces or any(fnmatchcase(namespace, p) for p in self.namespaces)
 
     def check_namespace(self, namespace: str) -> None:
-        """Raise Forbidden unless the connector may use this namespace."""
+        """Raise Forbidden (code `namespace_not_allowed`) unless it may use the namespace."""
         if not self.allows(namespace):
             raise Forbidden(
                 "This connector may not use this namespace.", code="namespace_not_allowed"
             )
 
     def check_write(self, namespace: str) -> None:
-        """Raise Forbidden unless the connector may write to this namespace."""
+        """Raise Forbidden (that code or `read_only`) unless it may write to the namespace."""
         self.check_namespace(namespace)
         if self.read_only:
             raise Forbidden("This connector may only read.", code="read_only")

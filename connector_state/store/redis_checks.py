@@ -1,4 +1,4 @@
-"""Whether a Redis is fit to keep cursors, in words."""
+"""Check whether a Redis can keep cursors safely, and say in words what is wrong with it."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -7,22 +7,22 @@ from typing import Any
 from redis import Redis
 from redis.exceptions import ResponseError
 
-OLDEST = (6, 2)
+OLDEST_VERSION = (6, 2)
 FULL_PERCENT = 90
 NO_EVICTION = "noeviction"
 NOT_ON_DISK = "nothing on disk"
 
 
 class UnfitRedis(Exception):
-    """This Redis can't be used at all, or not yet."""
+    """This Redis can't be used at all, or not yet; the text says why."""
 
 
 @dataclass(frozen=True, slots=True)
 class Fitness:
-    """A Redis that can be used: its version, policy and persistence, and what is wrong with it.
+    """The state of a Redis that can be used.
 
-    `dangers` lose cursors or nonces sooner or later, or refuse writes now; `problems` are the
-    others.
+    `description` names version, eviction policy and persistence. `dangers` are faults that refuse
+    writes now, or lose cursors or nonces sooner or later; `problems` are lesser ones.
     """
 
     description: str
@@ -31,10 +31,10 @@ class Fitness:
 
 
 def examine(client: Redis) -> Fitness:
-    """Ask a Redis what it is, and judge it.
+    """Ask a Redis for its state and configuration, and return what is wrong with them.
 
     Raises:
-        UnfitRedis: it can't be used: it is a Redis Cluster, older than 6.2, or still loading.
+        UnfitRedis: it is a Redis Cluster, older than 6.2, or still loading its data.
         redis.exceptions.RedisError: it did not answer.
     """
     info = client.info()
@@ -42,9 +42,9 @@ def examine(client: Redis) -> Fitness:
     if info.get("cluster_enabled"):
         raise UnfitRedis(
             "Redis Cluster is not supported: the nonce, the index and the contract's keys of one "
-            "call stand in different slots. Use Redis with Sentinel."
+            "call are in different slots. Use Redis with Sentinel."
         )
-    if version < OLDEST:
+    if version < OLDEST_VERSION:
         raise UnfitRedis(f"Redis {info['redis_version']} is too old: 6.2 or newer is needed.")
     if info.get("loading"):
         raise UnfitRedis("Redis is still loading what it has stored. Wait.")
@@ -58,7 +58,7 @@ def examine(client: Redis) -> Fitness:
 
 
 def version_of(client: Redis) -> str:
-    """Return what answers, and its version.
+    """Return the name and version of the server, such as "Valkey 8.1.0".
 
     Raises:
         redis.exceptions.RedisError: it did not answer.
@@ -75,7 +75,7 @@ def _version(info: dict[str, Any]) -> str:
 def _without_file(client: Redis) -> str:
     try:
         snapshots = client.config_get("save").get("save")
-    except ResponseError:  # hosted ones refuse CONFIG
+    except ResponseError:  # hosted Redis servers refuse CONFIG
         snapshots = None
     if snapshots is None:
         return "append-only file off"
@@ -96,7 +96,7 @@ def _dangers(policy: str, persistence: str) -> Iterator[str]:
 
 
 def _refusals(info: dict[str, Any]) -> Iterator[str]:
-    """Why writes are refused now."""
+    """Yield the reasons why Redis refuses writes now."""
     if info.get("aof_enabled") and info.get("aof_last_write_status", "ok") != "ok":
         yield "The append-only file can't be written: is the disk full?"
     if info.get("rdb_last_bgsave_status", "ok") != "ok":

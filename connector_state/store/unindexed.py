@@ -1,33 +1,38 @@
-"""Values that stand in Redis and that the index does not know, found by SCAN, in bounded steps."""
+"""Find values in Redis that are missing from a connector's index, by SCAN in short steps."""
 
 import time
+from contextlib import suppress
 from dataclasses import dataclass
 
 from django_redis import get_redis_connection
 
 from connector_state.errors import InvalidRequest
-from connector_state.store.index import Stored, describe_keys, value_pattern
+from connector_state.store.index import KeyDescription, describe_keys, value_pattern
 from connector_state.store.keys import Address, connector_keys
 
-SCANNED_AT_ONCE = 500  # with ENOUGH_FOUND, fewer than the pages take in at once
+# Together with ENOUGH_FOUND fewer keys than one form of admin's pages may hold.
+SCANNED_AT_ONCE = 500
 ENOUGH_FOUND = 100
-SECONDS_AT_MOST = 0.12  # a page has 200 ms
+SECONDS_AT_MOST = 0.12  # of the 200 ms that a page may take
 
 
 @dataclass(frozen=True, slots=True)
 class Unindexed:
-    """A key of Redis that the index does not know. `address` is None where none can name it."""
+    """A Redis key that is missing from the index.
+
+    `name` is its namespace:key, for people. `address` is None if it breaks the API's rules.
+    """
 
     name: str
     address: Address | None
-    stored: Stored
+    stored: KeyDescription
 
 
 @dataclass(frozen=True, slots=True)
 class UnindexedPage:
-    """What one step found. `cursor` is where the next one goes on, 0 at the end.
+    """The result of one step. The next step begins at `cursor`; 0: the search is complete.
 
-    `looked_at` counts keys of Redis, whosever they are, of `of_keys` there are; both are rough.
+    `looked_at` and `of_keys` are rough counts: keys examined, and all keys of this Redis.
     """
 
     found: list[Unindexed]
@@ -37,9 +42,9 @@ class UnindexedPage:
 
 
 def find_unindexed(connector_uuid: str, cursor: int = 0) -> UnindexedPage:
-    """Look through a part of Redis for a connector's keys that its index does not know.
+    """Search a part of Redis for a connector's values that are missing from its index.
 
-    A step ends when it has found ENOUGH_FOUND, or after SECONDS_AT_MOST.
+    A step ends when it has found ENOUGH_FOUND keys, or after SECONDS_AT_MOST.
 
     Raises:
         redis.exceptions.RedisError: Redis did not answer.
@@ -66,13 +71,12 @@ def _unknown(connector_uuid: str, keys: list[bytes]) -> list[tuple[bytes, Uninde
     return [
         (key, _unindexed(key[start:], stored))
         for key, stored in zip(unknown, describe_keys(unknown), strict=True)
-        if stored is not None  # it expired meanwhile
+        if stored is not None  # it has expired since the SCAN
     ]
 
 
-def _unindexed(member: bytes, stored: Stored) -> Unindexed:
-    name = member.decode(errors="backslashreplace")
-    try:
-        return Unindexed(name, Address.from_member(member.decode()), stored)
-    except (InvalidRequest, UnicodeDecodeError):
-        return Unindexed(name, None, stored)
+def _unindexed(member: bytes, stored: KeyDescription) -> Unindexed:
+    address = None
+    with suppress(InvalidRequest, UnicodeDecodeError):
+        address = Address.from_member(member.decode())
+    return Unindexed(member.decode(errors="backslashreplace"), address, stored)

@@ -1,8 +1,9 @@
-"""What connectors use of Redis, as the scripts noted it."""
+"""The usage of connectors: keys, bytes and last calls, as the scripts have recorded them."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from itertools import islice
 from pathlib import Path
 
 from django_redis import get_redis_connection
@@ -12,16 +13,17 @@ from connector_state.store.calls import OPERATOR
 from connector_state.store.keys import connector_keys
 
 NAMESPACES_COUNTED = 20
+TOTALS_BATCH = 1000
 
 _FIRST_NAMESPACES = (Path(__file__).parent / "scripts" / "first_namespaces.lua").read_text()
 
 
 @dataclass(frozen=True, slots=True)
 class Usage:
-    """Number of keys, bytes of values, and when each caller called last.
+    """The usage of one connector: number of keys, bytes of their values, times of last calls.
 
-    `namespaces` are the first NAMESPACES_COUNTED in byte order. `last_used` is by key id, or by
-    operator:NAME.
+    `namespaces` are the first NAMESPACES_COUNTED in byte order. The names in `last_used` are key
+    ids and operator:NAME.
     """
 
     keys: int
@@ -31,19 +33,21 @@ class Usage:
 
     @property
     def last_used_at(self) -> datetime | None:
-        """When any credential was used last. What operators did is no sign of the connector."""
+        """Return when any credential was used last, None if never; operators don't count."""
         credentials = (at for by, at in self.last_used.items() if not by.startswith(OPERATOR))
         return max(credentials, default=None)
 
 
 def last_seen_at(connector: Connector, usage: Usage) -> datetime | None:
-    """When the connector was seen last: by a heartbeat of enrolment, or by a credential's use."""
+    """Return when the connector last sent a heartbeat or used a credential; None if never."""
     seen = (connector.last_seen_at, usage.last_used_at)
     return max(filter(None, seen), default=None)
 
 
 def usage_of(connector_uuids: Iterable[str]) -> dict[str, Usage]:
-    """Return the usage of connectors, in two round trips: does Redis know the script, and all else.
+    """Return the usage of connectors by UUID.
+
+    It takes two round trips: one to make sure that Redis has the script, one for all the rest.
 
     Raises:
         redis.exceptions.RedisError: Redis did not answer.
@@ -73,3 +77,22 @@ def usage_of(connector_uuids: Iterable[str]) -> dict[str, Usage]:
             uuids, replies, replies, replies, replies, strict=True
         )
     }
+
+
+def total_usage(connector_uuids: Iterable[str]) -> tuple[int, int]:
+    """Return the number of keys and the bytes of all these connectors together.
+
+    Raises:
+        redis.exceptions.RedisError: Redis did not answer.
+    """
+    keys = size = 0
+    uuids = iter(connector_uuids)
+    while batch := list(islice(uuids, TOTALS_BATCH)):
+        pipeline = get_redis_connection().pipeline(transaction=False)
+        for uuid in batch:
+            pipeline.zcard(connector_keys(uuid).named("index"))
+            pipeline.hget(connector_keys(uuid).named("sizes"), "total")
+        replies = pipeline.execute()
+        keys += sum(replies[::2])
+        size += sum(int(total or 0) for total in replies[1::2])
+    return keys, size

@@ -1,4 +1,4 @@
-"""Export and import of what a connector has stored. The pages and the commands use it.
+"""Export and import a connector's values; admin's pages and the commands use this.
 
-Both go page by page, so that they hold a few values at a time, never all of them.
+Both work page by page, so that only a few values are in memory at a time.
 """

@@ -1,4 +1,4 @@
-"""From Redis to the lines of an export."""
+"""Write an export: read a connector's values from Redis and yield the lines of the file."""
 
 from collections.abc import Iterator
 
@@ -10,17 +10,18 @@ from connector_state.transfer.lines import ExportedKey, end_line, header_line, k
 
 
 def export(session: OperatorSession, namespace: str | None = None) -> Iterator[bytes]:
-    """Yield the lines of an export of one namespace, or of all: those that the index knows.
+    """Yield the lines of an export: the indexed keys of one namespace, or of all (None).
 
-    It is recorded before the first line. What is written meanwhile may be in it or not.
+    Values that the connector writes during the export may or may not be in it.
 
     Raises:
-        InvalidRequest: this is no namespace.
-        redis.exceptions.RedisError, Unavailable: Redis did not answer; what was yielded until then
-            has no end, and an import refuses it.
+        InvalidRequest: the namespace is not valid.
+        redis.exceptions.RedisError, Unavailable: Redis did not answer. The lines yielded so far
+            lack the end line, so an import refuses them.
     """
     if namespace is not None:
         check_namespace(namespace)
+    # Before the first value leaves: an export that fails half way is in the audit too.
     audit.record_export(session.uuid, session.username, namespace)
     yield header_line(session.uuid, namespace)
     count = 0
@@ -48,6 +49,6 @@ def _exported(session: OperatorSession, namespace: str) -> Iterator[ExportedKey]
         operations = [Operation("get", Address(namespace, row.key)) for row in page.keys]
         entries = session.store.operate(operations) if operations else []
         for operation, entry in zip(operations, entries, strict=True):
-            if isinstance(entry, Entry):  # else it was deleted since it was listed
+            if isinstance(entry, Entry):  # None: deleted or expired since it was listed
                 yield ExportedKey(operation.address, entry.value, expires_at(entry.ttl_seconds))
         after, more = page.last, page.more

@@ -1,4 +1,4 @@
-"""From the lines of an export to Redis."""
+"""Read an export: compare its lines with the values in Redis, or store them there."""
 
 import math
 import time
@@ -18,13 +18,13 @@ from connector_state.transfer.lines import ExportedKey, Header, Problem, read_he
 
 BATCH_KEYS = 100
 BATCH_BYTES = 1_048_576
-PROBLEMS_TOLD = 20
+PROBLEMS_SHOWN = 20
 ATTEMPTS = 5
-SAME_EXPIRY_SECONDS = 2  # an export tells it to the second
+SAME_EXPIRY_SECONDS = 2  # an export holds the expiry to the second
 
 
-class _Standing(Enum):
-    """What stands where a line of the file goes."""
+class _Comparison(Enum):
+    """How a line of the file compares with the value that is stored under its key."""
 
     NEW = auto()
     EQUAL = auto()
@@ -34,10 +34,11 @@ class _Standing(Enum):
 
 @dataclass(slots=True)
 class Imported:
-    """What an import did so far, or would do.
+    """The counts of an import so far, or of its dry run, in keys.
 
-    `equal` and `different` are those that stood there already, `foreign` those where something
-    stands that is no value. The first PROBLEMS_TOLD of the `invalid` lines are told.
+    `new` had no value. `equal` and `different` had one already; `foreign` have a Redis key that is
+    not a string. `expired` ended since the export. `problems` describes the first PROBLEMS_SHOWN
+    of the `invalid` lines.
     """
 
     new: int = 0
@@ -50,53 +51,58 @@ class Imported:
 
     @property
     def existing(self) -> int:
-        """Those that stood there already. Who may not see values may know no more than this."""
+        """Return the number of keys that had a value already.
+
+        People who may not see values are shown this sum only: `equal` and `different` would tell
+        them whether a stored value is the one in their file.
+        """
         return self.equal + self.different
 
 
 def header_of(file: BinaryIO) -> Header:
-    """Return the header of an export, from its beginning.
+    """Rewind the file and return its header.
 
     Raises:
-        InvalidRequest: this is no export.
+        InvalidRequest: code `invalid_export`: the file is not an export.
     """
     file.seek(0)
     return read_header(file)
 
 
 def preview(session: OperatorSession, file: BinaryIO, total: Imported) -> Iterator[None]:
-    """Compare a whole file with what stands there; yield after each batch.
+    """Compare a file with the stored values; yield after each batch.
 
     Args:
-        total: where it is counted.
+        total: the counts, updated with each batch.
 
     Raises:
-        InvalidRequest: this is no export.
+        InvalidRequest: code `invalid_export`: the file is not an export.
         Unavailable: Redis did not answer.
     """
     audit.record_comparison(session.uuid, session.username)
     for batch in _batches(file, total):
-        _count(total, _standings(session, _living(batch, total)))
+        _count(total, _compare(session, _unexpired(batch, total)))
         yield
 
 
 def import_file(
     session: OperatorSession, file: BinaryIO, total: Imported, *, overwrite: bool
 ) -> Iterator[None]:
-    """Store what a file holds; yield after each batch, which is stored whole or not at all.
+    """Store the values of a file; yield after each batch, which is stored whole or not at all.
 
-    Nothing is stored unless every line of the file is valid and it is whole. What has expired
-    since it was exported is left out. Safe to run again.
+    Nothing is stored unless the file is complete and each of its lines is valid. Values that have
+    expired since the export are left out. It is safe to run the same import again.
 
     Args:
-        total: where it is counted, batch by batch.
-        overwrite: replace what exists, rather than keep it.
+        total: the counts, updated with each batch.
+        overwrite: replace existing values; otherwise they are kept.
 
     Raises:
         InvalidRequest: code `invalid_export`.
-        Forbidden: code `quota_exceeded`; the batches before are stored.
-        Unavailable: Redis did not answer; the batches before are stored.
+        Forbidden: code `quota_exceeded`; the batches before this one are stored.
+        Unavailable: Redis did not answer; the batches before this one are stored.
     """
+    # The file is read twice: a bad line at its end must stop the import before anything is stored.
     checked = Imported()
     for _ in _batches(file, checked):
         pass
@@ -113,19 +119,20 @@ def import_file(
 
 
 def _batches(file: BinaryIO, total: Imported) -> Iterator[list[ExportedKey]]:
-    """Yield the valid lines in batches, in which the last one of a key holds; count the others."""
+    """Yield the valid lines in batches, and count the invalid ones in `total`."""
     header_of(file)
     batch: dict[Address, ExportedKey] = {}
     size = 0
     for read in read_keys(file, settings.STATE_MAX_VALUE_BYTES):
         if isinstance(read, Problem):
             total.invalid += 1
-            if len(total.problems) < PROBLEMS_TOLD:
+            if len(total.problems) < PROBLEMS_SHOWN:
                 total.problems.append(read.text)
             continue
         if len(batch) == BATCH_KEYS or size >= BATCH_BYTES:
             yield list(batch.values())
             batch, size = {}, 0
+        # A script takes each key once, so the last line of a key in a batch wins.
         batch[read.address] = read
         size += len(read.value)
     if batch:
@@ -135,79 +142,80 @@ def _batches(file: BinaryIO, total: Imported) -> Iterator[list[ExportedKey]]:
 def _store(
     session: OperatorSession, batch: list[ExportedKey], total: Imported, *, overwrite: bool
 ) -> None:
-    living = _living(batch, total)
+    lines = _unexpired(batch, total)
     for _ in range(ATTEMPTS):
-        standings = _standings(session, living)
+        compared = _compare(session, lines)
         writes = [
-            _put(read, standing)
-            for read, standing in zip(living, standings, strict=True)
-            if standing is _Standing.NEW or (overwrite and standing is not _Standing.FOREIGN)
+            _put(line, comparison)
+            for line, comparison in zip(lines, compared, strict=True)
+            if comparison is _Comparison.NEW
+            or (overwrite and comparison is not _Comparison.FOREIGN)
         ]
         try:
             if writes:
                 session.store.operate(writes)
         except PreconditionFailed:
-            continue  # the connector wrote one of them since it was looked at
-        _count(total, standings)
+            continue  # the connector has created one of the new keys since the comparison
+        _count(total, compared)
         return
     raise Unavailable("The connector keeps writing the same keys. Stop it, and run this again.")
 
 
-def _put(read: ExportedKey, standing: _Standing) -> Operation:
-    """What is replaced is replaced whatever it is: an equal value is no less recorded."""
-    left = _seconds_left(read)
+def _put(line: ExportedKey, comparison: _Comparison) -> Operation:
+    left = _seconds_left(line)
     return Operation(
         "put",
-        read.address,
-        read.value,
+        line.address,
+        line.value,
         None if left is None else max(1, left),
-        Condition(if_none_match="*") if standing is _Standing.NEW else Condition(),
+        Condition(if_none_match="*") if comparison is _Comparison.NEW else Condition(),
     )
 
 
-def _count(total: Imported, standings: list[_Standing]) -> None:
-    total.new += standings.count(_Standing.NEW)
-    total.equal += standings.count(_Standing.EQUAL)
-    total.different += standings.count(_Standing.DIFFERENT)
-    total.foreign += standings.count(_Standing.FOREIGN)
+def _count(total: Imported, compared: list[_Comparison]) -> None:
+    total.new += compared.count(_Comparison.NEW)
+    total.equal += compared.count(_Comparison.EQUAL)
+    total.different += compared.count(_Comparison.DIFFERENT)
+    total.foreign += compared.count(_Comparison.FOREIGN)
 
 
-def _living(batch: list[ExportedKey], total: Imported) -> list[ExportedKey]:
-    """Return those that have not expired since they were exported; count the others."""
-    living = [read for read in batch if (left := _seconds_left(read)) is None or left > 0]
-    total.expired += len(batch) - len(living)
-    return living
+def _unexpired(batch: list[ExportedKey], total: Imported) -> list[ExportedKey]:
+    """Return the lines that have not expired since the export; count the others."""
+    lines = [line for line in batch if (left := _seconds_left(line)) is None or left > 0]
+    total.expired += len(batch) - len(lines)
+    return lines
 
 
-def _seconds_left(read: ExportedKey) -> int | None:
-    if read.expires_at is None:
+def _seconds_left(line: ExportedKey) -> int | None:
+    if line.expires_at is None:
         return None
-    return math.ceil(read.expires_at.timestamp() - time.time())
+    return math.ceil(line.expires_at.timestamp() - time.time())
 
 
-def _standings(session: OperatorSession, living: list[ExportedKey]) -> list[_Standing]:
-    results = _stored(session, [read.address for read in living])
-    return [_standing(read, result) for read, result in zip(living, results, strict=True)]
+def _compare(session: OperatorSession, lines: list[ExportedKey]) -> list[_Comparison]:
+    results = _stored(session, [line.address for line in lines])
+    return [_compare_one(line, result) for line, result in zip(lines, results, strict=True)]
 
 
 def _stored(session: OperatorSession, addresses: list[Address]) -> list[Result | Corrupt]:
-    """Return what stands at the addresses; Corrupt where it is no value."""
+    """Return the values at the addresses; Corrupt where the Redis key is not a string."""
     try:
         return list(session.store.operate([Operation("get", address) for address in addresses]))
     except Corrupt as corrupt:
         if len(addresses) == 1:
             return [corrupt]
+        # The script fails as a whole, without naming the key: look at each on its own.
         return [result for address in addresses for result in _stored(session, [address])]
 
 
-def _standing(read: ExportedKey, stored: Result | Corrupt) -> _Standing:
+def _compare_one(line: ExportedKey, stored: Result | Corrupt) -> _Comparison:
     if stored is None:
-        return _Standing.NEW
+        return _Comparison.NEW
     if not isinstance(stored, Entry):
-        return _Standing.FOREIGN
-    left, lives = _seconds_left(read), stored.ttl_seconds
+        return _Comparison.FOREIGN
+    left, ttl = _seconds_left(line), stored.ttl_seconds
     same_expiry = (
-        lives == left if left is None or lives is None else abs(left - lives) <= SAME_EXPIRY_SECONDS
+        ttl == left if left is None or ttl is None else abs(left - ttl) <= SAME_EXPIRY_SECONDS
     )
-    equal = stored.value == read.value and same_expiry
-    return _Standing.EQUAL if equal else _Standing.DIFFERENT
+    equal = stored.value == line.value and same_expiry
+    return _Comparison.EQUAL if equal else _Comparison.DIFFERENT

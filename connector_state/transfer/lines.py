@@ -1,7 +1,6 @@
-"""The file of an export: JSON Lines with a header, a line a key, and an end that holds the count.
+"""The lines of an export: JSON Lines with a header, one line per key, and an end with the count.
 
-Without its end a file is truncated, whatever cut it. docs/export.md describes it for others.
-Knows nothing of Django or Redis.
+docs/export.md describes the format. No Django and no Redis here.
 """
 
 import base64
@@ -12,20 +11,14 @@ from datetime import UTC, datetime
 from typing import Annotated, Any, BinaryIO, Literal
 from uuid import UUID
 
-from pydantic import (
-    AwareDatetime,
-    BaseModel,
-    ConfigDict,
-    Field,
-    TypeAdapter,
-    ValidationError,
-)
+from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
 
 from connector_state.errors import InvalidRequest
 from connector_state.store.keys import KEY_MAX_BYTES, NAMESPACE_MAX_BYTES, Address
 
 FORMAT, VERSION = "statekeep-export", 1
-MOST_BYTES_A_BYTE = 6  # \u0041
+# JSON may write one byte as six characters (\u0041); the margin is for the fields' names.
+MAX_ESCAPED_BYTES = 6
 MARGIN_BYTES = 1024
 
 
@@ -34,7 +27,7 @@ class _Line(BaseModel):
 
 
 class Header(_Line):
-    """What the file is. `namespace` is null in an export of all of them."""
+    """The first line. `namespace` is None in an export of all namespaces."""
 
     type: Literal["header"]
     format: Literal["statekeep-export"]
@@ -58,7 +51,6 @@ class _End(_Line):
     count: int
 
 
-_HEADER = TypeAdapter(Header)
 _KEY_OR_END: TypeAdapter[_Key | _End] = TypeAdapter(
     Annotated[_Key | _End, Field(discriminator="type")]
 )
@@ -66,7 +58,7 @@ _KEY_OR_END: TypeAdapter[_Key | _End] = TypeAdapter(
 
 @dataclass(frozen=True, slots=True)
 class ExportedKey:
-    """A value, where it stood, and when it ends (None: never)."""
+    """A value with its address and its expiry (None: it never expires)."""
 
     address: Address
     value: bytes
@@ -75,13 +67,13 @@ class ExportedKey:
 
 @dataclass(frozen=True, slots=True)
 class Problem:
-    """Why a line can't be imported, in words with its number."""
+    """The reason why a line can't be imported, with the line's number; never its value."""
 
     text: str
 
 
 def header_line(connector_uuid: str, namespace: str | None) -> bytes:
-    """Return the first line."""
+    """Return the first line of an export, with the current time."""
     return _line(
         type="header",
         format=FORMAT,
@@ -93,7 +85,7 @@ def header_line(connector_uuid: str, namespace: str | None) -> bytes:
 
 
 def key_line(exported: ExportedKey) -> bytes:
-    """Return the line of a key. What is not UTF-8 goes in base64."""
+    """Return the line of a key: a value that is not UTF-8 is written as base64."""
     try:
         value = {"value": exported.value.decode()}
     except UnicodeDecodeError:
@@ -108,12 +100,12 @@ def key_line(exported: ExportedKey) -> bytes:
 
 
 def end_line(count: int) -> bytes:
-    """Return the last line."""
+    """Return the last line, which shows an import that the file is complete."""
     return _line(type="end", count=count)
 
 
 def _line(**fields: Any) -> bytes:
-    """Pure ASCII, without controls: safe on a terminal too."""
+    # ASCII without control characters, DEL included, so that a terminal shows it as it is.
     return json.dumps(fields).replace("\x7f", "\\u007f").encode() + b"\n"
 
 
@@ -125,11 +117,11 @@ def read_header(file: BinaryIO) -> Header:
     """Read the first line.
 
     Raises:
-        InvalidRequest: this is no export.
+        InvalidRequest: code `invalid_export`: the file is not an export.
     """
-    line = file.readline(MOST_BYTES_A_BYTE * NAMESPACE_MAX_BYTES + MARGIN_BYTES)
+    line = file.readline(MAX_ESCAPED_BYTES * NAMESPACE_MAX_BYTES + MARGIN_BYTES)
     try:
-        return _HEADER.validate_json(line)
+        return Header.model_validate_json(line)
     except ValidationError as error:
         raise InvalidRequest(
             f"This is no export of Statekeep, version {VERSION}: line 1: {_words(error)}",
@@ -138,17 +130,18 @@ def read_header(file: BinaryIO) -> Header:
 
 
 def read_keys(file: BinaryIO, max_value_bytes: int) -> Iterator[ExportedKey | Problem]:
-    """Yield what stands after the header, a problem for each line that is none.
+    """Yield the keys after the header, and a Problem for each line that is not valid.
 
-    A file without its end has a problem too, so one without problems is whole.
+    A missing end line, or a wrong count in it, is a Problem too: a file without one is complete.
     """
-    most = MARGIN_BYTES + MOST_BYTES_A_BYTE * (
+    line_max_bytes = MARGIN_BYTES + MAX_ESCAPED_BYTES * (
         max_value_bytes + KEY_MAX_BYTES + NAMESPACE_MAX_BYTES
     )
     count, number = 0, 1
-    while line := file.readline(most + 1):
+    while line := file.readline(line_max_bytes + 1):
         number += 1
-        if len(line) > most:
+        if len(line) > line_max_bytes:
+            # The rest is not read: a file without newlines would have to fit into memory.
             yield Problem(f"Line {number} is longer than any that this service exports.")
             return
         try:
@@ -168,7 +161,7 @@ def read_keys(file: BinaryIO, max_value_bytes: int) -> Iterator[ExportedKey | Pr
         return
     yield Problem(
         f"The file is truncated: it ends after line {number}, without the line that says how many "
-        "keys it has. Export it anew."
+        "keys it has. Export it again."
     )
 
 
@@ -192,7 +185,7 @@ def _from_base64(text: str) -> bytes:
 
 
 def _words(error: ValidationError | InvalidRequest) -> str:
-    """Say what is wrong, and never the value that it is wrong with."""
+    """Describe the first error, without the value: admin's pages and the log show the text."""
     if isinstance(error, InvalidRequest):
         return error.detail
     first = error.errors(include_input=False, include_url=False, include_context=False)[0]

@@ -11,7 +11,7 @@ from django.utils.http import urlencode
 from connector_state.admin.pages import ConnectorPage
 from connector_state.admin.presentation import visible_name
 from connector_state.store import audit
-from connector_state.store.index import Stored, describe
+from connector_state.store.index import KeyDescription, describe
 from connector_state.store.keys import Address
 from connector_state.store.values import Entry, expires_at
 
@@ -44,7 +44,7 @@ class KeyPage(ConnectorPage):
         query = self.request.GET
         return Address(query.get("namespace", ""), query.get("key", ""))
 
-    def stored(self) -> Stored | None:
+    def stored(self) -> KeyDescription | None:
         """Return what stands at the address, without its value."""
         (stored,) = describe(self.uuid, [self.address])
         return stored
@@ -54,7 +54,7 @@ class KeyPage(ConnectorPage):
         audit.record_read(self.uuid, self.request.user.get_username(), self.address)
         return self.session.store.get(self.address)
 
-    def about(self, stored: Stored | None) -> dict[str, Any]:
+    def about(self, stored: KeyDescription | None) -> dict[str, Any]:
         """Return what templates tell of the key."""
         return {
             "title": named(self.address),
@@ -91,7 +91,7 @@ class KeyDetails(KeyPage):
         """Size, expiry, and who did what with it."""
         return self.details(self.stored())
 
-    def details(self, stored: Stored | None, **context: Any) -> HttpResponse:
+    def details(self, stored: KeyDescription | None, **context: Any) -> HttpResponse:
         """Return the page."""
         entries = audit.entries_of(self.uuid, self.address, AUDIT_ENTRIES_SHOWN)
         return self.render(

@@ -263,14 +263,14 @@ def test_import__stays_within_the_quota_and_can_be_run_again():
 
 
 def test_import__beside_a_connector_that_writes_keeps_its_value(monkeypatch):
-    compare = importing._standings
+    compare = importing._compare
 
     def and_then_the_connector_writes(side_, living):
         standings = compare(side_, living)
         put("ns", "k", b"the connector's")
         return standings
 
-    monkeypatch.setattr(importing, "_standings", and_then_the_connector_writes)
+    monkeypatch.setattr(importing, "_compare", and_then_the_connector_writes)
     total = imported(made(key_of()))
     assert standing() == {b"ns:k": b"the connector's"}
     assert (total.new, total.different) == (0, 1)
