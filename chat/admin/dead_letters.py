@@ -36,7 +36,7 @@ class _LetterPage(ChatPage):
             return self.leave(f"The store refuses it again: {turn.refusal}", level=messages.ERROR)
         if turn.state == Turn.State.STORED:
             return self.leave("The turn is stored.", self.list_url)
-        words = "The turn is back in the queue and waits for the store."
+        words = "The turn is back in the queue; it waits for the store."
         return self.leave(words, self.list_url, messages.WARNING)
 
 

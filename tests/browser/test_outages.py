@@ -210,7 +210,7 @@ def test_conversations__the_store_goes_before_the_click(tabs, store):
     tabs["replay"].click("text=Replay waiting turns")
     tabs["Export"].click(".page-actions >> text=Export")
     tabs["Download the stored document"].click("text=Download the stored document")
-    tabs["delete"].wait_for_selector("text=The conversation store is away")
+    tabs["delete"].wait_for_selector("text=The conversation store does not answer: what it holds")
     del tabs["delete"]
     assert_all_say(tabs, "The conversation store does not answer right now")
 
