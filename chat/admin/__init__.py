@@ -1,6 +1,6 @@
 """Admin pages: conversations, states in quarantine, and dead letters.
 
-`lists` and `pages` are what they have in common; each other module has the pages of one thing.
+`lists` and `pages` have what these share; each other module has the pages of one thing.
 """
 
 from django.contrib import admin

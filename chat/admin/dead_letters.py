@@ -1,24 +1,25 @@
-"""Dead letters: turns that the store refused for good."""
+"""Dead letters: the list of turns that the store refused for good, and the pages of one."""
 
 import json
+from typing import Any
 
-from django.contrib import admin, messages
+from django.contrib import messages
 from django.db.models import QuerySet
 from django.http import HttpRequest, HttpResponse
-from django.utils.safestring import SafeString
 
 from chat.admin.filters import AcceptedFilter
 from chat.admin.lists import CHANGE, DELETE, VIEW, ChatList, isolated, when
 from chat.admin.pages import ChatPage
-from chat.admin.rendering import shown_json, shown_text
+from chat.admin.rendering import shown_json, shown_text, visible
 from chat.errors import InvalidInput
 from chat.models import DeadLetter, Turn
 from chat.turns import dead_letters
 from chat.turns.dead_letters import Content
 from chat.turns.document import index_row
+from common.admin_lists import column
+from common.admin_pages import ConfirmationPage
 
-LIST = "admin:chat_deadletter_changelist"
-PAGE = "admin:chat_deadletter_change"
+ALREADY_GONE = "This turn is not a dead letter any more."
 
 
 class _LetterPage(ChatPage):
@@ -26,38 +27,35 @@ class _LetterPage(ChatPage):
     converter = "slug"
 
     def retry(self, content: Content | None, done: str) -> HttpResponse:
-        """Put it back, try to store it, and say what came of it."""
-        turn = dead_letters.retry(self.found, content, self.deadline)
+        """Put the turn back into the queue, try to store it, and say what happened."""
+        turn = dead_letters.retry(self.object, content, self.deadline)
         if turn is None:
-            return self.leave(LIST, messages.WARNING, "It was no dead letter any more.")
+            return self.leave(ALREADY_GONE, self.list_url, messages.WARNING)
         self.record(f"{done} Turn {turn.pk}.")
         if turn.state == Turn.State.DEAD_LETTER:
-            words = f"The store refuses it again: {turn.refusal}"
-            return self.leave(PAGE, messages.ERROR, words, turn.pk)
+            return self.leave(f"The store refuses it again: {turn.refusal}", level=messages.ERROR)
         if turn.state == Turn.State.STORED:
-            return self.leave(LIST, messages.SUCCESS, "The turn is stored.")
+            return self.leave("The turn is stored.", self.list_url)
         words = "The turn is back in the queue; it waits for the store."
-        return self.leave(LIST, messages.WARNING, words)
+        return self.leave(words, self.list_url, messages.WARNING)
 
 
 class LetterPage(_LetterPage):
-    """What the turn says, and why the store refused it."""
+    """The content of the turn, and why the store refused it."""
 
     permissions = (VIEW,)
     title = "Dead letter"
     template = "admin/chat/dead_letter.html"
-    http_method_names = ["get"]
 
     def get(self, request: HttpRequest) -> HttpResponse:
-        """The page."""
         calls = [
             (str(call["tool"]), shown_json(call["parameters"]), shown_json(call["result"]))
-            for call in self.found.tool_calls
+            for call in self.object.tool_calls
         ]
-        reply = self.found.reply
+        reply = self.object.reply
         context = {
             "row": index_row(self.key),
-            "message": shown_text(self.found.message),
+            "message": shown_text(self.object.message),
             "reply": None if reply is None else shown_text(reply),
             "calls": calls,
         }
@@ -65,79 +63,75 @@ class LetterPage(_LetterPage):
 
 
 class RetryPage(_LetterPage):
-    """Tries it again as it is: a limit may have been raised."""
+    """Tries to store the turn as it is: a limit may have been raised."""
 
     permissions = (CHANGE,)
     title = "Retry"
-    http_method_names = ["post"]
 
     def post(self, request: HttpRequest) -> HttpResponse:
-        """Do it."""
         return self.retry(None, "Retried a dead letter.")
 
 
 class EditPage(_LetterPage):
-    """Puts it back into the queue, edited."""
+    """Edits the turn, and puts it back into the queue."""
 
     permissions = (VIEW, CHANGE)
     title = "Edit and retry"
     template = "admin/chat/edit_letter.html"
-    http_method_names = ["get", "post"]
 
     def get(self, request: HttpRequest) -> HttpResponse:
-        """The form."""
-        calls = json.dumps(self.found.tool_calls, indent=1, ensure_ascii=False)
-        return self._form(self.found.message, self.found.reply or "", calls)
+        calls = json.dumps(self.object.tool_calls, indent=1, ensure_ascii=False)
+        typed = {"message": self.object.message, "reply": self.object.reply or ""}
+        return self.render({**typed, "tool_calls": calls})
 
     def post(self, request: HttpRequest) -> HttpResponse:
-        """Retry what was typed; or the form again, with it, and what is wrong."""
-        message, reply, calls = map(self._typed, ("message", "reply", "tool_calls"))
+        # Browsers send each line's end as two characters.
+        typed = {
+            name: request.POST.get(name, "").replace("\r\n", "\n")
+            for name in ("message", "reply", "tool_calls")
+        }
         try:
-            content = dead_letters.read_content(message, reply, calls)
+            content = dead_letters.read_content(**typed)
         except InvalidInput as error:
-            return self._form(message, reply, calls, error.detail, 400)
+            return self.render({**typed, "error": error.detail}, status=400)
         return self.retry(content, "Edited and retried a dead letter.")
 
-    def _typed(self, name: str) -> str:
-        # Browsers send each line's end as two characters.
-        return self.request.POST.get(name, "").replace("\r\n", "\n")
 
-    def _form(
-        self, message: str, reply: str, tool_calls: str, error: str = "", status: int = 200
-    ) -> HttpResponse:
-        context = {"message": message, "reply": reply, "tool_calls": tool_calls, "error": error}
-        return self.render(context, status=status)
-
-
-class DiscardLetterPage(_LetterPage):
-    """Deletes it, after a question."""
+class DiscardLetterPage(ConfirmationPage, _LetterPage):
+    """Deletes the turn."""
 
     permissions = (DELETE,)
     title = "Discard dead letter?"
-    template = "admin/chat/discard_letter.html"
-    http_method_names = ["get", "post"]
+    button = "Discard the dead letter"
 
-    def get(self, request: HttpRequest) -> HttpResponse:
-        """What would be gone."""
-        return self.render({})
+    def question(self) -> dict[str, Any]:
+        words = (
+            "The message of “{}”, accepted {}, its reply and its tool calls will be gone for good "
+            "and will never be part of the conversation. The changes that the tools have made stay."
+        )
+        user, accepted = visible(self.object.user_id), self.object.accepted_at
+        return {"words": words.format(user, f"{accepted:%Y-%m-%d %H:%M:%S}")}
 
     def post(self, request: HttpRequest) -> HttpResponse:
-        """Delete it."""
-        if not dead_letters.discard(self.found):
-            return self.leave(LIST, messages.WARNING, "It was no dead letter any more.")
-        self.record(f"Discarded a dead letter. Turn {self.found.pk}.")
-        return self.leave(LIST, messages.SUCCESS, "The dead letter is discarded.")
+        if not dead_letters.discard(self.object):
+            return self.leave(ALREADY_GONE, self.list_url, messages.WARNING)
+        self.record(f"Discarded a dead letter. Turn {self.object.pk}.")
+        return self.leave("The dead letter is discarded.", self.list_url)
 
 
 class DeadLetterAdmin(ChatList):
-    """Turns that the store refuses for good."""
+    """The list of dead letters."""
 
     pages = [
-        LetterPage.at("change/", "change"),
-        RetryPage.at("retry/", "retry"),
-        EditPage.at("edit/", "edit"),
-        DiscardLetterPage.at("discard/", "discard"),
+        LetterPage.at("change/", "chat_deadletter_change"),
+        RetryPage.at("retry/", "chat_deadletter_retry"),
+        EditPage.at("edit/", "chat_deadletter_edit"),
+        DiscardLetterPage.at("discard/", "chat_deadletter_discard"),
     ]
+    empty_text = (
+        "There are no dead letters. A turn that the conversation store refuses for good would be "
+        "listed here."
+    )
     list_display = ("shown_turn", "conversation", "user", "accepted", "shown_refusal")
     list_filter = (AcceptedFilter,)
     search_fields = ("user_id", "conversation_id", "refusal")
@@ -145,32 +139,10 @@ class DeadLetterAdmin(ChatList):
     ordering = ("-accepted_at", "-id")
     sortable_by = ("accepted",)
 
+    shown_turn = column(str, "id", "turn")
+    accepted = column(when, "accepted_at", "accepted")
+    shown_refusal = column(isolated, "refusal", "refusal")
+
     def get_queryset(self, request: HttpRequest) -> QuerySet[DeadLetter]:
-        """Without what they say."""
         rows: QuerySet[DeadLetter] = super().get_queryset(request)
-        return rows.defer("message", "reply", "tool_calls")
-
-    @admin.display(description="turn")
-    def shown_turn(self, row: DeadLetter) -> str:
-        """Its id."""
-        return row.id
-
-    @admin.display(description="conversation")
-    def conversation(self, row: DeadLetter) -> SafeString:
-        """The conversation's id."""
-        return isolated(row.conversation_id)
-
-    @admin.display(description="user")
-    def user(self, row: DeadLetter) -> SafeString:
-        """Whose it is."""
-        return isolated(row.user_id)
-
-    @admin.display(description="accepted", ordering="accepted_at")
-    def accepted(self, row: DeadLetter) -> SafeString | None:
-        """When it was accepted."""
-        return when(row.accepted_at)
-
-    @admin.display(description="refusal")
-    def shown_refusal(self, row: DeadLetter) -> SafeString:
-        """Why the store refuses it."""
-        return isolated(row.refusal)
+        return rows.defer("message", "reply", "tool_calls")  # long, and not listed

@@ -1,53 +1,47 @@
 """Deleting conversations, one or a selection."""
 
+from typing import Any
+
 from django.contrib import messages
 from django.http import HttpRequest, HttpResponse
+from django.template.defaultfilters import pluralize
 
 from chat.admin.lists import DELETE
-from chat.admin.pages import ACTION_SECONDS, ChatPage, enter
+from chat.admin.pages import ACTION_SECONDS, ChatPage
 from chat.conversations.state import ConversationKey
 from chat.deadline import Deadline
 from chat.errors import Unavailable
 from chat.models import Conversation, Quarantine
 from chat.turns.deletion import delete_conversation
 from chat.turns.waiting import turns_of
-
-LATER = (
-    "The conversation store is away: what it holds of {} is deleted later, "
-    "by flush_pending_turns or the next message."
-)
+from common.admin_pages import ConfirmationPage, log_action
 
 
-class DeletePage(ChatPage):
-    """Deletes a conversation, after a question."""
+class DeletePage(ConfirmationPage, ChatPage):
+    """Deletes a conversation as its user does, in the store too."""
 
     permissions = (DELETE,)
     title = "Delete conversation?"
     template = "admin/chat/delete_conversation.html"
+    button = "Delete the conversation"
     model = Conversation
-    http_method_names = ["get", "post"]
 
-    def get(self, request: HttpRequest) -> HttpResponse:
-        """What would be gone; not what it says."""
-        where = {"user_id": self.key.user_id, "conversation_id": self.key.conversation_id}
-        return self.render(
-            {
-                "turns": turns_of(self.key).count(),
-                "copies": Quarantine.objects.filter(**where).count(),
-            }
+    def question(self) -> dict[str, Any]:
+        copies = Quarantine.objects.filter(
+            user_id=self.key.user_id, conversation_id=self.key.conversation_id
         )
+        return {"turns": turns_of(self.key).count(), "copies": copies.count()}
 
     def post(self, request: HttpRequest) -> HttpResponse:
-        """Delete it."""
-        level, words = delete_all(request, [self.found])
-        return self.leave("admin:chat_conversation_changelist", level, words)
+        level, words = delete_all(request, [self.object])
+        return self.leave(words, self.list_url, level)
 
 
 def delete_all(request: HttpRequest, rows: list[Conversation]) -> tuple[int, str]:
-    """Delete them, each entered into the history; return what came of it, for a message.
+    """Delete conversations, each recorded in the history.
 
-    Whatever the store takes, they are deleted for their users when this returns. A database that
-    is too busy ends it.
+    Return the level and the words of a message that says the outcome. Their users see none of them
+    any more, even where the store does not answer. A database that is too busy ends it early.
     """
     deadline = Deadline(ACTION_SECONDS)
     deleted = left = 0
@@ -56,14 +50,17 @@ def delete_all(request: HttpRequest, rows: list[Conversation]) -> tuple[int, str
         try:
             left += not delete_conversation(key, deadline)
         except Unavailable as error:
-            return messages.ERROR, f"{_count(deleted)} deleted, then: {error.detail}"
+            return messages.ERROR, f"{_are(deleted)} deleted, then: {error.detail}"
         deleted += 1
-        enter(request, row, "Deleted the conversation.")
-    if left:
-        which = "it" if deleted == 1 else f"{left} of them"
-        return messages.WARNING, f"{_count(deleted)} deleted. {LATER.format(which)}"
-    return messages.SUCCESS, f"{_count(deleted)} deleted."
+        log_action(request, row, "Deleted the conversation.")
+    if not left:
+        return messages.SUCCESS, f"{_are(deleted)} deleted."
+    which = "it" if deleted == 1 else f"{left} of them"
+    return messages.WARNING, (
+        f"{_are(deleted)} deleted. The conversation store does not answer: what it holds of "
+        f"{which} is deleted later, by flush_pending_turns or the next message."
+    )
 
 
-def _count(number: int) -> str:
-    return "1 conversation is" if number == 1 else f"{number} conversations are"
+def _are(number: int) -> str:
+    return f"{number} conversation{pluralize(number, ' is,s are')}"

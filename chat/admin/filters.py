@@ -1,150 +1,108 @@
-"""How the lists can be narrowed down."""
+"""Filters of the lists."""
 
 from collections.abc import Iterator
-from datetime import timedelta
+from datetime import UTC, date, datetime, time, timedelta
 from typing import Any, ClassVar
 
-from django.contrib import admin
+from django.contrib import admin, messages
 from django.contrib.admin.views.main import ChangeList
 from django.db.models import Exists, OuterRef, Q, QuerySet
 from django.http import HttpRequest
 from django.utils import timezone
 
-from chat.models import Conversation, Turn
+from chat.models import Turn
 from chat.turns.waiting import to_be_stored
+from common.admin_lists import ChoiceFilter
+
+FROM, TO = "updated_from", "updated_to"
+Options = dict[str, tuple[str, Q]]
 
 
-class _FilterWithDefault(admin.SimpleListFilter):
-    """Without a choice the first one holds."""
+class StateFilter(ChoiceFilter):
+    """By state. Deleted conversations are hidden until they are asked for."""
 
-    def choices(self, changelist: ChangeList) -> Iterator[Any]:
-        value = self.value() or self.lookup_choices[0][0]
-        for name, title in self.lookup_choices:
-            yield {
-                "selected": value == str(name),
-                "query_string": changelist.get_query_string({str(self.parameter_name): name}),
-                "display": title,
-            }
+    title = parameter_name = "state"
+    has_default = True
 
-
-class StateFilter(_FilterWithDefault):
-    """Deleted ones are hidden until they are asked for."""
-
-    title = "state"
-    parameter_name = "state"
-
-    def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:
-        """The choices."""
-        return [
-            ("kept", "Not deleted"),
-            ("corrupt", "Corrupt"),
-            ("pending", "Deletion waits for the store"),
-            ("deleted", "Deleted"),
-            ("all", "All"),
-        ]
-
-    def queryset(
-        self, request: HttpRequest, queryset: QuerySet[Conversation]
-    ) -> QuerySet[Conversation]:
-        """The rows of the choice."""
-        by_state = {
-            "corrupt": Q(corrupt=True),
-            "pending": Q(deletion_pending=True),
-            "deleted": Q(active=False),
-            "all": Q(),
+    def options(self) -> Options:
+        return {
+            "kept": ("Not deleted", Q(active=True)),
+            "corrupt": ("Corrupt", Q(corrupt=True)),
+            "pending": ("Deletion waits for the store", Q(deletion_pending=True)),
+            "deleted": ("Deleted", Q(active=False)),
+            "all": ("All", Q()),
         }
-        return queryset.filter(by_state.get(self.value() or "", Q(active=True)))
 
 
-class WaitingFilter(admin.SimpleListFilter):
-    """By what became of their turns."""
+class WaitingFilter(ChoiceFilter):
+    """Conversations with turns that wait for the store, or that it refused."""
 
-    title = "turns"
-    parameter_name = "turns"
+    title = parameter_name = "turns"
 
-    def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:
-        """The choices."""
-        return [("pending", "Waiting turns"), ("dead", "Dead letters")]
-
-    def queryset(
-        self, request: HttpRequest, queryset: QuerySet[Conversation]
-    ) -> QuerySet[Conversation]:
-        """The rows of the choice."""
-        choices = {
-            "pending": to_be_stored(timezone.now()),
-            "dead": Q(state=Turn.State.DEAD_LETTER),
+    def options(self) -> Options:
+        return {
+            "pending": ("Waiting turns", _has_turns(to_be_stored(timezone.now()))),
+            "dead": ("Dead letters", _has_turns(Q(state=Turn.State.DEAD_LETTER))),
         }
-        choice = choices.get(self.value() or "")
-        if choice is None:
-            return queryset
-        turns = Turn.objects.filter(choice).order_by()
-        # The users first: few have such turns, and conversations may be a million.
-        return queryset.filter(user_id__in=turns.values("user_id")).filter(
-            Exists(
-                turns.filter(
-                    user_id=OuterRef("user_id"), conversation_id=OuterRef("conversation_id")
-                )
-            )
-        )
 
 
-class ExpiryFilter(admin.SimpleListFilter):
-    """By when they expire."""
+def _has_turns(condition: Q) -> Q:
+    turns = Turn.objects.filter(condition).order_by()
+    of_row = turns.filter(user_id=OuterRef("user_id"), conversation_id=OuterRef("conversation_id"))
+    # The users first: few have such turns, and there may be a million conversations.
+    return Q(user_id__in=turns.values("user_id")) & Q(Exists(of_row))
 
-    title = "expiry"
-    parameter_name = "expires"
 
-    def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:
-        """The choices."""
-        return [
-            ("past", "Has expired"),
-            ("day", "Within 24 hours"),
-            ("week", "Within 7 days"),
-            ("later", "Later"),
-            ("unknown", "Not stored yet"),
-        ]
+class ExpiryFilter(ChoiceFilter):
+    """By when conversations expire."""
 
-    def queryset(
-        self, request: HttpRequest, queryset: QuerySet[Conversation]
-    ) -> QuerySet[Conversation]:
-        """The rows of the choice."""
+    title, parameter_name = "expiry", "expires"
+
+    def options(self) -> Options:
         now = timezone.now()
-        week = now + timedelta(days=7)
-        choices = {
-            "past": Q(expires_at__lte=now),
-            "day": Q(expires_at__gt=now, expires_at__lte=now + timedelta(days=1)),
-            "week": Q(expires_at__gt=now, expires_at__lte=week),
-            "later": Q(expires_at__gt=week),
-            "unknown": Q(expires_at=None),
+        day, week = now + timedelta(days=1), now + timedelta(days=7)
+        return {
+            "past": ("Has expired", Q(expires_at__lte=now)),
+            "day": ("Within 24 hours", Q(expires_at__gt=now, expires_at__lte=day)),
+            "week": ("Within 7 days", Q(expires_at__gt=now, expires_at__lte=week)),
+            "later": ("Later", Q(expires_at__gt=week)),
+            "unknown": ("Not stored yet", Q(expires_at=None)),
         }
-        return queryset.filter(choices.get(self.value() or "", Q()))
 
 
-class _AgeFilter(admin.SimpleListFilter):
-    """By how long ago something happened."""
+class ResolvedFilter(ChoiceFilter):
+    """By whether quarantined states still have to be repaired."""
+
+    title = parameter_name = "state"
+    has_default = True
+
+    def options(self) -> Options:
+        return {
+            "open": ("To be repaired", Q(resolved_at=None)),
+            "resolved": ("Resolved", Q(resolved_at__isnull=False)),
+            "all": ("All", Q()),
+        }
+
+
+class _AgeFilter(ChoiceFilter):
+    """By how long ago the time in `field` is."""
 
     field: ClassVar[str]
 
-    def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:
-        """The choices."""
-        return [
-            ("day", "In the last 24 hours"),
-            ("week", "In the last 7 days"),
-            ("month", "In the last 30 days"),
-            ("older", "Longer ago"),
-        ]
+    def options(self) -> Options:
+        return {
+            "day": ("In the last 24 hours", self._within(1)),
+            "week": ("In the last 7 days", self._within(7)),
+            "month": ("In the last 30 days", self._within(30)),
+            "older": ("Longer ago", ~self._within(30)),
+        }
 
-    def queryset(self, request: HttpRequest, queryset: QuerySet[Any]) -> QuerySet[Any]:
-        """The rows of the choice."""
-        days = {"day": 1, "week": 7, "month": 30, "older": 30}.get(self.value() or "")
-        if days is None:
-            return queryset
-        since = {f"{self.field}__gte": timezone.now() - timedelta(days=days)}
-        return queryset.exclude(**since) if self.value() == "older" else queryset.filter(**since)
+    def _within(self, days: int) -> Q:
+        return Q((f"{self.field}__gte", timezone.now() - timedelta(days=days)))
 
 
 class UpdatedFilter(_AgeFilter):
-    """By when conversations were updated."""
+    """By when conversations were last updated."""
 
     title, parameter_name, field = "updated", "updated", "updated_at"
 
@@ -161,17 +119,56 @@ class AcceptedFilter(_AgeFilter):
     title, parameter_name, field = "accepted", "accepted", "accepted_at"
 
 
-class ResolvedFilter(_FilterWithDefault):
-    """Resolved ones are hidden until they are asked for."""
+class UpdatedBetween(admin.ListFilter):
+    """`?updated_from=2026-01-01&updated_to=2026-01-31`: both days included, in UTC.
 
-    title = "state"
-    parameter_name = "state"
+    Either may be left out. If one is not a day, nothing is listed, and the page says why.
+    """
 
-    def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:
-        """The choices."""
-        return [("open", "To be repaired"), ("resolved", "Resolved"), ("all", "All")]
+    title = "days of the last update"
+    template = "admin/chat/filter_days.html"
+    parameter_names = (FROM, TO)
+
+    def __init__(
+        self, request: HttpRequest, params: dict[str, list[str]], model: Any, model_admin: Any
+    ) -> None:
+        super().__init__(request, params, model, model_admin)
+        self.typed = {name: params.pop(name, [""])[-1].strip() for name in self.parameter_names}
+        self.conditions: dict[str, datetime] | None = None
+        try:
+            self.conditions = _conditions(self.typed)
+        except (ValueError, OverflowError):
+            words = "“Updated from” and “to” take days such as 2026-01-31. Nothing is listed."
+            model_admin.message_user(request, words, messages.ERROR)
+
+    def has_output(self) -> bool:
+        return True
+
+    def expected_parameters(self) -> list[str | None]:
+        return list(self.parameter_names)
+
+    def choices(self, changelist: ChangeList) -> Iterator[Any]:
+        """Yield the one form of the template."""
+        others = changelist.params.items()
+        yield {
+            "typed": self.typed,
+            "others": [(name, text) for name, text in others if name not in self.parameter_names],
+            "without": changelist.get_query_string(remove=list(self.parameter_names)),
+            "is_used": any(self.typed.values()),
+        }
 
     def queryset(self, request: HttpRequest, queryset: QuerySet[Any]) -> QuerySet[Any]:
-        """The rows of the choice."""
-        by_state = {"resolved": Q(resolved_at__isnull=False), "all": Q()}
-        return queryset.filter(by_state.get(self.value() or "", Q(resolved_at=None)))
+        return queryset.none() if self.conditions is None else queryset.filter(**self.conditions)
+
+
+def _conditions(typed: dict[str, str]) -> dict[str, datetime]:
+    found = {}
+    if typed[FROM]:
+        found["updated_at__gte"] = _midnight(date.fromisoformat(typed[FROM]))
+    if typed[TO]:
+        found["updated_at__lt"] = _midnight(date.fromisoformat(typed[TO]) + timedelta(days=1))
+    return found
+
+
+def _midnight(day: date) -> datetime:
+    return datetime.combine(day, time(), UTC)

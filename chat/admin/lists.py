@@ -8,13 +8,12 @@ from django.contrib.admin.views.main import ChangeList
 from django.db.models import Model
 from django.http import HttpRequest, HttpResponse
 from django.urls import URLPattern, path
-from django.utils import timezone
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
 from django.utils.text import Truncator
 
 from chat.admin.rendering import visible
-from chat.models import Conversation
+from common.admin_lists import column, is_own_lookup
 
 VIEW = "chat.view_conversation"
 CHANGE = "chat.change_conversation"
@@ -23,105 +22,82 @@ DELETE = "chat.delete_conversation"
 LISTED_CHARACTERS = 80
 
 
-class ChatRows(ChangeList):
-    """A page of a list. How many match is said beside the search when something was searched."""
+def isolated(text: str) -> SafeString | None:
+    """Return a user's text for a cell of a list, or None for an empty one.
 
-    def get_results(self, request: HttpRequest) -> None:
-        """Read the page."""
-        super().get_results(request)
-        if not self.query:
-            self.full_result_count = self.result_count
-
-
-class ChatList(admin.ModelAdmin):
-    """A list with pages of our own behind its rows.
-
-    Nothing of Django's own adds, changes or deletes a row here: the store would know nothing of it.
-    The permissions on conversations hold for all that is in them.
+    It neither breaks the row by its length nor changes the direction of the text around it.
     """
-
-    pages: ClassVar[list[URLPattern]] = []
-    list_per_page = 50
-    list_max_show_all = 200
-    show_full_result_count = False
-    show_facets = admin.ShowFacets.NEVER
-
-    def get_urls(self) -> list[URLPattern]:
-        """The list, and our own pages."""
-        name = self.opts.model_name
-        view = self.admin_site.admin_view(self.changelist_view)
-        return [path("", view, name=f"chat_{name}_changelist"), *self.pages]
-
-    def changelist_view(
-        self, request: HttpRequest, extra_context: dict[str, Any] | None = None
-    ) -> HttpResponse:
-        """The list, under the name of what it lists."""
-        title = str(self.opts.verbose_name_plural).capitalize()
-        return super().changelist_view(request, {"title": title, **(extra_context or {})})
-
-    def get_changelist(self, request: HttpRequest, **kwargs: Any) -> type[ChangeList]:
-        """Rows of ours."""
-        return ChatRows
-
-    def lookup_allowed(self, lookup: str, value: str, request: HttpRequest | None = None) -> bool:
-        """Our own filters alone: `title__regex` could be made to compute for ever."""
-        filters: Any = self.list_filter
-        return any(lookup in _parameters(each) for each in filters)
-
-    def get_actions(self, request: HttpRequest) -> dict[str, Any]:
-        """Without Django's own, which would delete rows."""
-        actions = super().get_actions(request)
-        actions.pop("delete_selected", None)
-        return actions
-
-    def has_add_permission(self, request: HttpRequest) -> bool:
-        """Nobody adds one."""
-        return False
-
-    def has_view_permission(self, request: HttpRequest, obj: Model | None = None) -> bool:
-        """That of conversations."""
-        return request.user.has_perm(VIEW)
-
-    def has_change_permission(self, request: HttpRequest, obj: Model | None = None) -> bool:
-        """That of conversations; it does not open what may not be viewed."""
-        return request.user.has_perm(VIEW) and request.user.has_perm(CHANGE)
-
-    def has_delete_permission(self, request: HttpRequest, obj: Model | None = None) -> bool:
-        """That of conversations."""
-        return request.user.has_perm(VIEW) and request.user.has_perm(DELETE)
-
-    def has_module_permission(self, request: HttpRequest) -> bool:
-        """Whether there is anything to see."""
-        return request.user.has_perm(VIEW)
-
-
-def _parameters(list_filter: Any) -> tuple[str, ...]:
-    """Return the names that a filter takes in the query."""
-    return getattr(list_filter, "parameter_names", None) or (list_filter.parameter_name,)
+    if not text:
+        return None
+    listed = Truncator(visible(text)).chars(LISTED_CHARACTERS)
+    return format_html('<bdi class="foreign">{}</bdi>', listed)
 
 
 def when(moment: datetime | None) -> SafeString | None:
-    """Return a time as lists show it."""
+    """Return a time for a cell of a list."""
     if moment is None:
         return None
     day, hour = f"{moment:%Y-%m-%d %H:%M}".split()
     return format_html('<span class="when">{}</span> {}', day, hour)
 
 
-def isolated(text: str) -> SafeString:
-    """Return text of a user, so that it neither breaks a row nor turns the words around it."""
-    listed = Truncator(visible(text)).chars(LISTED_CHARACTERS)
-    return format_html('<bdi class="foreign">{}</bdi>', listed)
+class ChatRows(ChangeList):
+    """A page of a list. It counts the matches only when something was searched for."""
+
+    def get_results(self, request: HttpRequest) -> None:
+        super().get_results(request)
+        if not self.query:
+            self.full_result_count = self.result_count
 
 
-def state_in_words(row: Conversation) -> str:
-    """Return where a conversation stands."""
-    if row.deletion_pending:
-        return "Deleted; waits for the store"
-    if not row.active:
-        return "Deleted"
-    if row.corrupt:
-        return "Corrupt"
-    if row.expires_at is not None and row.expires_at <= timezone.now():
-        return "Expired"
-    return "Active"
+class ChatList(admin.ModelAdmin):
+    """A list whose rows lead to pages of our own.
+
+    Django's own forms and actions are switched off: they would change rows and leave the store as
+    it is. The permissions on conversations hold for all three lists.
+    """
+
+    pages: ClassVar[list[URLPattern]] = []
+    empty_text: ClassVar[str]
+    list_per_page = 50
+    list_max_show_all = 200
+    show_full_result_count = False
+    show_facets = admin.ShowFacets.NEVER
+
+    conversation = column(isolated, "conversation_id", "conversation")
+    user = column(isolated, "user_id", "user")
+
+    def get_urls(self) -> list[URLPattern]:
+        name = f"chat_{self.opts.model_name}_changelist"
+        view = self.admin_site.admin_view(self.changelist_view)
+        return [path("", view, name=name), *self.pages]
+
+    def changelist_view(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:
+        title = str(self.opts.verbose_name_plural).capitalize()
+        return super().changelist_view(request, {"title": title})
+
+    def get_changelist(self, request: HttpRequest, **kwargs: Any) -> type[ChangeList]:
+        return ChatRows
+
+    def lookup_allowed(self, lookup: str, value: str, request: HttpRequest | None = None) -> bool:
+        return is_own_lookup(self.list_filter, lookup)
+
+    def get_actions(self, request: HttpRequest) -> dict[str, Any]:
+        actions = super().get_actions(request)
+        actions.pop("delete_selected", None)
+        return actions
+
+    def has_module_permission(self, request: HttpRequest) -> bool:
+        return self.has_view_permission(request)
+
+    def has_add_permission(self, request: HttpRequest) -> bool:
+        return False
+
+    def has_view_permission(self, request: HttpRequest, obj: Model | None = None) -> bool:
+        return request.user.has_perm(VIEW)
+
+    def has_change_permission(self, request: HttpRequest, obj: Model | None = None) -> bool:
+        return request.user.has_perms([VIEW, CHANGE])
+
+    def has_delete_permission(self, request: HttpRequest, obj: Model | None = None) -> bool:
+        return request.user.has_perms([VIEW, DELETE])

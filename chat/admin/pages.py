@@ -1,22 +1,14 @@
-"""What the pages behind the lists have in common.
-
-Each is one class with its permissions, which every method of it needs. When the store is away it
-says so in words, and the rest of admin works.
-"""
+"""The base of the pages about a conversation, a quarantined state or a dead letter."""
 
 import logging
-from typing import Any, ClassVar
+from typing import Any
 
-from django.contrib import admin, messages
-from django.contrib.admin.models import CHANGE, LogEntry
-from django.core.exceptions import PermissionDenied
-from django.db.models import Model, QuerySet
+from django.contrib import messages
+from django.db.models import QuerySet
 from django.http import HttpRequest, HttpResponse
 from django.http.response import HttpResponseBase
-from django.shortcuts import get_object_or_404, redirect, render
-from django.urls import URLPattern, path
+from django.urls import reverse
 from django.utils import timezone
-from django.views import View
 
 from chat.admin.lists import VIEW
 from chat.conversations.state import ConversationKey
@@ -32,120 +24,77 @@ from chat.errors import (
 from chat.models import Turn
 from chat.turns.document import index_row
 from chat.turns.waiting import to_be_stored, turns_of
+from common.admin_pages import AdminPage, log_action
 
 logger = logging.getLogger(__name__)
 
 ACTION_SECONDS = 10  # longer than any call to the store may take, shorter than a proxy waits
 
 
-class ChatPage(View):
-    """A page at admin/chat/MODEL/ID/…, for staff with `permissions`.
+class ChatPage(AdminPage):
+    """A page about a row that belongs to a conversation, whose key is `key`."""
 
-    `found` is what the page is about, `key` its conversation. What users have said may be on it, so
-    no cache keeps it.
-    """
+    errors = (ChatError,)
 
-    permissions: ClassVar[tuple[str, ...]]
-    title: ClassVar[str]
-    template: ClassVar[str]
-    model: ClassVar[type[Model]]
-    converter: ClassVar[str] = "int"
+    @property
+    def key(self) -> ConversationKey:
+        return ConversationKey(self.object.user_id, self.object.conversation_id)
 
-    found: Any
-    key: ConversationKey
+    @property
+    def object_label(self) -> str:
+        return f"{self.key.user_id}:{self.key.conversation_id}"
 
-    @classmethod
-    def at(cls, route: str, name: str) -> URLPattern:
-        """Return the path of this page, named chat_MODEL_NAME."""
-        view = admin.site.admin_view(cls.as_view())
-        model_name = cls.model._meta.model_name
-        return path(f"<{cls.converter}:pk>/{route}", view, name=f"chat_{model_name}_{name}")
+    @property
+    def back_url(self) -> str:
+        return self.object_url if self.request.user.has_perm(VIEW) else reverse("admin:index")
 
-    def dispatch(
-        self, request: HttpRequest, *args: Any, pk: int | str, **kwargs: Any
-    ) -> HttpResponseBase:
-        """Check the permissions, find the row, and answer."""
-        if not request.user.has_perms(self.permissions):
-            raise PermissionDenied
-        self.found = get_object_or_404(self.model._default_manager, pk=pk)
-        self.key = ConversationKey(self.found.user_id, self.found.conversation_id)
+    def handle(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponseBase:
         if VIEW in self.permissions:
-            # For an auditor: who read what a user said. Logs leave the reach of who is audited.
+            # For an auditor: who read what a user said. Unlike admin's history, logs can be kept
+            # where the audited operators can't reach them.
             logger.info(
-                "%s looked at %s %s:%s (%s)",
+                "%s looked at %s %s (%s)",
                 request.user.get_username(),
                 self.model._meta.verbose_name,
-                self.key.user_id,
-                self.key.conversation_id,
+                self.object_label,
                 self.title,
             )
-        response: HttpResponseBase
-        try:
-            response = super().dispatch(request, *args, **kwargs)
-        except ChatError as error:
-            response = self.say(in_words(error), status=status_of(error))
-        response.headers["Cache-Control"] = "no-store"
-        return response
+        return super().handle(request, *args, **kwargs)
 
-    def render(
-        self, context: dict[str, Any], template: str | None = None, status: int = 200
-    ) -> HttpResponse:
-        """Return the page with this context and what all pages of admin have."""
-        context = {
-            **admin.site.each_context(self.request),
-            "opts": self.model._meta,
-            "found": self.found,
-            "title": self.title,
-            **context,
-        }
-        return render(self.request, template or self.template, context, status=status)
+    def explain(self, error: ChatError) -> tuple[int, str]:
+        return status_of(error), in_words(error)
 
-    def say(self, words: str, status: int) -> HttpResponse:
-        """Return a page that says only this."""
-        return self.render({"words": words}, "admin/chat/words.html", status)
-
-    def leave(self, where: str, level: int, words: str, *arguments: Any) -> HttpResponse:
-        """Go on to another page, which says these words. Never content of a conversation."""
-        messages.add_message(self.request, level, words)
-        if not self.request.user.has_perm(VIEW):
-            return redirect("admin:index")
-        return redirect(where, *arguments)
+    def leave(self, words: str, to: str = "", level: int = messages.SUCCESS) -> HttpResponse:
+        may_view = self.request.user.has_perm(VIEW)
+        return super().leave(words, to if may_view else self.back_url, level)
 
     def record(self, message: str) -> None:
-        """Enter what was done into admin's history of the conversation. Never content."""
-        enter(self.request, index_row(self.key) or self.found, message)
+        log_action(self.request, index_row(self.key) or self.object, message)
 
     @property
     def waiting_turns(self) -> QuerySet[Turn]:
-        """The conversation's turns that wait for the store; none that is being answered."""
+        """The conversation's turns that wait for the store, without those being answered."""
         return turns_of(self.key).filter(to_be_stored(timezone.now()))
 
     @property
     def deadline(self) -> Deadline:
-        """Until when the store is waited for."""
+        """A new deadline for what the page asks of the store."""
         return Deadline(ACTION_SECONDS)
 
 
-def enter(request: HttpRequest, row: Model, message: str) -> None:
-    """Enter what an operator did into admin's history of the row."""
-    user_id = request.user.pk
-    assert user_id is not None  # admin_view lets nobody in who has not logged in
-    LogEntry.objects.log_actions(user_id, [row], CHANGE, message, single_object=True)
-
-
 def in_words(error: ChatError) -> str:
-    """Return what an operator is told."""
+    """Return what an operator is told about an error."""
     if isinstance(error, StoreUnavailable):
         return "The conversation store does not answer right now."
     if isinstance(error, StoreMissing):
-        return "The conversation store has nothing under this key: it has expired, or is deleted."
+        return "The conversation store has nothing under this key: it has expired or was deleted."
     if isinstance(error, StoreCorrupt):
         return f"What is stored can't be read: {error.reason}. It was left as it is."
     return error.detail
 
 
 def status_of(error: ChatError) -> int:
-    """Return the status of a page that says no more than the error."""
+    """Return the HTTP status of a page that shows an error."""
     if isinstance(error, StoreUnavailable | Unavailable):
         return 503
     if isinstance(error, StoreMissing):

@@ -19,17 +19,17 @@ _ENDS = re.compile(r"^\s+|\s+$")
 
 
 @dataclass(frozen=True, slots=True)
-class Shown:
-    """Text to show; `is_cut`: there is more. `is_hex`: a dump of bytes that are no text."""
+class Excerpt:
+    """Text to show. `is_cut`: there is more of it. `is_hex`: it is a dump of bytes."""
 
     text: str
     is_cut: bool = False
     is_hex: bool = False
 
 
-def shown_text(text: str) -> Shown:
+def shown_text(text: str) -> Excerpt:
     """Return the beginning of a text."""
-    return Shown(text[:TEXT_MAX_CHARACTERS], len(text) > TEXT_MAX_CHARACTERS)
+    return Excerpt(text[:TEXT_MAX_CHARACTERS], len(text) > TEXT_MAX_CHARACTERS)
 
 
 def visible(name: str) -> str:
@@ -51,7 +51,7 @@ def _is_unseen(character: str) -> bool:
     return character in _BLANK_LETTERS or unicodedata.category(character) in _UNSEEN
 
 
-def shown_json(value: Any, max_characters: int = JSON_MAX_CHARACTERS) -> Shown:
+def shown_json(value: Any, max_characters: int = JSON_MAX_CHARACTERS) -> Excerpt:
     """Return the beginning of the value as indented JSON; no more of it than that is made."""
     parts, room = [], max_characters
     encoder = json.JSONEncoder(indent=2, ensure_ascii=False)
@@ -59,17 +59,17 @@ def shown_json(value: Any, max_characters: int = JSON_MAX_CHARACTERS) -> Shown:
         parts.append(part[:room])
         room -= len(part)
         if room < 0:
-            return Shown("".join(parts), is_cut=True)
-    return Shown("".join(parts))
+            return Excerpt("".join(parts), is_cut=True)
+    return Excerpt("".join(parts))
 
 
-def shown_bytes(raw: bytes) -> Shown:
+def shown_bytes(raw: bytes) -> Excerpt:
     """Return the beginning of bytes: as text with escapes for what is not printed, else as hex."""
     try:
         text = raw.decode()
     except UnicodeDecodeError:
-        return Shown("\n".join(_hex_lines(raw[:HEX_MAX])), len(raw) > HEX_MAX, is_hex=True)
-    return Shown("".join(map(_visible, text[:BYTES_MAX])), len(text) > BYTES_MAX)
+        return Excerpt("\n".join(_hex_lines(raw[:HEX_MAX])), len(raw) > HEX_MAX, is_hex=True)
+    return Excerpt("".join(map(_visible, text[:BYTES_MAX])), len(text) > BYTES_MAX)
 
 
 def _visible(character: str) -> str:

@@ -1,14 +1,15 @@
-"""Storing what waits in a conversation, now."""
+"""Storing at once what waits in a conversation."""
 
 from django.contrib import messages
 from django.http import HttpRequest, HttpResponse
+from django.template.defaultfilters import pluralize
 from django.utils import timezone
 
 from chat.admin.lists import CHANGE
 from chat.admin.pages import ChatPage, in_words
 from chat.conversations.state import ConversationKey
 from chat.deadline import Deadline
-from chat.errors import ChatError, StoreConflict, StoreCorrupt, StoreError, Unavailable
+from chat.errors import StoreConflict, StoreCorrupt, StoreError, Unavailable
 from chat.models import Conversation, Turn
 from chat.turns.document import index_row
 from chat.turns.flush import flush
@@ -16,44 +17,48 @@ from chat.turns.waiting import to_be_stored, turns_of
 
 
 class ReplayPage(ChatPage):
-    """Replays the waiting turns of a conversation."""
+    """Stores a conversation's waiting turns, or carries out its deletion."""
 
     permissions = (CHANGE,)
     title = "Replay waiting turns"
     model = Conversation
-    http_method_names = ["post"]
 
     def post(self, request: HttpRequest) -> HttpResponse:
-        """Do it, and say what came of it."""
         level, words = replay(self.key, self.deadline)
         self.record(f"Replayed waiting turns. {words}")
-        return self.leave("admin:chat_conversation_change", level, words, self.found.pk)
+        return self.leave(words, level=level)
 
 
 def replay(key: ConversationKey, deadline: Deadline) -> tuple[int, str]:
-    """Flush the conversation; return what came of it, for a message."""
-    waiting, dead = _waiting(key), _dead(key)
+    """Flush the conversation; return the level and the words of a message that says the outcome."""
+    waiting, dead = _waiting(key), _count(key, Turn.State.DEAD_LETTER)
     row = index_row(key)
     has_deletion = row is not None and row.deletion_pending
     if not waiting and not has_deletion:
-        return messages.INFO, f"Nothing is waiting to be stored.{_under_way(key)}"
+        number = _count(key, Turn.State.ACCEPTED)
+        answered = f" {number} message{pluralize(number, ' is,s are')} being answered right now."
+        return messages.INFO, "Nothing is waiting to be stored." + (answered if number else "")
     try:
         done = flush(key, deadline)
     except (StoreError, Unavailable) as error:
-        return messages.ERROR, f"{_why(error)} {_count(_waiting(key))} waiting."
+        return messages.ERROR, f"{_why(error)} {_still_waiting(key)}"
     if not done:
-        words = "Another worker is storing them right now, or the store is away."
-        return messages.WARNING, f"{words} {_count(_waiting(key))} waiting."
-    refused = _dead(key) - dead
-    if refused:
+        words = "Another worker is storing them right now, or the store does not answer."
+        return messages.WARNING, f"{words} {_still_waiting(key)}"
+    if refused := _count(key, Turn.State.DEAD_LETTER) - dead:
         words = f"The store refuses {refused} of {waiting}: see the dead letters."
         return messages.WARNING, words
-    stored = "1 turn is stored." if waiting == 1 else f"{waiting} turns are stored."
     deleted = "The deletion is carried out." if has_deletion else ""
-    return messages.SUCCESS, " ".join(filter(None, [deleted, stored if waiting else ""]))
+    stored = f"{waiting} turn{pluralize(waiting, ' is,s are')} stored." if waiting else ""
+    return messages.SUCCESS, f"{deleted} {stored}".strip()
 
 
-def _why(error: ChatError) -> str:
+def can_replay(key: ConversationKey, row: Conversation) -> bool:
+    """Whether turns or a deletion wait for the store."""
+    return row.deletion_pending or _waiting(key) > 0
+
+
+def _why(error: StoreError | Unavailable) -> str:
     if isinstance(error, StoreCorrupt):
         return "What is stored can't be read; restore or discard it in quarantine first."
     if isinstance(error, StoreConflict):
@@ -61,25 +66,14 @@ def _why(error: ChatError) -> str:
     return in_words(error)
 
 
-def _count(number: int) -> str:
-    return "1 turn goes on" if number == 1 else f"{number} turns go on"
-
-
-def can_replay(key: ConversationKey, row: Conversation) -> bool:
-    """Whether there is something to do: turns that wait, or a deletion."""
-    return row.deletion_pending or _waiting(key) > 0
+def _still_waiting(key: ConversationKey) -> str:
+    number = _waiting(key)
+    return f"{number} turn{pluralize(number, ' goes,s go')} on waiting."
 
 
 def _waiting(key: ConversationKey) -> int:
     return turns_of(key).filter(to_be_stored(timezone.now())).count()
 
 
-def _dead(key: ConversationKey) -> int:
-    return turns_of(key).filter(state=Turn.State.DEAD_LETTER).count()
-
-
-def _under_way(key: ConversationKey) -> str:
-    number = turns_of(key).filter(state=Turn.State.ACCEPTED).count()
-    if not number:
-        return ""
-    return f" {number} message{' is' if number == 1 else 's are'} being answered right now."
+def _count(key: ConversationKey, state: Turn.State) -> int:
+    return turns_of(key).filter(state=state).count()

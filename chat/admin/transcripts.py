@@ -1,4 +1,4 @@
-"""A conversation as it reads: its page, and the ways in which it leaves as a file."""
+"""A conversation as operators see it: the page with its messages, and its downloads."""
 
 from dataclasses import dataclass
 from datetime import datetime
@@ -6,10 +6,11 @@ from typing import Any
 
 from django.conf import settings
 from django.http import HttpRequest, HttpResponse
+from django.utils import timezone
 
-from chat.admin.lists import VIEW, state_in_words
+from chat.admin.lists import VIEW
 from chat.admin.pages import ChatPage, in_words, status_of
-from chat.admin.rendering import Shown, shown_json, shown_text
+from chat.admin.rendering import Excerpt, shown_json, shown_text
 from chat.admin.replay import can_replay
 from chat.api.conversation_views import export_answer
 from chat.conversations.history import split_turns
@@ -20,6 +21,7 @@ from chat.repository import conversation_repository
 from chat.turns import transcript
 from chat.turns.transcript import Transcript
 from chat.turns.waiting import turns_of
+from common.admin_pages import as_attachment
 
 MESSAGES_A_PAGE = 40
 STATUS_IN_WORDS = {
@@ -33,27 +35,27 @@ STATUS_IN_WORDS = {
 
 @dataclass(frozen=True, slots=True)
 class ShownCall:
-    """A call of a tool."""
+    """A tool call of a message."""
 
     tool: str
-    parameters: Shown
-    result: Shown
+    parameters: Excerpt
+    result: Excerpt
 
 
 @dataclass(frozen=True, slots=True)
 class ShownMessage:
-    """A message."""
+    """A message, and who wrote it."""
 
     by: str
     role: str
     at: datetime
-    content: Shown
+    content: Excerpt
     calls: list[ShownCall]
 
 
 @dataclass(frozen=True, slots=True)
 class ShownTurn:
-    """The messages of a turn, and where it stands. `row` None: it is known from the store alone."""
+    """The messages of a turn, and its status. `row` is None when only the store has the turn."""
 
     messages: list[ShownMessage]
     status: str
@@ -61,60 +63,69 @@ class ShownTurn:
     row: Turn | None
 
 
-class TranscriptPage(ChatPage):
-    """The conversation as a chat, oldest message first, and beside it what is known of it."""
-
+class _ConversationPage(ChatPage):
     permissions = (VIEW,)
+    model = Conversation
+
+
+class TranscriptPage(_ConversationPage):
+    """The conversation as a chat, oldest message first, beside what is known of it.
+
+    It shows the newest messages; `?before=` those before a cursor.
+    """
+
     title = "Conversation"
     template = "admin/chat/conversation.html"
-    model = Conversation
-    http_method_names = ["get"]
 
     def get(self, request: HttpRequest) -> HttpResponse:
-        """The newest messages; `?before=` those before a cursor."""
-        read, failure = self._read()
-        page = None
-        if read is not None:
-            page = transcript.page(read.state, MESSAGES_A_PAGE, request.GET.get("before"))
-        row = Conversation.objects.get(pk=self.found.pk)  # reading may have mended it
+        read, failure = self.read()
+        before = request.GET.get("before")
+        page = transcript.page(read.state, MESSAGES_A_PAGE, before) if read else None
+        self.object.refresh_from_db()  # reading may have corrected it
+        is_corrupt = isinstance(failure, StoreCorrupt)
+        copies = Quarantine.objects.filter(
+            user_id=self.key.user_id, conversation_id=self.key.conversation_id
+        )
         context = {
-            "found": row,
-            "turns": self._turns(read, page.messages if page else []),
+            "turns": self.turns(read, page.messages) if read and page else [],
             "older": page.next_cursor if page else None,
-            "before": request.GET.get("before"),
+            "before": before,
             "failure": in_words(failure) if failure else "",
-            "copies": Quarantine.objects.filter(
-                user_id=row.user_id, conversation_id=row.conversation_id
-            ).defer("content_base64")[:10],
+            "copies": copies.defer("content_base64")[:10],
             "waiting": self.waiting_turns.count(),
             "dead_letters": turns_of(self.key).filter(state=Turn.State.DEAD_LETTER).count(),
             "store": store_in_words(),
-            "state": state_in_words(row),
+            "state": state_in_words(self.object),
             **_stored(read, failure),
-            "is_corrupt": isinstance(failure, StoreCorrupt),
-            # What could do nothing is not offered.
-            "can_replay": can_replay(self.key, row) and not isinstance(failure, StoreCorrupt),
+            "is_corrupt": is_corrupt,
+            # Only actions that can succeed are offered.
+            "can_replay": can_replay(self.key, self.object) and not is_corrupt,
             "can_export": read is not None and failure is None,
-            "can_delete": row.active or read is not None,
+            "can_delete": self.object.active or read is not None,
         }
-        is_away = failure is not None and not isinstance(failure, StoreCorrupt)
-        return self.render(context, status=status_of(failure) if failure and is_away else 200)
+        # What can't be read is shown from the database, as an ordinary page.
+        return self.render(
+            context, status=status_of(failure) if failure and not is_corrupt else 200
+        )
 
-    def _read(self) -> tuple[Transcript | None, StoreError | None]:
+    def read(self) -> tuple[Transcript | None, StoreError | None]:
+        """Return the conversation if there is one, and why it may not be complete."""
         try:
             read = transcript.read(self.key, self.deadline)
         except StoreError as failure:
             return None, failure
         return read, read.failure if read else None
 
-    def _turns(self, read: Transcript | None, messages: list[MessageEntry]) -> list[ShownTurn]:
-        if read is None:
-            return []
+    def turns(self, read: Transcript, messages: list[MessageEntry]) -> list[ShownTurn]:
+        """Return the turns of some messages, for the template."""
         ids = {message.turn_id for message in messages if message.turn_id}
-        rows = turns_of(self.key).in_bulk(ids)
-        return [
-            _shown(turn, _status(turn[0].turn_id, read), rows) for turn in split_turns(messages)
-        ]
+        rows: dict[Any, Turn] = turns_of(self.key).in_bulk(ids)
+        shown = []
+        for turn in split_turns(messages):
+            status = _status(turn[0].turn_id, read)
+            row = rows.get(turn[0].turn_id)
+            shown.append(ShownTurn(list(map(_shown, turn)), status, STATUS_IN_WORDS[status], row))
+        return shown
 
 
 def _status(turn_id: str | None, read: Transcript) -> str:
@@ -123,36 +134,27 @@ def _status(turn_id: str | None, read: Transcript) -> str:
     return "not known" if lost else status
 
 
-def _shown(turn: list[MessageEntry], status: str, rows: dict[Any, Turn]) -> ShownTurn:
-    return ShownTurn(
-        [
-            ShownMessage(
-                by="User" if message.role == "user" else "Assistant",
-                role=message.role,
-                at=message.timestamp,
-                content=shown_text(message.content),
-                calls=[
-                    ShownCall(call.tool, shown_json(call.parameters), shown_json(call.result))
-                    for call in message.tool_calls or []
-                ],
-            )
-            for message in turn
+def _shown(message: MessageEntry) -> ShownMessage:
+    return ShownMessage(
+        by="User" if message.role == "user" else "Assistant",
+        role=message.role,
+        at=message.timestamp,
+        content=shown_text(message.content),
+        calls=[
+            ShownCall(call.tool, shown_json(call.parameters), shown_json(call.result))
+            for call in message.tool_calls or []
         ],
-        status,
-        STATUS_IN_WORDS[status],
-        rows.get(turn[0].turn_id),
     )
 
 
 def _stored(read: Transcript | None, failure: StoreError | None) -> dict[str, Any]:
-    """What the store has: its ETag, size and expiry, and the beginning of the raw document."""
+    """Return the ETag, the size, the expiry and the document that the store has, for the page."""
     if isinstance(failure, StoreCorrupt):
         return {"etag": failure.etag, "size": len(failure.raw)}
     if read is None or read.snapshot is None or read.snapshot.state is None:
         return {}
     document = read.snapshot.state
     return {
-        "document": document,
         "etag": read.snapshot.etag,
         "expires_at": read.snapshot.expires_at,
         "size": len(encode(document)),
@@ -161,52 +163,49 @@ def _stored(read: Transcript | None, failure: StoreError | None) -> dict[str, An
 
 
 def store_in_words() -> str:
-    """Return which store conversations are in."""
+    """Return the name of the store that has the conversations."""
     if settings.CHAT_STATE_STORE == "redis":
         return "the service's own Redis"
     return f"Dapr state store “{settings.DAPR_STATE_STORE_NAME}”"
 
 
-class ExportPage(ChatPage):
+def state_in_words(row: Conversation) -> str:
+    """Return the state of a conversation."""
+    if row.deletion_pending:
+        return "Deleted; waits for the store"
+    if not row.active:
+        return "Deleted"
+    if row.corrupt:
+        return "Corrupt"
+    if row.expires_at is not None and row.expires_at <= timezone.now():
+        return "Expired"
+    return "Active"
+
+
+class ExportPage(_ConversationPage):
     """All of a conversation as JSON, as its user gets it."""
 
-    permissions = (VIEW,)
     title = "Export"
-    model = Conversation
-    http_method_names = ["get"]
 
     def get(self, request: HttpRequest) -> HttpResponse:
-        """The file, or a page that says why not: half of it would pass for the whole."""
         read = transcript.read(self.key, self.deadline)
         if read is None:
             raise StoreMissing()
         if read.failure is not None:
-            raise read.failure
+            raise read.failure  # a part of it would be taken for the whole
         self.record("Exported the conversation.")
         return export_answer(self.key, read)
 
 
-class RawPage(ChatPage):
-    """The stored document itself."""
+class RawPage(_ConversationPage):
+    """The stored document as a file; if it can't be read, its bytes."""
 
-    permissions = (VIEW,)
     title = "Stored document"
-    model = Conversation
-    http_method_names = ["get"]
 
     def get(self, request: HttpRequest) -> HttpResponse:
-        """The file; also what is no conversation, as the bytes that are there."""
         try:
             raw = encode(conversation_repository().get(self.key, self.deadline.at).state)
         except StoreCorrupt as corrupt:
             raw = corrupt.raw
         self.record("Downloaded the stored document.")
-        return attachment(raw, "stored-document.json")
-
-
-def attachment(raw: bytes, name: str) -> HttpResponse:
-    """Return bytes to be saved, never to be opened in place."""
-    response = HttpResponse(raw, content_type="application/octet-stream")
-    response.headers["Content-Disposition"] = f'attachment; filename="{name}"'
-    response.headers["X-Content-Type-Options"] = "nosniff"
-    return response
+        return as_attachment(HttpResponse(raw), "stored-document.json")

@@ -1,7 +1,7 @@
 """Admin pages: connectors with their credentials and policy, and the keys that they have stored.
 
-`pages` is what the pages have in common; each other module has the pages of one thing, and names
-their paths in its `urls()`.
+`pages` is what the pages have in common, `urls` where each is; each other module has the pages of
+one thing.
 """
 
 from django.contrib import admin

@@ -3,7 +3,6 @@
 import re
 
 from django.http import HttpRequest, HttpResponse
-from django.urls import URLPattern
 from django.utils.http import urlencode
 
 from connector_state.admin.pages import ConnectorPage
@@ -13,32 +12,24 @@ _ENTRY_ID = re.compile(r"[1-9][0-9]{0,14}-[0-9]{1,15}")
 
 
 class AuditPage(ConnectorPage):
-    """A page of entries, newest first."""
+    """Entries that match the filters, newest first, in pages."""
 
-    permission = "connector_state.view_keys"
+    permissions = ("connector_state.view_keys",)
     title = "Audit"
     template = "admin/connector_state/audit.html"
 
     def get(self, request: HttpRequest) -> HttpResponse:
-        """The entries that match the filters, and where the next page begins."""
         wanted = {name: value for name in audit.FILTERS if (value := request.GET.get(name))}
         before_id = request.GET.get("before", "")
         is_first = not _ENTRY_ID.fullmatch(before_id)
         page = audit.page(self.uuid, wanted, "+" if is_first else before_id)
-        older = urlencode({**wanted, "before": page.last.id}) if page.last else ""
-        return self.render(
-            {
-                "page": page,
-                "is_first": is_first,
-                "older": older,
-                "operations": audit.OPERATIONS,
-                "wanted": wanted,
-                "newest": urlencode(wanted),
-                "shows_etags": request.user.has_perm("connector_state.view_values"),
-            }
-        )
-
-
-def urls() -> list[URLPattern]:
-    """Its path."""
-    return [AuditPage.at("audit/", "audit")]
+        context = {
+            "page": page,
+            "is_first": is_first,
+            "older": urlencode({**wanted, "before": page.last.id}) if page.last else "",
+            "operations": audit.OPERATIONS,
+            "wanted": wanted,
+            "newest": urlencode(wanted),
+            "shows_etags": request.user.has_perm("connector_state.view_values"),
+        }
+        return self.render(context)

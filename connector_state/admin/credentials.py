@@ -1,21 +1,19 @@
 """The pages of a connector's credentials: all of them, issue, rotate, revoke."""
 
 from datetime import datetime, timedelta
-from typing import Any
+from typing import Any, ClassVar
 
 from django import forms
-from django.contrib import admin, messages
-from django.core.exceptions import PermissionDenied
 from django.core.paginator import Paginator
 from django.db import transaction
 from django.http import HttpRequest, HttpResponse
 from django.http.response import HttpResponseBase
-from django.shortcuts import get_object_or_404, redirect
-from django.urls import URLPattern
+from django.shortcuts import get_object_or_404
 from django.utils import timezone
 
-from connector_state.admin.connectors.facts import live_first, usage_or_none, with_last_use
-from connector_state.admin.form_token import STALE, StaleForm, make_token, read_token, show_secret
+from common.admin_pages import ConfirmationPage
+from connector_state.admin.connectors.facts import live_first, usage_of_one, with_last_use
+from connector_state.admin.form_token import make_token, show_secret, validate
 from connector_state.admin.pages import ConnectorPage
 from connector_state.credentials.issuing import (
     IssuedCredential,
@@ -35,7 +33,7 @@ MAX_OVERLAP_HOURS = 24 * 90
 
 
 class IssueForm(forms.Form):
-    """When a new credential ends."""
+    """The expiry of a new credential."""
 
     expires_in_days = forms.IntegerField(
         label="Days until it expires",
@@ -47,13 +45,12 @@ class IssueForm(forms.Form):
 
     @property
     def expires_at(self) -> datetime | None:
-        """When it ends, by what was entered."""
         days = self.cleaned_data["expires_in_days"]
         return None if days is None else timezone.now() + timedelta(days=days)
 
 
 class RotateForm(IssueForm):
-    """When a new credential ends, and when the others do."""
+    """The expiry of a new credential, and of the others."""
 
     overlap_hours = forms.IntegerField(
         label="Hours until the others end",
@@ -64,7 +61,6 @@ class RotateForm(IssueForm):
     )
 
     def clean(self) -> None:
-        """The new one has to be the last to end."""
         if not self.errors:
             try:
                 check_overlap(self.overlap, self.expires_at)
@@ -73,34 +69,27 @@ class RotateForm(IssueForm):
 
     @property
     def overlap(self) -> timedelta:
-        """How long the others live on, by what was entered."""
         return timedelta(hours=self.cleaned_data["overlap_hours"])
 
 
 class CredentialsPage(ConnectorPage):
-    """All credentials of a connector."""
+    """All credentials of a connector, in pages, the live ones first."""
 
-    permission = "connector_state.view_connector"
+    permissions = ("connector_state.view_connector",)
     title = "Credentials"
     template = "admin/connector_state/credentials.html"
 
     def get(self, request: HttpRequest) -> HttpResponse:
-        """A page of them, the live ones first."""
         page = Paginator(live_first(self.connector), PAGE).get_page(request.GET.get("page"))
-        usage = usage_or_none(self.connector)
-        return self.render(
-            {
-                "usage": usage,
-                "page": page,
-                "credentials": with_last_use(page.object_list, usage),
-            }
-        )
+        usage = usage_of_one(self.connector)
+        credentials = with_last_use(page.object_list, usage)
+        return self.render({"usage": usage, "page": page, "credentials": credentials})
 
 
 class IssuePage(ConnectorPage):
-    """One more credential, shown in the answer to the POST that makes it."""
+    """Issues one more credential, and shows it in the answer to the POST."""
 
-    permission = "connector_state.add_credential"
+    permissions: ClassVar[tuple[str, ...]] = ("connector_state.add_credential",)
     title = "Issue a credential"
     template = "admin/connector_state/issue.html"
     form_class: type[IssueForm] = IssueForm
@@ -110,50 +99,45 @@ class IssuePage(ConnectorPage):
     )
 
     def get(self, request: HttpRequest) -> HttpResponse:
-        """The form."""
-        return self._show(self.form_class())
+        return self.form(self.form_class())
 
     def post(self, request: HttpRequest) -> HttpResponse:
-        """Issue, unless somebody has since the form was shown."""
         form = self.form_class(request.POST)
-        is_valid = form.is_valid()
-        try:
-            newest = read_token(request, self._purpose)
-        except StaleForm:
-            form.add_error(None, STALE)
-            return self._show(form)
-        if not is_valid:
-            return self._show(form)
+        newest = validate(request, self._purpose, form)
+        if form.errors:
+            return self.form(form)
         try:
             with transaction.atomic():
                 check_newest_credential(self.connector, newest)
                 issued = self.issue(form)
         except IssuedMeanwhile:
-            newest_one = self.connector.credentials.order_by("pk").last()
+            newest = self.connector.credentials.latest("pk")
             template = "admin/connector_state/issued_meanwhile.html"
-            return self.render({"newest": newest_one}, template, 409)
-        context = {**admin.site.each_context(request), "opts": self.connector._meta}
-        return show_secret(request, issued, context | {"title": "Credential issued"})
+            return self.render({"newest": newest}, template, 409)
+        return show_secret(request, issued, "Credential issued")
 
     def issue(self, form: Any) -> IssuedCredential:
-        """Issue and record it, in one transaction."""
+        """Issue the credential and record it. The caller holds the transaction."""
         issued = issue_credential(self.connector, form.expires_at)
         self.record(f"Issued credential {issued.key_id}.")
         return issued
+
+    def form(self, form: forms.Form) -> HttpResponse:
+        """Return the page with this form and a new token."""
+        token = make_token(self.request, self._purpose, newest_credential_id(self.connector))
+        live = self.connector.credentials.live().count()
+        context = {"form": form, "token": token, "live": live, "what_it_does": self.what_it_does}
+        return self.render(context)
 
     @property
     def _purpose(self) -> str:
         return f"{type(self).__name__}:{self.uuid}"
 
-    def _show(self, form: forms.Form) -> HttpResponse:
-        token = make_token(self.request, self._purpose, newest_credential_id(self.connector))
-        context = {"form": form, "token": token, "what_it_does": self.what_it_does}
-        return self.render({**context, "live": self.connector.credentials.live().count()})
-
 
 class RotatePage(IssuePage):
-    """A credential in place of the live ones."""
+    """Issues a credential, and lets the live ones end."""
 
+    permissions = (*IssuePage.permissions, "connector_state.change_credential")
     title = "Rotate credentials"
     form_class = RotateForm
     what_it_does = (
@@ -162,60 +146,45 @@ class RotatePage(IssuePage):
         "with its next heartbeat."
     )
 
-    def dispatch(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponseBase:
-        """It ends credentials as well."""
-        if not request.user.has_perm("connector_state.change_credential"):
-            raise PermissionDenied
-        return super().dispatch(request, *args, **kwargs)
-
     def issue(self, form: Any) -> IssuedCredential:
-        """Rotate and record it, in one transaction."""
         issued = rotate_credential(self.connector, form.overlap, form.expires_at)
         hours = form.cleaned_data["overlap_hours"]
         self.record(f"Issued credential {issued.key_id}; the others end after {hours} h.")
         return issued
 
 
-class RevokePage(ConnectorPage):
-    """Ends one credential, after a confirmation."""
+class RevokePage(ConfirmationPage, ConnectorPage):
+    """Ends one credential at once."""
 
-    permission = "connector_state.change_credential"
+    permissions = ("connector_state.change_credential",)
     title = "Revoke a credential"
     template = "admin/connector_state/revoke.html"
+    button = "Revoke it"
 
-    def get(self, request: HttpRequest, pk: int) -> HttpResponse:
-        """What will be refused."""
-        credential = get_object_or_404(self.connector.credentials, pk=pk)
-        usage = usage_or_none(self.connector)
-        others = self.connector.credentials.live().exclude(pk=pk).count()
-        return self.render(
-            {
-                "credential": credential,
-                "usage": usage,
-                "last_used_at": usage.last_used.get(credential.key_id) if usage else None,
-                "others": others,
-            }
-        )
+    def handle(self, request: HttpRequest, credential_id: int) -> HttpResponseBase:
+        self.credential = get_object_or_404(self.connector.credentials, pk=credential_id)
+        return super().handle(request)
 
-    def post(self, request: HttpRequest, pk: int) -> HttpResponse:
-        """Revoke it."""
-        credential = get_object_or_404(self.connector.credentials, pk=pk)
-        if credential.revoked_at is None:
+    def get(self, request: HttpRequest) -> HttpResponse:
+        if self.credential.revoked_at is not None:
+            at = f"{self.credential.revoked_at:%Y-%m-%d %H:%M:%S}"
+            words = f"Credential {self.credential.key_id} was revoked {at} UTC."
+            return self.say(f"{words} There is nothing left to do.")
+        return super().get(request)
+
+    def question(self) -> dict[str, Any]:
+        usage, key_id = usage_of_one(self.connector), self.credential.key_id
+        return {
+            "credential": self.credential,
+            "usage": usage,
+            "last_used_at": usage.last_used.get(key_id) if usage else None,
+            "others": self.connector.credentials.live().exclude(key_id=key_id).count(),
+        }
+
+    def post(self, request: HttpRequest) -> HttpResponse:
+        key_id = self.credential.key_id
+        if self.credential.revoked_at is None:
             with transaction.atomic():
-                revoke_credential(credential.key_id)
-                self.record(f"Revoked credential {credential.key_id}.")
-        messages.success(
-            request,
-            f"Credential {credential.key_id} is revoked: refused within 2 s on every worker.",
-        )
-        return redirect("admin:connector_state_connector_change", self.connector.pk)
-
-
-def urls() -> list[URLPattern]:
-    """Their paths."""
-    return [
-        CredentialsPage.at("credentials/", "credentials"),
-        IssuePage.at("credentials/issue/", "issue"),
-        RotatePage.at("credentials/rotate/", "rotate"),
-        RevokePage.at("credentials/<int:pk>/revoke/", "revoke"),
-    ]
+                revoke_credential(key_id)
+                self.record(f"Revoked credential {key_id}.")
+        return self.leave(f"Credential {key_id} is revoked: refused within 2 s on every worker.")

@@ -1,12 +1,14 @@
-"""Forms that work once: a token in the form says what stood when it was shown.
+"""Forms that work once: a signed token in the form says what there was when it was shown.
 
 A new secret is shown in the answer to the POST that made it, so a reload or a double click sends
 that POST again. The token names what the first one changes, and the second one finds it changed.
-It is signed, for one user and one purpose, and stored nowhere.
+It is for one user and one purpose, and it is stored nowhere.
 """
 
 from typing import Any
 
+from django import forms
+from django.contrib import admin
 from django.core import signing
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import render
@@ -20,33 +22,35 @@ STALE = (
 )
 
 
-class StaleForm(Exception):
-    """The token is too old, or was not made for this form and user."""
-
-
 def make_token(request: HttpRequest, purpose: str, shown: Any) -> str:
-    """Return the token of a form that is shown now."""
+    """Return the token of a form that is shown now; `shown` comes back from validate."""
     return signing.dumps(shown, salt=_salt(request, purpose))
 
 
-def read_token(request: HttpRequest, purpose: str) -> Any:
-    """Return what stood when the form was shown that this POST sends.
+def validate(request: HttpRequest, purpose: str, form: forms.Form) -> Any:
+    """Validate a form and its token, and return what make_token was given.
 
-    Raises:
-        StaleForm: there is no telling.
+    When the token is missing, too old or another user's, that is one of the form's errors.
     """
+    form.full_clean()
     token = request.POST.get("token", "")
     try:
         return signing.loads(token, salt=_salt(request, purpose), max_age=MAX_AGE_SECONDS)
-    except signing.BadSignature as error:
-        raise StaleForm from error
+    except signing.BadSignature:
+        form.add_error(None, STALE)
+        return None
 
 
-def show_secret(
-    request: HttpRequest, issued: IssuedCredential, context: dict[str, Any]
-) -> HttpResponse:
+def show_secret(request: HttpRequest, issued: IssuedCredential, title: str) -> HttpResponse:
     """Answer with a new credential, the one time that its secret is shown."""
-    context = {**context, "connector": issued.connector, "issued": issued}
+    context = {
+        **admin.site.each_context(request),
+        "opts": issued.connector._meta,
+        "object": issued.connector,
+        "object_label": issued.connector.name,
+        "issued": issued,
+        "title": title,
+    }
     response = render(request, "admin/connector_state/secret.html", context)
     response.headers["Cache-Control"] = "no-store"
     response.headers["Referrer-Policy"] = "no-referrer"

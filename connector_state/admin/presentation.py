@@ -38,7 +38,7 @@ class Kind(Enum):
 
 
 @dataclass(frozen=True, slots=True)
-class Shown:
+class ShownValue:
     """A value for people to look at. `truncated`: there is more of it. `link`: where it leads."""
 
     kind: Kind
@@ -47,10 +47,10 @@ class Shown:
     link: str = ""
 
 
-def show(value: bytes) -> Shown:
+def show(value: bytes) -> ShownValue:
     """Return how a value of any size is shown."""
     if not value:
-        return Shown(Kind.EMPTY, "")
+        return ShownValue(Kind.EMPTY, "")
     try:
         text = value.decode()
     except UnicodeDecodeError:
@@ -58,12 +58,12 @@ def show(value: bytes) -> Shown:
     if "\0" in text:
         return _binary(value)
     if _is_link(text):
-        return Shown(Kind.LINK, text, link=text)
+        return ShownValue(Kind.LINK, text, link=text)
     if _is_json(text):
         indented, truncated = _indented(text)
-        return Shown(Kind.JSON, visible(indented, keep="\n"), truncated)
+        return ShownValue(Kind.JSON, visible(indented, keep="\n"), truncated)
     cut = text[:TEXT_MAX_CHARS]
-    return Shown(Kind.TEXT, visible(cut, keep="\n\t"), len(cut) < len(text))
+    return ShownValue(Kind.TEXT, visible(cut, keep="\n\t"), len(cut) < len(text))
 
 
 def visible(text: str, keep: str = "") -> str:
@@ -170,12 +170,12 @@ def _break(before: str, mark: str, depth: int) -> str:
     return " " if before == "," else ""
 
 
-def _binary(value: bytes) -> Shown:
+def _binary(value: bytes) -> ShownValue:
     head = value[:HEX_MAX_BYTES]
     rows = [
         _hex_row(at, head[at : at + HEX_ROW_BYTES]) for at in range(0, len(head), HEX_ROW_BYTES)
     ]
-    return Shown(Kind.BINARY, "\n".join(rows), len(head) < len(value))
+    return ShownValue(Kind.BINARY, "\n".join(rows), len(head) < len(value))
 
 
 def _hex_row(at: int, row: bytes) -> str:

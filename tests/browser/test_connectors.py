@@ -164,7 +164,7 @@ def test_disable__at_once_and_enable_again(open_page, connector):
     page.click("text=Disable at once")
     page.wait_for_url("**/disable/")
     assert "within 2 s" in page.inner_text("#content")
-    page.click("[type=submit][value='Disable at once']")
+    page.click("button:text('Disable at once')")
     page.wait_for_selector(".messagelist .success")
     assert not Connector.objects.get().enabled
     page.click("[value='Enable again']")
@@ -231,7 +231,7 @@ def test_revoke__the_last_live_one(open_page, connector):
 def test_revoke__ends_it(open_page, connector):
     pk = Credential.objects.get().pk
     page = open_page(page_of(connector, f"credentials/{pk}/revoke/"))
-    page.click("[value='Revoke it']")
+    page.click("text=Revoke it")
     page.wait_for_selector(".messagelist .success")
     assert Credential.objects.live().count() == 0
 
@@ -315,7 +315,7 @@ def test_audit__without_redis(open_page, connector, redis_away):
 def test_history(open_page):
     connector = hostile()
     page = open_page(page_of(connector, "disable/"))
-    page.click("[type=submit][value='Disable at once']")
+    page.click("button:text('Disable at once')")
     page.wait_for_selector(".messagelist .success")
     page.click("text=History")
     page.wait_for_url("**/history/")

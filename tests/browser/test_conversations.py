@@ -182,7 +182,7 @@ def test_conversation__corrupt(open_page):
     assert "can't be read" in page.inner_text(".errornote")
     assert page.locator("text=Replay").count() == 0
     assert page.inner_text(".turn-status >> nth=0").startswith("Not known")
-    page.click(".chat-actions >> text=Repair in quarantine")
+    page.click(".page-actions >> text=Repair in quarantine")
     page.wait_for_url("**/quarantine/**")
     page.go_back()
 
@@ -201,7 +201,7 @@ def test_conversation__deleted(open_page):
     page.click("text=Delete the conversation")
     page.wait_for_selector(".messagelist .success")
     open_page(path_of("c1"))
-    assert page.locator(".chat-actions li").all_inner_texts() == ["History"]
+    assert page.locator(".page-actions li").all_inner_texts() == ["History"]
 
 
 def test_conversation__history(open_page):

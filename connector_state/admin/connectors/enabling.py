@@ -1,52 +1,52 @@
 """Disable a connector at once, and enable it again."""
 
-from django.contrib import messages
+from typing import Any
+
 from django.db import transaction
 from django.http import HttpRequest, HttpResponse
-from django.shortcuts import redirect
-from django.urls import URLPattern
 
+from common.admin_pages import ConfirmationPage
 from connector_state.admin.pages import ConnectorPage
+from connector_state.admin.presentation import visible_name
 
 
-class DisablePage(ConnectorPage):
-    """Refuses a connector everything, after a confirmation."""
+class _SwitchPage(ConnectorPage):
+    permissions = ("connector_state.change_connector",)
 
-    permission = "connector_state.change_connector"
-    title = "Disable at once"
-    template = "admin/connector_state/disable.html"
+    def switch(self, *, enabled: bool, done: str) -> HttpResponse:
+        """Enable or disable the connector, and say so."""
+        if self.connector.enabled != enabled:
+            self.connector.enabled = enabled
+            with transaction.atomic():
+                self.connector.save(update_fields=["enabled"])
+                self.record("Enabled." if enabled else "Disabled.")
+        return self.leave(f"The connector is {done} within 2 s on every worker.")
+
+
+class DisablePage(ConfirmationPage, _SwitchPage):
+    """Refuses everything that the connector asks for."""
+
+    title = button = "Disable at once"
 
     def get(self, request: HttpRequest) -> HttpResponse:
-        """What that means."""
-        return self.render({})
+        if not self.connector.enabled:
+            return self.say("The connector is disabled already.")
+        return super().get(request)
+
+    def question(self) -> dict[str, Any]:
+        name = visible_name(self.connector.name)
+        words = f"Every call of “{name}” will be refused within 2 s on every worker, and it can't"
+        note = "Its keys and credentials stay as they are, and you can enable it again."
+        return {"words": f"{words} enrol.", "note": note}
 
     def post(self, request: HttpRequest) -> HttpResponse:
-        """Disable it."""
-        return _switch(self, enabled=False, done="disabled: refused within 2 s on every worker")
+        return self.switch(enabled=False, done="disabled: its calls are refused")
 
 
-class EnablePage(ConnectorPage):
-    """Lets a connector in again."""
+class EnablePage(_SwitchPage):
+    """Lets the connector in again."""
 
-    permission = "connector_state.change_connector"
     title = "Enable again"
 
     def post(self, request: HttpRequest) -> HttpResponse:
-        """Enable it."""
-        return _switch(self, enabled=True, done="enabled: let in within 2 s on every worker")
-
-
-def _switch(page: ConnectorPage, *, enabled: bool, done: str) -> HttpResponse:
-    connector = page.connector
-    if connector.enabled != enabled:
-        connector.enabled = enabled
-        with transaction.atomic():
-            connector.save(update_fields=["enabled"])
-            page.record("Enabled." if enabled else "Disabled.")
-    messages.success(page.request, f"The connector is {done}.")
-    return redirect("admin:connector_state_connector_change", connector.pk)
-
-
-def urls() -> list[URLPattern]:
-    """Their paths."""
-    return [DisablePage.at("disable/", "disable"), EnablePage.at("enable/", "enable")]
+        return self.switch(enabled=True, done="enabled: it is let in")

@@ -1,49 +1,24 @@
-"""What a connector's page shows above and below the form of its policy."""
+"""Facts about a connector for its page: use of Redis, quotas, credentials, enrolment."""
 
-import logging
 from collections.abc import Iterable
-from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
 from django.db.models import Case, QuerySet, Value, When
-from redis.exceptions import RedisError
 
-from connector_state.admin.connectors.listing import UNKNOWN
+from connector_state.admin.connectors.listing import UNKNOWN, usage_or_none
 from connector_state.admin.connectors.policy_form import limit_in_words
 from connector_state.models import Connector, Credential
 from connector_state.store.policy import Policy
-from connector_state.store.usage import Usage, last_seen_at, usage_of
-
-logger = logging.getLogger(__name__)
+from connector_state.store.usage import Usage, last_seen_at
 
 CREDENTIALS_SHOWN = 20
 CHANGES_SHOWN = 20
 
 
-@dataclass(frozen=True, slots=True)
-class Quota:
-    """A limit of a connector, and how much of it is used (None: Redis does not answer)."""
-
-    label: str
-    used: int | None
-    limit: int
-    is_default: bool
-
-    @property
-    def used_in_words(self) -> str:
-        """How much is used."""
-        return UNKNOWN if self.used is None else f"{self.used:,}"
-
-    @property
-    def limit_in_words(self) -> str:
-        """The limit, and where it comes from."""
-        return limit_in_words(self.limit, self.is_default)
-
-
 def facts_of(connector: Connector) -> dict[str, Any]:
     """Return the context of a connector's page."""
-    usage = usage_or_none(connector)
+    usage = usage_of_one(connector)
     credentials = live_first(connector)
     return {
         "usage": usage,
@@ -59,14 +34,10 @@ def facts_of(connector: Connector) -> dict[str, Any]:
     }
 
 
-def usage_or_none(connector: Connector) -> Usage | None:
+def usage_of_one(connector: Connector) -> Usage | None:
     """Return what a connector uses, or None when Redis does not answer."""
-    uuid = str(connector.pk)
-    try:
-        return usage_of([uuid])[uuid]
-    except RedisError as error:
-        logger.error("a connector's page had no answer of Redis: %r", error)
-        return None
+    usage = usage_or_none([connector])
+    return usage[str(connector.pk)] if usage else None
 
 
 def live_first(connector: Connector) -> QuerySet[Credential]:
@@ -84,10 +55,21 @@ def with_last_use(
     return [(credential, used.get(credential.key_id)) for credential in credentials]
 
 
-def _quotas(connector: Connector, usage: Usage | None) -> list[Quota]:
+def _quotas(connector: Connector, usage: Usage | None) -> list[dict[str, Any]]:
+    """Return each limit and how much of it is used: None when Redis does not answer."""
     limits = Policy.of(connector).limits
     keys, size = (usage.keys, usage.bytes) if usage else (None, None)
+    rows = [
+        ("Keys", keys, limits.max_keys, connector.max_keys),
+        ("Bytes", size, limits.max_bytes, connector.max_bytes),
+    ]
     return [
-        Quota("Keys", keys, limits.max_keys, connector.max_keys is None),
-        Quota("Bytes", size, limits.max_bytes, connector.max_bytes is None),
+        {
+            "label": label,
+            "used": used,
+            "limit": limit,
+            "used_in_words": UNKNOWN if used is None else f"{used:,}",
+            "limit_in_words": limit_in_words(limit, is_default=own is None),
+        }
+        for label, used, limit, own in rows
     ]

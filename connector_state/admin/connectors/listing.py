@@ -1,22 +1,27 @@
-"""What the list of connectors adds to Django's: live credentials, use of Redis, filters."""
+"""The list of connectors: the columns about their use of Redis, and the filters."""
 
 import logging
-from typing import Any, ClassVar
+from collections.abc import Callable, Iterable
+from typing import Any
 
 from django.contrib import admin
 from django.contrib.admin.views.main import ChangeList
 from django.db.models import Count, IntegerField, OuterRef, Q, QuerySet, Subquery
 from django.db.models.functions import Coalesce
 from django.http import HttpRequest
+from django.utils.html import format_html, format_html_join
 from redis.exceptions import RedisError
 
+from common.admin_lists import ChoiceFilter
 from connector_state.admin.keys.pages import keys_url
+from connector_state.admin.presentation import visible_name
 from connector_state.models import Connector, Credential
-from connector_state.store.usage import Usage, usage_of
+from connector_state.store.usage import NAMESPACES_COUNTED, Usage, last_seen_at, usage_of
 
 logger = logging.getLogger(__name__)
 
 UNKNOWN = "unknown"
+NAMESPACES_SHOWN = 3
 
 
 def with_live_credentials(connectors: QuerySet[Connector]) -> QuerySet[Connector]:
@@ -27,9 +32,13 @@ def with_live_credentials(connectors: QuerySet[Connector]) -> QuerySet[Connector
     return connectors.annotate(live_credentials=number)
 
 
-def listed_usage(connector: Connector) -> Usage | None:
-    """Return what a connector of the list uses; None when Redis did not answer."""
-    return getattr(connector, "usage", None)
+def usage_or_none(connectors: Iterable[Connector]) -> dict[str, Usage] | None:
+    """Return what connectors use, by UUID, or None when Redis does not answer."""
+    try:
+        return usage_of(str(connector.pk) for connector in connectors)
+    except RedisError as error:
+        logger.error("a page of connectors had no answer of Redis: %r", error)
+        return None
 
 
 class ConnectorChangeList(ChangeList):
@@ -38,77 +47,86 @@ class ConnectorChangeList(ChangeList):
     For those who may see keys, each has its `keys_url` too.
     """
 
-    redis_is_away = False
+    usage_is_unknown = False
 
     def get_results(self, request: HttpRequest) -> None:
-        """Read the page, and what its connectors use."""
         super().get_results(request)
         connectors = list(self.result_list)
-        try:
-            usage = usage_of(str(connector.pk) for connector in connectors)
-        except RedisError as error:
-            logger.error("the list of connectors had no answer of Redis: %r", error)
-            self.redis_is_away = True
-        else:
-            for connector in connectors:
-                connector.usage = usage[str(connector.pk)]
-        if request.user.has_perm("connector_state.view_keys"):
-            for connector in connectors:
-                connector.keys_url = keys_url(str(connector.pk))
+        usage = usage_or_none(connectors)
+        self.usage_is_unknown = usage is None
+        may_view_keys = request.user.has_perm("connector_state.view_keys")
+        for connector in connectors:
+            uuid = str(connector.pk)
+            connector.usage = usage and usage[uuid]
+            connector.keys_url = keys_url(uuid) if may_view_keys else ""
         self.result_list = connectors
 
 
-class _YesNoFilter(admin.SimpleListFilter):
-    """Connectors that meet a condition, or those that don't."""
+def usage_column(title: str, show: Callable[[Any, Usage], str]) -> Callable[[Any, Any], str]:
+    """Return a column of the list that shows a connector's usage, if Redis has answered."""
 
-    labels: ClassVar[tuple[str, str]]
+    @admin.display(description=title)
+    def cell(model_admin: Any, connector: Any) -> str:
+        return UNKNOWN if connector.usage is None else show(connector, connector.usage)
 
-    def condition(self) -> Q:
-        raise NotImplementedError
-
-    def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:
-        """Both."""
-        return list(zip(("1", "0"), self.labels, strict=True))
-
-    def queryset(self, request: HttpRequest, queryset: QuerySet) -> QuerySet:
-        """Those of the chosen one."""
-        if self.value() not in ("1", "0"):
-            return queryset
-        condition = self.condition()
-        return queryset.filter(condition if self.value() == "1" else ~condition)
+    return cell
 
 
-class OfflineFilter(_YesNoFilter):
-    """Offline since its own shutdown, or not."""
-
-    title = "offline"
-    parameter_name = "offline"
-    labels = ("Yes", "No")
-
-    def condition(self) -> Q:
-        """Offline."""
-        return Q(offline_at__isnull=False)
-
-
-class OriginFilter(_YesNoFilter):
-    """Enrolled, or created by an operator."""
-
-    title = "origin"
-    parameter_name = "enrolled"
-    labels = ("Enrolled by token", "Added by hand")
-
-    def condition(self) -> Q:
-        """Enrolled."""
-        return Q(enrolment_group__isnull=False)
+def namespaces_in_words(connector: Any, usage: Usage) -> str:
+    """Return links to the first namespaces, and how many more there are."""
+    links = (
+        (keys_url(str(connector.pk), namespace=namespace), visible_name(namespace))
+        for namespace in usage.namespaces[:NAMESPACES_SHOWN]
+    )
+    shown = format_html_join(", ", '<a href="{}">{}</a>', links)
+    more = len(usage.namespaces) - NAMESPACES_SHOWN
+    if more <= 0:
+        return shown or "none"
+    at_least = "at least " if len(usage.namespaces) == NAMESPACES_COUNTED else ""
+    return format_html("{} and {}{} more", shown, at_least, more)
 
 
-class CredentialFilter(_YesNoFilter):
-    """With a live credential, or with none."""
+def keys_in_words(connector: Any, usage: Usage) -> str:
+    """Return the number of keys, as a link for those who may see them."""
+    number = f"{usage.keys:,}"
+    if not connector.keys_url:
+        return number
+    return format_html('<a href="{}">{}</a>', connector.keys_url, number)
 
-    title = "live credential"
-    parameter_name = "live"
-    labels = ("At least one", "None")
 
-    def condition(self) -> Q:
-        """With one."""
-        return Q(pk__in=Credential.objects.live().order_by().values("connector"))
+def last_seen_in_words(connector: Any, usage: Usage) -> str:
+    """Return when a connector enrolled or used a credential last, in UTC."""
+    at = last_seen_at(connector, usage)
+    return "never" if at is None else f"{at:%Y-%m-%d %H:%M}"
+
+
+class OfflineFilter(ChoiceFilter):
+    """By whether a connector is offline since its own shutdown."""
+
+    title = parameter_name = "offline"
+
+    def options(self) -> dict[str, tuple[str, Q]]:
+        return _yes_no("Yes", "No", Q(offline_at__isnull=False))
+
+
+class OriginFilter(ChoiceFilter):
+    """By whether a connector enrolled or was created by an operator."""
+
+    title, parameter_name = "origin", "enrolled"
+
+    def options(self) -> dict[str, tuple[str, Q]]:
+        return _yes_no("Enrolled by token", "Added by hand", Q(enrolment_group__isnull=False))
+
+
+class CredentialFilter(ChoiceFilter):
+    """By whether a connector has a live credential."""
+
+    title, parameter_name = "live credential", "live"
+
+    def options(self) -> dict[str, tuple[str, Q]]:
+        live = Credential.objects.live().order_by().values("connector")
+        return _yes_no("At least one", "None", Q(pk__in=live))
+
+
+def _yes_no(yes: str, no: str, condition: Q) -> dict[str, tuple[str, Q]]:
+    return {"1": (yes, condition), "0": (no, ~condition)}

@@ -20,10 +20,10 @@ LINE_SHOWN = 60  # characters
 
 
 class PolicyForm(forms.ModelForm):
-    """What a connector is called, and what it may do.
+    """The name of a connector, and what it may do.
 
-    It carries what it was shown with. So what the operator left alone is not in `changed_data`,
-    also when somebody else has changed it meanwhile.
+    The form carries the values that it was shown with. So a field that the operator has not changed
+    is not in `changed_data`, even when somebody else has changed it meanwhile.
     """
 
     class Meta:
@@ -45,21 +45,19 @@ class PolicyForm(forms.ModelForm):
             field.show_hidden_initial = True
         for name in LIMITS.keys() & self.fields.keys():
             default = getattr(settings, f"STATE_{name.upper()}")
-            self.fields[
-                name
-            ].help_text = f"Empty: the default, {limit_in_words(default)}. 0: no limit."
-            self.fields[name].validators.append(MaxValueValidator(LIMITS[name]))
+            field = self.fields[name]
+            field.help_text = f"Empty: the default, {limit_in_words(default)}. 0: no limit."
+            field.validators.append(MaxValueValidator(LIMITS[name]))
 
     def clean_name(self) -> str:
-        """As `manage.py create_connector` takes it. What an enrolment brought may stay."""
         name: str = self.cleaned_data["name"]
+        # An enrolment may have brought a name that this form would refuse: it may stay.
         try:
             return clean_name(name) if "name" in self.changed_data else name
         except InvalidRequest as error:
             raise ValidationError(error.detail) from None
 
     def clean_allowed_namespaces(self) -> str:
-        """Patterns, as `manage.py set_policy` takes them."""
         lines = self.cleaned_data["allowed_namespaces"].splitlines()
         if wrong := list(_wrong_lines(lines)):
             told, more = wrong[:WRONG_LINES_TOLD], len(wrong) - WRONG_LINES_TOLD
@@ -77,12 +75,12 @@ def _wrong_lines(lines: list[str]) -> Iterator[str]:
 
 
 def limit_in_words(limit: int, is_default: bool = False) -> str:
-    """Return a limit as pages show it."""
+    """Return a limit as pages show it; 0 is no limit."""
     return (f"{limit:,}" if limit else "no limit") + (" (default)" if is_default else "")
 
 
 def describe_changes(form: Any) -> list[str]:
-    """Return what an operator changed, from what, to what, for admin's history."""
+    """Return a line for admin's history per changed field, with its old and new value."""
     return [
         f"{name} from {_in_words(form.initial[name])} to {_in_words(form.cleaned_data[name])}"
         for name in form.changed_data

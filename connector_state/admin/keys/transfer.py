@@ -2,7 +2,7 @@
 
 import logging
 from collections.abc import Iterator
-from typing import Any, BinaryIO, cast
+from typing import Any, BinaryIO, ClassVar, cast
 
 from django import forms
 from django.conf import settings
@@ -10,10 +10,10 @@ from django.contrib import messages
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect, StreamingHttpResponse
 from django.http.response import HttpResponseBase
 from django.template.defaultfilters import pluralize
-from django.urls import URLPattern, reverse
 
+from common.admin_pages import as_attachment
+from connector_state.admin.keys.pages import KeysPage
 from connector_state.admin.keys.uploads import is_upload_too_large
-from connector_state.admin.pages import ConnectorPage
 from connector_state.admin.presentation import visible_name
 from connector_state.errors import Forbidden, InvalidRequest, Unavailable
 from connector_state.transfer.exporting import export
@@ -21,11 +21,9 @@ from connector_state.transfer.importing import Imported, header_of, import_file,
 
 logger = logging.getLogger(__name__)
 
-VIEW_VALUES, CHANGE_KEYS = "connector_state.view_values", "connector_state.change_keys"
-
 
 class ImportForm(forms.Form):
-    """A file, chosen again for each step: nothing of it is kept between them."""
+    """A file and how to import it. The file is chosen again for each step: it is not kept."""
 
     file = forms.FileField(label="Export file")
     dry_run = forms.BooleanField(
@@ -43,59 +41,50 @@ class ImportForm(forms.Form):
     )
 
 
-class TransferPage(ConnectorPage):
-    """The way to both, for who may do one of them."""
+class TransferPage(KeysPage):
+    """The forms of both, for those who may do one of them."""
 
-    permission = "connector_state.view_keys"
+    permissions: ClassVar[tuple[str, ...]] = ("connector_state.view_keys",)
     title = "Export and import"
     template = "admin/connector_state/keys/transfer.html"
 
     def get(self, request: HttpRequest) -> HttpResponse:
-        """Both forms."""
-        return self.page(ImportForm())
+        return self.form(ImportForm())
 
-    def page(self, form: ImportForm, status: int = 200, **context: Any) -> HttpResponse:
-        """Return the page with this form, and what came of it."""
+    def form(self, form: ImportForm, status: int = 200, **context: Any) -> HttpResponse:
+        """Return the page with this form, and the outcome of an import in `context`."""
         context |= {"form": form, "max_bytes": settings.STATE_MAX_IMPORT_BYTES}
         return self.render(context, status=status)
 
 
-class ExportPage(TransferPage):
+class ExportPage(KeysPage):
     """A file with the keys of a namespace, or of all."""
 
-    permission = VIEW_VALUES
+    permissions = ("connector_state.view_values",)
+    title = "Export"
 
-    def get(self, request: HttpRequest) -> HttpResponse:
-        """Go to the forms."""
-        return HttpResponseRedirect(_forms_url(self.uuid))
+    @property
+    def back_url(self) -> str:
+        return self.url("transfer")
 
     def post(self, request: HttpRequest) -> HttpResponseBase:
-        """Record it, and send the file, line by line as Redis gives them."""
         namespace = request.POST.get("namespace") or None
         lines = export(self.session, namespace)
-        first = next(lines)  # it is in the audit now, and Redis answers
+        first = next(lines)  # so the export is in the audit now, and Redis answers
         self.record(f"Exported {visible_name(namespace) if namespace else 'all namespaces'}.")
-        return StreamingHttpResponse(
-            _until_redis_fails(first, lines),
-            content_type="application/octet-stream",
-            headers={
-                "Content-Disposition": 'attachment; filename="statekeep-export.jsonl"',
-                "X-Content-Type-Options": "nosniff",
-            },
-        )
+        content = StreamingHttpResponse(_until_redis_fails(first, lines))
+        return as_attachment(content, "statekeep-export.jsonl")
 
 
 class ImportPage(TransferPage):
-    """Takes such a file, within this connector whatever it says."""
+    """Imports such a file into this connector, or says what an import would do."""
 
-    permission = CHANGE_KEYS
+    permissions = ("connector_state.change_keys",)
 
     def get(self, request: HttpRequest) -> HttpResponse:
-        """Go to the forms."""
-        return HttpResponseRedirect(_forms_url(self.uuid))
+        return HttpResponseRedirect(self.url("transfer"))
 
     def post(self, request: HttpRequest) -> HttpResponse:
-        """Compare the file with what stands there, or import it."""
         if is_upload_too_large(request):
             raise InvalidRequest(
                 f"A file may have at most {settings.STATE_MAX_IMPORT_BYTES} bytes here. For a "
@@ -103,7 +92,7 @@ class ImportPage(TransferPage):
             )
         form = ImportForm(request.POST, request.FILES)
         if not form.is_valid():
-            return self.page(form)
+            return self.form(form)
         file = cast(BinaryIO, form.cleaned_data["file"].file)
         try:
             other = str(header_of(file).connector) != self.uuid
@@ -111,21 +100,21 @@ class ImportPage(TransferPage):
                 return self.preview(form, file, other=other)
             if other and not form.cleaned_data["other_connector"]:
                 form.add_error("other_connector", "The file is another connector's: tick this.")
-                return self.page(form)
+                return self.form(form)
             return self.store_all(form, file)
         except InvalidRequest as error:
             form.add_error("file", error.detail)
-            return self.page(form)
+            return self.form(form)
 
     def preview(self, form: ImportForm, file: BinaryIO, *, other: bool) -> HttpResponse:
-        """Say what an import would do."""
+        """Return the page that says what an import would do."""
         total = Imported()
         for _ in preview(self.session, file, total):
             pass
-        return self.page(form, total=total, dry_run=True, other=other, overwrite=_overwrite(form))
+        return self.form(form, total=total, dry_run=True, other=other, overwrite=_overwrite(form))
 
     def store_all(self, form: ImportForm, file: BinaryIO) -> HttpResponse:
-        """Import. Batches that are stored stay so, whatever becomes of those after them."""
+        """Import the file. Batches that are stored stay stored when a later one fails."""
         total, refusal = Imported(), ""
         try:
             for _ in import_file(self.session, file, total, overwrite=_overwrite(form)):
@@ -138,7 +127,7 @@ class ImportPage(TransferPage):
         self.record(f"Imported a file{' in part' if refusal else ''}: {done}.")
         if not refusal:
             messages.success(self.request, f"Imported: {done}.")
-        return self.page(
+        return self.form(
             ImportForm(), total=total, refusal=refusal, overwrite=_overwrite(form), imported=True
         )
 
@@ -148,23 +137,10 @@ def _overwrite(form: ImportForm) -> bool:
 
 
 def _until_redis_fails(first: bytes, lines: Iterator[bytes]) -> Iterator[bytes]:
-    """Yield the lines. When Redis fails, what was sent has no end, and an import refuses it."""
+    """Yield the lines. When Redis fails the file has no last line, and an import refuses it."""
     yield first
     try:
         yield from lines
     except Unavailable as error:
         logger.error("an export broke off, as Redis had no answer: %r", error)
         raise
-
-
-def _forms_url(uuid: str) -> str:
-    return reverse("admin:connector_state_transfer", args=[uuid])
-
-
-def urls() -> list[URLPattern]:
-    """The paths of these pages."""
-    return [
-        TransferPage.at("transfer/", "transfer"),
-        ExportPage.at("transfer/export/", "export"),
-        ImportPage.at("transfer/import/", "import"),
-    ]

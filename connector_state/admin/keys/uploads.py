@@ -1,4 +1,4 @@
-"""Files sent to pages: those of a body over the limit reach neither memory nor disk."""
+"""Uploads to admin's pages: the files of a body over the limit reach neither memory nor disk."""
 
 from typing import Any
 
@@ -8,10 +8,10 @@ from django.http import HttpRequest
 
 
 class BoundedUploadHandler(FileUploadHandler):
-    """The first of FILE_UPLOAD_HANDLERS. Of a body over STATE_MAX_IMPORT_BYTES it drops the files.
+    """Drops the files of a body over STATE_MAX_IMPORT_BYTES: the first of FILE_UPLOAD_HANDLERS.
 
-    Bodies are read before anybody knows whose they are, as the CSRF token stands in them. A view
-    that misses its file asks is_upload_too_large, and says so.
+    Django reads a body before it knows who sends it, since the CSRF token is in it. A view that
+    misses its file asks is_upload_too_large, and says so.
     """
 
     too_large = False
@@ -24,20 +24,17 @@ class BoundedUploadHandler(FileUploadHandler):
         boundary: str,
         encoding: str | None = None,
     ) -> None:
-        """Look at the length of the whole body."""
         self.too_large = content_length > settings.STATE_MAX_IMPORT_BYTES
 
     def new_file(self, *args: Any, **kwargs: Any) -> None:
-        """Read over it."""
         if self.too_large:
             raise SkipFile
 
     def receive_data_chunk(self, raw_data: bytes, start: int) -> bytes:
-        """Hand it to the handlers after this one."""
-        return raw_data
+        return raw_data  # for the handlers after this one, which make the file
 
     def file_complete(self, file_size: int) -> None:
-        """They make the file."""
+        return None
 
 
 def is_upload_too_large(request: HttpRequest) -> bool:

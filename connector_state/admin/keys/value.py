@@ -1,24 +1,56 @@
-"""The page of one key: what stands there, and its value for those who may see it."""
+"""The page of one key, and its value for those who may see it."""
+
+from typing import Any
 
 from django.http import HttpRequest, HttpResponse
-from django.urls import URLPattern
 
-from connector_state.admin.keys.pages import KeyDetails
+from common.admin_pages import Link, as_attachment
+from connector_state.admin.keys.pages import KeyPage, named
 from connector_state.admin.presentation import show
+from connector_state.store import audit
+from connector_state.store.index import KeyDescription
 from connector_state.store.values import Entry
 
+AUDIT_ENTRIES_SHOWN = 10
 
-class ValuePage(KeyDetails):
-    """The page of a key with its value, in the answer to a POST."""
 
-    permission = "connector_state.view_values"
+class _DetailsPage(KeyPage):
+    title = "Key"
+    template = "admin/connector_state/keys/key.html"
+
+    @property
+    def trail(self) -> list[Link]:
+        return super().trail[:-1]
+
+    def details(self, stored: KeyDescription | None, **context: Any) -> HttpResponse:
+        """Return the page of the key."""
+        pages = ("value", "download", "edit", "expiry")
+        about = {
+            **self.about(stored),
+            "title": named(self.address),
+            "here": self.address.key,
+            "urls": {page: self.url(page, **self.query) for page in pages},
+            "entries": audit.entries_of(self.uuid, self.address, AUDIT_ENTRIES_SHOWN),
+            "looked_at": audit.LOOKED_AT,
+        }
+        return self.render({**about, **context})
+
+
+class KeyDetails(_DetailsPage):
+    """Size and expiry of a key, and who did what with it, without its value."""
+
+    permissions = ("connector_state.view_keys",)
 
     def get(self, request: HttpRequest) -> HttpResponse:
-        """Go to the page without the value, for a browser that comes back here."""
-        return self.to_key()
+        return self.details(self.stored())
+
+
+class ValuePage(_DetailsPage):
+    """The same page with the value, in the answer to a POST."""
+
+    permissions = ("connector_state.view_values",)
 
     def post(self, request: HttpRequest) -> HttpResponse:
-        """Record the read, and answer with the value."""
         stored = self.stored()
         if stored is None or not stored.is_value:
             return self.details(stored)
@@ -26,29 +58,12 @@ class ValuePage(KeyDetails):
         return self.details(None) if entry is None else self.answer(entry)
 
     def answer(self, entry: Entry) -> HttpResponse:
-        """Show it."""
+        """Return the page with the value."""
         return self.details(self.stored(), shown=show(entry.value), etag=entry.etag)
 
 
 class DownloadPage(ValuePage):
-    """The bytes of a value, as a file: a browser saves it, whatever it is."""
+    """The bytes of a value as a file."""
 
     def answer(self, entry: Entry) -> HttpResponse:
-        """Send it."""
-        return HttpResponse(
-            entry.value,
-            content_type="application/octet-stream",
-            headers={
-                "Content-Disposition": 'attachment; filename="value.bin"',
-                "X-Content-Type-Options": "nosniff",
-            },
-        )
-
-
-def urls() -> list[URLPattern]:
-    """The paths of these pages."""
-    return [
-        KeyDetails.at("keys/key/", "key"),
-        ValuePage.at("keys/key/value/", "value"),
-        DownloadPage.at("keys/key/download/", "download"),
-    ]
+        return as_attachment(HttpResponse(entry.value), "value.bin")

@@ -1,4 +1,4 @@
-"""Forms that hold a value, or when it expires."""
+"""Forms of a value and its expiry."""
 
 from typing import Any
 
@@ -15,7 +15,7 @@ _CHOICES = [(NEVER, "Never expires"), (AFTER, "Expires after the seconds below")
 
 
 class ExpiryForm(forms.Form):
-    """When a value expires."""
+    """The expiry of a value."""
 
     expiry = forms.ChoiceField(
         choices=_CHOICES, widget=forms.RadioSelect, initial=NEVER, label="Expiry"
@@ -25,7 +25,6 @@ class ExpiryForm(forms.Form):
     )
 
     def clean(self) -> dict[str, Any]:
-        """A number of seconds goes with AFTER, and only with it."""
         cleaned = super().clean() or {}
         expiry, seconds = cleaned.get("expiry"), cleaned.get("seconds")
         if expiry == AFTER and seconds is None and "seconds" not in self.errors:
@@ -36,13 +35,13 @@ class ExpiryForm(forms.Form):
 
     @property
     def ttl_seconds(self) -> int | None:
-        """None: it never expires."""
+        """Seconds until the value expires; None if it never does."""
         seconds: int | None = self.cleaned_data["seconds"]
         return seconds
 
 
 class ValueForm(ExpiryForm):
-    """A value, typed or as a file, and when it expires."""
+    """A value, typed or as a file, and its expiry."""
 
     value = forms.CharField(
         required=False,
@@ -59,11 +58,10 @@ class ValueForm(ExpiryForm):
     field_order = ["value", "file", "expiry", "seconds"]
 
     def clean_value(self) -> str:
-        """Browsers send each newline of a text area as CR LF; no value with a CR is edited so."""
+        # Browsers send each newline as CR LF. A value with a CR of its own is not edited as text.
         return str(self.cleaned_data["value"]).replace("\r\n", "\n")
 
     def clean(self) -> dict[str, Any]:
-        """UTF-8, and not larger than the API takes it."""
         cleaned = super().clean()
         upload, most = cleaned.get("file"), settings.STATE_MAX_VALUE_BYTES
         if upload is None and "value" not in self.fields:
@@ -77,18 +75,12 @@ class ValueForm(ExpiryForm):
             data.decode()
         except UnicodeDecodeError:
             self.add_error("file", "A value must be UTF-8 text, and this file is not.")
-        cleaned["bytes"] = data
+        self.value_bytes = data
         return cleaned
-
-    @property
-    def value_bytes(self) -> bytes:
-        """The value to store."""
-        value: bytes = self.cleaned_data["bytes"]
-        return value
 
 
 class EditForm(ValueForm):
-    """A value that stands there already. `etag` names it, "" for nothing."""
+    """A value that is stored already. `etag` is that of the value shown, "" if there was none."""
 
     etag = forms.RegexField(r"^[0-9a-f]{40}\Z", required=False, widget=forms.HiddenInput)
 
@@ -103,7 +95,6 @@ class EditForm(ValueForm):
 
     @property
     def ttl(self) -> TTL:
-        """As the store takes it."""
         return "keep" if self.cleaned_data["expiry"] == KEEP else self.ttl_seconds
 
 
@@ -116,18 +107,11 @@ class NewForm(ValueForm):
     field_order = ["namespace", "key", "value", "file", "expiry", "seconds"]
 
     def clean(self) -> dict[str, Any]:
-        """An address, as the API takes it."""
         cleaned = super().clean()
         if "namespace" in cleaned and "key" in cleaned:
             try:
-                cleaned["address"] = Address(cleaned["namespace"], cleaned["key"])
+                self.address = Address(cleaned["namespace"], cleaned["key"])
             except InvalidRequest as error:
                 at = "namespace" if error.code == "invalid_namespace" else "key"
                 self.add_error(at, error.detail)
         return cleaned
-
-    @property
-    def address(self) -> Address:
-        """Where the value goes."""
-        address: Address = self.cleaned_data["address"]
-        return address

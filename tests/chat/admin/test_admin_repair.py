@@ -242,7 +242,7 @@ def test_discard__an_empty_conversation_then_the_copy():
     assert history() == ["Discarded the corrupt state.", "Deleted a copy of a quarantined state."]
 
 
-def test_discard__says_what_is_lost_and_what_is_not_stored_anew():
+def test_discard__says_what_is_lost_and_what_is_not_stored_again():
     ask("hello", "bad")
     ask("again", "bad")
     copy = quarantined(b"\xff", "bad")
@@ -251,7 +251,7 @@ def test_discard__says_what_is_lost_and_what_is_not_stored_anew():
     client = operator("view", "change", "delete")
     said = client.get(path).content.decode()
     assert "4 messages by the index" in said
-    assert "still holds 2 stored turns of it. They are <strong>not</strong> stored anew" in said
+    assert "still holds 2 stored turns of it. They are <strong>not</strong> stored again" in said
     assert "1 turn waits, and is stored" in said
     assert "restore/?begin=known" in said
     assert "restore/?begin=known" not in operator("delete").get(path).content.decode()
