@@ -21,7 +21,7 @@ from chat.admin.rendering import visible
 from chat.admin.replay import ReplayPage
 from chat.admin.transcripts import ExportPage, RawPage, TranscriptPage
 from chat.models import Conversation, Turn
-from chat.turns.waiting import to_be_stored
+from chat.models.turns import to_be_stored
 
 DELETED_AT_ONCE = 200
 

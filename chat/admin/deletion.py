@@ -5,12 +5,10 @@ from django.http import HttpRequest, HttpResponse
 
 from chat.admin.lists import DELETE
 from chat.admin.pages import ACTION_SECONDS, ChatPage, enter
-from chat.conversations.state import ConversationKey
 from chat.deadline import Deadline
-from chat.errors import Unavailable
-from chat.models import Conversation, Quarantine
+from chat.models import Conversation, Quarantine, Turn
 from chat.turns.deletion import delete_conversation
-from chat.turns.waiting import turns_of
+from common.database_busy import DatabaseBusy
 
 LATER = (
     "The conversation store is away: what it holds of {} is deleted later, "
@@ -29,11 +27,10 @@ class DeletePage(ChatPage):
 
     def get(self, request: HttpRequest) -> HttpResponse:
         """What would be gone; not what it says."""
-        where = {"user_id": self.key.user_id, "conversation_id": self.key.conversation_id}
         return self.render(
             {
-                "turns": turns_of(self.key).count(),
-                "copies": Quarantine.objects.filter(**where).count(),
+                "turns": Turn.objects.of(self.key).count(),
+                "copies": Quarantine.objects.of(self.key).count(),
             }
         )
 
@@ -52,10 +49,9 @@ def delete_all(request: HttpRequest, rows: list[Conversation]) -> tuple[int, str
     deadline = Deadline(ACTION_SECONDS)
     deleted = left = 0
     for row in rows:
-        key = ConversationKey(row.user_id, row.conversation_id)
         try:
-            left += not delete_conversation(key, deadline)
-        except Unavailable as error:
+            left += not delete_conversation(row.key, deadline)
+        except DatabaseBusy as error:
             return messages.ERROR, f"{_count(deleted)} deleted, then: {error.detail}"
         deleted += 1
         enter(request, row, "Deleted the conversation.")

@@ -15,7 +15,6 @@ from django.http import HttpRequest, HttpResponse
 from django.http.response import HttpResponseBase
 from django.shortcuts import get_object_or_404, redirect, render
 from django.urls import URLPattern, path
-from django.utils import timezone
 from django.views import View
 
 from chat.admin.lists import VIEW
@@ -27,11 +26,9 @@ from chat.errors import (
     StoreCorrupt,
     StoreMissing,
     StoreUnavailable,
-    Unavailable,
 )
-from chat.models import Turn
-from chat.turns.document import index_row
-from chat.turns.waiting import to_be_stored, turns_of
+from chat.models import Conversation, Turn
+from common.database_busy import DatabaseBusy
 
 logger = logging.getLogger(__name__)
 
@@ -82,7 +79,7 @@ class ChatPage(View):
         response: HttpResponseBase
         try:
             response = super().dispatch(request, *args, **kwargs)
-        except ChatError as error:
+        except (ChatError, DatabaseBusy) as error:
             response = self.say(in_words(error), status=status_of(error))
         response.headers["Cache-Control"] = "no-store"
         return response
@@ -113,12 +110,12 @@ class ChatPage(View):
 
     def record(self, message: str) -> None:
         """Enter what was done into admin's history of the conversation. Never content."""
-        enter(self.request, index_row(self.key) or self.found, message)
+        enter(self.request, Conversation.objects.at(self.key) or self.found, message)
 
     @property
     def waiting_turns(self) -> QuerySet[Turn]:
         """The conversation's turns that wait for the store; none that is being answered."""
-        return turns_of(self.key).filter(to_be_stored(timezone.now()))
+        return Turn.objects.of(self.key).waiting()
 
     @property
     def deadline(self) -> Deadline:
@@ -133,7 +130,7 @@ def enter(request: HttpRequest, row: Model, message: str) -> None:
     LogEntry.objects.log_actions(user_id, [row], CHANGE, message, single_object=True)
 
 
-def in_words(error: ChatError) -> str:
+def in_words(error: ChatError | DatabaseBusy) -> str:
     """Return what an operator is told."""
     if isinstance(error, StoreUnavailable):
         return "The conversation store does not answer right now."
@@ -144,9 +141,9 @@ def in_words(error: ChatError) -> str:
     return error.detail
 
 
-def status_of(error: ChatError) -> int:
+def status_of(error: ChatError | DatabaseBusy) -> int:
     """Return the status of a page that says no more than the error."""
-    if isinstance(error, StoreUnavailable | Unavailable):
+    if isinstance(error, StoreUnavailable | DatabaseBusy):
         return 503
     if isinstance(error, StoreMissing):
         return 404

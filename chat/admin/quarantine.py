@@ -20,8 +20,8 @@ from chat.admin.transcripts import attachment
 from chat.conversations.state import ConversationKey
 from chat.deadline import Deadline
 from chat.errors import StoreCorrupt, StoreError, StoreMissing
-from chat.models import Quarantine
-from chat.turns.document import index_row, read
+from chat.models import Conversation, Quarantine
+from chat.turns.open_conversation import OpenConversation
 
 TURNS_SHOWN = 50
 
@@ -47,7 +47,7 @@ class QuarantinePage(ChatPage):
         raw = base64.b64decode(self.found.content_base64)
         waiting = self.waiting_turns
         context = {
-            "row": index_row(self.key),
+            "row": Conversation.objects.at(self.key),
             "shown": shown_bytes(raw),
             "size": len(raw),
             "now": now,
@@ -74,7 +74,7 @@ class DownloadPage(ChatPage):
 def now_in_words(key: ConversationKey, digest: str, deadline: Deadline) -> str:
     """Return what stands in the store now."""
     try:
-        snapshot = read(key, index_row(key), deadline)
+        snapshot = OpenConversation(key, deadline).read()
     except StoreCorrupt as corrupt:
         if hashlib.sha256(corrupt.raw).hexdigest() == digest:
             return "These bytes."

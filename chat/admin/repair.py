@@ -8,14 +8,12 @@ from django.conf import settings
 from django.contrib import messages
 from django.http import HttpRequest, HttpResponse
 
+from chat import quarantine
 from chat.admin.lists import CHANGE, DELETE, VIEW
 from chat.admin.pages import ChatPage, in_words, status_of
 from chat.conversations.state import ConversationState, InvalidConversation, decode, encode
 from chat.errors import ChatError
-from chat.models import Quarantine, Turn
-from chat.quarantine import repair
-from chat.turns.document import index_row
-from chat.turns.waiting import turns_of
+from chat.models import Conversation, Quarantine, Turn
 
 BACK = "admin:chat_quarantine_change"
 REST_OF_FORM_BYTES = 1000  # its token, the names of its fields
@@ -57,7 +55,7 @@ class RestorePage(ChatPage):
             beginnings["found"] = self.copied_text
         if self.known.messages:
             beginnings["known"] = _readable(self.known)
-        return beginnings | {"empty": _readable(repair.empty_conversation(self.key))}
+        return beginnings | {"empty": _readable(quarantine.empty_conversation(self.key))}
 
     @cached_property
     def copied_text(self) -> str:
@@ -81,14 +79,14 @@ class RestorePage(ChatPage):
     @cached_property
     def known(self) -> ConversationState:
         """What the database still holds."""
-        return repair.known_conversation(self.key)
+        return quarantine.known_conversation(self.key)
 
     def post(self, request: HttpRequest) -> HttpResponse:
         """Restore what was typed; or the form again, with it, and what is wrong."""
         text = request.POST.get("document", "")
         try:
             state = decode(text.encode(errors="replace"), self.key)
-            flushed = repair.restore(self.key, state, self.deadline, self.found.digest)
+            flushed = quarantine.restore(self.key, state, self.deadline, self.found.digest)
         except InvalidConversation as invalid:
             return self._form(text, f"This is no conversation: {invalid.reason}.", 400)
         except ChatError as error:
@@ -124,17 +122,17 @@ class DiscardPage(ChatPage):
 
     def get(self, request: HttpRequest) -> HttpResponse:
         """What would be gone; not what it says."""
-        row = index_row(self.key)
+        row = Conversation.objects.at(self.key)
         context = {
             "waiting": self.waiting_turns.count(),
             "messages_indexed": row.message_count if row else 0,
-            "turns_known": turns_of(self.key).filter(state=Turn.State.STORED).count(),
+            "turns_known": Turn.objects.of(self.key).filter(state=Turn.State.STORED).count(),
         }
         return self.render(context)
 
     def post(self, request: HttpRequest) -> HttpResponse:
         """Discard it."""
-        flushed = repair.discard(self.key, self.deadline, self.found.digest)
+        flushed = quarantine.discard(self.key, self.deadline, self.found.digest)
         self.record("Discarded the corrupt state.")
         words = "The corrupt state is discarded; its copy stays here until you delete that."
         return self.leave(BACK, *_said(words, flushed), self.found.pk)
@@ -155,7 +153,7 @@ class DropPage(ChatPage):
 
     def post(self, request: HttpRequest) -> HttpResponse:
         """Delete it."""
-        if not repair.drop_copy(self.found):
+        if not quarantine.drop_copy(self.found):
             return self.say("What this is a copy of is corrupt still: restore or discard it.", 409)
         self.record("Deleted a copy of a quarantined state.")
         words = "The copy is deleted."

@@ -2,17 +2,15 @@
 
 from django.contrib import messages
 from django.http import HttpRequest, HttpResponse
-from django.utils import timezone
 
 from chat.admin.lists import CHANGE
 from chat.admin.pages import ChatPage, in_words
 from chat.conversations.state import ConversationKey
 from chat.deadline import Deadline
-from chat.errors import ChatError, StoreConflict, StoreCorrupt, StoreError, Unavailable
+from chat.errors import ChatError, StoreConflict, StoreCorrupt, StoreError
 from chat.models import Conversation, Turn
-from chat.turns.document import index_row
 from chat.turns.flush import flush
-from chat.turns.waiting import to_be_stored, turns_of
+from common.database_busy import DatabaseBusy
 
 
 class ReplayPage(ChatPage):
@@ -33,13 +31,13 @@ class ReplayPage(ChatPage):
 def replay(key: ConversationKey, deadline: Deadline) -> tuple[int, str]:
     """Flush the conversation; return what came of it, for a message."""
     waiting, dead = _waiting(key), _dead(key)
-    row = index_row(key)
+    row = Conversation.objects.at(key)
     has_deletion = row is not None and row.deletion_pending
     if not waiting and not has_deletion:
         return messages.INFO, f"Nothing is waiting to be stored.{_under_way(key)}"
     try:
         done = flush(key, deadline)
-    except (StoreError, Unavailable) as error:
+    except (StoreError, DatabaseBusy) as error:
         return messages.ERROR, f"{_why(error)} {_count(_waiting(key))} waiting."
     if not done:
         words = "Another worker is storing them right now, or the store is away."
@@ -53,7 +51,7 @@ def replay(key: ConversationKey, deadline: Deadline) -> tuple[int, str]:
     return messages.SUCCESS, " ".join(filter(None, [deleted, stored if waiting else ""]))
 
 
-def _why(error: ChatError) -> str:
+def _why(error: ChatError | DatabaseBusy) -> str:
     if isinstance(error, StoreCorrupt):
         return "What is stored can't be read; restore or discard it in quarantine first."
     if isinstance(error, StoreConflict):
@@ -71,15 +69,15 @@ def can_replay(key: ConversationKey, row: Conversation) -> bool:
 
 
 def _waiting(key: ConversationKey) -> int:
-    return turns_of(key).filter(to_be_stored(timezone.now())).count()
+    return Turn.objects.of(key).waiting().count()
 
 
 def _dead(key: ConversationKey) -> int:
-    return turns_of(key).filter(state=Turn.State.DEAD_LETTER).count()
+    return Turn.objects.of(key).dead_letters().count()
 
 
 def _under_way(key: ConversationKey) -> str:
-    number = turns_of(key).filter(state=Turn.State.ACCEPTED).count()
+    number = Turn.objects.of(key).filter(state=Turn.State.ACCEPTED).count()
     if not number:
         return ""
     return f" {number} message{' is' if number == 1 else 's are'} being answered right now."

@@ -19,7 +19,6 @@ from chat.models import Conversation, Quarantine, Turn
 from chat.repository import conversation_repository
 from chat.turns import transcript
 from chat.turns.transcript import Transcript
-from chat.turns.waiting import turns_of
 
 MESSAGES_A_PAGE = 40
 STATUS_IN_WORDS = {
@@ -83,11 +82,9 @@ class TranscriptPage(ChatPage):
             "older": page.next_cursor if page else None,
             "before": request.GET.get("before"),
             "failure": in_words(failure) if failure else "",
-            "copies": Quarantine.objects.filter(
-                user_id=row.user_id, conversation_id=row.conversation_id
-            ).defer("content_base64")[:10],
+            "copies": Quarantine.objects.of(self.key).defer("content_base64")[:10],
             "waiting": self.waiting_turns.count(),
-            "dead_letters": turns_of(self.key).filter(state=Turn.State.DEAD_LETTER).count(),
+            "dead_letters": Turn.objects.of(self.key).dead_letters().count(),
             "store": store_in_words(),
             "state": state_in_words(row),
             **_stored(read, failure),
@@ -111,7 +108,7 @@ class TranscriptPage(ChatPage):
         if read is None:
             return []
         ids = {message.turn_id for message in messages if message.turn_id}
-        rows = turns_of(self.key).in_bulk(ids)
+        rows = Turn.objects.of(self.key).in_bulk(ids)
         return [
             _shown(turn, _status(turn[0].turn_id, read), rows) for turn in split_turns(messages)
         ]

@@ -15,12 +15,12 @@ from chat.conversations.state import (
     encoded_size_at_most,
 )
 
-Turn = list[MessageEntry]
+TurnMessages = list[MessageEntry]
 
 
-def split_turns(messages: Sequence[MessageEntry]) -> list[Turn]:
+def split_turns(messages: Sequence[MessageEntry]) -> list[TurnMessages]:
     """Return the messages as whole turns, oldest first."""
-    turns: list[Turn] = []
+    turns: list[TurnMessages] = []
     for message in messages:
         if turns and _continues(turns[-1][-1], message):
             turns[-1].append(message)
@@ -97,7 +97,7 @@ def truncate(
         bytes_over = encoded_size(state) - max_bytes
     if messages_over <= 0 and bytes_over <= 0:
         return state
-    kept: list[Turn] = []
+    kept: list[TurnMessages] = []
     for turn in turns:
         if (messages_over <= 0 and bytes_over <= 0) or turn[0].turn_id == turn_in_hand:
             kept.append(turn)
@@ -107,11 +107,13 @@ def truncate(
     return state.model_copy(update={"messages": _flat(kept)})
 
 
-def _with_turns(state: ConversationState, turns: list[Turn], now: datetime) -> ConversationState:
+def _with_turns(
+    state: ConversationState, turns: list[TurnMessages], now: datetime
+) -> ConversationState:
     return state.model_copy(
         update={"messages": _flat(turns), "updated_at": max(state.updated_at, now)}
     )
 
 
-def _flat(turns: list[Turn]) -> list[MessageEntry]:
+def _flat(turns: list[TurnMessages]) -> list[MessageEntry]:
     return [message for turn in turns for message in turn]

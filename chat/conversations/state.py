@@ -135,6 +135,13 @@ class ConversationKey:
         return f"chat:{self.user_id}:{self.conversation_id}"
 
 
+def reads_as_integer(conversation_id: str) -> bool:
+    """Return whether a client that sent an integer may have meant this id."""
+    return bool(re.fullmatch("0|[1-9][0-9]{0,15}", conversation_id, re.ASCII)) and (
+        int(conversation_id) < 2**53
+    )
+
+
 def key_of(state: ConversationState) -> ConversationKey:
     """Return the key under which the conversation is stored."""
     return ConversationKey(state.user_id, state.conversation_id)

@@ -1,6 +1,6 @@
 """Step 1: the turn becomes a row, before anybody is asked anything.
 
-An `Idempotency-Key` is unique per user: a repeat gets the turn that is there.
+An `Idempotency-Key` is unique per user: a repeat gets the turn that the first request made.
 """
 
 import hashlib
@@ -16,13 +16,13 @@ from django.utils import timezone
 from chat.conversations.state import ConversationKey
 from chat.errors import RateLimited, TurnConflict
 from chat.locks import user_locked
-from chat.models import Conversation, Turn, title_of
+from chat.models import ChatUser, Conversation, Turn
+from chat.models.conversations import title_of
+from chat.models.turns import TO_STORE
 from chat.moments import MICROSECOND, microseconds
 from chat.turns.confirmation import confirmed_deletes
-from chat.turns.document import index_row, save_row
-from chat.turns.numbering import unused_id
+from chat.turns.open_conversation import Snapshot
 from chat.turns.pruning import prune_now_and_then
-from chat.turns.waiting import TO_STORE
 
 # A turn's own deadline ends before its lease does.
 LEASE_MARGIN_SECONDS = 5
@@ -31,7 +31,7 @@ REPEAT_SECONDS_MAX = 5
 
 @dataclass(frozen=True, slots=True)
 class ChatRequest:
-    """What a client sends. `conversation_id` in the client's own type, None for a new one."""
+    """A client's message. `conversation_id` in the client's own type, None for a new one."""
 
     user_id: str
     message: str
@@ -40,7 +40,7 @@ class ChatRequest:
 
     @property
     def digest(self) -> str:
-        """What must be the same for a repeat to be one."""
+        """A digest of what must be the same in a repeat."""
         body = json.dumps([self.conversation_id, self.message])
         return hashlib.sha256(body.encode()).hexdigest()
 
@@ -49,9 +49,9 @@ class ChatRequest:
 class Accepted:
     """The turn of a request; `is_answered` when it has its answer from an earlier request.
 
-    `conversation` is the index row as it is then, None: it was not looked at. `is_numbered`: this
-    request got a conversation of its own, under a new number. `others_wait`: other turns of the
-    conversation are not stored yet, as far as is known.
+    `conversation` is the index row after it, None if it was not read. `is_numbered`: the request
+    began a conversation under a new number. `others_wait`: other turns of the conversation are not
+    stored yet, as far as is known.
     """
 
     turn: Turn
@@ -67,29 +67,15 @@ def accept(request: ChatRequest) -> Accepted:
     Raises:
         TurnConflict: the key was used with another body, or its turn is under way.
         RateLimited: the user has CHAT_MAX_TURNS_PER_USER turns under way.
+        DatabaseBusy: see user_locked.
     """
     with user_locked(request.user_id):
         now = timezone.now()
         if request.idempotency_key is not None and (earlier := _repeated(request)):
             return _take_up(earlier, now)
-        others = _check_turns_under_way(request.user_id, now)
+        others = _turns_not_stored(request.user_id, now)
         conversation = _enter_conversation(request, now)
-        turn = Turn(
-            user_id=request.user_id,
-            conversation_id=conversation.conversation_id,
-            id_is_integer=not isinstance(request.conversation_id, str),
-            accepted_at=_next_time(conversation, now),
-            message=request.message,
-            confirmed_deletes=confirmed_deletes(conversation, request.message),
-            idempotency_key=request.idempotency_key,
-            body_digest=request.digest,
-        )
-        # Sorts as accepted_at does.
-        turn.id = f"{microseconds(turn.accepted_at):014x}{secrets.token_hex(5)}"
-        conversation.updated_at = turn.accepted_at
-        _save(conversation)
-        _lease(turn, now)
-        turn.save(force_insert=True)
+        turn = _insert(request, conversation, now)
         prune_now_and_then(request.user_id, now)
     return Accepted(
         turn,
@@ -114,14 +100,13 @@ def _repeated(request: ChatRequest) -> Turn | None:
 def _take_up(turn: Turn, now: datetime) -> Accepted:
     if turn.reply is not None:
         return Accepted(turn, is_answered=True)
-    if turn.lease_until is not None and turn.lease_until > now:
-        left = (turn.lease_until - now).total_seconds()
+    if left := turn.seconds_under_way(now):
         raise TurnConflict(
             "This message is being answered.",
             code="turn_in_progress",
             retry_after_seconds=min(math.ceil(left), REPEAT_SECONDS_MAX),
         )
-    _check_turns_under_way(turn.user_id, now)
+    _turns_not_stored(turn.user_id, now)
     turn.state, turn.failure = Turn.State.ACCEPTED, ""
     _lease(turn, now)
     turn.save(update_fields=["state", "failure", "lease_until", "lease_token"])
@@ -129,25 +114,20 @@ def _take_up(turn: Turn, now: datetime) -> Accepted:
 
 
 def _lease(turn: Turn, now: datetime) -> None:
+    # A new token each time: whoever had the turn before can change nothing of it any more.
     turn.lease_token = secrets.token_hex(16)
     turn.lease_until = now + timedelta(seconds=settings.CHAT_TURN_SECONDS + LEASE_MARGIN_SECONDS)
 
 
-def _turns_not_stored(user_id: str) -> list[Turn]:
-    """Return the user's turns that are under way or wait for the store, without their contents."""
+def _turns_not_stored(user_id: str, now: datetime) -> list[Turn]:
+    """Return the user's turns that are not stored, without their contents.
+
+    Raises:
+        RateLimited: too many of them are being answered.
+    """
     turns = Turn.objects.filter(user_id=user_id, state__in=(Turn.State.ACCEPTED, *TO_STORE))
-    return list(turns.order_by().only("conversation_id", "state", "lease_until"))
-
-
-def _check_turns_under_way(user_id: str, now: datetime) -> list[Turn]:
-    """Return the user's turns that are not stored; raise RateLimited if too many are under way."""
-    others = _turns_not_stored(user_id)
-    under_way = sum(
-        turn.state == Turn.State.ACCEPTED
-        and turn.lease_until is not None
-        and turn.lease_until > now
-        for turn in others
-    )
+    others = list(turns.order_by().only("conversation_id", "state", "lease_until"))
+    under_way = sum(turn.seconds_under_way(now) > 0 for turn in others)
     if under_way >= settings.CHAT_MAX_TURNS_PER_USER:
         raise RateLimited(
             f"At most {settings.CHAT_MAX_TURNS_PER_USER} messages are answered at a time.",
@@ -157,69 +137,95 @@ def _check_turns_under_way(user_id: str, now: datetime) -> list[Turn]:
 
 
 def _enter_conversation(request: ChatRequest, now: datetime) -> Conversation:
-    """Return the index row of the request's conversation, made or brought back to life."""
+    """Return the index row of the request's conversation, made or revived (not saved)."""
+    conversation = None
     if request.conversation_id is None:
-        conversation_id = unused_id(request.user_id)
+        user, _ = ChatUser.objects.get_or_create(pk=request.user_id)
+        conversation_id = user.next_conversation_id()
     else:
         conversation_id = str(request.conversation_id)
-    conversation = index_row(ConversationKey(request.user_id, conversation_id))
+        key = ConversationKey(request.user_id, conversation_id)
+        conversation = Conversation.objects.at(key)
     if conversation is None:
         conversation = Conversation(
             user_id=request.user_id,
             conversation_id=conversation_id,
             id_is_integer=not isinstance(request.conversation_id, str),
             created_at=now,
-            expires_at=None,
         )
-    elif not conversation.active or _has_expired(conversation, now):
-        revive(conversation, now)
-    if not conversation.title:
-        conversation.title = title_of(request.message)
+    elif not conversation.active or conversation.has_expired(now):
+        conversation.revive(now)
+    conversation.title = conversation.title or title_of(request.message)
     return conversation
 
 
-def revive(conversation: Conversation, now: datetime) -> None:
-    """Let a conversation that was deleted, or has expired, begin anew (not saved yet).
-
-    Of one that has expired, the user's own title stays: the store may have it all the same.
-    """
-    if not (conversation.active and conversation.title_renamed):
-        conversation.title, conversation.title_renamed = "", False
-    conversation.active = True
-    conversation.message_count = 0
-    conversation.expires_at = None
-    conversation.created_at = now
-    if conversation.deleted_at is not None:
-        conversation.created_at = max(now, conversation.deleted_at + MICROSECOND)
-
-
-def _save(conversation: Conversation) -> None:
-    """Save what a message changes: of a conversation that goes on, little."""
+def _insert(request: ChatRequest, conversation: Conversation, now: datetime) -> Turn:
+    """Insert the turn, and save what it changes of its conversation's row."""
+    turn = Turn(
+        user_id=request.user_id,
+        conversation_id=conversation.conversation_id,
+        id_is_integer=not isinstance(request.conversation_id, str),
+        accepted_at=_next_time(conversation, now),
+        message=request.message,
+        confirmed_deletes=confirmed_deletes(conversation, request.message),
+        idempotency_key=request.idempotency_key,
+        body_digest=request.digest,
+    )
+    # Sorts as accepted_at does.
+    turn.id = f"{microseconds(turn.accepted_at):014x}{secrets.token_hex(5)}"
+    conversation.updated_at = turn.accepted_at
     if conversation.pk is None or not conversation.message_count:
-        save_row(conversation)
-    else:
+        conversation.save_but_lease()
+    else:  # it goes on: little of the row has changed
         conversation.save(update_fields=["updated_at", "title", "awaiting_confirmation"])
-
-
-def _has_expired(conversation: Conversation, now: datetime) -> bool:
-    return conversation.expires_at is not None and conversation.expires_at <= now
+    _lease(turn, now)
+    turn.save(force_insert=True)
+    return turn
 
 
 def _next_time(conversation: Conversation, now: datetime) -> datetime:
-    """Return now, or the first moment after what came before in it: clocks may step back.
+    """Return now, or the first moment after the conversation's last turn and its deletion.
 
-    That is the conversation's last turn, and its deletion.
+    Clocks may step back, and ids sort by this time.
     """
-    if conversation.deleted_at is not None:
-        now = max(now, conversation.deleted_at + MICROSECOND)
-    if conversation.updated_at < now:  # it is no earlier than its last turn
+    now = conversation.after_deletion(now)
+    if conversation.updated_at < now:  # it is no earlier than the last turn
         return now
-    last = (
-        Turn.objects.filter(
-            user_id=conversation.user_id, conversation_id=conversation.conversation_id
-        )
-        .order_by("-id")
-        .values_list("accepted_at", flat=True)
-        .first()
-    )
+    turns = Turn.objects.of(conversation.key).order_by("-id")
+    last = turns.values_list("accepted_at", flat=True).first()
     return now if last is None else max(now, last + MICROSECOND)
+
+
+def renumber(turn: Turn, taken: Snapshot, tries: int) -> Conversation | None:
+    """Move the turn into a conversation with another number, because its own is taken.
+
+    A database that was lost, or begun again, does not know which numbers it gave out. The store
+    does.
+
+    Args:
+        turn: the only one of its conversation; changed here.
+        taken: what the store has under its number, which the index row describes from now on.
+        tries: how many numbers were taken before: the next one is the farther away.
+
+    Return the new index row, None when the turn is gone.
+    """
+    with user_locked(turn.user_id):
+        row = Conversation.objects.at(turn.key)
+        if row is None or taken.state is None:
+            return None
+        title, row.title = row.title, ""
+        if row.updated_at == turn.accepted_at:  # nobody else has used it since
+            row.updated_at = taken.state.updated_at
+        row.describe(taken.state, taken.expires_at)
+        row.save_but_lease()
+        user, _ = ChatUser.objects.get_or_create(pk=turn.user_id)
+        turn.conversation_id = user.next_conversation_id(step=10**tries)
+        Turn.objects.filter(pk=turn.pk).update(conversation_id=turn.conversation_id)
+        return Conversation.objects.create(
+            user_id=turn.user_id,
+            conversation_id=turn.conversation_id,
+            id_is_integer=True,
+            title=title,
+            created_at=turn.accepted_at,
+            updated_at=max(turn.accepted_at, timezone.now()),
+        )

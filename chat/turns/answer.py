@@ -13,20 +13,19 @@ from django.utils import timezone
 
 from chat.assistant import configured_assistant
 from chat.conversations.history import has_turn, remove_turn, window
-from chat.conversations.state import ConversationKey, MessageEntry, new_conversation
+from chat.conversations.state import MessageEntry
 from chat.deadline import Deadline
-from chat.errors import ModelFailed, StoreConflict, StoreError, TurnConflict, Unavailable
-from chat.locks import in_line, user_locked
+from chat.errors import ModelFailed, StoreConflict, StoreError, TurnConflict
+from chat.locks import user_locked
 from chat.models import Conversation, Task, Turn
+from chat.models.turns import INTERRUPTED, put_turns
 from chat.tools.toolbox import Toolbox, lost
-from chat.turns import deletion, document
-from chat.turns.accept import Accepted, ChatRequest, accept
+from chat.turns import deletion
+from chat.turns.accept import Accepted, ChatRequest, accept, renumber
 from chat.turns.confirmation import tasks_to_confirm, with_question
-from chat.turns.document import Snapshot
 from chat.turns.flush import flush
-from chat.turns.numbering import renumber
+from chat.turns.open_conversation import OpenConversation
 from chat.turns.store import store_waiting
-from chat.turns.waiting import INTERRUPTED, put_turns, turns_of, waiting_turns
 
 logger = logging.getLogger(__name__)
 
@@ -64,11 +63,10 @@ def _kept_answer(turn: Turn, deadline: Deadline) -> Turn:
     """
     if turn.state == Turn.State.ANSWERED:
         try:
-            flush(ConversationKey(turn.user_id, turn.conversation_id), deadline)
+            flush(turn.key, deadline)
         except StoreError as error:
             logger.warning("turn %s still waits: %s", turn.id, error.code)
-        states = Turn.objects.filter(pk=turn.pk).values_list("state", flat=True)
-        turn.state = states.first() or turn.state
+        turn.state = turn.current_state() or turn.state
     turn.degraded = turn.state != Turn.State.STORED
     return turn
 
@@ -77,20 +75,21 @@ class _Answering:
     """One turn under our lease."""
 
     def __init__(self, accepted: Accepted, deadline: Deadline) -> None:
-        self.turn = turn = accepted.turn
-        self.row = accepted.conversation
+        self.turn = accepted.turn
+        self.conversation = OpenConversation(self.turn.key, deadline, accepted.conversation)
         self.is_numbered = accepted.is_numbered
-        self.deadline = deadline
-        self.key = ConversationKey(turn.user_id, turn.conversation_id)
-        self.snapshot: Snapshot | None = None
         self.others_wait = accepted.others_wait
         self.store_failed = False
 
     def run(self) -> None:
         history = self._read()
+        # The reply is to be stored within the turn's time, too.
+        deadline = self.conversation.deadline.earlier(
+            min(STORING_SECONDS_MAX, settings.CHAT_TURN_SECONDS / 5)
+        )
         try:
             reply = configured_assistant().answer(
-                history, self.turn.message, Toolbox(self.turn), self._assistants_deadline()
+                history, self.turn.message, Toolbox(self.turn), deadline
             )
         except ModelFailed as failure:
             self._finish(Turn.State.FAILED, failure=failure.code)
@@ -100,57 +99,56 @@ class _Answering:
         self._finish(Turn.State.ANSWERED, with_question(reply, to_confirm), to_confirm)
         self._store()
 
-    def _assistants_deadline(self) -> Deadline:
-        return self.deadline.earlier(min(STORING_SECONDS_MAX, settings.CHAT_TURN_SECONDS / 5))
-
     # --- Step 2 -------------------------------------------------------------------------------
 
     def _read(self) -> list[MessageEntry]:
         """Read the document, after storing what waits; return the window."""
-        row = self.row = self.row or document.index_row(self.key)
-        waiting = waiting_turns(self.key) if self.others_wait else []
+        rows = Turn.objects.of(self.turn.key)
+        waiting: Sequence[Turn] = rows.to_store() if self.others_wait else ()
         self.others_wait = bool(waiting)
         try:
-            self.snapshot = document.read(self.key, row, self.deadline)
-            if self.is_numbered and self.snapshot.state is not None:
-                self._renumber(self.snapshot)
+            self.conversation.read()
+            if self.is_numbered and self.conversation.state is not None:
+                self._renumber()
             if waiting and self._flush():
-                self.snapshot = document.read(self.key, row, self.deadline)
+                self.conversation.read()
         except StoreError as error:
             self._note_failure(error)
-        state = self.snapshot.state if self.snapshot else None
-        state = state or new_conversation(self.key, self.turn.accepted_at)
-        rows = waiting if self.snapshot else self._over()
-        state = put_turns(state, rows, self.turn.accepted_at)
-        state = remove_turn(state, self.turn.id, self.turn.accepted_at)
+        if self.conversation.snapshot is None:
+            waiting = self._recent_rows()
+        accepted_at = self.turn.accepted_at
+        state = put_turns(self.conversation.state_or_new(accepted_at), waiting, accepted_at)
+        # A turn that is taken up again may be stored already; its message is asked separately.
+        state = remove_turn(state, self.turn.id, accepted_at)
         return window(state, settings.CHAT_MESSAGE_WINDOW)
 
-    def _renumber(self, taken: Snapshot) -> None:
+    def _renumber(self) -> None:
         """Find a number that the store, too, has never seen."""
         for tries in range(RENUMBERINGS_MAX):
-            row = renumber(self.turn, taken, tries)
+            taken = self.conversation.snapshot
+            row = renumber(self.turn, taken, tries) if taken else None
             if row is None:
                 raise TurnConflict()
-            self.row, self.key = row, ConversationKey(row.user_id, row.conversation_id)
-            self.snapshot = taken = document.read(self.key, row, self.deadline)
-            if taken.state is None:
+            self.conversation = OpenConversation(row.key, self.conversation.deadline, row)
+            if self.conversation.read().state is None:
                 return
 
     def _flush(self) -> bool:
         """Store the turns that wait; what others are storing already is left to them."""
         try:
-            return flush(self.key, self.deadline)
+            return flush(self.conversation.key, self.conversation.deadline)
         except StoreConflict:
             return False
 
-    def _over(self) -> Sequence[Turn]:
-        """What the rows hold of the conversation, while the store is away."""
-        rows = turns_of(self.key).exclude(pk=self.turn.pk).exclude(state=Turn.State.ACCEPTED)
-        return list(rows.order_by("-id")[: settings.CHAT_MESSAGE_WINDOW])[::-1]
+    def _recent_rows(self) -> Sequence[Turn]:
+        """Return the turns of the window that the database has, while the store is away."""
+        rows = Turn.objects.of(self.turn.key).exclude(state=Turn.State.ACCEPTED)
+        newest = rows.exclude(pk=self.turn.pk).order_by("-id")
+        return list(newest[: settings.CHAT_MESSAGE_WINDOW])[::-1]
 
     def _note_failure(self, error: StoreError) -> None:
         self.store_failed = True
-        logger.warning("%s goes on without the store: %s", self.key, error.code)
+        logger.warning("%s goes on without the store: %s", self.conversation.key, error.code)
 
     # --- Step 4 -------------------------------------------------------------------------------
 
@@ -171,7 +169,7 @@ class _Answering:
         turn.answered_at = max(timezone.now(), turn.accepted_at)
         turn.degraded = self.store_failed
         with user_locked(turn.user_id):
-            updated = Turn.objects.filter(pk=turn.pk, lease_token=turn.lease_token).update(
+            updated = Turn.objects.under_lease_of(turn).update(
                 state=state,
                 reply=reply,
                 failure=failure,
@@ -180,9 +178,8 @@ class _Answering:
                 lease_until=None,
             )
             if updated and to_confirm:
-                Conversation.objects.filter(
-                    user_id=turn.user_id, conversation_id=turn.conversation_id
-                ).update(awaiting_confirmation=[task.number for task in to_confirm])
+                numbers = [task.number for task in to_confirm]
+                Conversation.objects.of(turn.key).update(awaiting_confirmation=numbers)
         if not updated:
             raise lost(turn)
 
@@ -196,31 +193,27 @@ class _Answering:
         """
         if not self.store_failed and not self._stored():
             self.turn.degraded = True
-            with in_line():
-                Turn.objects.filter(pk=self.turn.pk).update(degraded=True)
+            Turn.objects.filter(pk=self.turn.pk).update(degraded=True)
         return self.turn.degraded
 
     def _stored(self) -> bool:
-        known = None if self.others_wait else [self.turn]
         try:
-            state = store_waiting(self.key, self.deadline, self.snapshot, known, self.row)
+            state = store_waiting(self.conversation, () if self.others_wait else [self.turn])
         except StoreError as error:
             self._note_failure(error)
             return False
         if state is not None and has_turn(state, self.turn.id):
             return True
-        if deletion.deleted_of(self.key, [self.turn]):
+        if deletion.deleted_of([self.turn]):
             raise TurnConflict()
-        states = Turn.objects.filter(pk=self.turn.pk).values_list("state", flat=True)
         # Without a row, others have stored it so long ago that it was pruned.
-        return (states.first() or Turn.State.STORED) == Turn.State.STORED
+        return self.turn.current_state() in {None, Turn.State.STORED}
 
     def release(self) -> None:
         """Let go of the turn after an error of ours: it is stored without a reply."""
         try:
-            with in_line():
-                Turn.objects.filter(
-                    pk=self.turn.pk, state=Turn.State.ACCEPTED, lease_token=self.turn.lease_token
-                ).update(state=Turn.State.FAILED, failure=INTERRUPTED, lease_until=None)
-        except (Unavailable, Error):
+            Turn.objects.under_lease_of(self.turn).filter(state=Turn.State.ACCEPTED).update(
+                state=Turn.State.FAILED, failure=INTERRUPTED, lease_until=None
+            )
+        except Error:
             logger.exception("turn %s keeps its lease until that ends", self.turn.id)

@@ -1,13 +1,12 @@
 """The user's word for deleting several tasks: the whole next message, and nothing else in it.
 
-What the model says, and what stands in pasted text or in titles, is not the user's word. So the
-question is not the model's either: it stands below the reply, and names the tasks. Only a turn that
-was answered so has asked.
+Neither what the model says nor text that was pasted, nor a title, is the user's word. So the
+question is not the model's either: it is added below the reply, and names the tasks. Only a turn
+that was answered so has asked.
 """
 
 import re
 from collections.abc import Sequence
-from typing import Any
 
 from chat.models import Conversation, Task, Turn
 from chat.tools.toolbox import NEEDS_CONFIRMATION
@@ -31,15 +30,12 @@ def confirmed_deletes(conversation: Conversation, message: str) -> list[int]:
 
 def tasks_to_confirm(turn: Turn) -> list[Task]:
     """Return the tasks that the turn's assistant would have deleted, had the user said so."""
-    return list(Task.objects.filter(user_id=turn.user_id, number__in=_refused(turn.tool_calls)))
-
-
-def _refused(tool_calls: Sequence[dict[str, Any]]) -> list[int]:
-    return [
+    refused = [
         call["parameters"]["task_id"]
-        for call in tool_calls
+        for call in turn.tool_calls
         if call["result"].get("error") == NEEDS_CONFIRMATION
     ]
+    return list(Task.objects.filter(user_id=turn.user_id, number__in=refused))
 
 
 def with_question(reply: str, tasks: Sequence[Task]) -> str:
