@@ -26,7 +26,6 @@ from chat.turns.open_conversation import (
     Snapshot,
     expiry_from_now,
     keep_copy,
-    resolve,
 )
 from chat.turns.store import store_waiting
 from common.database_busy import DatabaseBusy
@@ -58,11 +57,11 @@ def restore(
         )
     conversation.snapshot = Snapshot(None, _etag_of_corrupt(key, deadline, digest))
     _save(conversation, state)
-    resolve(key)
+    Conversation.objects.mark_readable(key)
     conversation.snapshot = Snapshot(state, None, expiry_from_now())
     index.repair(conversation)
     try:
-        store_waiting(OpenConversation(key, deadline))
+        store_waiting(conversation.again())
     except (StoreError, DatabaseBusy):
         return False
     return True

@@ -10,6 +10,7 @@ from chat.deadline import Deadline
 from chat.errors import ChatError, StoreConflict, StoreCorrupt, StoreError
 from chat.models import Conversation, Turn
 from chat.turns.flush import flush
+from chat.turns.open_conversation import OpenConversation
 from common.database_busy import DatabaseBusy
 
 
@@ -36,7 +37,7 @@ def replay(key: ConversationKey, deadline: Deadline) -> tuple[int, str]:
     if not waiting and not has_deletion:
         return messages.INFO, f"Nothing is waiting to be stored.{_under_way(key)}"
     try:
-        done = flush(key, deadline)
+        done = flush(OpenConversation(key, deadline))
     except (StoreError, DatabaseBusy) as error:
         return messages.ERROR, f"{_why(error)} {_count(_waiting(key))} waiting."
     if not done:

@@ -8,6 +8,7 @@ from django.utils import timezone
 
 from chat.conversations.state import ConversationKey, ConversationState, reads_as_integer
 from chat.models.keyed import Keyed, KeyedRows
+from chat.models.quarantine import Quarantine
 from chat.moments import MICROSECOND
 
 TITLE_MAX_CHARACTERS = 80
@@ -30,6 +31,12 @@ class ConversationRows(KeyedRows["Conversation"]):
     def at(self, key: ConversationKey) -> "Conversation | None":
         """Return the conversation's row as it is now, None without one."""
         return self.of(key).order_by().first()
+
+    def mark_readable(self, key: ConversationKey) -> None:
+        """Note that the conversation can be read again, in its row and in quarantine."""
+        copies = Quarantine.objects.of(key).filter(resolved_at=None)
+        copies.update(resolved_at=timezone.now())
+        self.of(key).filter(corrupt=True).update(corrupt=False)
 
     def holding(self, state: ConversationState) -> Self:
         """Return the row whose deletion, if it had one, this document came after."""
@@ -99,6 +106,15 @@ class Conversation(Keyed):
             id_is_integer=reads_as_integer(key.conversation_id),
             **fields,
         )
+
+    def take_up(self, message: str, accepted_at: datetime) -> None:
+        """Save what a message changes: of a conversation that goes on, little."""
+        self.title = self.title or title_of(message)
+        self.updated_at = accepted_at
+        if self.message_count:
+            self.save(update_fields=["updated_at", "title", "awaiting_confirmation"])
+        else:
+            self.save_but_lease()
 
     def save_but_lease(self, *also: str) -> None:
         """Save the row: all but its lease and `corrupt`, unless that is named in `also`.

@@ -1,17 +1,21 @@
 """Turns: a message of a user, and what became of it."""
 
+import logging
 import secrets
 from collections.abc import Iterable
 from datetime import datetime
 from typing import Any, ClassVar, Self
 
-from django.db import models
+from django.db import Error, models
 from django.db.models import Q
 from django.utils import timezone
 
 from chat.conversations.history import put_turn
 from chat.conversations.state import ConversationState, MessageEntry, ToolCallInfo
+from chat.errors import TurnConflict
 from chat.models.keyed import Keyed, KeyedRows
+
+logger = logging.getLogger(__name__)
 
 INTERRUPTED = "interrupted"
 
@@ -30,6 +34,11 @@ class TurnRows(KeyedRows["Turn"]):
     def under_lease_of(self, turn: "Turn") -> Self:
         """Return the row of this turn, nothing if another process has taken it up since."""
         return self.filter(pk=turn.pk, lease_token=turn.lease_token)
+
+    def newest(self, count: int) -> list["Turn"]:
+        """Return the last of those that are over, oldest first."""
+        over = self.exclude(state=Turn.State.ACCEPTED)
+        return list(over.order_by("-id")[:count])[::-1]
 
     def to_store(self) -> list["Turn"]:
         """Return those that wait.
@@ -112,6 +121,25 @@ class Turn(Keyed):
         """Return the state in the database, None if the row is gone."""
         return Turn.objects.filter(pk=self.pk).values_list("state", flat=True).first()
 
+    def release(self) -> None:
+        """Let go of the lease after an error of ours: the turn is stored without a reply."""
+        try:
+            Turn.objects.under_lease_of(self).filter(state=Turn.State.ACCEPTED).update(
+                state=Turn.State.FAILED, failure=INTERRUPTED, lease_until=None
+            )
+        except Error:
+            logger.exception("turn %s keeps its lease until that ends", self.id)
+
+    def lost(self) -> TurnConflict:
+        """Return the error for a turn that is no longer ours: deleted, or taken up by another."""
+        if self.current_state() is None:
+            return TurnConflict()
+        return TurnConflict(
+            "This message took too long, and is answered by another request now.",
+            code="turn_in_progress",
+            retry_after_seconds=1,
+        )
+
     def messages(self) -> list[MessageEntry]:
         """Return the turn as the document has it: the message, and what came of it.
 
@@ -153,7 +181,8 @@ def to_be_stored(now: datetime) -> Q:
 def put_turns(state: ConversationState, turns: Iterable[Turn], now: datetime) -> ConversationState:
     """Return the conversation with all these turns in it."""
     for turn in turns:
-        state = put_turn(state, turn.id, turn.messages(), now)
+        messages = turn.messages()
+        state = put_turn(state, turn.id, messages, now)
     return state
 
 

@@ -36,7 +36,7 @@ from chat.retention.sweep import (
 )
 from chat.turns import index
 from chat.turns.flush import leased
-from chat.turns.open_conversation import OpenConversation, Snapshot, resolve
+from chat.turns.open_conversation import OpenConversation, Snapshot
 
 logger = logging.getLogger(__name__)
 
@@ -185,7 +185,7 @@ class _Purging:
 
     def _repair_index(self, stored: Stored) -> None:
         if self.row.corrupt:
-            resolve(self.key)
+            Conversation.objects.mark_readable(self.key)
         snapshot = Snapshot(stored.state, stored.etag, stored.expires_at)
         index.repair(OpenConversation(self.key, self.deadline, self.row, snapshot))
 

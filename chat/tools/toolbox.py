@@ -11,7 +11,6 @@ from dataclasses import dataclass
 from typing import Any
 
 from chat.conversations.json_values import check_object, clean_text
-from chat.errors import TurnConflict
 from chat.locks import user_transaction
 from chat.models import Turn
 from chat.tools.tasks import TOOLS, DeleteTask, Parameters, Result, Tool, ToolRefused, find
@@ -106,7 +105,7 @@ class Toolbox:
     def _lock(self) -> Turn:
         row = Turn.objects.under_lease_of(self._turn).select_for_update().first()
         if row is None:
-            raise lost(self._turn)
+            raise self._turn.lost()
         return row
 
     def _carry_out(self, row: Turn, call: Call, deletes: set[int]) -> Result:
@@ -119,17 +118,6 @@ class Toolbox:
             return {"success": True, **tool.run(row.user_id, parameters)}
         except ToolRefused as refusal:
             return {"success": False, "error": str(refusal)}
-
-
-def lost(turn: Turn) -> TurnConflict:
-    """Return the error for a turn that is no longer ours: deleted, or taken up by another."""
-    if Turn.objects.filter(pk=turn.pk).exists():
-        return TurnConflict(
-            "This message took too long, and is answered by another request now.",
-            code="turn_in_progress",
-            retry_after_seconds=1,
-        )
-    return TurnConflict()
 
 
 def _parse(call: Call) -> tuple[Tool, Parameters]:

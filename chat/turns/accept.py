@@ -14,14 +14,14 @@ from django.conf import settings
 from django.utils import timezone
 
 from chat.conversations.state import ConversationKey
+from chat.deadline import Deadline
 from chat.errors import RateLimited, TurnConflict
 from chat.locks import user_locked
 from chat.models import ChatUser, Conversation, Turn
-from chat.models.conversations import title_of
 from chat.models.turns import TO_STORE
 from chat.moments import MICROSECOND, microseconds
-from chat.turns.confirmation import confirmed_deletes
-from chat.turns.open_conversation import Snapshot
+from chat.tools.confirmation import confirmed_deletes
+from chat.turns.open_conversation import OpenConversation
 from chat.turns.pruning import prune_now_and_then
 
 # A turn's own deadline ends before its lease does.
@@ -45,18 +45,18 @@ class ChatRequest:
         return hashlib.sha256(body.encode()).hexdigest()
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Accepted:
-    """The turn of a request; `is_answered` when it has its answer from an earlier request.
+    """A turn under its lease, with what is known of its conversation: what steps 2 to 6 work on.
 
-    `conversation` is the index row after it, None if it was not read. `is_numbered`: the request
-    began a conversation under a new number. `others_wait`: other turns of the conversation are not
-    stored yet, as far as is known.
+    `is_answered`: it has its answer from an earlier request. `is_numbered`: the request began a
+    conversation under a new number. `others_wait`: other turns of the conversation are not stored
+    yet, as far as is known.
     """
 
     turn: Turn
-    is_answered: bool
-    conversation: Conversation | None = None
+    conversation: OpenConversation
+    is_answered: bool = False
     is_numbered: bool = False
     others_wait: bool = True
 
@@ -64,42 +64,52 @@ class Accepted:
 def accept(request: ChatRequest) -> Accepted:
     """Insert the turn under a lease, or take up the one that this request repeats.
 
+    It has CHAT_TURN_SECONDS from now on.
+
     Raises:
         TurnConflict: the key was used with another body, or its turn is under way.
         RateLimited: the user has CHAT_MAX_TURNS_PER_USER turns under way.
         DatabaseBusy: see user_locked.
     """
+    deadline = Deadline(settings.CHAT_TURN_SECONDS)
+    row, others_wait = None, True
     with user_locked(request.user_id):
         now = timezone.now()
-        if request.idempotency_key is not None and (earlier := _repeated(request)):
-            return _take_up(earlier, now)
-        others = _turns_not_stored(request.user_id, now)
-        conversation = _enter_conversation(request, now)
-        turn = _insert(request, conversation, now)
-        prune_now_and_then(request.user_id, now)
+        turn = _repeated(request, now)
+        is_new = turn is None
+        if turn is None:
+            others = _turns_not_stored(request.user_id, now)
+            row = _enter_conversation(request, now)
+            others_wait = any(other.conversation_id == row.conversation_id for other in others)
+            turn = _insert(request, row, now)
+            prune_now_and_then(request.user_id, now)
     return Accepted(
         turn,
-        is_answered=False,
-        conversation=conversation,
-        is_numbered=request.conversation_id is None,
-        others_wait=any(other.conversation_id == turn.conversation_id for other in others),
+        OpenConversation(turn.key, deadline, row),
+        is_answered=turn.reply is not None,
+        is_numbered=is_new and request.conversation_id is None,
+        others_wait=others_wait,
     )
 
 
-def _repeated(request: ChatRequest) -> Turn | None:
-    turn = Turn.objects.filter(
-        user_id=request.user_id, idempotency_key=request.idempotency_key
-    ).first()
-    if turn is not None and turn.body_digest != request.digest:
+def _repeated(request: ChatRequest, now: datetime) -> Turn | None:
+    """Return the turn that this request repeats; lease it again, unless it was answered."""
+    if request.idempotency_key is None:
+        return None
+    turns = Turn.objects.filter(user_id=request.user_id, idempotency_key=request.idempotency_key)
+    turn = turns.first()
+    if turn is None:
+        return None
+    if turn.body_digest != request.digest:
         raise TurnConflict(
             "This Idempotency-Key was used with another body.", code="idempotency_key_reused"
         )
+    if turn.reply is None:
+        _take_up(turn, now)
     return turn
 
 
-def _take_up(turn: Turn, now: datetime) -> Accepted:
-    if turn.reply is not None:
-        return Accepted(turn, is_answered=True)
+def _take_up(turn: Turn, now: datetime) -> None:
     if left := turn.seconds_under_way(now):
         raise TurnConflict(
             "This message is being answered.",
@@ -110,7 +120,7 @@ def _take_up(turn: Turn, now: datetime) -> Accepted:
     turn.state, turn.failure = Turn.State.ACCEPTED, ""
     _lease(turn, now)
     turn.save(update_fields=["state", "failure", "lease_until", "lease_token"])
-    return Accepted(turn, is_answered=False)
+    turn.degraded = False  # it was, perhaps, at the first attempt
 
 
 def _lease(turn: Turn, now: datetime) -> None:
@@ -155,30 +165,26 @@ def _enter_conversation(request: ChatRequest, now: datetime) -> Conversation:
         )
     elif not conversation.active or conversation.has_expired(now):
         conversation.revive(now)
-    conversation.title = conversation.title or title_of(request.message)
     return conversation
 
 
 def _insert(request: ChatRequest, conversation: Conversation, now: datetime) -> Turn:
     """Insert the turn, and save what it changes of its conversation's row."""
+    accepted_at = _next_time(conversation, now)
     turn = Turn(
+        # Sorts as accepted_at does.
+        id=f"{microseconds(accepted_at):014x}{secrets.token_hex(5)}",
         user_id=request.user_id,
         conversation_id=conversation.conversation_id,
         id_is_integer=not isinstance(request.conversation_id, str),
-        accepted_at=_next_time(conversation, now),
+        accepted_at=accepted_at,
         message=request.message,
         confirmed_deletes=confirmed_deletes(conversation, request.message),
         idempotency_key=request.idempotency_key,
         body_digest=request.digest,
     )
-    # Sorts as accepted_at does.
-    turn.id = f"{microseconds(turn.accepted_at):014x}{secrets.token_hex(5)}"
-    conversation.updated_at = turn.accepted_at
-    if conversation.pk is None or not conversation.message_count:
-        conversation.save_but_lease()
-    else:  # it goes on: little of the row has changed
-        conversation.save(update_fields=["updated_at", "title", "awaiting_confirmation"])
     _lease(turn, now)
+    conversation.take_up(turn.message, accepted_at)
     turn.save(force_insert=True)
     return turn
 
@@ -194,38 +200,3 @@ def _next_time(conversation: Conversation, now: datetime) -> datetime:
     turns = Turn.objects.of(conversation.key).order_by("-id")
     last = turns.values_list("accepted_at", flat=True).first()
     return now if last is None else max(now, last + MICROSECOND)
-
-
-def renumber(turn: Turn, taken: Snapshot, tries: int) -> Conversation | None:
-    """Move the turn into a conversation with another number, because its own is taken.
-
-    A database that was lost, or begun again, does not know which numbers it gave out. The store
-    does.
-
-    Args:
-        turn: the only one of its conversation; changed here.
-        taken: what the store has under its number, which the index row describes from now on.
-        tries: how many numbers were taken before: the next one is the farther away.
-
-    Return the new index row, None when the turn is gone.
-    """
-    with user_locked(turn.user_id):
-        row = Conversation.objects.at(turn.key)
-        if row is None or taken.state is None:
-            return None
-        title, row.title = row.title, ""
-        if row.updated_at == turn.accepted_at:  # nobody else has used it since
-            row.updated_at = taken.state.updated_at
-        row.describe(taken.state, taken.expires_at)
-        row.save_but_lease()
-        user, _ = ChatUser.objects.get_or_create(pk=turn.user_id)
-        turn.conversation_id = user.next_conversation_id(step=10**tries)
-        Turn.objects.filter(pk=turn.pk).update(conversation_id=turn.conversation_id)
-        return Conversation.objects.create(
-            user_id=turn.user_id,
-            conversation_id=turn.conversation_id,
-            id_is_integer=True,
-            title=title,
-            created_at=turn.accepted_at,
-            updated_at=max(turn.accepted_at, timezone.now()),
-        )

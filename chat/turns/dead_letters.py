@@ -12,6 +12,7 @@ from chat.errors import InvalidInput, StoreError
 from chat.locks import user_transaction
 from chat.models import Turn
 from chat.turns.flush import flush
+from chat.turns.open_conversation import OpenConversation
 from common.database_busy import DatabaseBusy
 from common.validation import first_error
 
@@ -84,7 +85,7 @@ def retry(turn: Turn, content: Content | None, deadline: Deadline) -> Turn | Non
     if not requeue(turn, content):
         return None
     try:
-        flush(turn.key, deadline)
+        flush(OpenConversation(turn.key, deadline))
     except (StoreError, DatabaseBusy):
         pass  # it waits
     return Turn.objects.filter(pk=turn.pk).first()

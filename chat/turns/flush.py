@@ -55,22 +55,38 @@ def _take_lease(key: ConversationKey, deadline: Deadline) -> str | None:
     return token
 
 
-def flush(key: ConversationKey, deadline: Deadline) -> bool:
+def flush(conversation: OpenConversation) -> bool:
     """Store the conversation's waiting turns and its deletion, under its lease.
 
-    Return whether nothing of it waits any more; False too when another worker has the lease.
+    Take one of which nothing was read yet. Return whether nothing of it waits any more; False too
+    when another worker has the lease.
 
     Raises:
         StoreUnavailable, StoreConflict, StoreCorrupt: it goes on waiting.
     """
+    key, deadline = conversation.key, conversation.deadline
     with leased(key, deadline) as held:
         if not held:
             return False
         row = Conversation.objects.at(key)
         if row is not None and row.deletion_pending and not deletion.apply_deletion(key, deadline):
             return False
-        store_waiting(OpenConversation(key, deadline))
+        store_waiting(conversation)
         return not Turn.objects.of(key).to_store()
+
+
+def flush_answered(turn: Turn, conversation: OpenConversation) -> None:
+    """Store a turn that an earlier request answered, if it still waits.
+
+    It is degraded if it is not in the store now, whatever the first answer was.
+    """
+    if turn.state == Turn.State.ANSWERED:
+        try:
+            flush(conversation)
+        except StoreError as error:
+            logger.warning("turn %s still waits: %s", turn.id, error.code)
+        turn.state = turn.current_state() or turn.state
+    turn.degraded = turn.state != Turn.State.STORED
 
 
 def pending(user_id: str | None = None) -> list[ConversationKey]:
@@ -94,7 +110,7 @@ def flush_all(user_id: str | None = None) -> tuple[int, int]:
     done = left = 0
     for key in pending(user_id):
         try:
-            flushed = flush(key, Deadline(settings.CHAT_TURN_SECONDS))
+            flushed = flush(OpenConversation(key, Deadline(settings.CHAT_TURN_SECONDS)))
         except StoreError as error:
             logger.warning("%s goes on waiting: %s", key, error.code)
             flushed = False

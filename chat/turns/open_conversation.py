@@ -64,6 +64,10 @@ class OpenConversation:
         self._row_is_known = False
         self.snapshot = None
 
+    def again(self) -> "OpenConversation":
+        """Return the same conversation with nothing read yet."""
+        return OpenConversation(self.key, self.deadline)
+
     def read(self) -> Snapshot:
         """Read the document.
 
@@ -81,7 +85,7 @@ class OpenConversation:
             keep_copy(self.key, corrupt)
             raise
         if row is not None and row.corrupt:
-            resolve(self.key)
+            Conversation.objects.mark_readable(self.key)
         if row is not None and row.hides(stored.state.created_at):
             self.snapshot = Snapshot(None, stored.etag)
         else:
@@ -141,9 +145,3 @@ def keep_copy(key: ConversationKey, corrupt: StoreCorrupt) -> None:
             newest = copies.order_by("-id").values_list("pk", flat=True)[:COPIES_MAX]
             copies.exclude(pk__in=list(newest)).delete()
         row.filter(corrupt=False).update(corrupt=True)
-
-
-def resolve(key: ConversationKey) -> None:
-    """Note that the conversation is readable again."""
-    Quarantine.objects.of(key).filter(resolved_at=None).update(resolved_at=timezone.now())
-    Conversation.objects.of(key).filter(corrupt=True).update(corrupt=False)

@@ -14,13 +14,14 @@ from django.conf import settings
 from django.db.models.functions import Greatest
 from django.utils import timezone
 
-from chat.conversations.history import truncate
+from chat.conversations.history import has_turn, truncate
 from chat.conversations.state import ConversationState
-from chat.errors import StoreConflict, StoreRefused, StoreUnavailable
+from chat.errors import StoreConflict, StoreError, StoreRefused, StoreUnavailable, TurnConflict
 from chat.locks import user_locked
 from chat.models import Conversation, Turn
 from chat.models.turns import TO_STORE, put_turns
 from chat.turns import deletion
+from chat.turns.accept import Accepted
 from chat.turns.open_conversation import OpenConversation, expiry_from_now
 
 logger = logging.getLogger(__name__)
@@ -28,6 +29,32 @@ logger = logging.getLogger(__name__)
 CONFLICTS_MAX = 30  # sixteen writers at once need some three tries each
 OUTAGES_MAX = 2  # the second one in a row: the store is away
 PAUSE_SECONDS = 0.025
+
+
+def store_turn(accepted: Accepted) -> None:
+    """Store the turn, and what waits before it; it is degraded if that fails.
+
+    Raises:
+        TurnConflict: the conversation was deleted meanwhile.
+    """
+    turn = accepted.turn
+    if not _is_stored(turn, accepted.conversation, () if accepted.others_wait else (turn,)):
+        turn.degraded = True
+        Turn.objects.filter(pk=turn.pk).update(degraded=True)
+
+
+def _is_stored(turn: Turn, conversation: OpenConversation, waiting: Sequence[Turn]) -> bool:
+    try:
+        state = store_waiting(conversation, waiting)
+    except StoreError as error:
+        logger.warning("%s goes on without the store: %s", conversation.key, error.code)
+        return False
+    if state is not None and has_turn(state, turn.id):
+        return True
+    if deletion.deleted_of([turn]):
+        raise TurnConflict()
+    # Without a row, others have stored it so long ago that it was pruned.
+    return turn.current_state() in {None, Turn.State.STORED}
 
 
 def store_waiting(

@@ -46,7 +46,7 @@ def halting_at(step: str, fate: str) -> AbstractContextManager[Any]:
         "read": (BuiltinAssistant, "answer", False),
         "in a tool": (toolbox, "_shown", False),
         "after a tool": (toolbox.Toolbox, "call_all", True),
-        "answered": (answer, "store_waiting", False),
+        "answered": (answer, "store_turn", False),
         "saving": (OpenConversation, "save", False),
         "saved": (OpenConversation, "save", True),
         "stored": (store, "mark_stored", True),

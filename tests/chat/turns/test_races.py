@@ -1,6 +1,7 @@
 """Workers that meet over one conversation, interleaved at the worst moment."""
 
 from datetime import timedelta
+from functools import partial
 
 import pytest
 from django.conf import settings
@@ -15,11 +16,12 @@ from chat.models.conversations import ConversationRows
 from chat.retention.purge import purge
 from chat.retention.sweep import PurgeOptions
 from chat.turns import flush, index, pruning
-from chat.turns.accept import ChatRequest, accept, renumber
-from chat.turns.answer import _Answering
+from chat.turns.accept import ChatRequest, accept
+from chat.turns.answer import answer_accepted
 from chat.turns.deletion import apply_deletion, delete_conversation, mark_deleted
 from chat.turns.flush import MARGIN_SECONDS
 from chat.turns.open_conversation import OpenConversation, Snapshot
+from chat.turns.reading import renumber
 from chat.turns.store import store_waiting
 from chat.turns.transcript import Transcript, read
 from tests.chat.drive import ALICE, ask, away, contents, document, hooked
@@ -126,7 +128,7 @@ def said(transcript: Transcript) -> list[tuple[str, str]]:
 
 def test_reading__a_turn_that_is_answered_and_stored_meanwhile_has_its_reply(repository):
     accepted = accept(ChatRequest(ALICE, "list my tasks", "c1"))
-    repository.before["get"] = [_Answering(accepted, Deadline(10)).run]
+    repository.before["get"] = [partial(answer_accepted, accepted)]
     assert said(read(KEY, Deadline(10))) == [("user", "stored"), ("assistant", "stored")]
 
 
@@ -136,7 +138,7 @@ def test_reading__a_failed_turn_that_is_answered_meanwhile_has_its_reply(reposit
         ask("list my tasks", idempotency_key="k")
     accepted = accept(ChatRequest(ALICE, "list my tasks", "c1", "k"))
     assert said(read(KEY, Deadline(10))) == [("user", "under way")]
-    repository.before["get"] = [_Answering(accepted, Deadline(10)).run]
+    repository.before["get"] = [partial(answer_accepted, accepted)]
     assert said(read(KEY, Deadline(10))) == [("user", "stored"), ("assistant", "stored")]
 
 
@@ -179,7 +181,8 @@ def test_repair__never_sets_the_time_back(chat_store):
 
 def renumbered(_row: Conversation) -> None:
     turn = Turn.objects.get()
-    taken = Snapshot(new_conversation(KEY, timezone.now()), None)
+    snapshot = Snapshot(new_conversation(KEY, timezone.now()), None)
+    taken = OpenConversation(KEY, Deadline(10), snapshot=snapshot)
     assert renumber(turn, taken, 0) is not None
 
 

@@ -6,7 +6,6 @@ that was answered so has asked.
 """
 
 import re
-from collections.abc import Sequence
 
 from chat.models import Conversation, Task, Turn
 from chat.tools.toolbox import NEEDS_CONFIRMATION
@@ -28,20 +27,20 @@ def confirmed_deletes(conversation: Conversation, message: str) -> list[int]:
     return asked if _CONFIRMATION.fullmatch(message) else []
 
 
-def tasks_to_confirm(turn: Turn) -> list[Task]:
-    """Return the tasks that the turn's assistant would have deleted, had the user said so."""
+def ask_to_confirm(turn: Turn) -> list[int]:
+    """Add to the turn's reply the question about the tasks that it may not delete yet.
+
+    Return their numbers, none if the assistant tried to delete none. The turn is not saved.
+    """
     refused = [
         call["parameters"]["task_id"]
         for call in turn.tool_calls
         if call["result"].get("error") == NEEDS_CONFIRMATION
     ]
-    return list(Task.objects.filter(user_id=turn.user_id, number__in=refused))
-
-
-def with_question(reply: str, tasks: Sequence[Task]) -> str:
-    """Return the reply with the question about these tasks below it."""
-    if not tasks:
-        return reply
-    lines = "\n".join(f"{task.number}. {' '.join(task.title.split())}" for task in tasks)
-    question = f'Deleting these {len(tasks)} can\'t be undone. Say "yes" to delete them:\n{lines}'
-    return f"{reply}\n\n{question}" if reply else question
+    tasks = list(Task.objects.filter(user_id=turn.user_id, number__in=refused)) if refused else []
+    if tasks:
+        lines = (f"{task.number}. {' '.join(task.title.split())}" for task in tasks)
+        question = f'Deleting these {len(tasks)} can\'t be undone. Say "yes" to delete them:'
+        paragraphs = [turn.reply] if turn.reply else []
+        turn.reply = "\n\n".join([*paragraphs, "\n".join([question, *lines])])
+    return [task.number for task in tasks]
