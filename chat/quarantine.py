@@ -1,4 +1,4 @@
-"""What an operator does about a document that can't be read: restore an edited copy, or discard it.
+"""Repairs of a document that can't be read: operators restore an edited copy, or discard it.
 
 Whoever reads such a document keeps a copy of its bytes (chat.turns.open_conversation) and leaves
 the store's as they are. After a repair the turns that were waiting are stored.

@@ -1,4 +1,4 @@
-"""The messages of a conversation as turns: which the model sees, where a turn goes, what leaves.
+"""The messages of a conversation as turns: put in, removed, truncated, and the model's window.
 
 Pure functions: they return new conversations. A turn is what one request added: consecutive
 messages with one turn id; without ids (another writer's) a turn begins at each message of the user.
@@ -50,7 +50,7 @@ def put_turn(
 ) -> ConversationState:
     """Return the conversation with these messages as the turn `turn_id`.
 
-    Idempotent: a turn that is there already is replaced where it stands. A new one goes in the
+    Idempotent: a turn that the conversation has is replaced in its place. A new one is put in the
     order of acceptance: before the turns whose first message has a later timestamp, so the first of
     `messages` carries the time at which the turn was accepted.
 
@@ -83,7 +83,7 @@ def truncate(
 ) -> ConversationState:
     """Return the conversation without its oldest turns, so that it keeps both limits.
 
-    Whole turns go, and never the one in hand: if that alone exceeds a limit, it is all that stays.
+    Whole turns are removed, never the one in hand: if that alone exceeds a limit, it alone is kept.
 
     Args:
         turn_in_hand: the id of the turn that is being stored.

@@ -30,5 +30,5 @@ class Keyed(models.Model):
 
     @property
     def key(self) -> ConversationKey:
-        """The key of its conversation."""
+        """The key under which its conversation is stored."""
         return ConversationKey(self.user_id, self.conversation_id)

@@ -14,10 +14,6 @@ def digest_of(raw: bytes) -> str:
     return hashlib.sha256(raw).hexdigest()
 
 
-class QuarantineRows(KeyedRows["Quarantine"]):
-    """Copies in quarantine."""
-
-
 class Quarantine(Keyed):
     """The bytes of a document that is no conversation, as they were found."""
 
@@ -27,7 +23,7 @@ class Quarantine(Keyed):
     found_at = models.DateTimeField("found", default=timezone.now)
     resolved_at = models.DateTimeField("resolved", null=True)
 
-    objects = QuarantineRows.as_manager()
+    objects = KeyedRows["Quarantine"].as_manager()
 
     class Meta:
         ordering = ("-found_at", "-id")
@@ -44,5 +40,5 @@ class Quarantine(Keyed):
 
     @property
     def raw(self) -> bytes:
-        """The bytes."""
+        """The bytes, decoded."""
         return base64.b64decode(self.content_base64)

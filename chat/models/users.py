@@ -8,7 +8,7 @@ from chat.models.conversations import Conversation
 
 
 class ChatUser(models.Model):
-    """The counters of a user. Its row is the lock that accepting a turn takes."""
+    """The counters of a user. The row is the lock that accepting a turn takes."""
 
     user_id = models.CharField(max_length=USER_ID_MAX_CHARACTERS, primary_key=True)
     last_task_id = models.PositiveBigIntegerField(default=0)

@@ -7,11 +7,11 @@ index says it has may be another store: nothing is deleted because of that.
 
 import logging
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 
 from django.conf import settings
 from django.db import Error
-from django.db.models import Q
+from django.db.models import Q, QuerySet
 from django.utils import timezone
 
 from chat.deadline import Deadline
@@ -63,7 +63,7 @@ def purge(
         on_batch: called with what it came to so far, after each batch.
     """
     report = Report()
-    for batch in _batches(options):
+    for batch in options.in_batches(_due(options)):
         for row in batch:
             _try_one(row, options, report)
             if report.outages >= OUTAGES_MAX:
@@ -74,16 +74,12 @@ def purge(
     return report
 
 
-def _batches(options: PurgeOptions) -> Iterator[list[Conversation]]:
-    """Yield the conversations that are due by the index, in batches by their row ids."""
+def _due(options: PurgeOptions) -> QuerySet[Conversation]:
+    """Return the conversations that are due by the index."""
     due = Q(expires_at__lte=options.now) | Q(expires_at=None, updated_at__lt=options.lifetime_ago)
     if options.older_than is not None:
         due |= Q(updated_at__lt=options.older_than)
-    rows = options.of_user(Conversation.objects.filter(due, active=True)).order_by("id")
-    last = 0
-    while batch := list(rows.filter(id__gt=last)[: options.batch_size]):
-        last = batch[-1].pk
-        yield batch
+    return Conversation.objects.filter(due, active=True)
 
 
 def _try_one(row: Conversation, options: PurgeOptions, report: Report) -> None:

@@ -53,9 +53,14 @@ class PurgeOptions:
         """The time since when things are kept: a lifetime ago, or what was asked for."""
         return max(self.lifetime_ago, self.older_than or self.lifetime_ago)
 
-    def of_user(self, rows: QuerySet[Row]) -> QuerySet[Row]:
-        """Return the rows that the purge is about."""
-        return rows if self.user_id is None else rows.filter(user_id=self.user_id)
+    def in_batches(self, rows: QuerySet[Row]) -> Iterator[list[Row]]:
+        """Yield those of the rows that are the user's, in batches by their ids."""
+        if self.user_id is not None:
+            rows = rows.filter(user_id=self.user_id)
+        last = 0
+        while batch := list(rows.order_by("id").filter(id__gt=last)[: self.batch_size]):
+            last = batch[-1].pk
+            yield batch
 
 
 @dataclass(slots=True)
@@ -149,15 +154,12 @@ def _sweep_copies(options: PurgeOptions, report: Report) -> None:
     conversations = Conversation.objects.filter(
         user_id=OuterRef("user_id"), conversation_id=OuterRef("conversation_id")
     )
-    copies = options.of_user(Quarantine.objects.all()).filter(
+    copies = Quarantine.objects.filter(
         Q(found_at__lt=options.oldest, resolved_at__isnull=False)
         | Q(found_at__lt=options.oldest) & ~Exists(conversations.filter(active=True))
         | Exists(conversations.filter(active=False, deletion_pending=False))
     )
-    due = copies.defer("content_base64").order_by("id")
-    last = 0
-    while batch := list(due.filter(id__gt=last)[: options.batch_size]):
-        last = batch[-1].pk
+    for batch in options.in_batches(copies.defer("content_base64")):
         if options.dry_run:
             for copy in batch:
                 options.name("copy", copy.user_id, copy.conversation_id, copy.found_at, None)
@@ -170,11 +172,8 @@ def _sweep_copies(options: PurgeOptions, report: Report) -> None:
 def _sweep_rows(options: PurgeOptions, report: Report) -> None:
     """Delete index rows of conversations that were deleted or purged, once nothing needs them."""
     over = Q(deleted_at=None) | Q(deleted_at__lt=options.lifetime_ago)
-    over_rows = Conversation.objects.filter(over, active=False, deletion_pending=False)
-    rows = options.of_user(over_rows).order_by("id")
-    last = 0
-    while batch := list(rows.filter(id__gt=last)[: options.batch_size]):
-        last = batch[-1].pk
+    rows = Conversation.objects.filter(over, active=False, deletion_pending=False)
+    for batch in options.in_batches(rows):
         for row in batch:
             with _counted(report, row):
                 report.rows += _forget(row, options)

@@ -26,7 +26,7 @@ Result = dict[str, Any]
 
 
 class ToolRefused(Exception):
-    """The tool can't do it; the text says why, to the assistant."""
+    """The tool can't do it. The text tells the assistant why."""
 
 
 def _trimmed(text: str) -> str:

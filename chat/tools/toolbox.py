@@ -28,7 +28,7 @@ INVALID_SHOWN_CHARACTERS = 500
 
 @dataclass(frozen=True, slots=True)
 class Call:
-    """A tool call as the assistant asks for it. `arguments` is what a JSON text held."""
+    """A tool call as the assistant asks for it. `arguments` are parsed JSON, of any type."""
 
     tool: str
     arguments: object

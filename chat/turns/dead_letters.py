@@ -24,7 +24,7 @@ _TOOL_CALLS = TypeAdapter(list[ToolCallInfo])
 
 @dataclass(frozen=True, slots=True)
 class Content:
-    """What a turn says. `reply` None: there was none."""
+    """The content of a turn; `reply` None: it was not answered."""
 
     message: str
     reply: str | None

@@ -1,4 +1,4 @@
-"""A deletion that sticks: the mark first, then an empty document in place of the old one.
+"""Deleting conversations: first the mark, then an empty document in place of the old one.
 
 After a plain DELETE, a writer that still holds the old ETag could write the old document back
 (Redis behind Dapr takes such a save). An empty document with another `created_at` makes it fail;
@@ -74,7 +74,7 @@ def mark_deleted(key: ConversationKey) -> bool:
 
 
 def _delete_unknown(key: ConversationKey, deadline: Deadline) -> bool:
-    """Delete what only the store knows of; a conversation that nobody knows leaves no row."""
+    """Delete what only the store knows of; an id that nobody knows leaves no row."""
     try:
         conversation_repository().get(key, deadline.at)
     except (StoreMissing, StoreRefused):  # refused: the store can't have such a key

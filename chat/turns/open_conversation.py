@@ -1,4 +1,4 @@
-"""A conversation while somebody works on it: its key, its index row, its document, and how long.
+"""A conversation that is worked on: its key, index row and document, and the deadline of the work.
 
 A document created at or before the mark of a deletion does not exist, for every reader; its ETag
 does, for the writer that replaces it.
@@ -24,7 +24,7 @@ COPIES_MAX = 10  # in quarantine, of a conversation
 
 @dataclass(frozen=True, slots=True)
 class Snapshot:
-    """What was read: `state` None when there is no conversation, `etag` None when no key."""
+    """A document as it was read: `state` None without a conversation, `etag` None without a key."""
 
     state: ConversationState | None
     etag: str | None

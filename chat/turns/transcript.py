@@ -37,7 +37,7 @@ class Transcript:
 
     @property
     def degraded(self) -> bool:
-        """Whether this is not all of it."""
+        """Whether some of the conversation may be missing."""
         return self.failure is not None
 
     def as_json(self, message: MessageEntry) -> dict[str, Any]:
