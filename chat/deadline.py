@@ -1,4 +1,4 @@
-"""How long something may still take, by the monotonic clock."""
+"""Deadlines by the monotonic clock, which nobody sets."""
 
 import time
 
@@ -16,7 +16,7 @@ class Deadline:
 
     @property
     def passed(self) -> bool:
-        """Whether no time is left."""
+        """Whether it has come."""
         return self.remaining_seconds <= 0
 
     def earlier(self, seconds: float) -> "Deadline":

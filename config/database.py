@@ -4,8 +4,9 @@ from typing import Any
 
 import dj_database_url
 
+from common.database_busy import WAIT_SECONDS
+
 CONNECTION_SECONDS_MAX = 60  # that one is kept for the next request
-LOCK_SECONDS = 5  # SQLite has one writer at a time
 
 
 def configuration(
@@ -23,9 +24,11 @@ def configuration(
         dj_database_url.parse(url, conn_max_age=CONNECTION_SECONDS_MAX, conn_health_checks=True)
     )
     if database["ENGINE"] == "django.db.backends.sqlite3":
+        database["ENGINE"] = "common.sqlite"
         options: dict[str, Any] = {
             "transaction_mode": "IMMEDIATE",
-            "timeout": LOCK_SECONDS,
+            # Of writers that don't stand in the queue: other programs, and migrations.
+            "timeout": WAIT_SECONDS,
             "init_command": "PRAGMA journal_mode=WAL; PRAGMA synchronous=FULL;",
         }
     else:

@@ -16,6 +16,7 @@ from rest_framework import exceptions
 
 from chat import errors as chat
 from chat.api.answers import DEGRADED
+from common.database_busy import DatabaseBusy
 from config.paths import CHAT_PREFIX, is_api_path
 from config.refused import count_refused
 from connector_state import errors as state
@@ -46,6 +47,7 @@ STATUS: dict[type[Exception], HTTPStatus] = {
     chat.StoreError: HTTPStatus.SERVICE_UNAVAILABLE,
     chat.ModelTimeout: HTTPStatus.GATEWAY_TIMEOUT,  # before the next, which it is one of
     chat.ModelFailed: HTTPStatus.BAD_GATEWAY,
+    DatabaseBusy: HTTPStatus.SERVICE_UNAVAILABLE,
 }
 
 
@@ -82,6 +84,9 @@ def api_exception_handler(exc: Exception, context: dict[str, Any]) -> HttpRespon
         exc = exceptions.PermissionDenied()
     if isinstance(exc, exceptions.APIException):
         return _from_drf(exc, context)
+    for kind, status in STATUS.items():
+        if isinstance(exc, kind):
+            return _from_domain(exc, status)
     if isinstance(exc, db.Error):
         logger.error("the database failed: %r", exc)
         return error_response(
@@ -90,9 +95,6 @@ def api_exception_handler(exc: Exception, context: dict[str, Any]) -> HttpRespon
             "The database can't be reached right now. Try again.",
             {"Retry-After": str(RETRY_AFTER_SECONDS)},
         )
-    for kind, status in STATUS.items():
-        if isinstance(exc, kind):
-            return _from_domain(exc, status)
     return None
 
 

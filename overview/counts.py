@@ -3,10 +3,8 @@
 from dataclasses import dataclass
 
 from django.db.models import Count, Q, Sum
-from django.utils import timezone
 
 from chat.models import ChatUser, Conversation, Quarantine, Turn
-from chat.turns.waiting import to_be_stored
 from connector_state.models import Connector
 from connector_state.store.usage import total_usage
 
@@ -80,8 +78,8 @@ def count_users() -> int:
 def count_chat_work() -> ChatWork:
     """Count what waits."""
     return ChatWork(
-        pending_turns=Turn.objects.filter(to_be_stored(timezone.now())).count(),
+        pending_turns=Turn.objects.waiting().count(),
         pending_deletions=Conversation.objects.filter(deletion_pending=True).count(),
-        dead_letters=Turn.objects.filter(state=Turn.State.DEAD_LETTER).count(),
+        dead_letters=Turn.objects.dead_letters().count(),
         quarantined=Quarantine.objects.filter(resolved_at=None).count(),
     )

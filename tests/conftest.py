@@ -16,7 +16,7 @@ from tests.environment import data_dir
 def django_db_modify_db_settings(django_db_modify_db_settings_parallel_suffix: None) -> None:
     """The tests' SQLite is a file, as in production: in memory, threads would lock tables."""
     settings = connections["default"].settings_dict
-    if settings["ENGINE"].endswith("sqlite3"):
+    if settings["ENGINE"].endswith("sqlite"):
         settings["TEST"]["NAME"] = str(data_dir() / "test.sqlite3")
 
 

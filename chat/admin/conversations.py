@@ -25,7 +25,7 @@ from chat.admin.rendering import visible
 from chat.admin.replay import ReplayPage
 from chat.admin.transcripts import ExportPage, RawPage, TranscriptPage, state_in_words
 from chat.models import Conversation, Turn
-from chat.turns.waiting import to_be_stored
+from chat.models.turns import to_be_stored
 from common.admin_lists import column
 
 DELETED_AT_ONCE = 200

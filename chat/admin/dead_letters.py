@@ -12,10 +12,9 @@ from chat.admin.lists import CHANGE, DELETE, VIEW, ChatList, isolated, when
 from chat.admin.pages import ChatPage
 from chat.admin.rendering import shown_json, shown_text, visible
 from chat.errors import InvalidInput
-from chat.models import DeadLetter, Turn
+from chat.models import Conversation, DeadLetter, Turn
 from chat.turns import dead_letters
 from chat.turns.dead_letters import Content
-from chat.turns.document import index_row
 from common.admin_lists import column
 from common.admin_pages import ConfirmationPage
 
@@ -54,7 +53,7 @@ class LetterPage(_LetterPage):
         ]
         reply = self.object.reply
         context = {
-            "row": index_row(self.key),
+            "row": Conversation.objects.at(self.key),
             "message": shown_text(self.object.message),
             "reply": None if reply is None else shown_text(reply),
             "calls": calls,

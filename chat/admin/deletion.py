@@ -10,11 +10,10 @@ from chat.admin.lists import DELETE
 from chat.admin.pages import ACTION_SECONDS, ChatPage
 from chat.conversations.state import ConversationKey
 from chat.deadline import Deadline
-from chat.errors import Unavailable
-from chat.models import Conversation, Quarantine
+from chat.models import Conversation, Quarantine, Turn
 from chat.turns.deletion import delete_conversation
-from chat.turns.waiting import turns_of
 from common.admin_pages import ConfirmationPage, log_action
+from common.database_busy import DatabaseBusy
 
 
 class DeletePage(ConfirmationPage, ChatPage):
@@ -27,10 +26,8 @@ class DeletePage(ConfirmationPage, ChatPage):
     model = Conversation
 
     def question(self) -> dict[str, Any]:
-        copies = Quarantine.objects.filter(
-            user_id=self.key.user_id, conversation_id=self.key.conversation_id
-        )
-        return {"turns": turns_of(self.key).count(), "copies": copies.count()}
+        copies = Quarantine.objects.of(self.key)
+        return {"turns": Turn.objects.of(self.key).count(), "copies": copies.count()}
 
     def post(self, request: HttpRequest) -> HttpResponse:
         level, words = delete_all(request, [self.object])
@@ -49,7 +46,7 @@ def delete_all(request: HttpRequest, rows: list[Conversation]) -> tuple[int, str
         key = ConversationKey(row.user_id, row.conversation_id)
         try:
             left += not delete_conversation(key, deadline)
-        except Unavailable as error:
+        except DatabaseBusy as error:
             return messages.ERROR, f"{_are(deleted)} deleted, then: {error.detail}"
         deleted += 1
         log_action(request, row, "Deleted the conversation.")

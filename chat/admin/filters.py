@@ -11,7 +11,7 @@ from django.http import HttpRequest
 from django.utils import timezone
 
 from chat.models import Turn
-from chat.turns.waiting import to_be_stored
+from chat.models.turns import to_be_stored
 from common.admin_lists import ChoiceFilter
 
 FROM, TO = "updated_from", "updated_to"

@@ -8,7 +8,6 @@ from django.db.models import QuerySet
 from django.http import HttpRequest, HttpResponse
 from django.http.response import HttpResponseBase
 from django.urls import reverse
-from django.utils import timezone
 
 from chat.admin.lists import VIEW
 from chat.conversations.state import ConversationKey
@@ -19,12 +18,10 @@ from chat.errors import (
     StoreCorrupt,
     StoreMissing,
     StoreUnavailable,
-    Unavailable,
 )
-from chat.models import Turn
-from chat.turns.document import index_row
-from chat.turns.waiting import to_be_stored, turns_of
+from chat.models import Conversation, Turn
 from common.admin_pages import AdminPage, log_action
+from common.database_busy import DatabaseBusy
 
 logger = logging.getLogger(__name__)
 
@@ -34,7 +31,7 @@ ACTION_SECONDS = 10  # longer than any call to the store may take, shorter than 
 class ChatPage(AdminPage):
     """A page about a row that belongs to a conversation, whose key is `key`."""
 
-    errors = (ChatError,)
+    errors = (ChatError, DatabaseBusy)
 
     @property
     def key(self) -> ConversationKey:
@@ -61,7 +58,7 @@ class ChatPage(AdminPage):
             )
         return super().handle(request, *args, **kwargs)
 
-    def explain(self, error: ChatError) -> tuple[int, str]:
+    def explain(self, error: ChatError | DatabaseBusy) -> tuple[int, str]:
         return status_of(error), in_words(error)
 
     def leave(self, words: str, to: str = "", level: int = messages.SUCCESS) -> HttpResponse:
@@ -69,12 +66,12 @@ class ChatPage(AdminPage):
         return super().leave(words, to if may_view else self.back_url, level)
 
     def record(self, message: str) -> None:
-        log_action(self.request, index_row(self.key) or self.object, message)
+        log_action(self.request, Conversation.objects.at(self.key) or self.object, message)
 
     @property
     def waiting_turns(self) -> QuerySet[Turn]:
         """The conversation's turns that wait for the store, without those being answered."""
-        return turns_of(self.key).filter(to_be_stored(timezone.now()))
+        return Turn.objects.of(self.key).waiting()
 
     @property
     def deadline(self) -> Deadline:
@@ -82,7 +79,7 @@ class ChatPage(AdminPage):
         return Deadline(ACTION_SECONDS)
 
 
-def in_words(error: ChatError) -> str:
+def in_words(error: ChatError | DatabaseBusy) -> str:
     """Return what an operator is told about an error."""
     if isinstance(error, StoreUnavailable):
         return "The conversation store does not answer right now."
@@ -93,9 +90,9 @@ def in_words(error: ChatError) -> str:
     return error.detail
 
 
-def status_of(error: ChatError) -> int:
+def status_of(error: ChatError | DatabaseBusy) -> int:
     """Return the HTTP status of a page that shows an error."""
-    if isinstance(error, StoreUnavailable | Unavailable):
+    if isinstance(error, StoreUnavailable | DatabaseBusy):
         return 503
     if isinstance(error, StoreMissing):
         return 404

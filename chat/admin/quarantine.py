@@ -13,16 +13,15 @@ from django.db.models.functions import Length, Replace, Right
 from django.http import HttpRequest, HttpResponse
 from django.template.defaultfilters import filesizeformat, pluralize
 
+from chat import quarantine
 from chat.admin.filters import FoundFilter, ResolvedFilter
 from chat.admin.lists import CHANGE, DELETE, VIEW, ChatList, isolated, when
 from chat.admin.pages import ChatPage, in_words, status_of
 from chat.admin.rendering import shown_bytes
 from chat.conversations.state import ConversationState, InvalidConversation, decode, encode
 from chat.errors import ChatError, StoreCorrupt, StoreError, StoreMissing
-from chat.models import Quarantine, Turn
-from chat.quarantine import repair
-from chat.turns.document import index_row, read
-from chat.turns.waiting import turns_of
+from chat.models import Conversation, Quarantine, Turn
+from chat.turns.open_conversation import OpenConversation
 from common.admin_lists import column
 from common.admin_pages import ConfirmationPage, as_attachment
 
@@ -61,7 +60,7 @@ class QuarantinePage(_CopyPage):
         now = self.now_in_words()
         self.object.refresh_from_db()  # reading may have shown that it is resolved
         context = {
-            "row": index_row(self.key),
+            "row": Conversation.objects.at(self.key),
             "shown": shown_bytes(self.copied_bytes),
             "size": len(self.copied_bytes),
             "now": now,
@@ -73,7 +72,7 @@ class QuarantinePage(_CopyPage):
     def now_in_words(self) -> str:
         """Read the conversation, and return what the store has now."""
         try:
-            snapshot = read(self.key, index_row(self.key), self.deadline)
+            snapshot = OpenConversation(self.key, self.deadline).read()
         except StoreCorrupt as corrupt:
             if hashlib.sha256(corrupt.raw).hexdigest() == self.object.digest:
                 return "These bytes."
@@ -116,7 +115,7 @@ class RestorePage(_CopyPage):
         text = request.POST.get("document", "")
         try:
             state = decode(text.encode(errors="replace"), self.key)
-            flushed = repair.restore(self.key, state, self.deadline, self.object.digest)
+            flushed = quarantine.restore(self.key, state, self.deadline, self.object.digest)
         except InvalidConversation as invalid:
             return self.form(text, f"This is no conversation: {invalid.reason}.", 400)
         except ChatError as error:
@@ -147,7 +146,7 @@ class RestorePage(_CopyPage):
             beginnings["found"] = self.copied_text
         if self.known.messages:
             beginnings["known"] = _readable(self.known)
-        return beginnings | {"empty": _readable(repair.empty_conversation(self.key))}
+        return beginnings | {"empty": _readable(quarantine.empty_conversation(self.key))}
 
     @property
     def copied_text(self) -> str:
@@ -167,7 +166,7 @@ class RestorePage(_CopyPage):
     @cached_property
     def known(self) -> ConversationState:
         """The turns that the database still holds."""
-        return repair.known_conversation(self.key)
+        return quarantine.known_conversation(self.key)
 
 
 def _readable(state: ConversationState) -> str:
@@ -183,15 +182,15 @@ class DiscardPage(ConfirmationPage, _CopyPage):
     button = "Discard the state"
 
     def question(self) -> dict[str, Any]:
-        row = index_row(self.key)
+        row = Conversation.objects.at(self.key)
         return {
             "waiting": self.waiting_turns.count(),
             "messages_indexed": row.message_count if row else 0,
-            "turns_known": turns_of(self.key).filter(state=Turn.State.STORED).count(),
+            "turns_known": Turn.objects.of(self.key).filter(state=Turn.State.STORED).count(),
         }
 
     def post(self, request: HttpRequest) -> HttpResponse:
-        flushed = repair.discard(self.key, self.deadline, self.object.digest)
+        flushed = quarantine.discard(self.key, self.deadline, self.object.digest)
         self.record("Discarded the corrupt state.")
         words = "The corrupt state is discarded. Its copy stays here until you delete it."
         return self.repaired(words, flushed=flushed)
@@ -210,7 +209,7 @@ class DropPage(ConfirmationPage, _CopyPage):
         return {"words": f"{words} The conversation stays as it is."}
 
     def post(self, request: HttpRequest) -> HttpResponse:
-        if not repair.drop_copy(self.object):
+        if not quarantine.drop_copy(self.object):
             return self.refuse("The conversation is corrupt still: restore or discard it.", 409)
         self.record("Deleted a copy of a quarantined state.")
         return self.leave("The copy is deleted.", self.list_url)

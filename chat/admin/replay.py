@@ -3,17 +3,16 @@
 from django.contrib import messages
 from django.http import HttpRequest, HttpResponse
 from django.template.defaultfilters import pluralize
-from django.utils import timezone
 
 from chat.admin.lists import CHANGE
 from chat.admin.pages import ChatPage, in_words
 from chat.conversations.state import ConversationKey
 from chat.deadline import Deadline
-from chat.errors import StoreConflict, StoreCorrupt, StoreError, Unavailable
+from chat.errors import StoreConflict, StoreCorrupt, StoreError
 from chat.models import Conversation, Turn
-from chat.turns.document import index_row
 from chat.turns.flush import flush
-from chat.turns.waiting import to_be_stored, turns_of
+from chat.turns.open_conversation import OpenConversation
+from common.database_busy import DatabaseBusy
 
 
 class ReplayPage(ChatPage):
@@ -32,15 +31,15 @@ class ReplayPage(ChatPage):
 def replay(key: ConversationKey, deadline: Deadline) -> tuple[int, str]:
     """Flush the conversation; return the level and the words of a message that says the outcome."""
     waiting, dead = _waiting(key), _count(key, Turn.State.DEAD_LETTER)
-    row = index_row(key)
+    row = Conversation.objects.at(key)
     has_deletion = row is not None and row.deletion_pending
     if not waiting and not has_deletion:
         number = _count(key, Turn.State.ACCEPTED)
         answered = f" {number} message{pluralize(number, ' is,s are')} being answered right now."
         return messages.INFO, "Nothing is waiting to be stored." + (answered if number else "")
     try:
-        done = flush(key, deadline)
-    except (StoreError, Unavailable) as error:
+        done = flush(OpenConversation(key, deadline))
+    except (StoreError, DatabaseBusy) as error:
         return messages.ERROR, f"{_why(error)} {_still_waiting(key)}"
     if not done:
         words = "Another worker is storing them right now, or the store does not answer."
@@ -58,7 +57,7 @@ def can_replay(key: ConversationKey, row: Conversation) -> bool:
     return row.deletion_pending or _waiting(key) > 0
 
 
-def _why(error: StoreError | Unavailable) -> str:
+def _why(error: StoreError | DatabaseBusy) -> str:
     if isinstance(error, StoreCorrupt):
         return "What is stored can't be read; restore or discard it in quarantine first."
     if isinstance(error, StoreConflict):
@@ -72,8 +71,8 @@ def _still_waiting(key: ConversationKey) -> str:
 
 
 def _waiting(key: ConversationKey) -> int:
-    return turns_of(key).filter(to_be_stored(timezone.now())).count()
+    return Turn.objects.of(key).waiting().count()
 
 
 def _count(key: ConversationKey, state: Turn.State) -> int:
-    return turns_of(key).filter(state=state).count()
+    return Turn.objects.of(key).filter(state=state).count()

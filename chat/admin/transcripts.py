@@ -20,7 +20,6 @@ from chat.models import Conversation, Quarantine, Turn
 from chat.repository import conversation_repository
 from chat.turns import transcript
 from chat.turns.transcript import Transcript
-from chat.turns.waiting import turns_of
 from common.admin_pages import as_attachment
 
 MESSAGES_A_PAGE = 40
@@ -93,7 +92,7 @@ class TranscriptPage(_ConversationPage):
             "failure": in_words(failure) if failure else "",
             "copies": copies.defer("content_base64")[:10],
             "waiting": self.waiting_turns.count(),
-            "dead_letters": turns_of(self.key).filter(state=Turn.State.DEAD_LETTER).count(),
+            "dead_letters": Turn.objects.of(self.key).dead_letters().count(),
             "store": store_in_words(),
             "state": state_in_words(self.object),
             **_stored(read, failure),
@@ -119,7 +118,7 @@ class TranscriptPage(_ConversationPage):
     def turns(self, read: Transcript, messages: list[MessageEntry]) -> list[ShownTurn]:
         """Return the turns of some messages, for the template."""
         ids = {message.turn_id for message in messages if message.turn_id}
-        rows: dict[Any, Turn] = turns_of(self.key).in_bulk(ids)
+        rows: dict[Any, Turn] = Turn.objects.of(self.key).in_bulk(ids)
         shown = []
         for turn in split_turns(messages):
             status = _status(turn[0].turn_id, read)

@@ -15,8 +15,8 @@ from rest_framework.request import Request
 
 from chat.api import jwks
 from chat.conversations.json_values import check_text
+from chat.conversations.state import USER_ID_MAX_CHARACTERS
 from chat.errors import Forbidden, TokenRefused
-from chat.models import USER_ID_MAX_CHARACTERS
 
 TOKEN_MAX_CHARACTERS = 8192
 CLOCK_LEEWAY_SECONDS = 10

@@ -18,19 +18,19 @@ from chat.turns.answer import answer
 
 
 class ChatAPIView(APIView):
-    """What every call of the chat has in common: a token, on its own user's path."""
+    """A call of the chat: it has a token, and is on the path of the token's user."""
 
     authentication_classes = [BearerAuthentication]
     permission_classes = [OwnPath]
 
     def perform_content_negotiation(self, request: Request, force: bool = False) -> Any:
-        """JSON, whatever the client says it accepts."""
+        """Answer JSON, whatever the client says it accepts."""
         renderer = self.get_renderers()[0]
         return renderer, renderer.media_type
 
     @property
     def user_id(self) -> str:
-        """The token's user."""
+        """The id of the token's user."""
         principal: Any = self.request.user
         assert isinstance(principal, ChatPrincipal)
         return principal.user_id

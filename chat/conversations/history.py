@@ -1,4 +1,4 @@
-"""The messages of a conversation as turns: which the model sees, where a turn goes, what leaves.
+"""The messages of a conversation as turns: put in, removed, truncated, and the model's window.
 
 Pure functions: they return new conversations. A turn is what one request added: consecutive
 messages with one turn id; without ids (another writer's) a turn begins at each message of the user.
@@ -15,12 +15,12 @@ from chat.conversations.state import (
     encoded_size_at_most,
 )
 
-Turn = list[MessageEntry]
+TurnMessages = list[MessageEntry]
 
 
-def split_turns(messages: Sequence[MessageEntry]) -> list[Turn]:
+def split_turns(messages: Sequence[MessageEntry]) -> list[TurnMessages]:
     """Return the messages as whole turns, oldest first."""
-    turns: list[Turn] = []
+    turns: list[TurnMessages] = []
     for message in messages:
         if turns and _continues(turns[-1][-1], message):
             turns[-1].append(message)
@@ -50,7 +50,7 @@ def put_turn(
 ) -> ConversationState:
     """Return the conversation with these messages as the turn `turn_id`.
 
-    Idempotent: a turn that is there already is replaced where it stands. A new one goes in the
+    Idempotent: a turn that the conversation has is replaced in its place. A new one is put in the
     order of acceptance: before the turns whose first message has a later timestamp, so the first of
     `messages` carries the time at which the turn was accepted.
 
@@ -83,7 +83,7 @@ def truncate(
 ) -> ConversationState:
     """Return the conversation without its oldest turns, so that it keeps both limits.
 
-    Whole turns go, and never the one in hand: if that alone exceeds a limit, it is all that stays.
+    Whole turns are removed, never the one in hand: if that alone exceeds a limit, it alone is kept.
 
     Args:
         turn_in_hand: the id of the turn that is being stored.
@@ -97,7 +97,7 @@ def truncate(
         bytes_over = encoded_size(state) - max_bytes
     if messages_over <= 0 and bytes_over <= 0:
         return state
-    kept: list[Turn] = []
+    kept: list[TurnMessages] = []
     for turn in turns:
         if (messages_over <= 0 and bytes_over <= 0) or turn[0].turn_id == turn_in_hand:
             kept.append(turn)
@@ -107,11 +107,13 @@ def truncate(
     return state.model_copy(update={"messages": _flat(kept)})
 
 
-def _with_turns(state: ConversationState, turns: list[Turn], now: datetime) -> ConversationState:
+def _with_turns(
+    state: ConversationState, turns: list[TurnMessages], now: datetime
+) -> ConversationState:
     return state.model_copy(
         update={"messages": _flat(turns), "updated_at": max(state.updated_at, now)}
     )
 
 
-def _flat(turns: list[Turn]) -> list[MessageEntry]:
+def _flat(turns: list[TurnMessages]) -> list[MessageEntry]:
     return [message for turn in turns for message in turn]

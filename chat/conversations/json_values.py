@@ -1,4 +1,4 @@
-"""Text and JSON as conversations may hold them: what is refused, what is cleaned, what is cut.
+"""Text and JSON as conversations may hold them: checked, cleaned, and cut to size.
 
 Refused everywhere: lone surrogates, NUL and the other C0 controls but tab and newlines, DEL, NaN
 and infinities, what is no JSON at all, and nesting or numbers that other programs choke on.

@@ -1,4 +1,4 @@
-"""A conversation as it is stored: the contract's payload, its key, and its bytes.
+"""The stored form of a conversation: the contract's payload, its key, and its bytes.
 
 Contract: dapr-state-chat.md, "State Payload Schema". A message has one optional field more,
 `turn_id`, which other readers of the contract ignore. Fields that we don't know are kept: they
@@ -40,7 +40,7 @@ _RFC_3339 = re.compile(
 
 
 class InvalidConversation(ValueError):
-    """Not a conversation. `reason` says in one line what is wrong, and quotes none of it."""
+    """The bytes are no conversation. `reason` says in one line why, without quoting them."""
 
     def __init__(self, reason: str) -> None:
         super().__init__(reason)
@@ -79,7 +79,7 @@ class _Payload(BaseModel):
         hide_input_in_errors=True,
     )
 
-    # What we don't know is checked, too: it is stored again.
+    # Fields that we don't know are checked, too: they are stored again.
     __pydantic_extra__: dict[Text, Annotated[Any, AfterValidator(check_value)]]
 
 
@@ -116,7 +116,7 @@ class ConversationState(_Payload):
 
 @dataclass(frozen=True, slots=True)
 class ConversationKey:
-    """Whose conversation, and which. `str()` of it is the contract's state key.
+    """The user and the id of a conversation. `str()` of it is the contract's state key.
 
     A conversation id holds no ":", so no two pairs make one key.
     """
@@ -133,6 +133,13 @@ class ConversationKey:
 
     def __str__(self) -> str:
         return f"chat:{self.user_id}:{self.conversation_id}"
+
+
+def reads_as_integer(conversation_id: str) -> bool:
+    """Return whether a client that sent an integer may have meant this id."""
+    return bool(re.fullmatch("0|[1-9][0-9]{0,15}", conversation_id, re.ASCII)) and (
+        int(conversation_id) < 2**53
+    )
 
 
 def key_of(state: ConversationState) -> ConversationKey:
@@ -184,10 +191,8 @@ def encoded_size(state: ConversationState) -> int:
 
 
 def encoded_size_at_most(state: ConversationState) -> int:
-    """Return what encoded_size does not exceed, for a small part of its price.
-
-    Only what has more than text in it is encoded for that.
-    """
+    """Return an upper bound of encoded_size, for a small part of its price."""
+    # Only what has more than text in it is encoded for it.
     if state.model_extra:
         return encoded_size(state)
     return _ENVELOPE_BYTES + sum(map(_message_size_at_most, state.messages))

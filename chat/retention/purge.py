@@ -1,21 +1,19 @@
-"""Conversations that have expired leave the store and the database.
+"""Purging conversations that have expired, from the store and the database.
 
 One goes only after its document was read and is what was meant; it is deleted under its ETag and
 the conversation's lease, so one that is used meanwhile stays. A store that does not have what the
-index says it has may be another store: nothing goes by its word.
+index says it has may be another store: nothing is deleted because of that.
 """
 
 import logging
 import time
-from collections.abc import Callable, Iterator
-from datetime import datetime
+from collections.abc import Callable
 
 from django.conf import settings
 from django.db import Error
 from django.db.models import Q, QuerySet
 from django.utils import timezone
 
-from chat.conversations.state import ConversationKey
 from chat.deadline import Deadline
 from chat.errors import (
     ChatError,
@@ -25,9 +23,7 @@ from chat.errors import (
     StoreRefused,
     StoreUnavailable,
 )
-from chat.locks import in_line
 from chat.models import Conversation
-from chat.quarantine import copies
 from chat.repository import StoredConversation, conversation_repository
 from chat.retention.sweep import (
     PurgeOptions,
@@ -35,12 +31,12 @@ from chat.retention.sweep import (
     count_index,
     reason_of,
     remove_index,
+    sweep,
     turns_in_the_way,
 )
-from chat.retention.sweep import sweep as sweep_leftovers
-from chat.turns import document
-from chat.turns.document import Snapshot
-from chat.turns.lease import leased
+from chat.turns import index
+from chat.turns.flush import leased
+from chat.turns.open_conversation import OpenConversation, Snapshot
 
 logger = logging.getLogger(__name__)
 
@@ -54,7 +50,7 @@ class _Stays(Exception):
 
 
 class _Astray(Exception):
-    """The store does not have what it should have by the index."""
+    """The store does not have what the index says that it has."""
 
 
 def purge(
@@ -67,33 +63,29 @@ def purge(
         on_batch: called with what it came to so far, after each batch.
     """
     report = Report()
-    for batch in _batches(options):
+    for batch in options.in_batches(_due(options)):
         for row in batch:
             _try_one(row, options, report)
             if report.outages >= OUTAGES_MAX:
                 logger.error("the conversation store is away; the rest is left for the next run")
                 return report
         on_batch(report)
-    sweep_leftovers(options, report)
+    sweep(options, report)
     return report
 
 
-def _batches(options: PurgeOptions) -> Iterator[list[Conversation]]:
-    """Yield the conversations that are due by the index, in batches by their row ids."""
+def _due(options: PurgeOptions) -> QuerySet[Conversation]:
+    """Return the conversations that are due by the index."""
     due = Q(expires_at__lte=options.now) | Q(expires_at=None, updated_at__lt=options.lifetime_ago)
     if options.older_than is not None:
         due |= Q(updated_at__lt=options.older_than)
-    rows = options.of_user(Conversation.objects.filter(due, active=True)).order_by("id")
-    last = 0
-    while batch := list(rows.filter(id__gt=last)[: options.batch_size]):
-        last = batch[-1].pk
-        yield batch
+    return Conversation.objects.filter(due, active=True)
 
 
 def _try_one(row: Conversation, options: PurgeOptions, report: Report) -> None:
     report.looked_at += 1
     try:
-        _purge_one(row, options, report)
+        _Purging(row, options, report).run()
     except (_Stays, StoreConflict):
         report.kept += 1
     except (_Astray, ChatError, Error, ValueError) as error:
@@ -109,95 +101,98 @@ def _try_one(row: Conversation, options: PurgeOptions, report: Report) -> None:
     report.outages = 0
 
 
-def _purge_one(row: Conversation, options: PurgeOptions, report: Report) -> None:
-    key = ConversationKey(row.user_id, row.conversation_id)
-    if turns_in_the_way(key, options).exists():
-        raise _Stays
-    deadline = Deadline(SECONDS_MAX)
-    if options.dry_run:
-        etag = _etag_if_due(key, row, options, deadline)
-        report.states += etag is not None
-        count_index(key, report)
-        name = (row.user_id, row.conversation_id)
-        options.name("conversation", *name, row.updated_at, row.expires_at)
-        return
-    with leased(key, deadline) as held:
-        current = document.index_row(key)
-        if not held or current is None or not current.active:
-            raise _Stays
-        if current.updated_at != row.updated_at:
-            raise _Stays
-        _delete(key, current, options, deadline, report)
+class _Purging:
+    """One conversation that is due by the index."""
 
+    def __init__(self, row: Conversation, options: PurgeOptions, report: Report) -> None:
+        self.row = row
+        self.key = row.key
+        self.options = options
+        self.report = report
+        self.deadline = Deadline(SECONDS_MAX)
 
-def _delete(
-    key: ConversationKey,
-    row: Conversation,
-    options: PurgeOptions,
-    deadline: Deadline,
-    report: Report,
-) -> None:
-    """Delete the document, then all that the database has of it."""
-    etag = _etag_if_due(key, row, options, deadline)
-    if etag is not None:
-        # From here on it is no wonder that it is missing, also to a run after one that was killed.
-        unchanged = Conversation.objects.filter(pk=row.pk, active=True, updated_at=row.updated_at)
-        if not _set_expiry(unchanged, options.now):
+    def run(self) -> None:
+        row, options = self.row, self.options
+        if turns_in_the_way(self.key, options).exists():
             raise _Stays
+        if options.dry_run:
+            self.report.states += self._etag_if_due() is not None
+            count_index(self.key, self.report)
+            name = (row.user_id, row.conversation_id)
+            options.name("conversation", *name, row.updated_at, row.expires_at)
+            return
+        with leased(self.key, self.deadline) as held:
+            current = Conversation.objects.at(self.key)
+            if not held or current is None or not current.active:
+                raise _Stays
+            if current.updated_at != row.updated_at:
+                raise _Stays
+            self.row = current
+            self._delete()
+
+    def _delete(self) -> None:
+        """Delete the document, then all that the database has of it."""
+        rows = Conversation.objects.filter(pk=self.row.pk)
+        etag = self._etag_if_due()
+        if etag is not None:
+            # From here on it may be missing, also for a run after one that was killed.
+            unchanged = rows.filter(active=True, updated_at=self.row.updated_at)
+            if not unchanged.update(expires_at=self.options.now):
+                raise _Stays
+            try:
+                conversation_repository().delete(self.key, etag, self.deadline.at)
+            except StoreConflict:
+                ours = rows.filter(expires_at=self.options.now)
+                ours.update(expires_at=self.row.expires_at)
+                raise
+            self.report.states += 1
+        if not remove_index(self.row, self.options, self.report):
+            raise _Stays
+
+    def _etag_if_due(self) -> str | None:
+        """Return the ETag of what is to be deleted, None when the store has nothing.
+
+        Raises:
+            _Stays: the store says that it is in use; or it is corrupt, and nobody asked for its
+                age.
+            _Astray: the store should have it.
+            StoreUnavailable.
+        """
         try:
-            conversation_repository().delete(key, etag, deadline.at)
-        except StoreConflict:
-            ours = Conversation.objects.filter(pk=row.pk, expires_at=options.now)
-            _set_expiry(ours, row.expires_at)
-            raise
-        report.states += 1
-    if not remove_index(key, row.updated_at, options, report):
-        raise _Stays
+            stored = conversation_repository().get(self.key, self.deadline.at)
+        except (StoreMissing, StoreRefused):  # refused: the store can't have such a key
+            if not self._may_be_gone():
+                raise _Astray(
+                    "it is not in this store, and should be; is it the right one?"
+                ) from None
+            return None
+        except StoreCorrupt as corrupt:
+            # The index alone knows its age. An operator is to look at it first, or to ask for its
+            # end.
+            older_than = self.options.older_than
+            if older_than is None or self.row.updated_at >= older_than:
+                raise _Stays from None
+            return corrupt.etag
+        if not self._is_due(stored):
+            if not self.options.dry_run:
+                self._repair_index(stored)
+            raise _Stays
+        return stored.etag
 
+    def _repair_index(self, stored: StoredConversation) -> None:
+        if self.row.corrupt:
+            Conversation.objects.mark_readable(self.key)
+        snapshot = Snapshot(stored.state, stored.etag, stored.expires_at)
+        index.repair(OpenConversation(self.key, self.deadline, self.row, snapshot))
 
-def _set_expiry(rows: QuerySet[Conversation], expires_at: datetime | None) -> bool:
-    with in_line():
-        return bool(rows.update(expires_at=expires_at))
+    def _is_due(self, stored: StoredConversation) -> bool:
+        if stored.expires_at is not None and stored.expires_at <= timezone.now():
+            return True
+        older_than = self.options.older_than
+        return older_than is not None and stored.state.updated_at < older_than
 
-
-def _etag_if_due(
-    key: ConversationKey, row: Conversation, options: PurgeOptions, deadline: Deadline
-) -> str | None:
-    """Return the ETag of what is to be deleted, None when nothing is there.
-
-    Raises:
-        _Stays: the store says that it is in use; or it is corrupt, and nobody asked for its age.
-        _Astray: it should be there.
-        StoreUnavailable.
-    """
-    try:
-        stored = conversation_repository().get(key, deadline.at)
-    except (StoreMissing, StoreRefused):  # refused: the store can't have such a key
-        if not _may_be_gone(row, options):
-            raise _Astray("it is not in this store, and should be; is it the right one?") from None
-        return None
-    except StoreCorrupt as corrupt:
-        # The index alone knows its age. An operator is to look at it first, or to ask for its end.
-        if options.older_than is None or row.updated_at >= options.older_than:
-            raise _Stays from None
-        return corrupt.etag
-    if not _is_due(stored, options):
-        if not options.dry_run:
-            if row.corrupt:
-                copies.resolve(key)
-            document.repair_index(key, row, Snapshot(stored.state, stored.etag, stored.expires_at))
-        raise _Stays
-    return stored.etag
-
-
-def _is_due(stored: StoredConversation, options: PurgeOptions) -> bool:
-    if stored.expires_at is not None and stored.expires_at <= timezone.now():
-        return True
-    return options.older_than is not None and stored.state.updated_at < options.older_than
-
-
-def _may_be_gone(row: Conversation, options: PurgeOptions) -> bool:
-    """Whether the index agrees that the store has nothing."""
-    if row.expires_at is not None:
-        return row.expires_at <= options.now
-    return row.message_count == 0 or row.updated_at < options.lifetime_ago
+    def _may_be_gone(self) -> bool:
+        """Return whether the index agrees that the store has nothing."""
+        if self.row.expires_at is not None:
+            return self.row.expires_at <= self.options.now
+        return self.row.message_count == 0 or self.row.updated_at < self.options.lifetime_ago

@@ -1,4 +1,4 @@
-"""The task tools of the assistant: what they take, what they do, what they answer.
+"""The task tools of the assistant: their parameters, effects and results.
 
 A tool gets the user id from the token, never from a parameter. What it refuses is a result,
 `{"success": false, "error": "..."}`; nothing was written then. The caller holds the user's lock and
@@ -26,7 +26,7 @@ Result = dict[str, Any]
 
 
 class ToolRefused(Exception):
-    """The tool can't do it; the text says why, to the assistant."""
+    """The tool can't do it. The text tells the assistant why."""
 
 
 def _trimmed(text: str) -> str:
@@ -47,7 +47,7 @@ Description = Annotated[str, AfterValidator(_trimmed), Field(max_length=1000)]
 
 
 class Parameters(BaseModel):
-    """What every tool's parameters have in common: nothing unknown, nothing converted."""
+    """Parameters of a tool: unknown ones are refused, and none is converted to another type."""
 
     model_config = ConfigDict(extra="forbid", strict=True)
 
@@ -80,7 +80,7 @@ class UpdateTask(Parameters):
 
     @model_validator(mode="after")
     def check_change(self) -> "UpdateTask":
-        """Something must change."""
+        """Refuse an update that changes nothing."""
         if self.title is None and self.description is None:
             raise ValueError("give a title or a description")
         return self
@@ -97,18 +97,13 @@ def add_task(user_id: str, parameters: AddTask) -> Result:
     if Task.objects.filter(user_id=user_id).count() >= MAX_TASKS:
         raise ToolRefused(f"There are {MAX_TASKS} tasks already; delete some first.")
     user = ChatUser.objects.get(pk=user_id)
-    user.last_task_id += 1
-    user.save(update_fields=["last_task_id"])
     task = Task.objects.create(
         user_id=user_id,
-        number=user.last_task_id,
+        number=user.next_task_id(),
         title=parameters.title,
         description=parameters.description or "",
     )
-    return {
-        "task_id": task.number,
-        "task": {**_described(task), "completed": False, "created_at": _rfc3339(task.created_at)},
-    }
+    return {"task_id": task.number, "task": _described(task, "completed", "created_at")}
 
 
 def list_tasks(user_id: str, parameters: ListTasks) -> Result:
@@ -120,11 +115,7 @@ def list_tasks(user_id: str, parameters: ListTasks) -> Result:
     size = count = 0
     for task in tasks.order_by("number"):
         count += 1
-        entry = {
-            **_described(task),
-            "completed": task.completed,
-            "created_at": _rfc3339(task.created_at),
-        }
+        entry = _described(task, "completed", "created_at")
         size += len(json.dumps(entry, ensure_ascii=False).encode()) + 2
         if size <= LIST_MAX_BYTES:
             shown.append(entry)
@@ -148,7 +139,7 @@ def complete_task(user_id: str, parameters: CompleteTask) -> Result:
         "id": task.number,
         "title": task.title,
         "completed": True,
-        "updated_at": _rfc3339(task.updated_at),
+        "updated_at": _shown(task.updated_at),
     }
     return result
 
@@ -162,13 +153,7 @@ def update_task(user_id: str, parameters: UpdateTask) -> Result:
         task.description = parameters.description
     task.updated_at = timezone.now()
     task.save(update_fields=["title", "description", "updated_at"])
-    return {
-        "task": {
-            **_described(task),
-            "completed": task.completed,
-            "updated_at": _rfc3339(task.updated_at),
-        }
-    }
+    return {"task": _described(task, "completed", "updated_at")}
 
 
 def delete_task(user_id: str, parameters: DeleteTask) -> Result:
@@ -219,9 +204,13 @@ TOOLS: dict[str, Tool] = {
 }
 
 
-def _described(task: Task) -> Result:
-    return {"id": task.number, "title": task.title, "description": task.description}
+def _described(task: Task, *more: str) -> Result:
+    """Return the task as results show it, with these fields more."""
+    described = {"id": task.number, "title": task.title, "description": task.description}
+    return described | {name: _shown(getattr(task, name)) for name in more}
 
 
-def _rfc3339(moment: datetime) -> str:
-    return moment.isoformat(timespec="seconds").replace("+00:00", "Z")
+def _shown(value: object) -> object:
+    if isinstance(value, datetime):
+        return value.isoformat(timespec="seconds").replace("+00:00", "Z")
+    return value

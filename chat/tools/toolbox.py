@@ -1,4 +1,4 @@
-"""The tools of one turn: each effect stands in the turn's journal, and happens once.
+"""The tools of one turn: each effect is in the turn's journal, and happens once.
 
 An effect and its journal entry share a transaction, which also checks that the turn is still ours:
 its row is there (the conversation was not deleted) under our lease.
@@ -11,7 +11,6 @@ from dataclasses import dataclass
 from typing import Any
 
 from chat.conversations.json_values import check_object, clean_text
-from chat.errors import TurnConflict
 from chat.locks import user_transaction
 from chat.models import Turn
 from chat.tools.tasks import TOOLS, DeleteTask, Parameters, Result, Tool, ToolRefused, find
@@ -29,17 +28,17 @@ INVALID_SHOWN_CHARACTERS = 500
 
 @dataclass(frozen=True, slots=True)
 class Call:
-    """A tool call as the assistant asks for it. `arguments` is what a JSON text held."""
+    """A tool call as the assistant asks for it. `arguments` are parsed JSON, of any type."""
 
     tool: str
     arguments: object
 
 
 class Toolbox:
-    """What the assistant of a turn may call.
+    """The tools that the assistant of a turn may call.
 
-    A turn that is taken up again has a journal already. `done` says what is in it; `replay`, for an
-    assistant that asks anew from the start, answers calls from it before any is carried out.
+    A turn that is taken up again has a journal already. `done` returns it; `replay`, for an
+    assistant that begins again, answers calls from it before any is carried out.
     """
 
     def __init__(self, turn: Turn) -> None:
@@ -48,7 +47,7 @@ class Toolbox:
 
     @property
     def done(self) -> list[dict[str, Any]]:
-        """The calls so far: `{tool, parameters, result}`, the contract's form."""
+        """The calls so far, each `{tool, parameters, result}` as in the contract."""
         return list(self._turn.tool_calls)
 
     @property
@@ -104,13 +103,9 @@ class Toolbox:
         return result
 
     def _lock(self) -> Turn:
-        row = (
-            Turn.objects.select_for_update()
-            .filter(pk=self._turn.pk, lease_token=self._turn.lease_token)
-            .first()
-        )
+        row = Turn.objects.under_lease_of(self._turn).select_for_update().first()
         if row is None:
-            raise lost(self._turn)
+            raise self._turn.lost()
         return row
 
     def _carry_out(self, row: Turn, call: Call, deletes: set[int]) -> Result:
@@ -125,17 +120,6 @@ class Toolbox:
             return {"success": False, "error": str(refusal)}
 
 
-def lost(turn: Turn) -> TurnConflict:
-    """Return what to raise for a turn that is no longer ours: deleted, or taken up by another."""
-    if Turn.objects.filter(pk=turn.pk).exists():
-        return TurnConflict(
-            "This message took too long, and is answered by another request now.",
-            code="turn_in_progress",
-            retry_after_seconds=1,
-        )
-    return TurnConflict()
-
-
 def _parse(call: Call) -> tuple[Tool, Parameters]:
     if call.tool not in TOOLS:
         raise ToolRefused(f"There is no such tool. There are: {', '.join(TOOLS)}.")
@@ -148,7 +132,7 @@ def _parse(call: Call) -> tuple[Tool, Parameters]:
 
 
 def _check_confirmed(row: Turn, task_id: int, together: set[int]) -> None:
-    """Let one task go at a word; several only after the user's next message said so.
+    """Allow one deletion without asking, several only after the user's next message confirmed it.
 
     That the model says the user agreed proves nothing: texts that the user pasted speak to it too.
     """
@@ -167,7 +151,7 @@ def _check_confirmed(row: Turn, task_id: int, together: set[int]) -> None:
 
 
 def _deletes(call: Call) -> int | None:
-    """The task that the call would delete, if it is a deletion that is well formed."""
+    """Return the id of the task that the call would delete, None if it is no valid deletion."""
     try:
         parameters = _parse(call)[1]
     except ToolRefused:
@@ -183,7 +167,7 @@ def _size(arguments: object) -> float:
 
 
 def _shown(arguments: object) -> dict[str, Any]:
-    """The arguments for the journal; what the document can't hold is cut and cleaned."""
+    """Return the arguments for the journal; what the document can't hold is cut and cleaned."""
     if isinstance(arguments, dict) and _size(arguments) <= ARGUMENTS_MAX_BYTES:
         try:
             return check_object(arguments)

@@ -1,5 +1,5 @@
-"""A turn is a row before it is anything else (docs/decisions has the why).
+"""Turns: a message is a row before it is anything else (docs/decisions/0007-turns.md says why).
 
-accept (1) -> answer (2 to 4) -> store (5, 6); flush takes up what was left waiting, deletion makes
-it that nothing comes back.
+answer: accept (1), read_history (2), the assistant (3), finish (4), store_turn (5, 6). flush stores
+what was left waiting; deletion sees to it that nothing of a deleted conversation comes back.
 """

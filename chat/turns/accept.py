@@ -1,6 +1,6 @@
 """Step 1: the turn becomes a row, before anybody is asked anything.
 
-An `Idempotency-Key` is unique per user: a repeat gets the turn that is there.
+An `Idempotency-Key` is unique per user: a repeat gets the turn that the first request made.
 """
 
 import hashlib
@@ -14,15 +14,15 @@ from django.conf import settings
 from django.utils import timezone
 
 from chat.conversations.state import ConversationKey
+from chat.deadline import Deadline
 from chat.errors import RateLimited, TurnConflict
 from chat.locks import user_locked
-from chat.models import Conversation, Turn, title_of
+from chat.models import ChatUser, Conversation, Turn
+from chat.models.turns import TO_STORE
 from chat.moments import MICROSECOND, microseconds
-from chat.turns.confirmation import confirmed_deletes
-from chat.turns.document import index_row, save_row
-from chat.turns.numbering import unused_id
+from chat.tools.confirmation import confirmed_deletes
+from chat.turns.open_conversation import OpenConversation
 from chat.turns.pruning import prune_now_and_then
-from chat.turns.waiting import TO_STORE
 
 # A turn's own deadline ends before its lease does.
 LEASE_MARGIN_SECONDS = 5
@@ -31,7 +31,7 @@ REPEAT_SECONDS_MAX = 5
 
 @dataclass(frozen=True, slots=True)
 class ChatRequest:
-    """What a client sends. `conversation_id` in the client's own type, None for a new one."""
+    """A client's message. `conversation_id` in the client's own type, None for a new one."""
 
     user_id: str
     message: str
@@ -40,23 +40,23 @@ class ChatRequest:
 
     @property
     def digest(self) -> str:
-        """What must be the same for a repeat to be one."""
+        """A digest of what must be the same in a repeat."""
         body = json.dumps([self.conversation_id, self.message])
         return hashlib.sha256(body.encode()).hexdigest()
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Accepted:
-    """The turn of a request; `is_answered` when it has its answer from an earlier request.
+    """A turn under its lease, with what is known of its conversation: what steps 2 to 6 work on.
 
-    `conversation` is the index row as it is then, None: it was not looked at. `is_numbered`: this
-    request got a conversation of its own, under a new number. `others_wait`: other turns of the
-    conversation are not stored yet, as far as is known.
+    `is_answered`: it has its answer from an earlier request. `is_numbered`: the request began a
+    conversation under a new number. `others_wait`: other turns of the conversation are not stored
+    yet, as far as is known.
     """
 
     turn: Turn
-    is_answered: bool
-    conversation: Conversation | None = None
+    conversation: OpenConversation
+    is_answered: bool = False
     is_numbered: bool = False
     others_wait: bool = True
 
@@ -64,90 +64,80 @@ class Accepted:
 def accept(request: ChatRequest) -> Accepted:
     """Insert the turn under a lease, or take up the one that this request repeats.
 
+    It has CHAT_TURN_SECONDS from now on.
+
     Raises:
         TurnConflict: the key was used with another body, or its turn is under way.
         RateLimited: the user has CHAT_MAX_TURNS_PER_USER turns under way.
+        DatabaseBusy: see user_locked.
     """
+    deadline = Deadline(settings.CHAT_TURN_SECONDS)
+    row, others_wait = None, True
     with user_locked(request.user_id):
         now = timezone.now()
-        if request.idempotency_key is not None and (earlier := _repeated(request)):
-            return _take_up(earlier, now)
-        others = _check_turns_under_way(request.user_id, now)
-        conversation = _enter_conversation(request, now)
-        turn = Turn(
-            user_id=request.user_id,
-            conversation_id=conversation.conversation_id,
-            id_is_integer=not isinstance(request.conversation_id, str),
-            accepted_at=_next_time(conversation, now),
-            message=request.message,
-            confirmed_deletes=confirmed_deletes(conversation, request.message),
-            idempotency_key=request.idempotency_key,
-            body_digest=request.digest,
-        )
-        # Sorts as accepted_at does.
-        turn.id = f"{microseconds(turn.accepted_at):014x}{secrets.token_hex(5)}"
-        conversation.updated_at = turn.accepted_at
-        _save(conversation)
-        _lease(turn, now)
-        turn.save(force_insert=True)
-        prune_now_and_then(request.user_id, now)
+        turn = _repeated(request, now)
+        is_new = turn is None
+        if turn is None:
+            others = _turns_not_stored(request.user_id, now)
+            row = _enter_conversation(request, now)
+            others_wait = any(other.conversation_id == row.conversation_id for other in others)
+            turn = _insert(request, row, now)
+            prune_now_and_then(request.user_id, now)
     return Accepted(
         turn,
-        is_answered=False,
-        conversation=conversation,
-        is_numbered=request.conversation_id is None,
-        others_wait=any(other.conversation_id == turn.conversation_id for other in others),
+        OpenConversation(turn.key, deadline, row),
+        is_answered=turn.reply is not None,
+        is_numbered=is_new and request.conversation_id is None,
+        others_wait=others_wait,
     )
 
 
-def _repeated(request: ChatRequest) -> Turn | None:
-    turn = Turn.objects.filter(
-        user_id=request.user_id, idempotency_key=request.idempotency_key
-    ).first()
-    if turn is not None and turn.body_digest != request.digest:
+def _repeated(request: ChatRequest, now: datetime) -> Turn | None:
+    """Return the turn that this request repeats; lease it again, unless it was answered."""
+    if request.idempotency_key is None:
+        return None
+    turns = Turn.objects.filter(user_id=request.user_id, idempotency_key=request.idempotency_key)
+    turn = turns.first()
+    if turn is None:
+        return None
+    if turn.body_digest != request.digest:
         raise TurnConflict(
             "This Idempotency-Key was used with another body.", code="idempotency_key_reused"
         )
+    if turn.reply is None:
+        _take_up(turn, now)
     return turn
 
 
-def _take_up(turn: Turn, now: datetime) -> Accepted:
-    if turn.reply is not None:
-        return Accepted(turn, is_answered=True)
-    if turn.lease_until is not None and turn.lease_until > now:
-        left = (turn.lease_until - now).total_seconds()
+def _take_up(turn: Turn, now: datetime) -> None:
+    if left := turn.seconds_under_way(now):
         raise TurnConflict(
             "This message is being answered.",
             code="turn_in_progress",
             retry_after_seconds=min(math.ceil(left), REPEAT_SECONDS_MAX),
         )
-    _check_turns_under_way(turn.user_id, now)
+    _turns_not_stored(turn.user_id, now)
     turn.state, turn.failure = Turn.State.ACCEPTED, ""
     _lease(turn, now)
     turn.save(update_fields=["state", "failure", "lease_until", "lease_token"])
-    return Accepted(turn, is_answered=False)
+    turn.degraded = False  # it was, perhaps, at the first attempt
 
 
 def _lease(turn: Turn, now: datetime) -> None:
+    # A new token each time: whoever had the turn before can change nothing of it any more.
     turn.lease_token = secrets.token_hex(16)
     turn.lease_until = now + timedelta(seconds=settings.CHAT_TURN_SECONDS + LEASE_MARGIN_SECONDS)
 
 
-def _turns_not_stored(user_id: str) -> list[Turn]:
-    """Return the user's turns that are under way or wait for the store, without their contents."""
+def _turns_not_stored(user_id: str, now: datetime) -> list[Turn]:
+    """Return the user's turns that are not stored, without their contents.
+
+    Raises:
+        RateLimited: too many of them are being answered.
+    """
     turns = Turn.objects.filter(user_id=user_id, state__in=(Turn.State.ACCEPTED, *TO_STORE))
-    return list(turns.order_by().only("conversation_id", "state", "lease_until"))
-
-
-def _check_turns_under_way(user_id: str, now: datetime) -> list[Turn]:
-    """Return the user's turns that are not stored; raise RateLimited if too many are under way."""
-    others = _turns_not_stored(user_id)
-    under_way = sum(
-        turn.state == Turn.State.ACCEPTED
-        and turn.lease_until is not None
-        and turn.lease_until > now
-        for turn in others
-    )
+    others = list(turns.order_by().only("conversation_id", "state", "lease_until"))
+    under_way = sum(turn.seconds_under_way(now) > 0 for turn in others)
     if under_way >= settings.CHAT_MAX_TURNS_PER_USER:
         raise RateLimited(
             f"At most {settings.CHAT_MAX_TURNS_PER_USER} messages are answered at a time.",
@@ -157,69 +147,56 @@ def _check_turns_under_way(user_id: str, now: datetime) -> list[Turn]:
 
 
 def _enter_conversation(request: ChatRequest, now: datetime) -> Conversation:
-    """Return the index row of the request's conversation, made or brought back to life."""
+    """Return the index row of the request's conversation, made or revived (not saved)."""
+    conversation = None
     if request.conversation_id is None:
-        conversation_id = unused_id(request.user_id)
+        user, _ = ChatUser.objects.get_or_create(pk=request.user_id)
+        conversation_id = user.next_conversation_id()
     else:
         conversation_id = str(request.conversation_id)
-    conversation = index_row(ConversationKey(request.user_id, conversation_id))
+        key = ConversationKey(request.user_id, conversation_id)
+        conversation = Conversation.objects.at(key)
     if conversation is None:
         conversation = Conversation(
             user_id=request.user_id,
             conversation_id=conversation_id,
             id_is_integer=not isinstance(request.conversation_id, str),
             created_at=now,
-            expires_at=None,
         )
-    elif not conversation.active or _has_expired(conversation, now):
-        revive(conversation, now)
-    if not conversation.title:
-        conversation.title = title_of(request.message)
+    elif not conversation.active or conversation.has_expired(now):
+        conversation.revive(now)
     return conversation
 
 
-def revive(conversation: Conversation, now: datetime) -> None:
-    """Let a conversation that was deleted, or has expired, begin anew (not saved yet).
-
-    Of one that has expired, the user's own title stays: the store may have it all the same.
-    """
-    if not (conversation.active and conversation.title_renamed):
-        conversation.title, conversation.title_renamed = "", False
-    conversation.active = True
-    conversation.message_count = 0
-    conversation.expires_at = None
-    conversation.created_at = now
-    if conversation.deleted_at is not None:
-        conversation.created_at = max(now, conversation.deleted_at + MICROSECOND)
-
-
-def _save(conversation: Conversation) -> None:
-    """Save what a message changes: of a conversation that goes on, little."""
-    if conversation.pk is None or not conversation.message_count:
-        save_row(conversation)
-    else:
-        conversation.save(update_fields=["updated_at", "title", "awaiting_confirmation"])
-
-
-def _has_expired(conversation: Conversation, now: datetime) -> bool:
-    return conversation.expires_at is not None and conversation.expires_at <= now
+def _insert(request: ChatRequest, conversation: Conversation, now: datetime) -> Turn:
+    """Insert the turn, and save what it changes of its conversation's row."""
+    accepted_at = _next_time(conversation, now)
+    turn = Turn(
+        # Sorts as accepted_at does.
+        id=f"{microseconds(accepted_at):014x}{secrets.token_hex(5)}",
+        user_id=request.user_id,
+        conversation_id=conversation.conversation_id,
+        id_is_integer=not isinstance(request.conversation_id, str),
+        accepted_at=accepted_at,
+        message=request.message,
+        confirmed_deletes=confirmed_deletes(conversation, request.message),
+        idempotency_key=request.idempotency_key,
+        body_digest=request.digest,
+    )
+    _lease(turn, now)
+    conversation.take_up(turn.message, accepted_at)
+    turn.save(force_insert=True)
+    return turn
 
 
 def _next_time(conversation: Conversation, now: datetime) -> datetime:
-    """Return now, or the first moment after what came before in it: clocks may step back.
+    """Return now, or the first moment after the conversation's last turn and its deletion.
 
-    That is the conversation's last turn, and its deletion.
+    Clocks may step back, and ids sort by this time.
     """
-    if conversation.deleted_at is not None:
-        now = max(now, conversation.deleted_at + MICROSECOND)
-    if conversation.updated_at < now:  # it is no earlier than its last turn
+    now = conversation.after_deletion(now)
+    if conversation.updated_at < now:  # it is no earlier than the last turn
         return now
-    last = (
-        Turn.objects.filter(
-            user_id=conversation.user_id, conversation_id=conversation.conversation_id
-        )
-        .order_by("-id")
-        .values_list("accepted_at", flat=True)
-        .first()
-    )
+    turns = Turn.objects.of(conversation.key).order_by("-id")
+    last = turns.values_list("accepted_at", flat=True).first()
     return now if last is None else max(now, last + MICROSECOND)

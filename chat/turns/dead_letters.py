@@ -1,27 +1,30 @@
-"""What an operator does about a turn that the store refused for good: retry, edit, or discard."""
+"""Turns that the store refused for good: an operator retries, edits or discards them."""
 
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Any
 
 from pydantic import TypeAdapter, ValidationError
 
-from chat.conversations.json_values import check_text
-from chat.conversations.state import ConversationKey, ToolCallInfo
+from chat.conversations.json_values import cap_object, check_text
+from chat.conversations.state import ToolCallInfo
 from chat.deadline import Deadline
-from chat.errors import InvalidInput, StoreError, Unavailable
+from chat.errors import InvalidInput, StoreError
 from chat.locks import user_transaction
 from chat.models import Turn
 from chat.turns.flush import flush
+from chat.turns.open_conversation import OpenConversation
+from common.database_busy import DatabaseBusy
 from common.validation import first_error
 
 CONTENT_MAX_CHARACTERS = 100_000
+RESULT_MAX_BYTES = 65_536
 
 _TOOL_CALLS = TypeAdapter(list[ToolCallInfo])
 
 
 @dataclass(frozen=True, slots=True)
 class Content:
-    """What a turn says. `reply` None: there was none."""
+    """The content of a turn; `reply` None: it was not answered."""
 
     message: str
     reply: str | None
@@ -30,6 +33,8 @@ class Content:
 
 def read_content(message: str, reply: str, tool_calls: str) -> Content:
     """Return what an operator has typed; an empty reply is none, `tool_calls` is JSON.
+
+    Results of tools are cut to RESULT_MAX_BYTES. Those of the tools themselves are smaller.
 
     Raises:
         InvalidInput: a conversation can't hold that; the detail says what is wrong with it.
@@ -49,26 +54,26 @@ def read_content(message: str, reply: str, tool_calls: str) -> Content:
         place, reason = first_error(error, ToolCallInfo.model_fields)
         at = f", item {place}" if place else ""
         raise InvalidInput(f"The tool calls{at}: {reason}.") from None
-    return Content(message, reply or None, [call.model_dump(mode="json") for call in calls])
+    dumped = [call.model_dump(mode="json") for call in calls]
+    for call in dumped:
+        call["result"] = cap_object(call["result"], RESULT_MAX_BYTES)
+    return Content(message, reply or None, dumped)
 
 
 def requeue(turn: Turn, content: Content | None = None) -> bool:
     """Put a dead letter back among the turns that wait for the store, edited or as it is.
 
-    False if it is no dead letter any more.
+    Return False if it is no dead letter any more.
     """
-    changes: dict[str, Any] = {"refusal": ""}
+    reply = turn.reply if content is None else content.reply
+    changes: dict[str, Any] = {
+        "refusal": "",
+        "state": Turn.State.FAILED if reply is None else Turn.State.ANSWERED,
+    }
     if content is not None:
-        changes |= {
-            "message": content.message,
-            "reply": content.reply,
-            "tool_calls": content.tool_calls,
-        }
+        changes |= asdict(content)
     with user_transaction(turn.user_id):
-        letters = Turn.objects.filter(pk=turn.pk, state=Turn.State.DEAD_LETTER)
-        reply = content.reply if content is not None else turn.reply
-        state = Turn.State.FAILED if reply is None else Turn.State.ANSWERED
-        return bool(letters.update(state=state, **changes))
+        return bool(Turn.objects.dead_letters().filter(pk=turn.pk).update(**changes))
 
 
 def retry(turn: Turn, content: Content | None, deadline: Deadline) -> Turn | None:
@@ -80,14 +85,14 @@ def retry(turn: Turn, content: Content | None, deadline: Deadline) -> Turn | Non
     if not requeue(turn, content):
         return None
     try:
-        flush(ConversationKey(turn.user_id, turn.conversation_id), deadline)
-    except (StoreError, Unavailable):
+        flush(OpenConversation(turn.key, deadline))
+    except (StoreError, DatabaseBusy):
         pass  # it waits
     return Turn.objects.filter(pk=turn.pk).first()
 
 
 def discard(turn: Turn) -> bool:
-    """Delete a dead letter; False if it is none any more."""
+    """Delete a dead letter; return False if it is none any more."""
     with user_transaction(turn.user_id):
-        deleted, _ = Turn.objects.filter(pk=turn.pk, state=Turn.State.DEAD_LETTER).delete()
+        deleted, _ = Turn.objects.dead_letters().filter(pk=turn.pk).delete()
     return bool(deleted)

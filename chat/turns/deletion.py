@@ -1,8 +1,8 @@
-"""A deletion that sticks: the mark first, then an empty document in place of the old one.
+"""Deleting conversations: first the mark, then an empty document in place of the old one.
 
-A plain DELETE would let a writer that still holds the old ETag write the old document anew (Redis
-behind Dapr takes such a save). An empty document with another `created_at` makes it fail; once it
-has expired, no such writer is left.
+After a plain DELETE, a writer that still holds the old ETag could write the old document back
+(Redis behind Dapr takes such a save). An empty document with another `created_at` makes it fail;
+once that has expired, no such writer is left.
 """
 
 import logging
@@ -25,13 +25,12 @@ from chat.errors import (
     StoreRefused,
     StoreUnavailable,
 )
-from chat.locks import in_line, user_transaction
+from chat.locks import user_transaction
 from chat.models import Conversation, Quarantine, Turn
 from chat.moments import MICROSECOND
 from chat.repository import conversation_repository
 from chat.turns.accept import LEASE_MARGIN_SECONDS
-from chat.turns.document import blank, index_row, is_turn_deleted, reads_as_integer, save_row
-from chat.turns.waiting import turns_of
+from chat.turns.open_conversation import OpenConversation
 
 logger = logging.getLogger(__name__)
 
@@ -56,25 +55,26 @@ def delete_conversation(key: ConversationKey, deadline: Deadline) -> bool:
 
 
 def mark_deleted(key: ConversationKey) -> bool:
-    """Mark the index row, and remove all that the database knows; False without a row."""
+    """Mark the index row, and remove all that the database knows; return False without a row."""
     with user_transaction(key.user_id):
-        row = index_row(key)
+        row = Conversation.objects.at(key)
         if row is None:
             return False
-        turns = turns_of(key)
-        last = turns.aggregate(last=Max("accepted_at"))["last"]
-        row.deleted_at = max(timezone.now(), row.created_at + MICROSECOND, last or row.created_at)
+        turns = Turn.objects.of(key)
+        # No earlier than the turns that it takes along, whichever machine's clock they are from.
+        last = turns.aggregate(last=Max("accepted_at"))["last"] or row.created_at
+        row.deleted_at = max(timezone.now(), row.created_at + MICROSECOND, last)
         if row.active or row.deletion_pending:
             row.deletion_pending = True
-        blank(row)
-        save_row(row, "corrupt")
+        row.blank()
+        row.save_but_lease("corrupt")
         turns.delete()
-        Quarantine.objects.filter(user_id=key.user_id, conversation_id=key.conversation_id).delete()
+        Quarantine.objects.of(key).delete()
     return True
 
 
 def _delete_unknown(key: ConversationKey, deadline: Deadline) -> bool:
-    """Delete what only the store knows of; a conversation that nobody knows leaves no row."""
+    """Delete what only the store knows of; an id that nobody knows leaves no row."""
     try:
         conversation_repository().get(key, deadline.at)
     except (StoreMissing, StoreRefused):  # refused: the store can't have such a key
@@ -82,19 +82,15 @@ def _delete_unknown(key: ConversationKey, deadline: Deadline) -> bool:
     except StoreError:
         pass  # it may be there
     with user_transaction(key.user_id):
-        if index_row(key) is None:
+        if Conversation.objects.at(key) is None:
             _check_pending(key.user_id)
-            Conversation.objects.create(
-                user_id=key.user_id,
-                conversation_id=key.conversation_id,
-                id_is_integer=reads_as_integer(key.conversation_id),
-            )
+            Conversation.new(key).save()
         mark_deleted(key)
     return apply_deletion(key, deadline)
 
 
 def _check_pending(user_id: str) -> None:
-    """Let nobody fill the database with ids that they make up while the store is away."""
+    # Nobody fills the database with ids that they make up while the store is away.
     if Conversation.objects.filter(user_id=user_id, deletion_pending=True).count() >= PENDING_MAX:
         raise RateLimited(
             f"{PENDING_MAX} deletions wait for the conversation store already. Try again later.",
@@ -105,89 +101,98 @@ def _check_pending(user_id: str) -> None:
 
 def apply_deletion(key: ConversationKey, deadline: Deadline) -> bool:
     """Empty the document that was marked as deleted; return whether that is done."""
-    row = index_row(key)
+    row = Conversation.objects.at(key)
     if row is None or row.deleted_at is None:
         return True
+    done = _empty(key, row.deleted_at, deadline)
+    # Unless there was another deletion since, for which somebody else does this.
+    Conversation.objects.filter(pk=row.pk, deleted_at=row.deleted_at).update(
+        deletion_pending=not done
+    )
+    return done
+
+
+def _empty(key: ConversationKey, deleted_at: datetime, deadline: Deadline) -> bool:
     for _ in range(TRIES):
         try:
-            if _is_gone(key, row.deleted_at, deadline):
-                _note(row, waits=False)
-                return True
+            _put_empty(key, deleted_at, deadline)
         except StoreConflict:
             continue
         except StoreError as error:
             logger.warning("a deletion waits for the conversation store: %s", error.code)
-            break
-    _note(row, waits=True)
+            return False
+        return True
     return False
 
 
-def _note(row: Conversation, *, waits: bool) -> None:
-    """Note whether this deletion waits for the store, unless there was another one since."""
-    with in_line():
-        Conversation.objects.filter(pk=row.pk, deleted_at=row.deleted_at).update(
-            deletion_pending=waits
-        )
-
-
-def _is_gone(key: ConversationKey, deleted_at: datetime, deadline: Deadline) -> bool:
-    """Whether nothing from before the mark is there; if something is, put an empty document."""
+def _put_empty(key: ConversationKey, deleted_at: datetime, deadline: Deadline) -> None:
+    """Put an empty document in the place of one from before the mark."""
     try:
         stored = conversation_repository().get(key, deadline.at)
     except (StoreMissing, StoreRefused):  # refused: the store can't have such a key
-        return True
+        return
     except StoreCorrupt as corrupt:
         etag = corrupt.etag
     else:
-        if stored.state.created_at > deleted_at:
-            return True  # begun anew since
-        if stored.state.created_at == deleted_at and not stored.state.messages:
-            return True
         etag = stored.etag
+        is_empty = stored.state.created_at == deleted_at and not stored.state.messages
+        if is_empty or stored.state.created_at > deleted_at:  # later: it was begun again since
+            return
     empty = new_conversation(key, deleted_at)
     conversation_repository().save(empty, etag, tombstone_seconds(), deadline.at)
-    return True
 
 
 def tombstone_seconds() -> int:
-    """Twice as long as any writer can hold an old ETag."""
+    """Return how long the empty document stays: twice as long as a writer can hold an old ETag."""
     return 2 * int(settings.CHAT_TURN_SECONDS + LEASE_MARGIN_SECONDS + 1)
 
 
-def deleted_of(key: ConversationKey, turns: Sequence[Turn]) -> list[str]:
-    """Return the ids of those that went with the conversation.
+def deleted_of(turns: Sequence[Turn]) -> list[str]:
+    """Return the ids of those that were deleted with their conversation, which all share.
 
-    Not of those that it has since it began anew, nor of those that were stored and pruned.
+    A turn without a row may also have been stored, and pruned since. The index row tells: a turn is
+    accepted after the deletions before it, and the mark of a deletion is no earlier than the turns
+    that it takes along.
     """
     kept = set(Turn.objects.filter(pk__in=[turn.pk for turn in turns]).values_list("pk", flat=True))
     gone = [turn for turn in turns if turn.pk not in kept]
-    row = index_row(key) if gone else None
-    return [turn.id for turn in gone if is_turn_deleted(turn, row)]
+    row = Conversation.objects.at(gone[0].key) if gone else None
+    return [
+        turn.id for turn in gone if row is None or not row.active or row.hides(turn.accepted_at)
+    ]
 
 
-def undo(key: ConversationKey, turns: Sequence[Turn], deadline: Deadline) -> None:
+def undo(conversation: OpenConversation, turns: Sequence[Turn]) -> None:
     """Take turns out of the document that were stored while the conversation was deleted.
 
-    It is also the way in which a deletion that could not be carried out yet is: the mark stays.
+    This also carries out a deletion that could not be carried out before: the mark stays.
     """
-    turn_ids = deleted_of(key, turns)
-    if not apply_deletion(key, deadline) or not turn_ids:
+    turn_ids = deleted_of(turns)
+    if not apply_deletion(conversation.key, conversation.deadline) or not turn_ids:
         return
     for _ in range(TRIES):
         try:
-            stored = conversation_repository().get(key, deadline.at)
-            ours = [turn_id for turn_id in turn_ids if has_turn(stored.state, turn_id)]
-            if not ours:
+            if _take_out(conversation, turn_ids):
                 return
-            state = stored.state
-            for turn_id in ours:
-                state = remove_turn(state, turn_id, timezone.now())
-            conversation_repository().save(state, stored.etag, settings.CHAT_STATE_TTL, deadline.at)
         except (StoreConflict, StoreUnavailable):
-            if deadline.passed:
+            if conversation.deadline.passed:
                 break
         except StoreMissing:
             return
         except StoreError:
             break
     logger.error("turns of a deleted conversation could not be taken out of its successor")
+
+
+def _take_out(conversation: OpenConversation, turn_ids: Sequence[str]) -> bool:
+    """Save the document without these turns; return whether it had none of them any more."""
+    at = conversation.deadline.at
+    stored = conversation_repository().get(conversation.key, at)
+    found = [turn_id for turn_id in turn_ids if has_turn(stored.state, turn_id)]
+    if not found:
+        return True
+    state = stored.state
+    for turn_id in found:
+        state = remove_turn(state, turn_id, timezone.now())
+    conversation_repository().save(state, stored.etag, settings.CHAT_STATE_TTL, at)
+    return False

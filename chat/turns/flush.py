@@ -1,6 +1,10 @@
 """Storing what was left waiting: turns, and deletions. Any number of workers may do it at once."""
 
 import logging
+import secrets
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import timedelta
 
 from django import db
 from django.conf import settings
@@ -8,40 +12,86 @@ from django.utils import timezone
 
 from chat.conversations.state import ConversationKey
 from chat.deadline import Deadline
-from chat.errors import StoreError, Unavailable
+from chat.errors import StoreError
+from chat.locks import user_locked
 from chat.models import Conversation, Turn
 from chat.turns import deletion
-from chat.turns.document import index_row
-from chat.turns.lease import leased
+from chat.turns.open_conversation import OpenConversation
 from chat.turns.store import store_waiting
-from chat.turns.waiting import to_be_stored, waiting_turns
+from common.database_busy import WAIT_SECONDS
 
 logger = logging.getLogger(__name__)
 
+# After the deadline nothing is asked any more; what came of it is still noted, twice at most.
+MARGIN_SECONDS = 2 * WAIT_SECONDS
 
-def flush(key: ConversationKey, deadline: Deadline) -> bool:
+
+@contextmanager
+def leased(key: ConversationKey, deadline: Deadline) -> Iterator[bool]:
+    """Hold the conversation's lease: one worker at a time flushes it or purges it.
+
+    Yields False when somebody else has it, or there is no index row. It outlives the deadline of
+    what is done under it.
+    """
+    token = _take_lease(key, deadline)
+    try:
+        yield token is not None
+    finally:
+        if token is not None:
+            rows = Conversation.objects.of(key).filter(lease_token=token)
+            rows.update(lease_until=None, lease_token="")
+
+
+def _take_lease(key: ConversationKey, deadline: Deadline) -> str | None:
+    token = secrets.token_hex(16)
+    with user_locked(key.user_id):
+        now = timezone.now()
+        row = Conversation.objects.at(key)
+        if row is None or (row.lease_until is not None and row.lease_until > now):
+            return None
+        row.lease_token = token
+        row.lease_until = now + timedelta(seconds=deadline.remaining_seconds + MARGIN_SECONDS)
+        row.save(update_fields=["lease_token", "lease_until"])
+    return token
+
+
+def flush(conversation: OpenConversation) -> bool:
     """Store the conversation's waiting turns and its deletion, under its lease.
 
-    Return whether nothing of it waits any more; False too when another worker has the lease.
+    Take one of which nothing was read yet. Return whether nothing of it waits any more; False too
+    when another worker has the lease.
 
     Raises:
         StoreUnavailable, StoreConflict, StoreCorrupt: it goes on waiting.
     """
+    key, deadline = conversation.key, conversation.deadline
     with leased(key, deadline) as held:
         if not held:
             return False
-        row = index_row(key)
+        row = Conversation.objects.at(key)
         if row is not None and row.deletion_pending and not deletion.apply_deletion(key, deadline):
             return False
-        if waiting_turns(key):
-            store_waiting(key, deadline)
-        return not waiting_turns(key)
+        store_waiting(conversation)
+        return not Turn.objects.of(key).to_store()
+
+
+def flush_answered(turn: Turn, conversation: OpenConversation) -> None:
+    """Store a turn that an earlier request answered, if it still waits.
+
+    It is degraded if it is not in the store now, whatever the first answer was.
+    """
+    if turn.state == Turn.State.ANSWERED:
+        try:
+            flush(conversation)
+        except StoreError as error:
+            logger.warning("turn %s still waits: %s", turn.id, error.code)
+        turn.state = turn.current_state() or turn.state
+    turn.degraded = turn.state != Turn.State.STORED
 
 
 def pending(user_id: str | None = None) -> list[ConversationKey]:
     """Return the conversations in which something waits, those that wait longest first."""
-    now = timezone.now()
-    turns = Turn.objects.filter(to_be_stored(now))
+    turns = Turn.objects.waiting()
     deletions = Conversation.objects.filter(deletion_pending=True)
     if user_id is not None:
         turns, deletions = turns.filter(user_id=user_id), deletions.filter(user_id=user_id)
@@ -60,8 +110,8 @@ def flush_all(user_id: str | None = None) -> tuple[int, int]:
     done = left = 0
     for key in pending(user_id):
         try:
-            flushed = flush(key, Deadline(settings.CHAT_TURN_SECONDS))
-        except (StoreError, Unavailable) as error:
+            flushed = flush(OpenConversation(key, Deadline(settings.CHAT_TURN_SECONDS)))
+        except StoreError as error:
             logger.warning("%s goes on waiting: %s", key, error.code)
             flushed = False
         except db.Error as error:

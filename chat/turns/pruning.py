@@ -1,7 +1,7 @@
-"""Turns that are stored, and too old for a repeat, go: the store has what was said.
+"""Deleting the rows of turns that are stored and too old for a repeat: the store has their content.
 
-They are kept from when they were stored. One that waited through a long outage is old by then, and
-who sent it, or another worker that is just storing it too, may still ask for its row.
+Their age counts from when they were stored. A turn that waited through a long outage is old by
+then, and its client, or another worker that is storing it too, may still ask for its row.
 """
 
 import secrets
@@ -11,7 +11,6 @@ from django.conf import settings
 from django.db.models import Q
 from django.utils import timezone
 
-from chat.locks import in_line
 from chat.models import Turn
 
 PRUNED_EVERY = 20  # turns; it costs one of them a query
@@ -19,7 +18,7 @@ PRUNED_AT_ONCE = 100
 
 
 def prune(batch_size: int = 500) -> int:
-    """Drop what is too old to be repeated; return how many."""
+    """Delete all that are too old to be repeated; return how many."""
     old = _too_old(timezone.now())
     dropped = 0
     while ids := list(Turn.objects.filter(old).values_list("id", flat=True)[:batch_size]):
@@ -28,7 +27,7 @@ def prune(batch_size: int = 500) -> int:
 
 
 def prune_now_and_then(user_id: str, now: datetime) -> None:
-    """Drop a few old turns of this user, once in PRUNED_EVERY calls."""
+    """Delete a few old turns of this user, once in PRUNED_EVERY calls."""
     if secrets.randbelow(PRUNED_EVERY):
         return
     old = _too_old(now)
@@ -38,7 +37,8 @@ def prune_now_and_then(user_id: str, now: datetime) -> None:
 
 
 def _too_old(now: datetime) -> Q:
-    """Turns stored longer ago than CHAT_KEEP_TURNS_SECONDS (before 0003 nobody noted when)."""
+    """Return the condition for turns that were stored longer ago than CHAT_KEEP_TURNS_SECONDS."""
+    # Of turns from before migration 0003 nobody noted when they were stored.
     oldest = now - timedelta(seconds=settings.CHAT_KEEP_TURNS_SECONDS)
     return Q(state=Turn.State.STORED, accepted_at__lt=oldest) & (
         Q(stored_at=None) | Q(stored_at__lt=oldest)
@@ -46,6 +46,5 @@ def _too_old(now: datetime) -> Q:
 
 
 def _drop(ids: list[str], old: Q) -> int:
-    """Delete those that are old still: one without a reply may have been taken up again."""
-    with in_line():
-        return Turn.objects.filter(old, id__in=ids).delete()[0]
+    # Those that are old still: one without a reply may have been taken up again.
+    return Turn.objects.filter(old, id__in=ids).delete()[0]

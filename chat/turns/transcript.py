@@ -1,4 +1,4 @@
-"""A conversation as its user reads it: what is stored, what waits to be, what is under way."""
+"""A conversation as its user reads it: with the turns that are not stored yet."""
 
 import re
 from dataclasses import dataclass
@@ -6,20 +6,15 @@ from typing import Any
 
 from django.utils import timezone
 
-from chat.conversations.history import has_turn, split_turns
-from chat.conversations.state import (
-    ConversationKey,
-    ConversationState,
-    MessageEntry,
-    new_conversation,
-)
+from chat.conversations.history import TurnMessages, has_turn, split_turns
+from chat.conversations.state import ConversationKey, ConversationState, MessageEntry
 from chat.deadline import Deadline
 from chat.errors import InvalidInput, StoreError
 from chat.models import Turn
+from chat.models.turns import put_turns
 from chat.moments import microseconds
-from chat.turns import document
-from chat.turns.document import Snapshot
-from chat.turns.waiting import put_turns, turns_of
+from chat.turns import index
+from chat.turns.open_conversation import OpenConversation, Snapshot
 
 STORED = "stored"
 _CURSOR = re.compile("[0-9a-f]{14}(?:[0-9a-f]{10})?", re.ASCII)
@@ -42,11 +37,11 @@ class Transcript:
 
     @property
     def degraded(self) -> bool:
-        """Whether this is not all of it."""
+        """Whether some of the conversation may be missing."""
         return self.failure is not None
 
     def as_json(self, message: MessageEntry) -> dict[str, Any]:
-        """The message as the API shows it."""
+        """Return the message as the API shows it."""
         return {
             **message.model_dump(include={"role", "content", "timestamp", "tool_calls"}),
             "turn_id": message.turn_id,
@@ -69,27 +64,27 @@ def read(key: ConversationKey, deadline: Deadline) -> Transcript | None:
         StoreError: whether there is one only the store knows, which can't be read.
     """
     # The rows first: a turn that is stored between the two reads is seen twice, not never.
-    turns = list(turns_of(key))
-    row = document.index_row(key)
-    snapshot, state, failure = None, None, None
+    turns = list(Turn.objects.of(key))
+    conversation = OpenConversation(key, deadline)
+    row, failure = conversation.row, None
     try:
-        snapshot = document.read(key, row, deadline)
-        state = snapshot.state
-        row = document.repair_index(key, row, snapshot)
+        conversation.read()
+        row = index.repair(conversation)
     except StoreError as error:
         failure = error
+    state = conversation.state
     shown = turns if failure else _not_stored(turns, state)
     if state is None and not shown:
         if failure is not None and (row is None or row.active):
             raise failure
         return None
-    state = state or new_conversation(key, row.created_at if row else timezone.now())
+    state = conversation.state_or_new(row.created_at if row else timezone.now())
     return Transcript(
         state=put_turns(state, shown, state.updated_at),
         status={turn.id: _status(turn) for turn in shown},
         title=row.title if row else "",
         id_is_integer=row.id_is_integer if row else False,
-        snapshot=snapshot,
+        snapshot=conversation.snapshot,
         failure=failure,
     )
 
@@ -128,7 +123,7 @@ def page(state: ConversationState, limit: int, before: str | None) -> Page:
         before: the cursor of the page after, None for the newest.
 
     Raises:
-        InvalidInput: the cursor is none of ours.
+        InvalidInput: the cursor is not from this conversation.
     """
     turns = split_turns(state.messages)
     if before is not None:
@@ -145,15 +140,15 @@ def page(state: ConversationState, limit: int, before: str | None) -> Page:
     return Page(messages, _cursor(turns[start]) if start else None)
 
 
-def _cursor(turn: list[MessageEntry]) -> str:
+def _cursor(turn: TurnMessages) -> str:
     return turn[0].turn_id or f"{microseconds(turn[0].timestamp):014x}"
 
 
-def _end(turns: list[list[MessageEntry]], before: str) -> int:
-    """The index of the turn that the cursor names, or of the first at its time or later."""
-    for index, turn in enumerate(turns):
+def _end(turns: list[TurnMessages], before: str) -> int:
+    """Return the index of the turn that the cursor names, or of the first at its time or later."""
+    for place, turn in enumerate(turns):
         if turn[0].turn_id == before:
-            return index
+            return place
     if not _CURSOR.fullmatch(before):
         raise InvalidInput("The cursor is not one of this conversation.", code="invalid_cursor")
     moment = int(before[:14], 16)

@@ -10,7 +10,7 @@ from chat.conversations.state import ConversationKey, MessageEntry, ToolCallInfo
 from chat.deadline import Deadline
 from chat.models import Conversation, Quarantine, Turn
 from chat.repository import forget_repositories
-from chat.turns import document
+from chat.turns.open_conversation import OpenConversation
 from tests.chat.drive import ALICE, ask, contents
 from tests.chat.operators import HOSTILE, many_rows, one_of_each, quarantined
 from tests.servers import free_port
@@ -56,7 +56,7 @@ def huge() -> None:
             MessageEntry(role="assistant", content=HOSTILE, timestamp=at, tool_calls=[call] * 3),
         ]
         state = put_turn(state, f"turn-{number}", turn, at)
-    document.save(state, None, Deadline(5))
+    OpenConversation(key, Deadline(5)).save(state)
     Conversation.objects.create(
         user_id=ALICE, conversation_id="huge", id_is_integer=False, title="W" * 80
     )

@@ -107,8 +107,8 @@ def hooked(monkeypatch) -> Iterator[Hooked]:
     """Put hooks around the repository that everything uses."""
     wrapper = Hooked(repository.conversation_repository())
     with monkeypatch.context() as patch:
-        for module in ("document", "deletion", "repair"):
-            patch.setattr(f"chat.turns.{module}.conversation_repository", lambda: wrapper)
+        for module in ("turns.open_conversation", "turns.deletion", "quarantine"):
+            patch.setattr(f"chat.{module}.conversation_repository", lambda: wrapper)
         yield wrapper
 
 

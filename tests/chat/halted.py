@@ -38,16 +38,17 @@ def halting_at(step: str, fate: str) -> AbstractContextManager[Any]:
     """Halt the first time that the turn comes to the step."""
     from chat.assistant.builtin import BuiltinAssistant
     from chat.tools import toolbox
-    from chat.turns import answer, document, store
+    from chat.turns import answer, store
+    from chat.turns.open_conversation import OpenConversation
 
     owner, name, comes_first = {
-        "accepted": (document, "read", False),
+        "accepted": (OpenConversation, "read", False),
         "read": (BuiltinAssistant, "answer", False),
         "in a tool": (toolbox, "_shown", False),
         "after a tool": (toolbox.Toolbox, "call_all", True),
-        "answered": (answer, "store_waiting", False),
-        "saving": (document, "save", False),
-        "saved": (document, "save", True),
+        "answered": (answer, "store_turn", False),
+        "saving": (OpenConversation, "save", False),
+        "saved": (OpenConversation, "save", True),
         "stored": (store, "mark_stored", True),
     }[step]
     original = getattr(owner, name)

@@ -3,6 +3,7 @@
 import fcntl
 import threading
 import time
+from contextlib import contextmanager
 from datetime import timedelta
 
 import pytest
@@ -12,7 +13,7 @@ from django.utils import timezone
 from chat import locks
 from chat.conversations.state import ConversationKey
 from chat.deadline import Deadline
-from chat.errors import StoreRefused, Unavailable
+from chat.errors import StoreRefused
 from chat.models import ChatUser, Turn
 from chat.retention.purge import purge
 from chat.retention.sweep import PurgeOptions
@@ -20,21 +21,34 @@ from chat.turns.accept import ChatRequest, accept
 from chat.turns.deletion import delete_conversation
 from chat.turns.flush import flush_all
 from chat.turns.pruning import prune
+from common import database_busy
+from common.database_busy import DatabaseBusy
+from common.sqlite import base
+from common.sqlite.queue import WriterQueue
 from tests.chat.drive import ALICE, ask, away, hooked
 
 SQLITE = pytest.mark.skipif("connection.vendor != 'sqlite'", reason="SQLite's own")
 
 
 @pytest.fixture
-def queue(tmp_path, monkeypatch) -> locks._Queue:
+def queue(tmp_path, monkeypatch) -> WriterQueue:
     """A line of this test's own, in which nobody waits for long."""
-    monkeypatch.setattr(locks, "WAIT_SECONDS", 0.2)
-    return locks._Queue(str(tmp_path / "writers"))
+    monkeypatch.setattr(database_busy, "WAIT_SECONDS", 0.2)
+    return WriterQueue(str(tmp_path / "writers"))
+
+
+@contextmanager
+def in_turn(queue):
+    queue.enter()
+    try:
+        yield
+    finally:
+        queue.leave()
 
 
 def refused_after(queue) -> float:
     began = time.monotonic()
-    with pytest.raises(Unavailable) as refusal, queue.turn():
+    with pytest.raises(DatabaseBusy) as refusal, in_turn(queue):
         pytest.fail("the line was not free")
     assert refusal.value.code == "busy"
     return time.monotonic() - began
@@ -44,7 +58,7 @@ def test_line__behind_another_process_ends(queue, tmp_path):
     with (tmp_path / "writers").open("w") as other:  # locks of another open file, as its would be
         fcntl.flock(other, fcntl.LOCK_EX)
         assert 0.2 <= refused_after(queue) < 5
-    with queue.turn():
+    with in_turn(queue):
         pass
 
 
@@ -52,7 +66,7 @@ def test_line__behind_another_thread_ends(queue):
     entered, leave = threading.Event(), threading.Event()
 
     def hold():
-        with queue.turn():
+        with in_turn(queue):
             entered.set()
             leave.wait(10)
 
@@ -62,20 +76,19 @@ def test_line__behind_another_thread_ends(queue):
     assert 0.2 <= refused_after(queue) < 5
     leave.set()
     thread.join(10)
-    with queue.turn():
+    with in_turn(queue):
         pass
 
 
 def test_line__is_left_after_an_error(queue):
-    with pytest.raises(ZeroDivisionError), queue.turn():
+    with pytest.raises(ZeroDivisionError), in_turn(queue):
         raise ZeroDivisionError
-    with queue.turn():
+    with in_turn(queue):
         pass
 
 
 def be_written(model, **fields) -> None:
-    with locks.in_line():
-        model.objects.update(**fields)
+    model.objects.update(**fields)
 
 
 def much_is_written(repository, chat_store) -> None:
@@ -106,9 +119,10 @@ def refuse():
     raise StoreRefused
 
 
+@SQLITE
 @pytest.mark.django_db(transaction=True)
 def test_line__nothing_is_written_beside_it(monkeypatch, queue, chat_store):
-    monkeypatch.setattr(locks, "_queue", lambda: None if connection.in_atomic_block else queue)
+    monkeypatch.setattr(base, "queue_of", lambda database: queue)
     beside = []
 
     def look(execute, statement, *rest):
@@ -179,7 +193,7 @@ def test_row__held_by_another_connection_ends(monkeypatch):
             assert cursor.fetchone() == ("5s",)
             cursor.execute("SET lock_timeout = '200ms'")
         for lock in (locks.user_transaction, locks.user_locked):
-            with pytest.raises(Unavailable) as refusal, lock(ALICE):
+            with pytest.raises(DatabaseBusy) as refusal, lock(ALICE):
                 pytest.fail("the row was not free")
             assert refusal.value.code == "busy"
     finally:

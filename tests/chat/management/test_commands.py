@@ -49,10 +49,10 @@ def test_flush__goes_on_after_a_conversation_that_fails(monkeypatch):
             ask("hello", conversation)
     real = flush.flush
 
-    def fails_first(key, deadline):
-        if key.conversation_id == "c1":
+    def fails_first(conversation):
+        if conversation.key.conversation_id == "c1":
             raise OperationalError("database is locked")
-        return real(key, deadline)
+        return real(conversation)
 
     monkeypatch.setattr(flush, "flush", fails_first)
     with pytest.raises(CommandError, match="1 conversation still waits"):

@@ -5,12 +5,12 @@ import json
 
 import pytest
 
+from chat import quarantine
 from chat.conversations.state import ConversationKey, decode
 from chat.deadline import Deadline
 from chat.errors import StoreConflict, StoreCorrupt
 from chat.models import Conversation, Quarantine, Turn
-from chat.quarantine import copies, repair
-from chat.turns import flush
+from chat.turns import flush, open_conversation
 from chat.turns.deletion import delete_conversation
 from tests.chat.calls import Api
 from tests.chat.drive import ALICE, ask, contents, document
@@ -68,7 +68,7 @@ def test_corrupt__is_kept_once_however_often_it_is_met(corrupt):
 
 
 def test_corrupt__of_many_versions_the_newest_are_kept(chat_store, monkeypatch):
-    monkeypatch.setattr(copies, "COPIES_MAX", 3)
+    monkeypatch.setattr(open_conversation, "COPIES_MAX", 3)
     for n in range(5):
         chat_store.put_raw(f"version {n}".encode())
         ask("hello")
@@ -79,7 +79,7 @@ def test_corrupt__of_many_versions_the_newest_are_kept(chat_store, monkeypatch):
 def test_corrupt__read_before_a_deletion_and_met_after_it():
     ask("hello")
     delete_conversation(KEY, Deadline(5))
-    copies.keep(KEY, StoreCorrupt(b"old", "1", "old"))
+    open_conversation.keep_copy(KEY, StoreCorrupt(b"old", "1", "old"))
     assert not Quarantine.objects.exists()
     assert not Conversation.objects.get().corrupt
 
@@ -90,7 +90,7 @@ def test_corrupt__restored(corrupt):
         **GOOD,
         "messages": [{"role": "user", "content": "old", "timestamp": "2025-12-25T10:00:00Z"}],
     }
-    repair.restore(KEY, decode(json.dumps(edited).encode(), KEY), Deadline(5))
+    quarantine.restore(KEY, decode(json.dumps(edited).encode(), KEY), Deadline(5))
     assert contents() == ["old", "add milk"]
     assert Turn.objects.get().state == Turn.State.STORED
     assert Quarantine.objects.get().resolved_at is not None
@@ -99,7 +99,7 @@ def test_corrupt__restored(corrupt):
 
 def test_corrupt__discarded(corrupt):
     ask("add milk")
-    repair.discard(KEY, Deadline(5))
+    quarantine.discard(KEY, Deadline(5))
     assert contents() == ["add milk"]
     assert not ask("hello").degraded
 
@@ -133,5 +133,5 @@ def test_corrupt__reading_shows_what_the_rows_hold(corrupt):
 def test_not_corrupt__is_not_restored_over():
     ask("hello")
     with pytest.raises(StoreConflict):
-        repair.discard(KEY, Deadline(5))
+        quarantine.discard(KEY, Deadline(5))
     assert contents() == ["hello"]

@@ -16,7 +16,7 @@ from chat.models import ChatUser, Conversation, Quarantine, Turn
 from chat.retention.purge import purge
 from chat.retention.sweep import PurgeOptions, Report, sweep
 from chat.turns.deletion import delete_conversation
-from chat.turns.lease import leased
+from chat.turns.flush import leased
 from tests.chat.drive import (
     ALICE,
     ask,

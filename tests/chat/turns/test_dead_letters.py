@@ -2,11 +2,11 @@
 
 import pytest
 
+from chat import quarantine
 from chat.conversations.state import ConversationKey, new_conversation
 from chat.deadline import Deadline
 from chat.errors import StoreConflict, StoreUnavailable
 from chat.models import Conversation, Quarantine, Turn
-from chat.quarantine import repair
 from chat.turns import dead_letters
 from chat.turns.dead_letters import read_content
 from tests.chat.drive import ALICE, ask, away, contents, document, hooked, nothing, put_raw
@@ -82,7 +82,7 @@ def test_restore__an_answer_that_was_lost(monkeypatch, fault):
     ask("waits")
     with hooked(monkeypatch) as repository:
         repository.after["save"] = [fault]
-        assert repair.restore(KEY, new_conversation(KEY, MORNING), Deadline(5))
+        assert quarantine.restore(KEY, new_conversation(KEY, MORNING), Deadline(5))
     assert contents() == ["waits"]
 
 
@@ -91,7 +91,7 @@ def test_restore__is_done_though_the_turns_still_wait(monkeypatch):
     ask("waits")
     with hooked(monkeypatch) as repository:
         repository.before["save"] = [nothing, away, away]
-        assert not repair.restore(KEY, new_conversation(KEY, MORNING), Deadline(5))
+        assert not quarantine.restore(KEY, new_conversation(KEY, MORNING), Deadline(5))
     assert contents() == []
     assert not Conversation.objects.get().corrupt
     assert Quarantine.objects.get().resolved_at is not None
@@ -104,5 +104,5 @@ def test_restore__not_while_the_store_is_away(monkeypatch):
     with hooked(monkeypatch) as repository:
         repository.before["get"] = [away]
         with pytest.raises(StoreUnavailable):
-            repair.discard(KEY, Deadline(5))
+            quarantine.discard(KEY, Deadline(5))
     assert Quarantine.objects.get().resolved_at is None

@@ -1,6 +1,7 @@
 """Workers that meet over one conversation, interleaved at the worst moment."""
 
 from datetime import timedelta
+from functools import partial
 
 import pytest
 from django.conf import settings
@@ -11,14 +12,16 @@ from chat.conversations.state import ConversationKey, new_conversation
 from chat.deadline import Deadline
 from chat.errors import ModelFailed
 from chat.models import Conversation, Turn
+from chat.models.conversations import ConversationRows
 from chat.retention.purge import purge
 from chat.retention.sweep import PurgeOptions
-from chat.turns import flush, numbering, pruning
+from chat.turns import flush, index, pruning
 from chat.turns.accept import ChatRequest, accept
-from chat.turns.answer import _Answering
+from chat.turns.answer import answer_accepted
 from chat.turns.deletion import apply_deletion, delete_conversation, mark_deleted
-from chat.turns.document import Snapshot, index_row, repair_index
-from chat.turns.lease import MARGIN_SECONDS
+from chat.turns.flush import MARGIN_SECONDS
+from chat.turns.open_conversation import OpenConversation, Snapshot
+from chat.turns.reading import renumber
 from chat.turns.store import store_waiting
 from chat.turns.transcript import Transcript, read
 from tests.chat.drive import ALICE, ask, away, contents, document, hooked
@@ -63,14 +66,14 @@ def test_stored_after_a_long_outage__by_two_workers_and_a_prune(repository):
     waits(repository, "precious")
     outlive("accepted_at", "answered_at")
     repository.after["save"] = [lambda: (flush.flush_all(), pruning.prune())]
-    assert store_waiting(KEY, Deadline(10)) is not None
+    assert store_waiting(OpenConversation(KEY, Deadline(10))) is not None
     assert contents() == ["precious"]
 
 
 def test_stored_and_pruned__before_the_slower_worker_marks_it(repository):
     waits(repository, "precious")
     repository.after["save"] = [store_and_prune]
-    assert store_waiting(KEY, Deadline(10)) is not None
+    assert store_waiting(OpenConversation(KEY, Deadline(10))) is not None
     assert contents() == ["precious"]
 
 
@@ -125,7 +128,7 @@ def said(transcript: Transcript) -> list[tuple[str, str]]:
 
 def test_reading__a_turn_that_is_answered_and_stored_meanwhile_has_its_reply(repository):
     accepted = accept(ChatRequest(ALICE, "list my tasks", "c1"))
-    repository.before["get"] = [_Answering(accepted, Deadline(10)).run]
+    repository.before["get"] = [partial(answer_accepted, accepted)]
     assert said(read(KEY, Deadline(10))) == [("user", "stored"), ("assistant", "stored")]
 
 
@@ -135,7 +138,7 @@ def test_reading__a_failed_turn_that_is_answered_meanwhile_has_its_reply(reposit
         ask("list my tasks", idempotency_key="k")
     accepted = accept(ChatRequest(ALICE, "list my tasks", "c1", "k"))
     assert said(read(KEY, Deadline(10))) == [("user", "under way")]
-    repository.before["get"] = [_Answering(accepted, Deadline(10)).run]
+    repository.before["get"] = [partial(answer_accepted, accepted)]
     assert said(read(KEY, Deadline(10))) == [("user", "stored"), ("assistant", "stored")]
 
 
@@ -178,15 +181,18 @@ def test_repair__never_sets_the_time_back(chat_store):
 
 def renumbered(_row: Conversation) -> None:
     turn = Turn.objects.get()
-    taken = Snapshot(new_conversation(KEY, timezone.now()), None)
-    assert numbering.renumber(turn, taken, 0) is not None
+    snapshot = Snapshot(new_conversation(KEY, timezone.now()), None)
+    taken = OpenConversation(KEY, Deadline(10), snapshot=snapshot)
+    assert renumber(turn, taken, 0) is not None
 
 
 SAVES = {
     "accept": lambda row: accept(ChatRequest(ALICE, "hello", "c1")),
     "deletion": lambda row: mark_deleted(KEY),
-    "document": lambda row: repair_index(
-        KEY, row, Snapshot(new_conversation(KEY, timezone.now()), None)
+    "document": lambda row: index.repair(
+        OpenConversation(
+            KEY, Deadline(10), row, Snapshot(new_conversation(KEY, timezone.now()), None)
+        )
     ),
     "numbering": renumbered,
 }
@@ -197,15 +203,15 @@ def test_lease__that_ended_is_not_saved_again(monkeypatch, module):
     """As PostgreSQL lets it be: a lease ends without the user's lock."""
     accept(ChatRequest(ALICE, "hello", "c1"))
     Conversation.objects.update(lease_until=timezone.now() + timedelta(hours=1), lease_token="x")
-    seen = index_row(KEY)
+    seen = Conversation.objects.at(KEY)
 
-    def read_and_end_the_lease(key):
+    def read_and_end_the_lease(_rows, key):
         monkeypatch.undo()
-        row = index_row(key)
+        row = Conversation.objects.at(key)
         Conversation.objects.update(lease_until=None, lease_token="")
         return row
 
-    monkeypatch.setattr(f"chat.turns.{module}.index_row", read_and_end_the_lease)
+    monkeypatch.setattr(ConversationRows, "at", read_and_end_the_lease)
     SAVES[module](seen)
     row = Conversation.objects.get(conversation_id="c1")
     assert (row.lease_until, row.lease_token) == (None, "")
@@ -260,7 +266,7 @@ def test_begun_anew__what_another_worker_stored_in_the_new_document_stays(reposi
 
     repository.after["get"] = [delete_and_begin_anew]
     repository.after["save"] = [empty_store_and_prune]
-    assert store_waiting(KEY, Deadline(10)) is None
+    assert store_waiting(OpenConversation(KEY, Deadline(10))) is None
     assert contents() == ["anew"]
 
 
@@ -283,5 +289,5 @@ def test_purged__before_the_slower_worker_marks_what_it_stored(repository):
         assert purge(PurgeOptions(older_than=timezone.now())).purged == 1
 
     repository.after["save"] = [store_and_purge]
-    assert store_waiting(KEY, Deadline(10)) is None
+    assert store_waiting(OpenConversation(KEY, Deadline(10))) is None
     assert document() is None

@@ -1,10 +1,14 @@
 """Conversations and tool results that are too large."""
 
+import json
+
 import pytest
 
+from chat.deadline import Deadline
+from chat.errors import StoreRefused
 from chat.models import Turn
-from chat.tools.toolbox import Toolbox
-from tests.chat.drive import ask, contents, document, get_raw
+from chat.turns.dead_letters import read_content, retry
+from tests.chat.drive import ask, contents, document, get_raw, hooked
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -31,18 +35,19 @@ def test_more_than_four_mebibytes_in_a_store_of_four__the_oldest_turns_go(settin
     assert 4_000_000 < len(document().model_dump_json().encode()) < 4_200_000
 
 
-def test_one_tool_result_larger_than_a_document__is_cut_and_says_so(monkeypatch):
-    def huge(self, calls):
-        row = Turn.objects.get()
-        row.tool_calls = [
-            {"tool": "list_tasks", "parameters": {}, "result": {"tasks": ["x" * 5_000_000]}}
-        ]
-        row.save(update_fields=["tool_calls"])
-        self._turn.tool_calls = row.tool_calls
-        return [{"success": True, "tasks": [], "count": 0, "filter": "all"}]
+def refuse():
+    raise StoreRefused
 
-    monkeypatch.setattr(Toolbox, "call_all", huge)
-    assert not ask("show my tasks").degraded
+
+def test_one_tool_result_larger_than_a_document__is_cut_and_says_so(monkeypatch):
+    """Our tools return none, but an operator may type one into a dead letter."""
+    with hooked(monkeypatch) as repository:
+        repository.before["save"] = [refuse]
+        ask("show my tasks")
+    letter = Turn.objects.get()
+    call = {"tool": "list_tasks", "parameters": {}, "result": {"tasks": ["x" * 5_000_000]}}
+    content = read_content(letter.message, letter.reply, json.dumps([call]))
+    assert retry(letter, content, Deadline(10)).state == Turn.State.STORED
     result = document().messages[1].tool_calls[0].result
     assert result["truncated"] is True
     assert result["original_bytes"] > 5_000_000

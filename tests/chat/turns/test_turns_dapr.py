@@ -9,11 +9,10 @@ from pathlib import Path
 import pytest
 import requests
 
-from chat import repository
+from chat import quarantine, repository
 from chat.conversations.state import ConversationKey
 from chat.deadline import Deadline
 from chat.models import Conversation, Quarantine, Turn
-from chat.quarantine import repair
 from chat.turns.deletion import delete_conversation
 from tests.chat.drive import ALICE, ask, asked_in_time, contents, document, flushed
 from tests.chat.quarantine.test_corrupt import CORRUPT
@@ -212,7 +211,7 @@ def test_corrupt__discarded_with_an_answer_that_misleads(proxy, fault):
     proxy.fail("garbage", method="GET", times=2)  # for the turn, and for the operator
     assert asked_in_time("two").degraded
     proxy.fail(fault, method="POST")
-    repair.discard(KEY, Deadline(5))
+    quarantine.discard(KEY, Deadline(5))
     flushed()
     assert contents() == ["two"]
     assert not Conversation.objects.get().corrupt

@@ -1,9 +1,8 @@
-"""What an operator does about a corrupt document: restore an edited copy, or discard it.
+"""Repairs of a document that can't be read: operators restore an edited copy, or discard it.
 
-Either way the turns that were waiting are stored then.
+Whoever reads such a document keeps a copy of its bytes (chat.turns.open_conversation) and leaves
+the store's as they are. After a repair the turns that were waiting are stored.
 """
-
-import hashlib
 
 from django.utils import timezone
 
@@ -16,16 +15,20 @@ from chat.errors import (
     StoreError,
     StoreMissing,
     StoreUnavailable,
-    Unavailable,
 )
-from chat.locks import in_line
-from chat.models import Quarantine, Turn
-from chat.quarantine import copies
+from chat.models import Conversation, Quarantine, Turn
+from chat.models.quarantine import digest_of
+from chat.models.turns import put_turns
 from chat.repository import conversation_repository
-from chat.turns import document
-from chat.turns.document import Snapshot
+from chat.turns import index
+from chat.turns.open_conversation import (
+    OpenConversation,
+    Snapshot,
+    expiry_from_now,
+    keep_copy,
+)
 from chat.turns.store import store_waiting
-from chat.turns.waiting import put_turns, turns_of
+from common.database_busy import DatabaseBusy
 
 
 def restore(
@@ -37,27 +40,29 @@ def restore(
 
     Args:
         key: the conversation.
-        state: what shall stand there, with the ids of the key.
+        state: the document to store, with the ids of the key.
         deadline: for all of it.
         digest: of the copy that was edited; other corrupt bytes are not overwritten. None: any are.
 
     Raises:
         InvalidInput: a deletion would hide what is to be restored.
-        StoreConflict: what stands there is not corrupt, or was changed meanwhile.
+        StoreConflict: the stored document is not corrupt, or was changed meanwhile.
         StoreUnavailable, StoreRefused.
     """
-    row = document.index_row(key)
-    if document.is_deleted(state, row):
+    conversation = OpenConversation(key, deadline)
+    if conversation.row is not None and conversation.row.hides(state.created_at):
         raise InvalidInput(
             "The conversation was deleted after that, so nobody would see it. "
             "Let created_at be later than the deletion."
         )
-    _replace(key, state, _etag_of_corrupt(key, deadline, digest), deadline)
-    copies.resolve(key)
-    document.repair_index(key, row, Snapshot(state, None, document.expiry_from_now()))
+    conversation.snapshot = Snapshot(None, _etag_of_corrupt(key, deadline, digest))
+    _save(conversation, state)
+    Conversation.objects.mark_readable(key)
+    conversation.snapshot = Snapshot(state, None, expiry_from_now())
+    index.repair(conversation)
     try:
-        store_waiting(key, deadline)
-    except (StoreError, Unavailable):
+        store_waiting(conversation.again())
+    except (StoreError, DatabaseBusy):
         return False
     return True
 
@@ -75,32 +80,31 @@ def discard(key: ConversationKey, deadline: Deadline, digest: str | None = None)
 
 def empty_conversation(key: ConversationKey) -> ConversationState:
     """Return what a corrupt document can be replaced by when nothing of it can be saved."""
-    row = document.index_row(key)
+    row = Conversation.objects.at(key)
     return new_conversation(key, row.created_at if row else timezone.now())
 
 
 def known_conversation(key: ConversationKey) -> ConversationState:
-    """Return what the database still holds of what had been stored: the turns not purged yet."""
-    stored = turns_of(key).filter(state=Turn.State.STORED)
+    """Return what the database still holds of what had been stored: the turns not pruned yet."""
+    stored = Turn.objects.of(key).filter(state=Turn.State.STORED)
     return put_turns(empty_conversation(key), stored, timezone.now())
 
 
 def drop_copy(copy: Quarantine) -> bool:
-    """Delete a copy that is needed no more; False if what it is of has not been resolved."""
-    with in_line():
-        deleted, _ = Quarantine.objects.filter(pk=copy.pk).exclude(resolved_at=None).delete()
+    """Delete a copy; return False if the document that it is of has not been repaired."""
+    deleted, _ = Quarantine.objects.filter(pk=copy.pk).exclude(resolved_at=None).delete()
     return bool(deleted)
 
 
 def _etag_of_corrupt(key: ConversationKey, deadline: Deadline, digest: str | None) -> str | None:
-    """Return the ETag of what is to be replaced, None when nothing stands there any more."""
+    """Return the ETag of what is to be replaced, None when nothing is stored any more."""
     try:
         conversation_repository().get(key, deadline.at)
     except StoreMissing:
         return None
     except StoreCorrupt as corrupt:
-        if digest is not None and hashlib.sha256(corrupt.raw).hexdigest() != digest:
-            copies.keep(key, corrupt)
+        if digest is not None and digest_of(corrupt.raw) != digest:
+            keep_copy(key, corrupt)
             raise StoreConflict(
                 "Other bytes stand there by now; a copy of them is in quarantine, too."
             ) from None
@@ -108,15 +112,14 @@ def _etag_of_corrupt(key: ConversationKey, deadline: Deadline, digest: str | Non
     raise StoreConflict("What is stored is not corrupt; there is nothing to restore.")
 
 
-def _replace(
-    key: ConversationKey, state: ConversationState, etag: str | None, deadline: Deadline
-) -> None:
-    """Save; after an answer that proves nothing, see what stands there."""
+def _save(conversation: OpenConversation, state: ConversationState) -> None:
     try:
-        document.save(state, etag, deadline)
+        conversation.save(state)
     except (StoreConflict, StoreUnavailable):
+        # Neither proves that it was not applied.
+        at = conversation.deadline.at
         try:
-            applied = conversation_repository().get(key, deadline.at).state == state
+            applied = conversation_repository().get(conversation.key, at).state == state
         except StoreError:
             applied = False
         if not applied:

@@ -1,0 +1,34 @@
+"""What all tables about conversations share: the two columns that say which one it is."""
+
+from typing import Self, TypeVar
+
+from django.db import models
+
+from chat.conversations.state import USER_ID_MAX_CHARACTERS, ConversationKey
+
+CONVERSATION_ID_MAX_CHARACTERS = 50
+
+Row_co = TypeVar("Row_co", bound="Keyed", covariant=True)
+
+
+class KeyedRows(models.QuerySet[Row_co]):
+    """Rows of a table about conversations."""
+
+    def of(self, key: ConversationKey) -> Self:
+        """Return those of this conversation."""
+        return self.filter(user_id=key.user_id, conversation_id=key.conversation_id)
+
+
+class Keyed(models.Model):
+    """A row about a conversation. No foreign keys: index rows and turns outlive each other."""
+
+    user_id = models.CharField(max_length=USER_ID_MAX_CHARACTERS)
+    conversation_id = models.CharField(max_length=CONVERSATION_ID_MAX_CHARACTERS)
+
+    class Meta:
+        abstract = True
+
+    @property
+    def key(self) -> ConversationKey:
+        """The key under which its conversation is stored."""
+        return ConversationKey(self.user_id, self.conversation_id)
