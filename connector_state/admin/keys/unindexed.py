@@ -74,7 +74,7 @@ def _row(unindexed: Unindexed) -> dict[str, Any]:
     """Return a row of the table; one with a `problem` can't be taken in."""
     stored, address, member, problem = unindexed.stored, unindexed.address, "", ""
     if not stored.is_value:
-        problem = f"It is a {stored.kind}, which no value is."
+        problem = f"It is a {stored.kind}, and a value is a string."
     elif address is None:
         problem = "It has no namespace, or a key that the API does not take."
     else:
