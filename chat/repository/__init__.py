@@ -86,29 +86,50 @@ class ConversationRepository(Protocol):
         ...
 
 
-@lru_cache(maxsize=1)
 def conversation_repository() -> ConversationRepository:
     """Return this process's repository: the backend of CHAT_STATE_STORE behind a circuit breaker.
 
-    It is built once, from the settings: its connections and its breaker are for all threads.
+    Threads share it, with its connections and its breaker.
     """
+    return _build(
+        settings.CHAT_STATE_STORE,
+        settings.DAPR_ENDPOINT,
+        settings.DAPR_STATE_STORE_NAME,
+        settings.DAPR_API_TOKEN,
+        settings.CHAT_MAX_STATE_BYTES,
+        settings.CHAT_STORE_CONNECT_TIMEOUT_SECONDS,
+        settings.CHAT_STORE_TIMEOUT_SECONDS,
+        settings.CHAT_STORE_PAUSE_SECONDS,
+    )
+
+
+def forget_repositories() -> None:
+    """Drop connections and breakers; the next call builds a repository again."""
+    _build.cache_clear()
+
+
+@lru_cache(maxsize=8)  # by the settings themselves, so that a changed one counts at once
+def _build(
+    backend: str,
+    endpoint: str,
+    store_name: str,
+    api_token: str,
+    max_state_bytes: int,
+    connect_timeout_seconds: float,
+    timeout_seconds: float,
+    pause_seconds: float,
+) -> ConversationRepository:
     # The backends import this module.
     from chat.repository.breaker import Breaker, GuardedRepository
     from chat.repository.dapr import DaprRepository
     from chat.repository.redis import RedisRepository, service_connection
     from chat.repository.transport import Transport
 
-    max_state_bytes: int = settings.CHAT_MAX_STATE_BYTES
-    timeouts = (settings.CHAT_STORE_CONNECT_TIMEOUT_SECONDS, settings.CHAT_STORE_TIMEOUT_SECONDS)
+    timeouts = (connect_timeout_seconds, timeout_seconds)
     inner: ConversationRepository
-    if settings.CHAT_STATE_STORE == "redis":
+    if backend == "redis":
         inner = RedisRepository(service_connection, max_state_bytes, *timeouts)
     else:
-        transport = Transport(settings.DAPR_ENDPOINT, settings.DAPR_API_TOKEN, *timeouts)
-        inner = DaprRepository(transport, settings.DAPR_STATE_STORE_NAME, max_state_bytes)
-    return GuardedRepository(inner, Breaker(pause_seconds=settings.CHAT_STORE_PAUSE_SECONDS))
-
-
-def forget_repositories() -> None:
-    """Drop the repository with its connections and breaker; the next call builds another one."""
-    conversation_repository.cache_clear()
+        transport = Transport(endpoint, api_token, *timeouts)
+        inner = DaprRepository(transport, store_name, max_state_bytes)
+    return GuardedRepository(inner, Breaker(pause_seconds=pause_seconds))
