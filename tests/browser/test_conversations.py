@@ -115,7 +115,7 @@ def test_list__delete_a_selection(open_page):
     page.select_option("[name=action]", "delete_conversations")
     page.click(".actions button")
     page.wait_for_selector("text=Delete conversations?")
-    assert page.locator(".chat-selected li").count() == 2
+    assert page.locator(".names li").count() == 2
 
 
 def test_list__delete_a_selection_confirmed(open_page):
