@@ -99,7 +99,7 @@ class RedisRepository:
             raise StoreMissing()
         raw, etag, ttl_ms = reply[1], reply[0].decode(), reply[2]
         if etag.startswith("type-"):
-            raise StoreCorrupt(b"", etag, "the key is not a string; another program wrote it")
+            raise StoreCorrupt(b"", etag, "the key holds no string; another program wrote it")
         expires_at = datetime.now(UTC) + timedelta(milliseconds=ttl_ms) if ttl_ms >= 0 else None
         return StoredConversation(unpack(raw, key, etag), etag, expires_at)
 
