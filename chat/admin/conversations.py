@@ -17,11 +17,11 @@ from chat.admin.days import UpdatedBetween
 from chat.admin.deletion import DeletePage, delete_all
 from chat.admin.filters import ExpiryFilter, StateFilter, UpdatedFilter, WaitingFilter
 from chat.admin.lists import DELETE, ChatList, ChatRows, isolated, state_in_words, when
-from chat.admin.rendering import visible
 from chat.admin.replay import ReplayPage
 from chat.admin.transcripts import ExportPage, RawPage, TranscriptPage
 from chat.models import Conversation, Turn
 from chat.turns.waiting import to_be_stored
+from common.visible import visible_name
 
 DELETED_AT_ONCE = 200
 
@@ -88,7 +88,7 @@ class ConversationAdmin(ChatList):
         """What operators did with it."""
         if not self.has_view_permission(request):
             raise PermissionDenied  # ModelAdmin would look for the conversation first
-        title = f"History of {visible(str(self.get_object(request, object_id)))}"
+        title = f"History of {visible_name(str(self.get_object(request, object_id)))}"
         return super().history_view(request, object_id, {"title": title, **(extra_context or {})})
 
     def get_changelist(self, request: HttpRequest, **kwargs: Any) -> type[ChangeList]:

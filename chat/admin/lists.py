@@ -13,8 +13,8 @@ from django.utils.html import format_html
 from django.utils.safestring import SafeString
 from django.utils.text import Truncator
 
-from chat.admin.rendering import visible
 from chat.models import Conversation
+from common.visible import visible
 
 VIEW = "chat.view_conversation"
 CHANGE = "chat.change_conversation"

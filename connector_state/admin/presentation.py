@@ -11,17 +11,13 @@ from enum import Enum
 from typing import NoReturn
 from urllib.parse import urlsplit
 
+from common.visible import hex_dump, visible
+
 TEXT_MAX_CHARS = 100_000
 HEX_MAX_BYTES = 4096
-HEX_ROW_BYTES = 16
 JSON_MAX_DEPTH = 20  # 64 KB of brackets would nest into 25 MB
 LINK_MAX_CHARS = 4096
-ESCAPED_MAX_CHARS = len("⟨U+10FFFF⟩")
 
-_UNSEEN = {"Cc", "Cf", "Cn", "Co", "Cs", "Zl", "Zp"}
-_UNSEEN_IN_NAMES = {*_UNSEEN, "Zs"}
-_BLANK_LETTERS = "\u115f\u1160\u2800\u3164\uffa0"
-_SPACES = re.compile(r"^ +| +$| {2,}")
 _LINK = re.compile(r"https?://[\x21-\x7e]+", re.IGNORECASE)
 _JSON_MARK = re.compile(r'"[^"\\]*(?:\\.[^"\\]*)*"|[{}\[\],:]|[^\s{}\[\],:"]+')
 _OPENING, _CLOSING = ("{", "["), ("}", "]")
@@ -64,39 +60,6 @@ def show(value: bytes) -> Shown:
         return Shown(Kind.JSON, visible(indented, keep="\n"), truncated)
     cut = text[:TEXT_MAX_CHARS]
     return Shown(Kind.TEXT, visible(cut, keep="\n\t"), len(cut) < len(text))
-
-
-def visible(text: str, keep: str = "") -> str:
-    """Write out what can't be seen, or turns round what can: controls and direction marks.
-
-    Args:
-        keep: characters that stay as they are.
-    """
-    if text.isascii() and text.isprintable():
-        return text
-    return "".join(
-        f"⟨U+{ord(c):04X}⟩" if c not in keep and unicodedata.category(c) in _UNSEEN else c
-        for c in text
-    )
-
-
-def visible_name(text: str) -> str:
-    """Write out all of a name that can't be seen: spaces at its ends, or beside each other, too.
-
-    No two names look the same by what is not seen, and no name looks like nothing.
-    """
-    if not text.isascii() or not text.isprintable():
-        text = "".join(_written(c) if _is_unseen_in_a_name(c) else c for c in text)
-    return _SPACES.sub(lambda spaces: _written(" ") * len(spaces[0]), text)
-
-
-def _written(character: str) -> str:
-    return f"⟨U+{ord(character):04X}⟩"
-
-
-def _is_unseen_in_a_name(character: str) -> bool:
-    category = unicodedata.category(character)
-    return character != " " and (character in _BLANK_LETTERS or category in _UNSEEN_IN_NAMES)
 
 
 def survives_a_text_area(value: bytes) -> bool:
@@ -171,13 +134,4 @@ def _break(before: str, mark: str, depth: int) -> str:
 
 
 def _binary(value: bytes) -> Shown:
-    head = value[:HEX_MAX_BYTES]
-    rows = [
-        _hex_row(at, head[at : at + HEX_ROW_BYTES]) for at in range(0, len(head), HEX_ROW_BYTES)
-    ]
-    return Shown(Kind.BINARY, "\n".join(rows), len(head) < len(value))
-
-
-def _hex_row(at: int, row: bytes) -> str:
-    letters = "".join(chr(byte) if 0x20 <= byte < 0x7F else "." for byte in row)
-    return f"{at:08x}  {row.hex(' '):<{3 * HEX_ROW_BYTES - 1}}  {letters}"
+    return Shown(Kind.BINARY, hex_dump(value[:HEX_MAX_BYTES]), len(value) > HEX_MAX_BYTES)

@@ -14,6 +14,7 @@ from django.urls import URLPattern
 from django.utils.html import format_html, format_html_join
 from django.utils.text import Truncator
 
+from common.visible import visible_name
 from connector_state.admin import audit_page, credentials
 from connector_state.admin.connectors import adding, enabling
 from connector_state.admin.connectors.facts import facts_of
@@ -29,7 +30,6 @@ from connector_state.admin.connectors.listing import (
 from connector_state.admin.connectors.policy_form import PolicyForm, describe_changes
 from connector_state.admin.keys import deletion, edit, listing, transfer, unindexed, value
 from connector_state.admin.keys.pages import keys_url
-from connector_state.admin.presentation import visible_name
 from connector_state.models import Connector
 from connector_state.store.usage import NAMESPACES_COUNTED, last_seen_at
 
