@@ -4,9 +4,8 @@ Whatever is not what the contract describes is InvalidInput (400), InputTooLarge
 UnsupportedInput (415); nothing of it reaches the database.
 """
 
-import json
 import re
-from typing import Annotated, Any, NoReturn, TypeVar
+from typing import Annotated, Any, TypeVar
 
 from django.http import HttpRequest
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
@@ -14,7 +13,8 @@ from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Fie
 from chat.conversations.json_values import check_text
 from chat.conversations.state import CONVERSATION_ID
 from chat.errors import InputTooLarge, InvalidInput, UnsupportedInput
-from common.validation import first_error
+from common import strict_json
+from common.validation import in_words
 
 BODY_MAX_BYTES = 262_144  # 10,000 characters, each written as two \uXXXX, and room to spare
 MESSAGE_MAX_CHARACTERS = 10_000
@@ -106,28 +106,14 @@ def read_body(request: HttpRequest, kind: type[Body]) -> Body:
     try:
         return kind.model_validate(data)
     except ValidationError as error:
-        place, reason = first_error(error, kind.model_fields)
-        raise InvalidInput(f"{place or 'The body'}: {reason}.") from None
+        raise InvalidInput(f"{in_words(error, kind.model_fields, whole='The body')}.") from None
 
 
 def _parse(raw: bytes) -> Any:
     try:
-        return json.loads(
-            raw.decode(), parse_constant=_no_constant, object_pairs_hook=_without_doubles
-        )
-    except (ValueError, RecursionError):
+        return strict_json.loads(raw.decode(), object_pairs_hook=strict_json.unique_names)
+    except ValueError:
         raise InvalidInput("The body must be a JSON object.", code="invalid_json") from None
-
-
-def _no_constant(name: str) -> NoReturn:
-    raise ValueError(f"{name} is no JSON")
-
-
-def _without_doubles(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    found = dict(pairs)
-    if len(found) != len(pairs):
-        raise ValueError("a name stands there twice")
-    return found
 
 
 def read_idempotency_key(request: HttpRequest) -> str | None:

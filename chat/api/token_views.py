@@ -17,9 +17,9 @@ from rest_framework.views import APIView
 from rest_framework_simplejwt.exceptions import TokenError
 from rest_framework_simplejwt.tokens import AccessToken, RefreshToken
 
-from chat.api.answers import json_answer
 from chat.api.parsing import LoginBody, RefreshBody, read_body
 from chat.errors import NotFound, RateLimited, TokenRefused
+from common.answers import json_response
 
 SESSION_CLAIM = "session"
 
@@ -45,7 +45,7 @@ class TokenView(_TokenView):
         user = _log_in(request._request, body)
         refresh = RefreshToken.for_user(user)
         refresh[SESSION_CLAIM] = user.get_session_auth_hash()
-        return json_answer({"access": str(AccessToken.for_user(user)), "refresh": str(refresh)})
+        return json_response({"access": str(AccessToken.for_user(user)), "refresh": str(refresh)})
 
 
 class RefreshView(_TokenView):
@@ -65,7 +65,7 @@ class RefreshView(_TokenView):
             raise TokenRefused()
         if not constant_time_compare(session, user.get_session_auth_hash()):
             raise TokenRefused("The password was changed since. Log in again.")
-        return json_answer({"access": str(AccessToken.for_user(user))})
+        return json_response({"access": str(AccessToken.for_user(user))})
 
 
 def _log_in(request: HttpRequest, body: LoginBody) -> Any:
