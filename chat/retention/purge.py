@@ -78,13 +78,19 @@ def purge(
     return report
 
 
-def _batches(options: PurgeOptions) -> Iterator[list[Conversation]]:
-    """Yield the conversations that are due by the index, in batches by their row ids."""
-    due = Q(expires_at__lte=options.now) | Q(expires_at=None, updated_at__lt=options.lifetime_ago)
+def due(options: PurgeOptions) -> QuerySet[Conversation]:
+    """Return the conversations that are due by the index."""
+    is_due = Q(expires_at__lte=options.now) | Q(
+        expires_at=None, updated_at__lt=options.lifetime_ago
+    )
     if options.older_than is not None:
-        due |= Q(updated_at__lt=options.older_than)
-    rows = options.of_user(Conversation.objects.filter(due, active=True)).order_by("id")
-    last = 0
+        is_due |= Q(updated_at__lt=options.older_than)
+    return options.of_user(Conversation.objects.filter(is_due, active=True))
+
+
+def _batches(options: PurgeOptions) -> Iterator[list[Conversation]]:
+    """Yield the conversations that are due, in batches by their row ids."""
+    rows, last = due(options).order_by("id"), 0
     while batch := list(rows.filter(id__gt=last)[: options.batch_size]):
         last = batch[-1].pk
         yield batch

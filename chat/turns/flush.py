@@ -1,6 +1,7 @@
 """Storing what was left waiting: turns, and deletions. Any number of workers may do it at once."""
 
 import logging
+from collections.abc import Callable
 
 from django import db
 from django.conf import settings
@@ -52,10 +53,15 @@ def pending(user_id: str | None = None) -> list[ConversationKey]:
     return [ConversationKey(*pair) for pair in dict.fromkeys(pairs)]
 
 
-def flush_all(user_id: str | None = None) -> tuple[int, int]:
+def flush_all(
+    user_id: str | None = None, on_each: Callable[[int, int], None] = lambda done, left: None
+) -> tuple[int, int]:
     """Flush every conversation that waits; go on after a failure.
 
     Return how many conversations have nothing waiting any more, and how many still do.
+
+    Args:
+        on_each: called after each conversation, with both numbers so far.
     """
     done = left = 0
     for key in pending(user_id):
@@ -68,4 +74,5 @@ def flush_all(user_id: str | None = None) -> tuple[int, int]:
             logger.error("%s goes on waiting: %r", key, error)
             flushed = False
         done, left = done + flushed, left + (not flushed)
+        on_each(done, left)
     return done, left

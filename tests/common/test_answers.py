@@ -7,9 +7,7 @@ import pytest
 from common.answers import json_bytes, json_response, no_content
 
 
-@pytest.mark.parametrize(
-    "data", [{"a": "é\u2028👍"}, {"\ud800": ["\udfff", "\\ud800"]}, None]
-)
+@pytest.mark.parametrize("data", [{"a": "é\u2028👍"}, {"\ud800": ["\udfff", "\\ud800"]}, None])
 def test_json_bytes__are_utf8_and_the_same_value(data):
     assert json.loads(json_bytes(data).decode()) == data
 

@@ -1,4 +1,4 @@
-"""`manage.py set_policy CONNECTOR …`: what a connector is named and may do, if anything."""
+"""`manage.py set_policy CONNECTOR …`: its name, limits and permissions."""
 
 import json
 from argparse import ArgumentParser, ArgumentTypeError, BooleanOptionalAction
@@ -8,27 +8,23 @@ from typing import Any
 from django.core.management.base import BaseCommand
 
 from connector_state.errors import InvalidRequest
-from connector_state.management.operator import find_connector, warn_of_namesakes
-from connector_state.models import Connector
+from connector_state.management.base import add_connector, find_connector, warn_of_namesakes
 from connector_state.names import clean_name
 from connector_state.store.policy import FIELDS, LIMITS, clean_patterns
 
 
 class Command(BaseCommand):
-    """Change a connector's policy, or its name."""
-
     help = (
-        "Change what is given, and print the whole. Effective on every worker within two seconds. "
-        "A limit is a number, 0 for none, or default."
+        "Change a connector's policy or name, and print both. Effective on every worker within two "
+        "seconds. A limit is a number, 0 for none, or default."
     )
 
     def add_arguments(self, parser: ArgumentParser) -> None:
-        """CONNECTOR, --name, and one option a field."""
-        parser.add_argument("connector", metavar="CONNECTOR", help="its UUID, or its name")
-        parser.add_argument("--name", type=_name, metavar="NEW", help="rename it")
+        add_connector(parser)
+        parser.add_argument("--name", type=_checked(clean_name), metavar="NEW", help="rename it")
         parser.add_argument(
             "--namespaces",
-            type=_patterns,
+            type=_checked(lambda text: clean_patterns(text.split(","))),
             metavar="PATTERNS",
             help='patterns separated by commas, such as m365,onedrive-*; "" for any',
         )
@@ -39,7 +35,6 @@ class Command(BaseCommand):
             parser.add_argument(option, type=_limit(most), metavar="N", default=_Unchanged)
 
     def handle(self, *args: Any, **options: Any) -> None:
-        """Change and print."""
         connector = find_connector(options["connector"])
         changes = _changes(options)
         for name, value in changes.items():
@@ -48,11 +43,8 @@ class Command(BaseCommand):
         policy = {name: getattr(connector, name) for name in ("name", *FIELDS)}
         policy["allowed_namespaces"] = connector.allowed_namespaces.split()
         self.stdout.write(json.dumps(policy))
-        if "name" in changes:
-            self.warn_of_name(connector)
-
-    def warn_of_name(self, connector: Connector) -> None:
-        """Say what the new name will not do."""
+        if "name" not in changes:
+            return
         warn_of_namesakes(self, connector)
         if connector.enrolment_group is not None:
             self.stderr.write(
@@ -61,11 +53,11 @@ class Command(BaseCommand):
 
 
 class _Unchanged:
-    """The limit was not given; None is the settings' default."""
+    """The value of a limit that was not given: None would mean the settings' default."""
 
 
 def _changes(options: dict[str, Any]) -> dict[str, Any]:
-    """What was given, by field."""
+    """Return the values that were given, by field."""
     given = {
         "name": options["name"],
         "allowed_namespaces": options["namespaces"],
@@ -88,15 +80,13 @@ def _limit(most: int) -> Callable[[str], int | None]:
     return limit
 
 
-def _name(text: str) -> str:
-    try:
-        return clean_name(text)
-    except InvalidRequest as error:
-        raise ArgumentTypeError(error.detail) from None
+def _checked(clean: Callable[[str], str]) -> Callable[[str], str]:
+    """Return a type for argparse from a function that raises InvalidRequest."""
 
+    def checked(text: str) -> str:
+        try:
+            return clean(text)
+        except InvalidRequest as error:
+            raise ArgumentTypeError(error.detail) from None
 
-def _patterns(text: str) -> str:
-    try:
-        return clean_patterns(text.split(","))
-    except InvalidRequest as error:
-        raise ArgumentTypeError(error.detail) from None
+    return checked
