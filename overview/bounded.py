@@ -1,8 +1,7 @@
-"""Questions to stores that may never answer, asked without waiting for ever.
+"""Ask stores that may never answer, without waiting for ever.
 
-Each is asked in a thread of its own. Whoever asks while the last one still waits for its answer
-waits for the same, unless that is old: its connection may be dead where a new one is not. However
-many ask, a frozen store holds a few threads.
+A thread asks. Callers that come meanwhile wait for the same answer, unless the question is old: its
+connection may be dead where a new one would not be. So a frozen store holds a few threads at most.
 """
 
 import threading
@@ -20,12 +19,12 @@ ASKING_MAX = 3
 
 
 class NoAnswer(Exception):
-    """Time was up."""
+    """The store did not answer before the caller's time was up."""
 
 
 @dataclass(frozen=True, slots=True)
 class Outcome(Generic[T]):
-    """What came of a question: a value or an error, and after how many milliseconds."""
+    """The answer to a question: a value or an error, and how long it took."""
 
     value: T | None
     error: Exception | None
@@ -33,7 +32,7 @@ class Outcome(Generic[T]):
 
 
 class Question(Generic[T]):
-    """A function that asks a store."""
+    """A function that asks a store, called in a thread and by one caller at a time."""
 
     def __init__(self, ask: Callable[[], T]) -> None:
         self._ask = ask
@@ -41,7 +40,7 @@ class Question(Generic[T]):
         self._waiting: list[_Asked[T]] = []
 
     def begin(self) -> "Callable[[float], Outcome[T]]":
-        """Ask now; return what waits for the outcome until a time on time.monotonic()."""
+        """Ask, and return a function that waits for the outcome until a time.monotonic()."""
         with self._lock:
             self._waiting = [asked for asked in self._waiting if not asked.is_over]
             if not self._waiting or (self._waiting[-1].is_old and len(self._waiting) < ASKING_MAX):
@@ -55,7 +54,7 @@ class _Asked(Generic[T]):
         self._began = time.monotonic()
         self._over = threading.Event()
         self._outcome: Outcome[T] | None = None
-        # A daemon: a process that ends does not wait for a frozen store either.
+        # A daemon, so that a process does not wait for a frozen store when it ends.
         threading.Thread(target=self._run, daemon=True).start()
 
     @property
@@ -75,10 +74,10 @@ class _Asked(Generic[T]):
     def _run(self) -> None:
         try:
             self._outcome = Outcome(self._ask(), None, self._milliseconds())
-        except Exception as error:  # whatever it is, who asked has to say it
+        except Exception as error:  # the caller reports it
             self._outcome = Outcome(None, error, self._milliseconds())
         finally:
-            # Set first: closing a connection to a frozen database may take long.
+            # Set this first: closing a connection to a frozen database may take long.
             self._over.set()
             connections.close_all()
 

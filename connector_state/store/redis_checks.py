@@ -1,11 +1,12 @@
 """Whether a Redis is fit to keep cursors, in words."""
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 from typing import Any
 
 from redis import Redis
 from redis.exceptions import ResponseError
+
+from common.findings import Finding, Unfit
 
 OLDEST = (6, 2)
 FULL_PERCENT = 90
@@ -13,25 +14,12 @@ NO_EVICTION = "noeviction"
 NOT_ON_DISK = "nothing on disk"
 
 
-class UnfitRedis(Exception):
+class UnfitRedis(Unfit):
     """This Redis can't be used at all, or not yet."""
 
 
-@dataclass(frozen=True, slots=True)
-class Fitness:
-    """A Redis that can be used: its version, policy and persistence, and what is wrong with it.
-
-    `dangers` lose cursors or nonces sooner or later, or refuse writes now; `problems` are the
-    others.
-    """
-
-    description: str
-    dangers: tuple[str, ...] = ()
-    problems: tuple[str, ...] = ()
-
-
-def examine(client: Redis) -> Fitness:
-    """Ask a Redis what it is, and judge it.
+def examine(client: Redis) -> Finding:
+    """Return a Redis' version, policy and persistence, and what is wrong with them.
 
     Raises:
         UnfitRedis: it can't be used: it is a Redis Cluster, older than 6.2, or still loading.
@@ -50,7 +38,7 @@ def examine(client: Redis) -> Fitness:
         raise UnfitRedis("Redis is still loading what it has stored. Wait.")
     policy = info.get("maxmemory_policy", NO_EVICTION)
     persistence = "append-only file on" if info.get("aof_enabled") else _without_file(client)
-    return Fitness(
+    return Finding(
         f"{_version(info)}, {policy}, {persistence}",
         (*_dangers(policy, persistence), *_refusals(info)),
         tuple(_problems(info, persistence)),
