@@ -1,7 +1,7 @@
-"""Requests as clients send them: strict JSON in, typed values out.
+"""Read what clients send: strict JSON in, typed values out.
 
-Whatever is not what the contract describes is InvalidInput (400), InputTooLarge (413) or
-UnsupportedInput (415); nothing of it reaches the database.
+A request that the contract does not allow raises InvalidInput (400), InputTooLarge (413) or
+UnsupportedInput (415), before anything of it reaches the database.
 """
 
 import re
@@ -23,7 +23,7 @@ KEY = re.compile(r"[\x21-\x7e](?:[\x20-\x7e]{0,253}[\x21-\x7e])?")
 
 
 def _check_id(value: object) -> object:
-    """An integer or a text; what pydantic would take for one (a boolean, 1.0) is neither."""
+    # Pydantic would take True and 1.0 for integers.
     if isinstance(value, bool) or not isinstance(value, int | str):
         raise ValueError("must be an integer or a string")
     if isinstance(value, int) and not 0 <= value <= INTEGER_ID_MAX:
@@ -61,27 +61,27 @@ class _Body(BaseModel):
 
 
 class ChatBody(_Body):
-    """POST /api/{user_id}/chat."""
+    """The body of POST /api/{user_id}/chat."""
 
     message: Annotated[str, AfterValidator(_trimmed), AfterValidator(_check_length)]
     conversation_id: Annotated[int | str, BeforeValidator(_check_id)] | None = None
 
 
 class RenameBody(_Body):
-    """PATCH /api/{user_id}/conversations/{id}."""
+    """The body of PATCH /api/{user_id}/conversations/{id}."""
 
     title: Annotated[str, AfterValidator(_trimmed), Field(min_length=1, max_length=80)]
 
 
 class LoginBody(_Body):
-    """POST /api/token/."""
+    """The body of POST /api/token/, a login."""
 
     username: Annotated[str, AfterValidator(check_text), Field(min_length=1, max_length=150)]
     password: Annotated[str, AfterValidator(check_text), Field(min_length=1, max_length=1024)]
 
 
 class RefreshBody(_Body):
-    """POST /api/token/refresh/."""
+    """The body of POST /api/token/refresh/."""
 
     refresh: Annotated[str, Field(min_length=1, max_length=8192)]
 
@@ -90,10 +90,12 @@ Body = TypeVar("Body", bound=BaseModel)
 
 
 def read_body(request: HttpRequest, kind: type[Body]) -> Body:
-    """Read the request's JSON body.
+    """Return the request's JSON body as a model.
 
     Raises:
-        InvalidInput, InputTooLarge, UnsupportedInput.
+        InvalidInput: it is not JSON, or not what the model describes.
+        InputTooLarge: it has more than BODY_MAX_BYTES.
+        UnsupportedInput: its Content-Type is another one.
     """
     if "HTTP_TRANSFER_ENCODING" in request.META:
         raise InvalidInput("Send the body with a Content-Length.", code="length_required")
@@ -117,7 +119,7 @@ def _parse(raw: bytes) -> Any:
 
 
 def read_idempotency_key(request: HttpRequest) -> str | None:
-    """Return the Idempotency-Key, None without one.
+    """Return the Idempotency-Key, or None if the request has none.
 
     Raises:
         InvalidInput: it is not 1 to 255 printable ASCII characters.
@@ -134,10 +136,10 @@ def read_idempotency_key(request: HttpRequest) -> str | None:
 
 
 def read_limit(request: HttpRequest, default: int, maximum: int) -> int:
-    """Return `?limit=`, from 1 to the maximum.
+    """Return `?limit=`, or the default if the query has none.
 
     Raises:
-        InvalidInput.
+        InvalidInput: it is not a number from 1 to the maximum.
     """
     text = request.GET.get("limit", str(default))
     if not re.fullmatch("[0-9]{1,6}", text, re.ASCII) or not 1 <= int(text) <= maximum:

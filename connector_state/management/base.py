@@ -21,7 +21,20 @@ UNIT_SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86_400}
 
 
 class ConnectorCommand(BaseCommand):
-    """A command that ends with a line, not a traceback, when it is refused or Redis is down."""
+    """A command about one connector, its argument CONNECTOR.
+
+    It ends with a line, not a traceback, when it is refused or Redis is down. A subclass implements
+    `handle_connector`.
+    """
+
+    def add_arguments(self, parser: ArgumentParser) -> None:
+        parser.add_argument("connector", metavar="CONNECTOR", help="its UUID, or its name")
+
+    def handle(self, *args: Any, **options: Any) -> None:
+        self.handle_connector(find_connector(options["connector"]), options)
+
+    def handle_connector(self, connector: Connector, options: dict[str, Any]) -> None:
+        raise NotImplementedError
 
     def execute(self, *args: Any, **options: Any) -> str | None:
         try:
@@ -30,11 +43,6 @@ class ConnectorCommand(BaseCommand):
             raise CommandError(printable(error.detail)) from error
         except RedisError as error:
             raise CommandError(f"Redis did not answer: {printable(str(error))}") from error
-
-
-def add_connector(parser: ArgumentParser) -> None:
-    """Add the argument CONNECTOR, for find_connector."""
-    parser.add_argument("connector", metavar="CONNECTOR", help="its UUID, or its name")
 
 
 def find_connector(text: str) -> Connector:

@@ -9,12 +9,8 @@ from typing import Any
 
 from django.utils import timezone
 
-from connector_state.management.base import (
-    ConnectorCommand,
-    add_connector,
-    duration_seconds,
-    find_connector,
-)
+from connector_state.management.base import ConnectorCommand, duration_seconds
+from connector_state.models import Connector
 from connector_state.store import audit
 
 
@@ -22,7 +18,7 @@ class Command(ConnectorCommand):
     help = "Print who wrote, deleted or looked at what, newest first, one JSON object a line."
 
     def add_arguments(self, parser: ArgumentParser) -> None:
-        add_connector(parser)
+        super().add_arguments(parser)
         for name in audit.FILTERS:
             parser.add_argument(
                 f"--{name}",
@@ -32,8 +28,8 @@ class Command(ConnectorCommand):
         parser.add_argument("--since", type=duration_seconds, metavar="DURATION", help="such as 7d")
         parser.add_argument("--limit", type=_limit, default=100, help="default 100; 0 for all")
 
-    def handle(self, *args: Any, **options: Any) -> None:
-        connector, since = find_connector(options["connector"]), options["since"]
+    def handle_connector(self, connector: Connector, options: dict[str, Any]) -> None:
+        since = options["since"]
         oldest = None if since is None else timezone.now() - timedelta(seconds=since)
         wanted = {name: options[name] for name in audit.FILTERS if options[name] is not None}
         entries = audit.entries(str(connector.uuid), oldest)

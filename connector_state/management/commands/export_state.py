@@ -8,14 +8,14 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, BinaryIO
 
-from django.core.management.base import BaseCommand, CommandError
+from django.core.management.base import CommandError
 from django.template.defaultfilters import pluralize
 from redis.exceptions import RedisError
 
 from common.progress import Progress
 from common.visible import printable
 from connector_state.errors import ConnectorStateError
-from connector_state.management.base import add_connector, find_connector, operator_name
+from connector_state.management.base import ConnectorCommand, operator_name
 from connector_state.models import Connector
 from connector_state.store.operator_session import OperatorSession
 from connector_state.store.usage import usage_of
@@ -24,21 +24,21 @@ from connector_state.transfer.exporting import export
 PROGRESS_EVERY = 10_000  # keys
 
 
-class Command(BaseCommand):
+class Command(ConnectorCommand):
     help = (
         "Write a connector's keys, with their values and expiries, as JSON Lines (docs/export.md). "
         "The audit records it."
     )
 
     def add_arguments(self, parser: ArgumentParser) -> None:
-        add_connector(parser)
+        super().add_arguments(parser)
         parser.add_argument("--namespace", help="only this one (default: all)")
         parser.add_argument(
             "--file", default="-", help="a new file that only you can read; - for standard output"
         )
 
-    def handle(self, *args: Any, **options: Any) -> None:
-        connector, namespace = find_connector(options["connector"]), options["namespace"]
+    def handle_connector(self, connector: Connector, options: dict[str, Any]) -> None:
+        namespace = options["namespace"]
         lines = export(OperatorSession.of(connector, operator_name()), namespace)
         try:
             with _opened(options["file"]) as file:

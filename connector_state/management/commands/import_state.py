@@ -8,13 +8,8 @@ from django.core.management.base import CommandError
 
 from common.progress import Progress
 from common.visible import printable
-from connector_state.management.base import (
-    ConnectorCommand,
-    add_connector,
-    file_error,
-    find_connector,
-    operator_name,
-)
+from connector_state.management.base import ConnectorCommand, file_error, operator_name
+from connector_state.models import Connector
 from connector_state.store.operator_session import OperatorSession
 from connector_state.transfer.importing import Imported, header_of, import_file, preview
 
@@ -28,7 +23,7 @@ class Command(ConnectorCommand):
     )
 
     def add_arguments(self, parser: ArgumentParser) -> None:
-        add_connector(parser)
+        super().add_arguments(parser)
         parser.add_argument("file", metavar="FILE", help="an export")
         parser.add_argument("--overwrite", action="store_true", help="replace values that exist")
         parser.add_argument("--dry-run", action="store_true", help="only say what would happen")
@@ -38,8 +33,8 @@ class Command(ConnectorCommand):
             help="the file may be another connector's; its keys are stored for this one",
         )
 
-    def handle(self, *args: Any, **options: Any) -> None:
-        session = OperatorSession.of(find_connector(options["connector"]), operator_name())
+    def handle_connector(self, connector: Connector, options: dict[str, Any]) -> None:
+        session = OperatorSession.of(connector, operator_name())
         try:
             with open(options["file"], "rb") as file:
                 self._check_header(session, file, options)

@@ -7,13 +7,8 @@ from typing import Any
 from django.utils import timezone
 
 from connector_state.credentials.issuing import check_overlap, rotate_credential
-from connector_state.management.base import (
-    ConnectorCommand,
-    add_connector,
-    duration_seconds,
-    find_connector,
-    write_issued,
-)
+from connector_state.management.base import ConnectorCommand, duration_seconds, write_issued
+from connector_state.models import Connector
 
 DAY_SECONDS = 86_400
 
@@ -25,7 +20,7 @@ class Command(ConnectorCommand):
     )
 
     def add_arguments(self, parser: ArgumentParser) -> None:
-        add_connector(parser)
+        super().add_arguments(parser)
         parser.add_argument(
             "--overlap",
             type=duration_seconds,
@@ -38,8 +33,7 @@ class Command(ConnectorCommand):
         )
         parser.add_argument("--json", action="store_true", help="one JSON object")
 
-    def handle(self, *args: Any, **options: Any) -> None:
-        connector = find_connector(options["connector"])
+    def handle_connector(self, connector: Connector, options: dict[str, Any]) -> None:
         overlap, expires_in = timedelta(seconds=options["overlap"]), options["expires_in"]
         ends = None if expires_in is None else timezone.now() + timedelta(seconds=expires_in)
         check_overlap(overlap, ends)

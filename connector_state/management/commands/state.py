@@ -11,13 +11,7 @@ from django.core.management.base import CommandError
 
 from common.visible import printable
 from connector_state.core.parameters import TTL_MAX_SECONDS
-from connector_state.management.base import (
-    ConnectorCommand,
-    add_connector,
-    find_connector,
-    operator_name,
-    read_file,
-)
+from connector_state.management.base import ConnectorCommand, operator_name, read_file
 from connector_state.models import Connector
 from connector_state.store import audit, index
 from connector_state.store.keys import Address, check_namespace
@@ -41,16 +35,16 @@ class Command(ConnectorCommand):
         delete = actions.add_parser("delete", help="delete a value")
         delete.add_argument("--yes", action="store_true", help="do not ask")
         for action in (get, put, delete):
-            add_connector(action)
+            super().add_arguments(action)
             action.add_argument("namespace", metavar="NAMESPACE")
             action.add_argument("key", metavar="KEY")
         listing = actions.add_parser("list", help="list namespaces, or the keys of one")
-        add_connector(listing)
+        super().add_arguments(listing)
         listing.add_argument("namespace", nargs="?", metavar="NAMESPACE")
         listing.add_argument("--prefix", default="")
 
-    def handle(self, *args: Any, **options: Any) -> None:
-        getattr(self, options["action"])(find_connector(options["connector"]), options)
+    def handle_connector(self, connector: Connector, options: dict[str, Any]) -> None:
+        getattr(self, options["action"])(connector, options)
 
     def get(self, connector: Connector, options: dict[str, Any]) -> None:
         """Print a value, escaped unless --raw."""

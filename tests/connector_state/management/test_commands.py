@@ -355,7 +355,7 @@ def test_set_policy__leaves_what_another_operator_changes_meanwhile(monkeypatch)
         Connector.objects.update(enabled=False)
         return found
 
-    module = "connector_state.management.commands.set_policy.find_connector"
+    module = "connector_state.management.base.find_connector"
     monkeypatch.setattr(module, found_before_it_is_disabled)
     call_command("set_policy", "c", max_keys=5, stdout=io.StringIO())
     connector.refresh_from_db()
