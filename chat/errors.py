@@ -65,7 +65,7 @@ class StoreRefused(StoreError):
 
 
 class StoreCorrupt(StoreError):
-    """What is stored is not a conversation. It was left as it is.
+    """The stored bytes are not a conversation. They were left as they are.
 
     `raw` are the bytes as the store gave them, `etag` their ETag ("" where it gave none), `reason`
     one line that says what is wrong with them and never quotes them.

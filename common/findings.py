@@ -18,7 +18,7 @@ class Finding:
 
     @property
     def state(self) -> Literal["ok", "warning", "unsafe"]:
-        """The worst of it."""
+        """The worst that the finding says."""
         if self.dangers:
             return "unsafe"
         return "warning" if self.problems else "ok"

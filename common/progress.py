@@ -1,7 +1,6 @@
 """How far a long command is, said on standard error."""
 
 import time
-from types import TracebackType
 from typing import IO, Any, Self
 
 from django.core.management.base import OutputWrapper
@@ -51,12 +50,7 @@ class Progress:
             self._bar.start()
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *error: object) -> None:
         if self._bar is not None:
             self._bar.stop()
 

@@ -7,6 +7,7 @@ connection may be dead where a new one would not be. So a frozen store holds a f
 import threading
 import time
 from collections.abc import Callable
+from concurrent.futures import Future
 from dataclasses import dataclass
 from typing import Generic, TypeVar
 
@@ -42,7 +43,7 @@ class Question(Generic[T]):
     def begin(self) -> "Callable[[float], Outcome[T]]":
         """Ask, and return a function that waits for the outcome until a time.monotonic()."""
         with self._lock:
-            self._waiting = [asked for asked in self._waiting if not asked.is_over]
+            self._waiting = [asked for asked in self._waiting if not asked.outcome.done()]
             if not self._waiting or (self._waiting[-1].is_old and len(self._waiting) < ASKING_MAX):
                 self._waiting.append(_Asked(self._ask))
             return self._waiting[-1].wait
@@ -50,36 +51,29 @@ class Question(Generic[T]):
 
 class _Asked(Generic[T]):
     def __init__(self, ask: Callable[[], T]) -> None:
+        self.outcome: Future[Outcome[T]] = Future()
         self._ask = ask
         self._began = time.monotonic()
-        self._over = threading.Event()
-        self._outcome: Outcome[T] | None = None
         # A daemon, so that a process does not wait for a frozen store when it ends.
         threading.Thread(target=self._run, daemon=True).start()
-
-    @property
-    def is_over(self) -> bool:
-        return self._over.is_set()
 
     @property
     def is_old(self) -> bool:
         return time.monotonic() - self._began > OLD_SECONDS
 
     def wait(self, until: float) -> Outcome[T]:
-        self._over.wait(max(0.0, until - time.monotonic()))
-        if self._outcome is None:
-            return Outcome(None, NoAnswer("It did not answer in time."), self._milliseconds())
-        return self._outcome
+        try:
+            return self.outcome.result(max(0.0, until - time.monotonic()))
+        except TimeoutError:
+            return self._ended(error=NoAnswer("It did not answer in time."))
 
     def _run(self) -> None:
         try:
-            self._outcome = Outcome(self._ask(), None, self._milliseconds())
+            outcome = self._ended(self._ask())
         except Exception as error:  # the caller reports it
-            self._outcome = Outcome(None, error, self._milliseconds())
-        finally:
-            # Set this first: closing a connection to a frozen database may take long.
-            self._over.set()
-            connections.close_all()
+            outcome = self._ended(error=error)
+        self.outcome.set_result(outcome)
+        connections.close_all()  # afterwards: with a frozen database this may take long
 
-    def _milliseconds(self) -> float:
-        return (time.monotonic() - self._began) * 1000
+    def _ended(self, value: T | None = None, error: Exception | None = None) -> Outcome[T]:
+        return Outcome(value, error, (time.monotonic() - self._began) * 1000)

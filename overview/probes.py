@@ -35,7 +35,7 @@ State = Literal["ok", "warning", "unsafe", "failed"]
 
 @dataclass(frozen=True, slots=True)
 class Health:
-    """What a probe found. `description` says what answered, or why nothing did.
+    """The result of a probe. `description` says what answered, or why nothing did.
 
     "unsafe" can be used, but loses what is stored there, or refuses writes; "failed" can't be used.
     """

@@ -35,7 +35,7 @@ class ChatPrincipal:
 
 
 class BearerAuthentication(BaseAuthentication):
-    """Authentication by `Authorization: Bearer <JWT>`."""
+    """Authenticates a user by `Authorization: Bearer <JWT>`."""
 
     def authenticate(self, request: Request) -> tuple[ChatPrincipal, None] | None:
         """Return the token's user, or None for another scheme.

@@ -61,14 +61,14 @@ class _Body(BaseModel):
 
 
 class ChatBody(_Body):
-    """The body of POST /api/{user_id}/chat."""
+    """The body of POST /api/{user_id}/chat: a message."""
 
     message: Annotated[str, AfterValidator(_trimmed), AfterValidator(_check_length)]
     conversation_id: Annotated[int | str, BeforeValidator(_check_id)] | None = None
 
 
 class RenameBody(_Body):
-    """The body of PATCH /api/{user_id}/conversations/{id}."""
+    """The body of PATCH /api/{user_id}/conversations/{id}: a title."""
 
     title: Annotated[str, AfterValidator(_trimmed), Field(min_length=1, max_length=80)]
 
@@ -81,7 +81,7 @@ class LoginBody(_Body):
 
 
 class RefreshBody(_Body):
-    """The body of POST /api/token/refresh/."""
+    """The body of POST /api/token/refresh/, for another token."""
 
     refresh: Annotated[str, Field(min_length=1, max_length=8192)]
 

@@ -7,15 +7,9 @@ from typing import Any
 from django.core.management.base import BaseCommand, CommandError
 
 from overview import probes
-from overview.probes import Health, State
+from overview.probes import Health
 
 AFTER_DATABASE = (probes.MIGRATIONS, probes.SECRETS)
-WORDS: dict[State, str] = {
-    "ok": "ok",
-    "warning": "WARNING",
-    "unsafe": "UNSAFE",
-    "failed": "FAILED",
-}
 
 
 class Command(BaseCommand):
@@ -59,8 +53,12 @@ def _as_json(found: list[Health], bad: list[str]) -> str:
 
 def _as_lines(found: list[Health]) -> str:
     return "\n".join(
-        f"{WORDS[health.state]:<8} {health.title:<19} {health.description}"
+        f"{_loud(health.state):<8} {health.title:<19} {health.description}"
         + (f" ({health.milliseconds:.1f} ms)" if health.answers else "")
         + "".join(f" | {problem}" for problem in health.problems)
         for health in found
     )
+
+
+def _loud(state: str) -> str:
+    return state if state == "ok" else state.upper()
