@@ -1,19 +1,13 @@
-"""What can go wrong with chats, free of HTTP. config.errors says how each is answered."""
+"""The errors of the chat, free of HTTP. config.errors says how each is answered."""
+
+from common.errors import ServiceError
 
 
-class ChatError(Exception):
-    """Base of all below.
-
-    `code` is stable and documented in the README; `detail` says what to change.
-    """
+class ChatError(ServiceError):
+    """Base of the errors of the chat."""
 
     code = "chat_error"
     detail = "The chat failed."
-
-    def __init__(self, detail: str | None = None, *, code: str | None = None) -> None:
-        self.detail = detail or self.detail
-        self.code = code or self.code
-        super().__init__(self.detail)
 
 
 # --- The conversation repository: its backends raise these and nothing else ----------------------
@@ -27,9 +21,9 @@ class StoreError(ChatError):
 
 
 class StoreMissing(StoreError):
-    """Nothing is stored under this key: never written, deleted or expired.
+    """Nothing is stored under this key: it was never written, or was deleted, or has expired.
 
-    Only get raises it, and only when the store itself said so.
+    Only `get` raises it, and only when the store itself said so.
     """
 
     code = "conversation_missing"
@@ -39,9 +33,9 @@ class StoreMissing(StoreError):
 class StoreUnavailable(StoreError):
     """The store did not answer in time, or answered that it can't now.
 
-    After a save or a delete nothing is known: it may have been applied. Read again before
-    anything else. `is_outage` is false where it says nothing about the store: the caller's deadline
-    had come, or the answer may be a conflict in disguise.
+    After a save or a delete it is unknown whether it was applied: read again before anything else.
+    `is_outage` is false where the failure says nothing about the store: the caller's own deadline
+    had passed, or the answer may be a conflict in disguise.
     """
 
     code = "chat_store_unavailable"
@@ -53,7 +47,7 @@ class StoreUnavailable(StoreError):
 
 
 class StoreConflict(StoreError):
-    """A compare-and-swap was refused because something else stands there, as the store says.
+    """The store refused a compare-and-swap, because the ETag is another one.
 
     It proves nothing (facts about Dapr: a 409 also comes for a write that was applied, and for a
     Redis that refuses connections). Read again, and look for the id of your own turn first.
@@ -64,14 +58,14 @@ class StoreConflict(StoreError):
 
 
 class StoreRefused(StoreError):
-    """The store won't ever take this content (a 400): trying again is of no use."""
+    """The store will never take this content (a 400); trying again does not help."""
 
     code = "conversation_refused"
     detail = "The conversation store refuses this content."
 
 
 class StoreCorrupt(StoreError):
-    """What is stored is not a conversation. It was left as it is.
+    """The stored bytes are not a conversation. They were left as they are.
 
     `raw` are the bytes as the store gave them, `etag` their ETag ("" where it gave none), `reason`
     one line that says what is wrong with them and never quotes them.
@@ -87,94 +81,79 @@ class StoreCorrupt(StoreError):
         self.reason = reason
 
 
-# --- What a caller is told ------------------------------------------------------------------------
+# --- What a client is told ------------------------------------------------------------------------
 
 
 class InvalidInput(ChatError):
-    """The request can't be carried out as it stands."""
+    """The request is malformed, or asks for something impossible."""
 
     code = "invalid_request"
 
 
 class InputTooLarge(ChatError):
-    """The body is over the limit."""
+    """The request's body is over the limit."""
 
     code = "body_too_large"
 
 
 class UnsupportedInput(ChatError):
-    """The body is not JSON."""
+    """The request's body is not JSON, by its Content-Type."""
 
     code = "unsupported_media_type"
     detail = "Send the body as application/json."
 
 
 class TokenRefused(ChatError):
-    """The bearer token, or a login, proves nobody."""
+    """The bearer token, or the login, is not valid."""
 
     code = "bad_token"
     detail = "The token is not valid, or it has expired."
 
 
 class Forbidden(ChatError):
-    """The caller is known, and may not do this."""
+    """The caller is authenticated, but may not do this."""
 
     code = "other_user"
     detail = "The path names another user than the token does."
 
 
 class NotFound(ChatError):
-    """No such conversation of this user."""
+    """The user has no such conversation."""
 
     code = "not_found"
     detail = "There is no such conversation."
 
 
 class TurnConflict(ChatError):
-    """The turn can't go on beside what happened meanwhile.
-
-    `retry_after_seconds` is set where the same request may work later.
-    """
+    """Another request, or a deletion, is in the way of this turn."""
 
     code = "conversation_deleted"
     detail = "The conversation was deleted while this message was being answered."
 
-    def __init__(
-        self,
-        detail: str | None = None,
-        *,
-        code: str | None = None,
-        retry_after_seconds: int | None = None,
-    ) -> None:
-        super().__init__(detail, code=code)
-        self.retry_after_seconds = retry_after_seconds
-
 
 class RateLimited(ChatError):
-    """Too much at once; the same request works after `retry_after_seconds`."""
+    """Too much was asked for at once, or in too short a time."""
 
     code = "rate_limited"
-
-    def __init__(
-        self, detail: str, *, code: str | None = None, retry_after_seconds: int = 1
-    ) -> None:
-        super().__init__(detail, code=code)
-        self.retry_after_seconds = retry_after_seconds
+    retry_after_seconds = 1
 
 
 class Unavailable(ChatError):
-    """Something that is needed for the answer can't be had right now."""
+    """A service that the answer depends on can't be reached right now."""
 
     code = "chat_unavailable"
     detail = "The chat can't answer right now. Try again."
 
 
 class ModelFailed(ChatError):
-    """The model did not answer, or not in a way that can be used. The message is kept."""
+    """The model gave no answer that can be used. The message is kept.
+
+    `degraded` says that the conversation could not be read or saved either.
+    """
 
     code = "model_failed"
     detail = "The model failed. Your message is kept; send it again."
-    degraded = False  # whether the state could not be used or saved either
+    degraded = False
 
 
 class ModelTimeout(ModelFailed):

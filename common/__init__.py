@@ -1,1 +1,1 @@
-"""What both apps need. It knows neither of them."""
+"""Code that both apps need, and that knows neither of them."""

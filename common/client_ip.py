@@ -7,11 +7,11 @@ from django.http import HttpRequest
 
 
 def client_address(request: HttpRequest) -> str:
-    """Return the address of the client, as text.
+    """Return the client's address as text.
 
-    With TRUSTED_PROXY_COUNT = n > 0 it is the n-th entry from the right of X-Forwarded-For (each
-    trusted proxy appends the peer it saw; entries further left are the client's own claims). With
-    0, or when the header is shorter than that, it is the peer of the connection.
+    With TRUSTED_PROXY_COUNT = n > 0 it is the n-th entry from the right of X-Forwarded-For: each
+    trusted proxy appends the peer that it saw, and entries further left are the client's claims.
+    With 0, or with fewer entries, it is the peer of the connection.
     """
     count: int = settings.TRUSTED_PROXY_COUNT
     if count:
@@ -22,8 +22,8 @@ def client_address(request: HttpRequest) -> str:
 
 
 def loggable_address(request: HttpRequest) -> str:
-    """Return the address of the client if it is an IP address, else words: no text of others."""
+    """Return the client's address if it is an IP address, else words: it may be any text."""
     try:
-        return str(ip_address(client_address(request).partition("%")[0]))  # "%": a scope, any text
+        return str(ip_address(client_address(request).partition("%")[0]))  # "%" begins a scope
     except ValueError:
         return "an unreadable address"

@@ -2,17 +2,13 @@
 
 from django.db import OperationalError
 
+from common.errors import ServiceError
+
 WAIT_SECONDS = 5.0
 
 
-class DatabaseBusy(OperationalError):
-    """Others have held a lock of the database for longer than WAIT_SECONDS; nothing was written.
-
-    `code` and `detail` are what an API's caller gets.
-    """
+class DatabaseBusy(ServiceError, OperationalError):
+    """Others have held a lock of the database for longer than WAIT_SECONDS; nothing was written."""
 
     code = "busy"
     detail = "Too much is being written right now. Try again."
-
-    def __init__(self) -> None:
-        super().__init__(self.detail)

@@ -1,1 +1,1 @@
-"""The project: environment, settings, routes, the error table, health, and `make run`."""
+"""The project: environment, settings, routes, the table of errors, health, and `make run`."""

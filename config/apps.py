@@ -1,4 +1,4 @@
-"""The project's own app."""
+"""The app of the project, for what belongs to neither app."""
 
 from django.apps import AppConfig
 from django.contrib.auth.signals import user_login_failed
@@ -10,16 +10,14 @@ from config.refused import count_failed_login
 
 
 class StatekeepConfig(AppConfig):
-    """Statekeep as a whole."""
+    """Signals of the project as a whole."""
 
     name = "config"
     verbose_name = "Statekeep"
 
     def ready(self) -> None:
-        """Count failed log-ins; take off each request what it has no use for here."""
-        user_login_failed.connect(count_failed_login)  # after axes, which stands before this app
-        # Together a tenth of a state call.
-        request_started.disconnect(reset_queries)  # queries are logged with DEBUG alone
+        user_login_failed.connect(count_failed_login)  # after axes, which INSTALLED_APPS has first
+        # Django does these for each request, which costs a tenth of a state call, and for nothing:
+        request_started.disconnect(reset_queries)  # queries are logged only with DEBUG
         request_finished.disconnect(close_caches)  # Redis connections are kept
-        # Database connections are kept as well, and looked at when the next request starts.
-        request_finished.disconnect(close_old_connections)
+        request_finished.disconnect(close_old_connections)  # the next request looks at their age

@@ -1,9 +1,9 @@
-"""The one table from domain errors to HTTP answers: `{"detail": ..., "code": ...}`."""
+"""How each error is answered over HTTP: `{"detail": ..., "code": ...}`, by one table."""
 
-import json
 import logging
 import math
 import sys
+from dataclasses import dataclass, field
 from http import HTTPStatus
 from typing import Any
 
@@ -16,7 +16,9 @@ from rest_framework import exceptions
 
 from chat import errors as chat
 from chat.api.answers import DEGRADED
+from common.answers import json_response
 from common.database_busy import DatabaseBusy
+from common.errors import ServiceError
 from config.paths import CHAT_PREFIX, is_api_path
 from config.refused import count_refused
 from connector_state import errors as state
@@ -25,7 +27,8 @@ logger = logging.getLogger(__name__)
 
 RETRY_AFTER_SECONDS = 2  # about what a fail-over takes
 
-STATUS: dict[type[Exception], HTTPStatus] = {
+# An error without a row is answered as its nearest base is.
+STATUS: dict[type, HTTPStatus] = {
     state.SignatureRefused: HTTPStatus.UNAUTHORIZED,
     state.Forbidden: HTTPStatus.FORBIDDEN,
     state.InvalidRequest: HTTPStatus.BAD_REQUEST,
@@ -45,76 +48,82 @@ STATUS: dict[type[Exception], HTTPStatus] = {
     chat.RateLimited: HTTPStatus.TOO_MANY_REQUESTS,
     chat.Unavailable: HTTPStatus.SERVICE_UNAVAILABLE,
     chat.StoreError: HTTPStatus.SERVICE_UNAVAILABLE,
-    chat.ModelTimeout: HTTPStatus.GATEWAY_TIMEOUT,  # before the next, which it is one of
+    chat.ModelTimeout: HTTPStatus.GATEWAY_TIMEOUT,
     chat.ModelFailed: HTTPStatus.BAD_GATEWAY,
     DatabaseBusy: HTTPStatus.SERVICE_UNAVAILABLE,
 }
 
 
+@dataclass(frozen=True, slots=True)
+class ErrorAnswer:
+    """The answer to an error: `code` is stable and documented, `detail` says what to change."""
+
+    status: int
+    code: str
+    detail: str
+    headers: dict[str, str] = field(default_factory=dict)
+
+    def as_json(self) -> dict[str, str]:
+        """Return the body, for common.answers to encode."""
+        return {"detail": self.detail, "code": self.code}
+
+
+def answer_to(exc: Exception) -> ErrorAnswer | None:
+    """Return the answer to an error of the apps or the database; None for any other exception."""
+    if isinstance(exc, db.Error) and not isinstance(exc, DatabaseBusy):
+        logger.error("the database failed: %r", exc)
+        return ErrorAnswer(
+            HTTPStatus.SERVICE_UNAVAILABLE,
+            code="database_unavailable",
+            detail="The database can't be reached right now. Try again.",
+            headers={"Retry-After": str(RETRY_AFTER_SECONDS)},
+        )
+    status = next((STATUS[kind] for kind in type(exc).__mro__ if kind in STATUS), None)
+    if status is None or not isinstance(exc, ServiceError):
+        return None
+    headers = {}
+    if status == HTTPStatus.UNAUTHORIZED:
+        is_chat = isinstance(exc, chat.ChatError)
+        headers["WWW-Authenticate"] = 'Bearer realm="chat"' if is_chat else "DSX-HMAC"
+    if exc.retry_after_seconds is not None:
+        headers["Retry-After"] = str(exc.retry_after_seconds)
+    elif status == HTTPStatus.SERVICE_UNAVAILABLE:
+        headers["Retry-After"] = str(RETRY_AFTER_SECONDS)
+    if isinstance(exc, chat.ModelFailed) and exc.degraded:
+        headers[DEGRADED] = "true"
+    return ErrorAnswer(status, exc.code, exc.detail, headers)
+
+
 def error_response(
     status: int, code: str, detail: str, headers: dict[str, str] | None = None
 ) -> HttpResponse:
-    """Return the JSON error answer.
+    """Return an ErrorAnswer as Django's response."""
+    answer = ErrorAnswer(status, code, detail, headers or {})
+    return json_response(answer.as_json(), answer.headers, status=answer.status)
 
-    Args:
-        status: the HTTP status.
-        code: stable, listed in the README.
-        detail: for people: what to change.
-        headers: more headers, such as Retry-After.
-    """
-    response = HttpResponse(
-        json.dumps({"detail": detail, "code": code}),
-        content_type="application/json",
-        status=status,
-        headers=headers,
-    )
-    response.headers["Cache-Control"] = "no-store"
-    return response
+
+# --- Errors that API views raise ------------------------------------------------------------------
 
 
 def api_exception_handler(exc: Exception, context: dict[str, Any]) -> HttpResponse | None:
-    """DRF's EXCEPTION_HANDLER: every error an API view raises becomes one JSON shape.
+    """Return the answer to whatever an API view raised: DRF's EXCEPTION_HANDLER.
 
-    Errors that are not in the table are left to Django, which logs them and calls server_error.
+    None leaves an unexpected exception to Django, which logs it and calls server_error.
     """
     count_refused(exc)
     if isinstance(exc, Http404):
         exc = exceptions.NotFound()
     if isinstance(exc, PermissionDenied):
         exc = exceptions.PermissionDenied()
-    if isinstance(exc, exceptions.APIException):
-        return _from_drf(exc, context)
-    for kind, status in STATUS.items():
-        if isinstance(exc, kind):
-            return _from_domain(exc, status)
-    if isinstance(exc, db.Error):
-        logger.error("the database failed: %r", exc)
-        return error_response(
-            503,
-            "database_unavailable",
-            "The database can't be reached right now. Try again.",
-            {"Retry-After": str(RETRY_AFTER_SECONDS)},
-        )
-    return None
+    answer = _from_drf(exc, context) if isinstance(exc, exceptions.APIException) else answer_to(exc)
+    if answer is None:
+        return None
+    return error_response(answer.status, answer.code, answer.detail, answer.headers)
 
 
-def _from_domain(exc: Any, status: HTTPStatus) -> HttpResponse:
-    headers = {}
-    if status == HTTPStatus.UNAUTHORIZED:
-        is_chat = isinstance(exc, chat.ChatError)
-        headers["WWW-Authenticate"] = 'Bearer realm="chat"' if is_chat else "DSX-HMAC"
-    if status == HTTPStatus.SERVICE_UNAVAILABLE:
-        headers["Retry-After"] = str(RETRY_AFTER_SECONDS)
-    if (seconds := getattr(exc, "retry_after_seconds", None)) is not None:
-        headers["Retry-After"] = str(seconds)
-    if getattr(exc, "degraded", False):
-        headers[DEGRADED] = "true"
-    return error_response(status, exc.code, exc.detail, headers)
-
-
-def _from_drf(exc: exceptions.APIException, context: dict[str, Any]) -> HttpResponse:
+def _from_drf(exc: exceptions.APIException, context: dict[str, Any]) -> ErrorAnswer:
     detail = exc.detail
-    while isinstance(detail, list | dict):
+    while isinstance(detail, list | dict):  # of fields: the first one is told
         detail = next(iter(detail.values() if isinstance(detail, dict) else detail))
     headers = {}
     if challenge := getattr(exc, "auth_header", None):
@@ -124,28 +133,28 @@ def _from_drf(exc: exceptions.APIException, context: dict[str, Any]) -> HttpResp
     if wait := getattr(exc, "wait", None):
         headers["Retry-After"] = str(math.ceil(wait))
     code = getattr(detail, "code", exc.default_code)
-    return error_response(exc.status_code, code, str(detail), headers)
+    return ErrorAnswer(exc.status_code, code, str(detail), headers)
 
 
 # --- Django's own errors (handler400 and so on of config.urls) ---------------------------------
 
 
 def bad_request(request: HttpRequest, exception: Exception) -> HttpResponse:
-    """400, for what Django finds suspicious."""
+    """Return a 400, for a request that Django finds suspicious."""
     if is_api_path(request.path_info):
         return error_response(400, "invalid_request", "The request is malformed.")
     return defaults.bad_request(request, exception)
 
 
 def permission_denied(request: HttpRequest, exception: Exception) -> HttpResponse:
-    """403."""
+    """Return a 403, for a user who lacks a permission."""
     if is_api_path(request.path_info):
         return error_response(403, "forbidden", "You may not do this.")
     return defaults.permission_denied(request, exception)
 
 
 def not_found(request: HttpRequest, exception: Exception) -> HttpResponse:
-    """404, for a path that no route matches."""
+    """Return a 404, for a path that no route matches."""
     if is_api_path(request.path_info):
         is_chat = request.path_info.startswith(CHAT_PREFIX)
         hint = "A slash at its end counts." if is_chat else "Is the connector id a UUID?"
@@ -154,7 +163,7 @@ def not_found(request: HttpRequest, exception: Exception) -> HttpResponse:
 
 
 def server_error(request: HttpRequest) -> HttpResponse:
-    """500, or a page's 503 when it was the database. Django has logged the traceback."""
+    """Return a 500, or a page's 503 when the database failed. Django has logged the traceback."""
     if is_api_path(request.path_info):
         return error_response(500, "server_error", "An unexpected error; the server's log has it.")
     if isinstance(sys.exc_info()[1], db.Error):  # it is still being handled

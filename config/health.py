@@ -1,4 +1,4 @@
-"""Liveness and readiness, for whatever runs the process. No credentials needed."""
+"""Liveness and readiness, for supervisors and load balancers; they need no credentials."""
 
 import logging
 
@@ -17,15 +17,15 @@ NEEDED = (probes.REDIS, probes.DATABASE)
 
 @require_safe
 def livez(request: HttpRequest) -> JsonResponse:
-    """200: this process serves."""
+    """Return a 200, as this process serves."""
     return JsonResponse({"status": "ok"})
 
 
 @require_safe
 def readyz(request: HttpRequest) -> JsonResponse:
-    """200 when Redis and the database answer, else 503 naming what does not.
+    """Return a 200 if Redis and the database answer, else a 503 that names what does not.
 
-    The conversation store is reported only: without it chats are answered degraded.
+    The conversation store is only reported: without it chats are answered degraded.
     """
     found = {h.name: h.answers for h in probes.examine((*NEEDED, probes.CONVERSATIONS))}
     ready = all(found[probe.name] for probe in NEEDED)
@@ -39,7 +39,7 @@ def readyz(request: HttpRequest) -> JsonResponse:
 
 
 def report_redis_problems() -> None:
-    """Log, at a worker's start, what is wrong with the Redis that it is to use."""
+    """Log what is wrong with Redis, when a worker starts."""
     try:
         found = redis_checks.examine(get_redis_connection())
         for problem in (*found.dangers, *found.problems):

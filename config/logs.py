@@ -1,15 +1,17 @@
-"""One log line a record, whatever a client put into it."""
+"""Logging: one line for each record, whatever a client sent."""
 
 import logging
 import time
 from typing import Any
 
+from common.visible import printable
+
 
 class LineFormatter(logging.Formatter):
-    """`2026-01-01T00:00:00Z LEVEL logger message`, in UTC, control characters escaped.
+    """Formats `2026-01-01T00:00:00Z LEVEL logger message`, in UTC, with controls escaped.
 
-    A record's own text may quote what a client sent; escaping keeps a newline in it from forging
-    a second record, and an escape sequence from reaching a terminal. Tracebacks keep their lines.
+    A record may quote what a client sent: escaping keeps a newline in it from forging a second
+    record, and an escape sequence from reaching a terminal. Tracebacks keep their lines.
     """
 
     converter = time.gmtime  # type: ignore[assignment]
@@ -20,15 +22,15 @@ class LineFormatter(logging.Formatter):
         )
 
     def formatMessage(self, record: logging.LogRecord) -> str:  # noqa: N802 - logging's own name
-        """Return the record's line with everything unprintable escaped."""
-        line = super().formatMessage(record)
-        if line.isprintable():
-            return line
-        return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in line)
+        return printable(super().formatMessage(record))
 
 
 def configuration(level: str) -> dict[str, Any]:
-    """Return Django's LOGGING: one line a record on standard error, our own from this level on."""
+    """Return Django's LOGGING, which writes to standard error.
+
+    Args:
+        level: of this project's loggers; others log warnings.
+    """
     own = {name: {"level": level} for name in ("connector_state", "chat", "config", "overview")}
     return {
         "version": 1,
@@ -39,8 +41,8 @@ def configuration(level: str) -> dict[str, Any]:
         "loggers": {
             **own,
             "django": {"handlers": ["console"], "level": "WARNING", "propagate": False},
-            # A 4xx is the client's to know; but that a form was refused as forged, as behind a
-            # proxy that CSRF_TRUSTED_ORIGINS leaves out, the operator's.
+            # A 4xx concerns the client alone. But forms that are refused as forged may mean that
+            # CSRF_TRUSTED_ORIGINS lacks the address of a proxy, which operators have to know.
             "django.request": {"level": "ERROR"},
             "django.security": {"level": "CRITICAL"},
             "django.security.csrf": {"level": "WARNING"},

@@ -1,7 +1,7 @@
-"""What an API path skips.
+"""Middlewares that API paths skip.
 
-An API call uses no session, cookie, message or static file. Leaving those middlewares out saves a
-state call a tenth of its time, and keeps cookies from meaning anything on an API path.
+An API call needs no session, cookie, message or static file. Skipping their middlewares saves a
+state call a tenth of its time, and makes sure that cookies mean nothing on an API path.
 """
 
 from collections.abc import Callable
@@ -17,26 +17,26 @@ from django.http.response import HttpResponseBase
 from django.middleware import clickjacking, common, csrf
 from django.utils.deprecation import MiddlewareMixin
 
-from config.paths import is_api_path
+from config.paths import CHAT_PREFIX, is_api_path
 
 GetResponse = Callable[[HttpRequest], HttpResponseBase]
 
 
 class ChatCorsMiddleware(CorsMiddleware):
-    """CORS on the chat's paths; a state call passes it by without its cost."""
+    """CORS for the paths of the chat; other paths skip it."""
 
     def __call__(self, request: HttpRequest) -> Any:
-        """Run on the chat's paths alone."""
-        if not request.path_info.startswith("/api/"):
+        if not request.path_info.startswith(CHAT_PREFIX):
             return self.get_response(request)
         return super().__call__(request)
 
 
 class PagesOnly:
-    """Mixed into a middleware: API paths pass it by, and those further in as well.
+    """A mixin for middlewares that run for pages and not on API paths.
 
-    Of a row of such middlewares the outermost hands an API request straight to what stands behind
-    the innermost. (Django wraps each one in a function, which takes over its attributes.)
+    Of a row of such middlewares the outermost one passes an API request on to whatever follows the
+    innermost, so the row costs one check. (Django wraps each middleware in a function that copies
+    its attributes, so `behind_pages` is found there.)
     """
 
     def __init__(self, get_response: GetResponse) -> None:
@@ -44,45 +44,32 @@ class PagesOnly:
         self.behind_pages: GetResponse = getattr(get_response, "behind_pages", get_response)
 
     def __call__(self, request: HttpRequest) -> HttpResponseBase:
-        """Run the middleware on pages alone."""
         if is_api_path(request.path_info):
             return self.behind_pages(request)
         response: HttpResponseBase = super().__call__(request)  # type: ignore[misc]
         return response
 
 
-class WhiteNoiseMiddleware(PagesOnly, whitenoise.middleware.WhiteNoiseMiddleware):  # type: ignore[misc]
-    """Static files."""
+def _for_pages(middleware: type[Any]) -> type[Any]:
+    return type(middleware.__name__, (PagesOnly, middleware), {"__module__": __name__})
 
 
-class SessionMiddleware(PagesOnly, sessions.SessionMiddleware):
-    """Sessions."""
-
-
-class CommonMiddleware(PagesOnly, common.CommonMiddleware):
-    """Allowed hosts and trailing slashes."""
+WhiteNoiseMiddleware = _for_pages(whitenoise.middleware.WhiteNoiseMiddleware)
+SessionMiddleware = _for_pages(sessions.SessionMiddleware)
+CommonMiddleware = _for_pages(common.CommonMiddleware)
+AuthenticationMiddleware = _for_pages(auth.AuthenticationMiddleware)
+MessageMiddleware = _for_pages(messages.MessageMiddleware)
+XFrameOptionsMiddleware = _for_pages(clickjacking.XFrameOptionsMiddleware)
 
 
 class CsrfViewMiddleware(PagesOnly, csrf.CsrfViewMiddleware):
-    """CSRF tokens, for pages: API paths read no cookie."""
+    """Protection of pages from forged forms. API paths read no cookie and need none."""
 
     def process_view(self, request: HttpRequest, *args: Any) -> HttpResponseForbidden | None:
-        """Django calls this one directly, also for what passed __call__ by."""
+        # Django calls this for every request, whatever __call__ does.
         if is_api_path(request.path_info):
             return None
         return super().process_view(request, *args)
-
-
-class AuthenticationMiddleware(PagesOnly, auth.AuthenticationMiddleware):
-    """request.user."""
-
-
-class MessageMiddleware(PagesOnly, messages.MessageMiddleware):
-    """One-time messages."""
-
-
-class XFrameOptionsMiddleware(PagesOnly, clickjacking.XFrameOptionsMiddleware):
-    """No framing."""
 
 
 class _ContentSecurityPolicy(MiddlewareMixin):
@@ -96,5 +83,5 @@ class _ContentSecurityPolicy(MiddlewareMixin):
         return response
 
 
-class ContentSecurityPolicyMiddleware(PagesOnly, _ContentSecurityPolicy):
-    """Nothing but our own files may run or load on a page (admin needs no inline script)."""
+# Admin needs no inline script, so a page may run and load only files of this service.
+ContentSecurityPolicyMiddleware = _for_pages(_ContentSecurityPolicy)

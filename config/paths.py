@@ -1,24 +1,23 @@
-"""Which paths belong to programs (JSON alone), and which to people (pages)."""
+"""Tell the paths of APIs, which answer in JSON, from those of pages."""
 
 CHAT_PREFIX = "/api/"
 API_PREFIXES = ("/dsx-connect/", CHAT_PREFIX, "/livez", "/readyz")
 
-# What browsers of other origins may call.
+# Pages of other origins may call these.
 CHAT_PATHS_REGEX = rf"^{CHAT_PREFIX}"
 
-# Programs inside a cluster call these over plain HTTP; only pages are sent to HTTPS.
+# Programs inside a cluster call the APIs over plain HTTP; only pages are redirected to HTTPS.
 HTTPS_REDIRECT_EXEMPT = [rf"^{prefix.removeprefix('/')}" for prefix in API_PREFIXES]
 
 
-# Forms, and the chat's log-in: their bodies are read before anybody knows who sends them.
 LOG_IN_PREFIX = "/api/token/"
 
 
 def takes_bodies_of_anybody(path: str) -> bool:
-    """Whether a request's body is read here without credentials."""
+    """Whether bodies are read before the sender is authenticated: of forms, and of log-ins."""
     return not is_api_path(path) or path.startswith(LOG_IN_PREFIX)
 
 
 def is_api_path(path: str) -> bool:
-    """Whether errors on this path are JSON, and page middleware passes it by."""
+    """Whether errors are answered in JSON, and the middlewares of pages are skipped."""
     return path.startswith(API_PREFIXES)

@@ -1,6 +1,6 @@
-"""Counts who proved nobody: tokens and log-ins. Signed requests are counted where they are refused.
+"""Count tokens and log-ins that are refused, by error code, for the start page.
 
-Only codes of ours are counted, never what was sent.
+connector_state.api.authentication counts signed requests where it refuses them.
 """
 
 from typing import Any
@@ -16,7 +16,7 @@ LOCKED_OUT = "locked_out"
 
 
 def count_refused(exc: Exception) -> None:
-    """Count an error of the chat if it refuses a token or a log-in."""
+    """Count an error if it refuses a token, or a log-in at the chat's API."""
     if isinstance(exc, chat.TokenRefused) or (
         isinstance(exc, chat.RateLimited) and exc.code == LOCKED_OUT
     ):
@@ -24,11 +24,8 @@ def count_refused(exc: Exception) -> None:
 
 
 def count_failed_login(request: HttpRequest | None = None, **signal: Any) -> None:
-    """Count a log-in to the pages that failed: a receiver of user_login_failed, after that of axes.
-
-    That of an API has its own error, which is counted.
-    """
+    """Count a failed log-in to the pages: a receiver of user_login_failed, after that of axes."""
     if request is None or is_api_path(request.path_info):
-        return
+        return  # an API raises an error, which count_refused counts
     is_locked_out = getattr(request, "axes_locked_out", False)
     failures.count_unlogged(f"{LOGIN}{LOCKED_OUT if is_locked_out else 'bad_credentials'}")

@@ -1,4 +1,4 @@
-"""Django settings, made from config.env alone."""
+"""Django's settings, all made from config.env."""
 
 from datetime import timedelta
 from typing import Any
@@ -37,7 +37,7 @@ INSTALLED_APPS = [
     "overview.apps.OverviewConfig",
 ]
 
-# API paths go through the first two, and pass those of config.middleware by.
+# API paths go through the first two, and skip the others that config.middleware has.
 MIDDLEWARE = [
     "config.middleware.ChatCorsMiddleware",
     "django.middleware.security.SecurityMiddleware",
@@ -77,8 +77,8 @@ DATABASES = {
     )
 }
 
-# The contract's keys are raw: they are reached through get_redis_connection(), never through
-# django.core.cache, whose serialiser would wrap them.
+# The contract fixes the keys in Redis, so they are used through get_redis_connection():
+# django.core.cache would prefix the keys and serialise the values.
 CACHES: dict[str, Any] = {
     "default": {
         "BACKEND": "django_redis.cache.RedisCache",
@@ -89,10 +89,10 @@ CACHES: dict[str, Any] = {
             "SOCKET_CONNECT_TIMEOUT": ENV.redis_connect_timeout_seconds,
             "SOCKET_TIMEOUT": ENV.redis_timeout_seconds,
             "CONNECTION_POOL_KWARGS": {
-                # Once, at once, for a connection that went stale. redis-py's own default goes on
-                # for many seconds; who waits for a fail-over, and how long, is the store's to say.
+                # One immediate retry, for a stale connection. The default would retry for many
+                # seconds; connector_state.store decides who waits for a fail-over, and how long.
                 "retry": Retry(NoBackoff(), 1),
-                "max_connections": 10_000,  # threads bound them; redis-py would stop at a hundred
+                "max_connections": 10_000,  # no limit: there are as many as threads
             },
         },
     }

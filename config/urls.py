@@ -1,4 +1,4 @@
-"""All routes."""
+"""All routes of the service."""
 
 from django.contrib import admin
 from django.templatetags.static import static

@@ -1,26 +1,24 @@
-"""What can go wrong with connector state, free of HTTP. config.errors says how each is answered."""
+"""The errors of connector state, free of HTTP. config.errors says how each is answered."""
+
+from common.errors import ServiceError
 
 
-class ConnectorStateError(Exception):
-    """Base of all below.
-
-    `code` is stable and documented in the README; `detail` says what to change.
-    """
+class ConnectorStateError(ServiceError):
+    """Base of the errors of connector state."""
 
     code = "connector_state_error"
     detail = "Connector state failed."
 
-    def __init__(self, detail: str | None = None, *, code: str | None = None) -> None:
-        self.detail = detail or self.detail
-        self.code = code or self.code
-        super().__init__(self.detail)
-
 
 class SignatureRefused(ConnectorStateError):
-    """Who signed the request is not proven."""
+    """The request is not signed by a credential that is live.
+
+    `reason` is for the log, which tells apart what the answer does not.
+    """
 
     code = "bad_signature"
-    # Unknown, revoked, expired and wrong-signature share this answer; the log tells them apart.
+    # Unknown, revoked, expired and wrong-signature share this answer, so that nobody can find out
+    # by trying which key ids exist.
     detail = "The key id or the signature is not valid."
 
     def __init__(
@@ -31,34 +29,35 @@ class SignatureRefused(ConnectorStateError):
 
 
 class Forbidden(ConnectorStateError):
-    """The caller is known, and may not do this."""
+    """The caller is authenticated, but may not do this."""
 
     code = "forbidden"
 
 
 class InvalidRequest(ConnectorStateError):
-    """The request can't be carried out as it stands."""
+    """The request is malformed, or asks for something impossible."""
 
     code = "invalid_request"
 
 
 class LengthRequired(ConnectorStateError):
-    """The body came without a Content-Length."""
+    """The request has a body without a Content-Length."""
 
     code = "length_required"
     detail = "Send the body with a Content-Length, not chunked."
 
 
 class ValueTooLarge(ConnectorStateError):
-    """The body is over a limit."""
+    """The body, or one value in it, is over its limit."""
 
     code = "value_too_large"
 
 
 class PreconditionFailed(ConnectorStateError):
-    """A compare-and-swap met something else than it expected; nothing was written.
+    """A compare-and-swap met another value than it expected, and nothing was written.
 
-    `operation` is the operation's index in its batch, `etag` what stands there (None: nothing).
+    `operation` is the operation's index in its batch, `etag` the ETag of what is stored (None:
+    nothing is).
     """
 
     code = "precondition_failed"
@@ -71,17 +70,13 @@ class PreconditionFailed(ConnectorStateError):
 
 
 class RateLimited(ConnectorStateError):
-    """Too many requests; the same one works after `retry_after_seconds`."""
+    """Too many requests came in too short a time."""
 
     code = "rate_limited"
 
-    def __init__(self, detail: str, retry_after_seconds: int) -> None:
-        super().__init__(detail)
-        self.retry_after_seconds = retry_after_seconds
-
 
 class Unavailable(ConnectorStateError):
-    """A store that is needed for the answer can't be reached."""
+    """A store that the answer depends on can't be reached."""
 
     code = "store_unavailable"
     detail = (
@@ -91,7 +86,7 @@ class Unavailable(ConnectorStateError):
 
 
 class Corrupt(ConnectorStateError):
-    """What is stored is not what this service stores."""
+    """The stored value is not one that this service stores."""
 
     code = "value_corrupt"
     detail = (

@@ -1,11 +1,11 @@
-"""The overview's app, and admin with the overview as its start page."""
+"""The app of the overview, and the app of admin with the overview as its start page."""
 
 from django.apps import AppConfig
 from django.contrib.admin.apps import AdminConfig
 
 
 class OverviewConfig(AppConfig):
-    """Health, counts and growth of both apps."""
+    """The overview: health, counts and growth of both apps."""
 
     name = "overview"
     verbose_name = "Overview"
@@ -13,7 +13,7 @@ class OverviewConfig(AppConfig):
 
 
 class OverviewAdminConfig(AdminConfig):
-    """Django's admin, on our site."""
+    """Django's admin, with OverviewSite as its default site."""
 
     default = False
     default_site = "overview.site.OverviewSite"

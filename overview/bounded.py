@@ -1,13 +1,13 @@
-"""Questions to stores that may never answer, asked without waiting for ever.
+"""Ask stores that may never answer, without waiting for ever.
 
-Each is asked in a thread of its own. Whoever asks while the last one still waits for its answer
-waits for the same, unless that is old: its connection may be dead where a new one is not. However
-many ask, a frozen store holds a few threads.
+A thread asks. Callers that come meanwhile wait for the same answer, unless the question is old: its
+connection may be dead where a new one would not be. So a frozen store holds a few threads at most.
 """
 
 import threading
 import time
 from collections.abc import Callable
+from concurrent.futures import Future
 from dataclasses import dataclass
 from typing import Generic, TypeVar
 
@@ -20,12 +20,12 @@ ASKING_MAX = 3
 
 
 class NoAnswer(Exception):
-    """Time was up."""
+    """The store did not answer before the caller's time was up."""
 
 
 @dataclass(frozen=True, slots=True)
 class Outcome(Generic[T]):
-    """What came of a question: a value or an error, and after how many milliseconds."""
+    """The answer to a question: a value or an error, and how long it took."""
 
     value: T | None
     error: Exception | None
@@ -33,7 +33,7 @@ class Outcome(Generic[T]):
 
 
 class Question(Generic[T]):
-    """A function that asks a store."""
+    """A function that asks a store, called in a thread and by one caller at a time."""
 
     def __init__(self, ask: Callable[[], T]) -> None:
         self._ask = ask
@@ -41,9 +41,9 @@ class Question(Generic[T]):
         self._waiting: list[_Asked[T]] = []
 
     def begin(self) -> "Callable[[float], Outcome[T]]":
-        """Ask now; return what waits for the outcome until a time on time.monotonic()."""
+        """Ask, and return a function that waits for the outcome until a time.monotonic()."""
         with self._lock:
-            self._waiting = [asked for asked in self._waiting if not asked.is_over]
+            self._waiting = [asked for asked in self._waiting if not asked.outcome.done()]
             if not self._waiting or (self._waiting[-1].is_old and len(self._waiting) < ASKING_MAX):
                 self._waiting.append(_Asked(self._ask))
             return self._waiting[-1].wait
@@ -51,36 +51,29 @@ class Question(Generic[T]):
 
 class _Asked(Generic[T]):
     def __init__(self, ask: Callable[[], T]) -> None:
+        self.outcome: Future[Outcome[T]] = Future()
         self._ask = ask
         self._began = time.monotonic()
-        self._over = threading.Event()
-        self._outcome: Outcome[T] | None = None
-        # A daemon: a process that ends does not wait for a frozen store either.
+        # A daemon, so that a process does not wait for a frozen store when it ends.
         threading.Thread(target=self._run, daemon=True).start()
-
-    @property
-    def is_over(self) -> bool:
-        return self._over.is_set()
 
     @property
     def is_old(self) -> bool:
         return time.monotonic() - self._began > OLD_SECONDS
 
     def wait(self, until: float) -> Outcome[T]:
-        self._over.wait(max(0.0, until - time.monotonic()))
-        if self._outcome is None:
-            return Outcome(None, NoAnswer("It did not answer in time."), self._milliseconds())
-        return self._outcome
+        try:
+            return self.outcome.result(max(0.0, until - time.monotonic()))
+        except TimeoutError:
+            return self._ended(error=NoAnswer("It did not answer in time."))
 
     def _run(self) -> None:
         try:
-            self._outcome = Outcome(self._ask(), None, self._milliseconds())
-        except Exception as error:  # whatever it is, who asked has to say it
-            self._outcome = Outcome(None, error, self._milliseconds())
-        finally:
-            # Set first: closing a connection to a frozen database may take long.
-            self._over.set()
-            connections.close_all()
+            outcome = self._ended(self._ask())
+        except Exception as error:  # the caller reports it
+            outcome = self._ended(error=error)
+        self.outcome.set_result(outcome)
+        connections.close_all()  # afterwards: with a frozen database this may take long
 
-    def _milliseconds(self) -> float:
-        return (time.monotonic() - self._began) * 1000
+    def _ended(self, value: T | None = None, error: Exception | None = None) -> Outcome[T]:
+        return Outcome(value, error, (time.monotonic() - self._began) * 1000)

@@ -1,4 +1,4 @@
-"""A small line chart, as the numbers that an SVG takes."""
+"""Draw a small line chart, as the numbers of an SVG."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -12,10 +12,10 @@ Series = Sequence[tuple[date, int | None]]  # oldest first
 
 @dataclass(frozen=True, slots=True)
 class Chart:
-    """A line through the days that have a figure; it breaks where days have none.
+    """A line through the days that have a figure; it is broken where days have none.
 
-    `lines` are the points of polylines; `last` is the newest point. `days_known`: with one there is
-    nothing to draw yet.
+    `lines` are the points of polylines, `last` is the newest point, and `days_known` counts the
+    days that have a figure.
     """
 
     lines: tuple[str, ...]
@@ -28,11 +28,11 @@ class Chart:
 
 
 def draw(series: Series, days: int) -> Chart | None:
-    """Return the chart of a series that ends today, None if nothing is known.
+    """Return the chart of a series, or None if no day has a figure.
 
     Args:
-        series: the day and its figure.
-        days: how many the chart is wide.
+        series: days and their figures; the last day is at the right end.
+        days: the width of the chart.
     """
     known = [(day, figure) for day, figure in series if figure is not None]
     if not known:
@@ -47,7 +47,7 @@ def draw(series: Series, days: int) -> Chart | None:
         x = MARGIN + across * (WIDTH - 2 * MARGIN)
         return round(x, 1), round(HEIGHT - MARGIN - up * (HEIGHT - 2 * MARGIN), 1)
 
-    # Within days on end, the day less its place in the row is always the same.
+    # For consecutive days the day minus its position is the same, so each run is one group.
     runs = groupby(enumerate(known), lambda item: item[1][0] - timedelta(days=item[0]))
     lines = (_polyline([point(*known_day) for _, known_day in run]) for _, run in runs)
     return Chart(tuple(lines), point(*known[-1]), lowest, highest, len(known))
@@ -55,5 +55,5 @@ def draw(series: Series, days: int) -> Chart | None:
 
 def _polyline(points: list[tuple[float, float]]) -> str:
     if len(points) == 1:
-        points *= 2  # a line of no length, with its round ends, is a dot; a lone point is nothing
+        points *= 2  # browsers draw a line of no length as a dot, and a single point not at all
     return " ".join(f"{x},{y}" for x, y in points)

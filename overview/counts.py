@@ -1,48 +1,33 @@
-"""What there is now, in numbers."""
+"""How much there is now."""
 
 from dataclasses import dataclass
 
 from django.db.models import Count, Q, Sum
 
-from chat.models import ChatUser, Conversation, Quarantine, Turn
+from chat.models import Conversation
 from connector_state.models import Connector
 from connector_state.store.usage import total_usage
 
 
 @dataclass(frozen=True, slots=True)
 class ConnectorCounts:
-    """Connectors. One that is offline said so at its own shutdown; it may be enabled as well."""
+    """Numbers of connectors. One is offline once it said so at its shutdown, enabled or not."""
 
     total: int
     disabled: int
     offline: int
 
-    @property
-    def enabled(self) -> int:
-        """Those that are served."""
-        return self.total - self.disabled
-
 
 @dataclass(frozen=True, slots=True)
 class ConversationCounts:
-    """Conversations as the index knows them."""
+    """Numbers of conversations and messages, as the index knows them."""
 
     conversations: int
     messages: int
 
 
-@dataclass(frozen=True, slots=True)
-class ChatWork:
-    """What waits in the chat for the store, or for an operator."""
-
-    pending_turns: int
-    pending_deletions: int
-    dead_letters: int
-    quarantined: int
-
-
 def count_connectors() -> ConnectorCounts:
-    """Count them in the database."""
+    """Return how many connectors the database has."""
     return ConnectorCounts(
         **Connector.objects.aggregate(
             total=Count("pk"),
@@ -53,7 +38,7 @@ def count_connectors() -> ConnectorCounts:
 
 
 def count_usage() -> tuple[int, int]:
-    """Return the keys and bytes of all connectors.
+    """Return the number of keys, and of bytes, of all connectors together.
 
     Raises:
         redis.exceptions.RedisError: Redis did not answer.
@@ -63,23 +48,8 @@ def count_usage() -> tuple[int, int]:
 
 
 def count_conversations() -> ConversationCounts:
-    """Count those that are not deleted."""
+    """Return how many conversations are not deleted, and their messages."""
     found = Conversation.objects.filter(active=True).aggregate(
         conversations=Count("pk"), messages=Sum("message_count", default=0)
     )
     return ConversationCounts(**found)
-
-
-def count_users() -> int:
-    """Count who ever chatted."""
-    return ChatUser.objects.count()
-
-
-def count_chat_work() -> ChatWork:
-    """Count what waits."""
-    return ChatWork(
-        pending_turns=Turn.objects.waiting().count(),
-        pending_deletions=Conversation.objects.filter(deletion_pending=True).count(),
-        dead_letters=Turn.objects.dead_letters().count(),
-        quarantined=Quarantine.objects.filter(resolved_at=None).count(),
-    )

@@ -1,4 +1,4 @@
-"""The figures of each day: recording them, and reading them back."""
+"""Record the figures of each day, and read them back."""
 
 import logging
 from datetime import UTC, date, datetime, time, timedelta
@@ -22,21 +22,20 @@ DAYS_KEPT = 400
 
 
 def today() -> date:
-    """The day, in UTC."""
+    """Return the current day in UTC."""
     return datetime.now(UTC).date()
 
 
 def figures_now(
     connectors: ConnectorCounts, chat: ConversationCounts, usage: tuple[int, int] | None
 ) -> DailyFigures:
-    """Return today's figures, not saved, from what was counted now.
+    """Return today's figures, not saved, from what was counted.
 
     Args:
-        usage: keys and bytes; None: not known, Redis does not answer.
+        usage: keys and bytes; None while Redis does not answer.
     """
-    day = today()
+    day, (keys, size) = today(), usage or (None, None)
     midnight = datetime.combine(day, time(), UTC)
-    keys, size = usage or (None, None)
     return DailyFigures(
         date=day,
         connectors=connectors.total,
@@ -49,7 +48,9 @@ def figures_now(
 
 
 def record(days_kept: int = DAYS_KEPT) -> tuple[DailyFigures, bool]:
-    """Record today's figures over those that today has already, and drop what is too old.
+    """Record today's figures, and delete those that are too old.
+
+    They replace what an earlier run recorded today.
 
     Returns:
         The figures, and whether Redis said how many keys there are.
@@ -75,7 +76,7 @@ def record(days_kept: int = DAYS_KEPT) -> tuple[DailyFigures, bool]:
 
 
 def recent(days: int, now: DailyFigures) -> list[DailyFigures]:
-    """Return what was recorded in the last days, oldest first, today as it is now the last."""
+    """Return the figures of the last days, oldest first, with those of `now` at the end."""
     first = now.date - timedelta(days=days - 1)
     recorded = list(DailyFigures.objects.filter(date__gte=first, date__lte=now.date))
     if recorded and recorded[-1].date == now.date:
@@ -84,8 +85,8 @@ def recent(days: int, now: DailyFigures) -> list[DailyFigures]:
 
 
 def _over(earlier: DailyFigures, now: DailyFigures) -> DailyFigures:
-    """Keep what is not known now; and as stored turns are dropped in time, a day's never fall."""
+    """Complete today's figures with what was recorded earlier today."""
     if now.keys is None:
         now.keys, now.bytes = earlier.keys, earlier.bytes
-    now.turns = max(now.turns, earlier.turns)
+    now.turns = max(now.turns, earlier.turns)  # turns are dropped some time after they are stored
     return now

@@ -1,4 +1,4 @@
-"""Growth over the last days: a chart for each figure, and all of them as a table."""
+"""The panel of growth: a chart for each figure over the last days, and a table of them all."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -15,7 +15,7 @@ WINDOWS = (14, 30)
 
 @dataclass(frozen=True, slots=True)
 class Series:
-    """One figure of each day."""
+    """A field of DailyFigures, and how it is written for people."""
 
     title: str
     field: str
@@ -36,7 +36,7 @@ CHAT_SERIES = (
 
 @dataclass(frozen=True, slots=True)
 class LabelledChart:
-    """A chart with what it says in words. `chart` is None when nothing is known."""
+    """A chart and what it says in words. `chart` is None where no day has a figure."""
 
     title: str
     summary: str
@@ -48,7 +48,7 @@ class LabelledChart:
 
 @dataclass(frozen=True, slots=True)
 class Growth:
-    """The panel: `rows` are the days, newest first, with a cell for each chart."""
+    """The panel. `rows` are the days, newest first, with a cell for each chart."""
 
     days: int
     charts: list[LabelledChart]
@@ -57,12 +57,16 @@ class Growth:
 
 
 def window(text: str | None) -> int:
-    """Return the number of days that a query asks for, if it is one of WINDOWS, else the first."""
+    """Return the number of days that a query asks for if WINDOWS has it, else the first of them."""
     return next((days for days in WINDOWS if str(days) == text), WINDOWS[0])
 
 
 def growth(series: tuple[Series, ...], days: int, now: DailyFigures) -> Growth:
-    """Return the panel for these figures."""
+    """Return the panel for some figures.
+
+    Args:
+        now: today's, as figures_now returns them.
+    """
     figures = recent(days, now)
     rows = [(day.date, [_cell(one, day) for one in series]) for day in reversed(figures)]
     return Growth(days, [_labelled(one, figures, days) for one in series], rows, len(figures) - 1)

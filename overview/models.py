@@ -1,10 +1,10 @@
-"""The figures of each day."""
+"""The table of daily figures, for the charts."""
 
 from django.db import models
 
 
 class DailyFigures(models.Model):
-    """What there was on a day (UTC) when `record_daily_figures` ran last. NULL: not known."""
+    """How much there was on a day (UTC) when `record_daily_figures` last ran. NULL is unknown."""
 
     date = models.DateField(primary_key=True)
     connectors = models.PositiveIntegerField()

@@ -1,7 +1,6 @@
-"""The panels of the start page, each for those who may see what it is about.
+"""The panels of the start page, each for users who may see its subject.
 
-All that may have to wait for a store is asked at once and within a time, so with every store frozen
-the page is there all the same.
+All stores are asked at once and with a time limit, so the page is shown even if all are frozen.
 """
 
 import time
@@ -26,7 +25,10 @@ _failures: Question[dict[str, dict[str, int]]] = Question(lambda: failures.daily
 
 @dataclass(frozen=True, slots=True)
 class Panels:
-    """What the page shows. Empty or None: not for this user; `refusals`: Redis does not say."""
+    """The panels. What a user may not see is empty or None.
+
+    `refusals` is also None while Redis does not answer.
+    """
 
     health: list[Health]
     connectors: list[Tally]
@@ -36,7 +38,7 @@ class Panels:
 
 
 def panels_for(user: Any, days: int) -> Panels | None:
-    """Return the panels that this user may see, None if there are none."""
+    """Return the panels that a user may see, or None if there are none."""
     sees_state = user.has_perm("connector_state.view_connector")
     sees_chat = user.has_perm("chat.view_conversation")
     kinds = [kind for kind in KINDS if user.has_perm(kind.permission)]
@@ -60,6 +62,6 @@ def panels_for(user: Any, days: int) -> Panels | None:
 
 
 def _visible_probes(sees_state: bool, sees_chat: bool) -> list[probes.Probe]:
-    visible = [probes.REDIS] if sees_state else []
-    visible.append(probes.DATABASE)
-    return [*visible, probes.CONVERSATIONS, probes.MODEL] if sees_chat else visible
+    of_state = [probes.REDIS] if sees_state else []
+    of_chat = [probes.CONVERSATIONS, probes.MODEL] if sees_chat else []
+    return [*of_state, probes.DATABASE, *of_chat]

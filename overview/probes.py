@@ -1,14 +1,14 @@
 """Whether everything that Statekeep needs answers, in words.
 
-The start page of admin, `/readyz` and `check_stores` ask by these. No probe outlasts its limit for
-who asks, and none says a secret.
+The start page of admin, `/readyz` and `check_stores` use these probes. Nobody waits for a probe
+longer than its limit, and none tells a secret.
 """
 
 import logging
 import time
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from typing import Literal, NamedTuple
+from typing import Literal
 
 from django import db
 from django.db import connection
@@ -19,39 +19,25 @@ from redis.exceptions import RedisError
 from chat.assistant.reachable import examine_assistant
 from chat.errors import ChatError
 from chat.repository import conversation_repository
+from common.findings import Finding, Unfit
 from connector_state.credentials.issuing import unreadable_credentials
 from connector_state.store import redis_checks
-from overview.bounded import NoAnswer, Question
+from overview.bounded import NoAnswer, Outcome, Question
 
 logger = logging.getLogger(__name__)
 
 PROBE_SECONDS = 1.5
-SLOW_SECONDS = 30.0  # for what reads a table
+SLOW_SECONDS = 30.0  # for those that read a whole table
 KEY_IDS_NAMED = 5
 
 State = Literal["ok", "warning", "unsafe", "failed"]
 
 
-class Finding(NamedTuple):
-    """What answered, and what is wrong with it; `dangers` lose what is stored there."""
-
-    description: str
-    problems: tuple[str, ...] = ()
-    dangers: tuple[str, ...] = ()
-
-    @property
-    def state(self) -> State:
-        """The worst of it."""
-        if self.dangers:
-            return "unsafe"
-        return "warning" if self.problems else "ok"
-
-
 @dataclass(frozen=True, slots=True)
 class Health:
-    """What a probe found. `description` says what answered, or why nothing did.
+    """The result of a probe. `description` says what answered, or why nothing did.
 
-    "unsafe": it can be used, and loses what is stored there, or takes nothing more.
+    "unsafe" can be used, but loses what is stored there, or refuses writes; "failed" can't be used.
     """
 
     name: str
@@ -63,55 +49,52 @@ class Health:
 
     @property
     def answers(self) -> bool:
-        """Whether it can be used."""
         return self.state != "failed"
 
 
-class Unfit(Exception):
-    """Something answers, and can't be used as it is."""
-
-
 class Probe:
-    """One thing to ask, by name.
-
-    Args of the constructor:
-        ask: returns a Finding; what it raises means that there is no answer.
-        seconds: how long who asks waits for it.
-    """
+    """A question to one store or server, with a limit to the time that callers wait for it."""
 
     def __init__(
         self, name: str, title: str, ask: Callable[[], Finding], seconds: float = PROBE_SECONDS
     ) -> None:
+        """Prepare the question.
+
+        Args:
+            name: for programs.
+            title: for people.
+            ask: asks; an exception means that there is no answer.
+            seconds: how long a caller waits at most.
+        """
         self.name = name
         self.title = title
         self._question = Question(ask)
         self._seconds = seconds
 
     def begin(self) -> Callable[[], Health]:
-        """Ask now; return what waits for the answer."""
+        """Ask, and return a function that waits for the answer."""
         until = time.monotonic() + self._seconds
         wait = self._question.begin()
+        return lambda: self._health(wait(until))
 
-        def health() -> Health:
-            outcome = wait(until)
-            found, milliseconds = outcome.value, outcome.milliseconds
-            if found is None:
-                return self._failed(outcome.error, milliseconds)
-            wrong = (*found.dangers, *found.problems)
-            return Health(
-                self.name, self.title, found.state, found.description, wrong, milliseconds
-            )
-
-        return health
-
-    def _failed(self, error: Exception | None, milliseconds: float) -> Health:
-        logger.warning("%s does not answer: %r", self.name, error)
-        return Health(self.name, self.title, "failed", _reason(error), (), milliseconds)
+    def _health(self, outcome: Outcome[Finding]) -> Health:
+        found = outcome.value
+        if found is None:
+            logger.warning("%s does not answer: %r", self.name, outcome.error)
+            found = Finding(_reason(outcome.error))
+        return Health(
+            self.name,
+            self.title,
+            "failed" if outcome.value is None else found.state,
+            found.description,
+            (*found.dangers, *found.problems),
+            outcome.milliseconds,
+        )
 
 
 def _reason(error: Exception | None) -> str:
-    """Words for people. What libraries say may hold addresses and users: that is for the log."""
-    if isinstance(error, NoAnswer | Unfit | redis_checks.UnfitRedis):
+    # Libraries put addresses and users into their messages: those are for the log.
+    if isinstance(error, NoAnswer | Unfit):
         return str(error)
     if isinstance(error, ChatError):
         return error.detail
@@ -124,8 +107,7 @@ def _reason(error: Exception | None) -> str:
 
 
 def _redis() -> Finding:
-    found = redis_checks.examine(get_redis_connection())
-    return Finding(found.description, found.problems, found.dangers)
+    return redis_checks.examine(get_redis_connection())
 
 
 def _database() -> Finding:
@@ -137,19 +119,18 @@ def _database() -> Finding:
 
 def _conversations() -> Finding:
     info = conversation_repository().check(time.monotonic() + PROBE_SECONDS)
-    lacks = tuple(
+    problems = tuple(
         f"The store does not offer {feature}, which conversations need to be safe."
         for feature in info.lacks
     )
     if info.backend == "redis":
         version = redis_checks.version_of(get_redis_connection())
-        return Finding(f"{info.description}, {version}", lacks)
-    return Finding(f"Dapr, {info.description}", lacks)
+        return Finding(f"{info.description}, {version}", problems=problems)
+    return Finding(f"Dapr, {info.description}", problems=problems)
 
 
 def _model() -> Finding:
-    info = examine_assistant(PROBE_SECONDS)
-    return Finding(info.description, info.problems)
+    return examine_assistant(PROBE_SECONDS)
 
 
 def _migrations() -> Finding:
@@ -183,6 +164,6 @@ STORES = (REDIS, DATABASE, CONVERSATIONS, MODEL)
 
 
 def examine(probes: Iterable[Probe]) -> list[Health]:
-    """Ask all of them at once, and return what each found."""
+    """Ask all probes at once, and return what each found."""
     begun = [probe.begin() for probe in probes]
     return [health() for health in begun]

@@ -1,16 +1,16 @@
-"""Authentication failures of the last days, as a table by reason, for each kind of caller."""
+"""Authentication failures of the last days, as a table by kind of caller and reason."""
 
 from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-# What a counted reason begins with; those of connectors with nothing.
+# The prefixes of counted reasons. Those of connectors have none.
 CHAT, LOGIN = "chat:", "login:"
 
 
 @dataclass(frozen=True, slots=True)
 class Kind:
-    """Who was turned away. `permission`: who may see them; `reasons` in words."""
+    """A kind of caller: the permission to see its failures, and its reasons in words."""
 
     prefix: str
     title: str
@@ -59,7 +59,10 @@ KINDS = (
 
 @dataclass(frozen=True, slots=True)
 class Group:
-    """`rows` are a kind's reasons, the most frequent first: code, words, numbers by day, sum."""
+    """The failures of one kind. A row has a reason, its words, its numbers by day, and their sum.
+
+    The most frequent reason comes first.
+    """
 
     title: str
     rows: list[tuple[str, str, list[str], str]]
@@ -67,14 +70,18 @@ class Group:
 
 @dataclass(frozen=True, slots=True)
 class Refusals:
-    """A column for each day, and a group for each kind that has any."""
+    """The table: a column for each day, and a group for each kind that had failures."""
 
     days: list[str]
     groups: list[Group]
 
 
 def refusals(daily: dict[str, dict[str, int]], kinds: Iterable[Kind]) -> Refusals:
-    """Return the table, of these kinds alone, of what was counted as refused."""
+    """Return the table of some kinds.
+
+    Args:
+        daily: by day, how often each reason was counted (connector_state.credentials.failures).
+    """
     groups = (_group(daily, kind) for kind in kinds)
     return Refusals(list(daily), [group for group in groups if group.rows])
 

@@ -1,4 +1,4 @@
-"""Admin, with the overview on its start page."""
+"""The admin site, with the overview as its start page."""
 
 from typing import Any
 
@@ -9,13 +9,13 @@ from django.template.response import TemplateResponse
 from overview.growth import WINDOWS, window
 from overview.panels import panels_for
 
-# The order of apps on the start page and in the sidebar.
+# The order of apps on the start page and in the sidebar: the product first, then accounts.
 APPS = ("connector_state", "chat", "auth", "axes")
 NAMES = {"axes": "Log-in attempts"}
 
 
 class OverviewSite(admin.AdminSite):
-    """The pages of operators."""
+    """Django's admin with an overview, in the order of APPS."""
 
     site_header = site_title = "Statekeep"
     index_title = "Overview"
@@ -23,11 +23,10 @@ class OverviewSite(admin.AdminSite):
     site_url = None
 
     def get_urls(self) -> list[Any]:
-        """Without the redirect to pages of objects on another site: there is none."""
+        # No object has a page outside admin, so there is nothing that this could lead to.
         return [url for url in super().get_urls() if getattr(url, "name", "") != "view_on_site"]
 
     def get_app_list(self, request: HttpRequest, app_label: str | None = None) -> list[Any]:
-        """What Statekeep is about comes first, then accounts."""
         found = super().get_app_list(request, app_label)
         for app in found:
             app["name"] = NAMES.get(app["app_label"], app["name"])
@@ -37,7 +36,6 @@ class OverviewSite(admin.AdminSite):
     def index(
         self, request: HttpRequest, extra_context: dict[str, Any] | None = None
     ) -> TemplateResponse:
-        """The list of apps, beneath the panels."""
         panels = panels_for(request.user, window(request.GET.get("days")))
         context = {**(extra_context or {}), "panels": panels, "windows": WINDOWS}
         return super().index(request, context)

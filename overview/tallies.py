@@ -1,6 +1,6 @@
-"""The counts of the start page, in words, each with the list that it counts.
+"""The counts of the start page, each with a link to the list of what it counts.
 
-Who may see a count may see its list.
+Whoever may see a count may see its list.
 """
 
 from dataclasses import dataclass
@@ -10,7 +10,8 @@ from urllib.parse import urlencode
 from django.template.defaultfilters import filesizeformat
 from django.urls import reverse
 
-from overview import counts
+from chat.models import ChatUser, Conversation, Quarantine, Turn
+from overview.counts import ConnectorCounts, ConversationCounts
 
 UNKNOWN = "not known"
 
@@ -19,7 +20,7 @@ UNKNOWN = "not known"
 class Tally:
     """One count. `url` is the list of what is counted, "" if there is none.
 
-    `is_work`: somebody has to look at it. `hint`: what the label can't say.
+    `is_work` marks what an operator has to look at; `hint` explains the label.
     """
 
     label: str
@@ -29,12 +30,16 @@ class Tally:
     hint: str = ""
 
 
-def connector_tallies(found: counts.ConnectorCounts, usage: tuple[int, int] | None) -> list[Tally]:
-    """Connectors and what they have stored; `usage` is None when Redis does not say."""
+def connector_tallies(found: ConnectorCounts, usage: tuple[int, int] | None) -> list[Tally]:
+    """Return the counts of connectors.
+
+    Args:
+        usage: keys and bytes; None while Redis does not answer.
+    """
     connectors = "connector_state_connector"
     return [
         Tally("Connectors", f"{found.total:,}", _list(connectors)),
-        Tally("Enabled", f"{found.enabled:,}", _list(connectors, enabled__exact=1)),
+        Tally("Enabled", f"{found.total - found.disabled:,}", _list(connectors, enabled__exact=1)),
         Tally("Disabled", f"{found.disabled:,}", _list(connectors, enabled__exact=0)),
         Tally(
             "Offline",
@@ -47,22 +52,20 @@ def connector_tallies(found: counts.ConnectorCounts, usage: tuple[int, int] | No
     ]
 
 
-def chat_tallies(found: counts.ConversationCounts) -> list[Tally]:
-    """Conversations, and what of them waits."""
+def chat_tallies(found: ConversationCounts) -> list[Tally]:
+    """Return the counts of conversations, and of what waits for the store or an operator."""
     conversations = "chat_conversation"
-    work = counts.count_chat_work()
+    waiting = Turn.objects.waiting()
+    deletions = Conversation.objects.filter(deletion_pending=True)
+    quarantined = Quarantine.objects.filter(resolved_at=None)
     return [
         Tally("Conversations", f"{found.conversations:,}", _list(conversations)),
         Tally("Messages", f"{found.messages:,}"),
-        Tally("Users", f"{counts.count_users():,}"),
-        _work("Waiting turns", work.pending_turns, _list(conversations, turns="pending")),
-        _work(
-            "Waiting deletions",
-            work.pending_deletions,
-            _list(conversations, state="pending"),
-        ),
-        _work("Dead letters", work.dead_letters, _list("chat_deadletter")),
-        _work("In quarantine", work.quarantined, _list("chat_quarantine")),
+        Tally("Users", f"{ChatUser.objects.count():,}"),
+        _work("Waiting turns", waiting.count(), _list(conversations, turns="pending")),
+        _work("Waiting deletions", deletions.count(), _list(conversations, state="pending")),
+        _work("Dead letters", Turn.objects.dead_letters().count(), _list("chat_deadletter")),
+        _work("In quarantine", quarantined.count(), _list("chat_quarantine")),
     ]
 
 
@@ -71,6 +74,6 @@ def _work(label: str, number: int, url: str) -> Tally:
 
 
 def _list(model: str, **query: Any) -> str:
-    """Return the address of admin's list of these."""
+    """Return the URL of admin's list of a model."""
     url = reverse(f"admin:{model}_changelist")
     return f"{url}?{urlencode(query)}" if query else url

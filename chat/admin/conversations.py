@@ -21,12 +21,12 @@ from chat.admin.filters import (
     WaitingFilter,
 )
 from chat.admin.lists import DELETE, ChatList, ChatRows, isolated, when
-from chat.admin.rendering import visible
 from chat.admin.replay import ReplayPage
 from chat.admin.transcripts import ExportPage, RawPage, TranscriptPage, state_in_words
 from chat.models import Conversation, Turn
 from chat.models.turns import to_be_stored
 from common.admin_lists import column
+from common.visible import visible_name
 
 DELETED_AT_ONCE = 200
 
@@ -104,7 +104,7 @@ class ConversationAdmin(ChatList):
     ) -> HttpResponse:
         if not self.has_view_permission(request):
             raise PermissionDenied  # ModelAdmin would look for the conversation first
-        title = f"History of {visible(str(self.get_object(request, object_id)))}"
+        title = f"History of {visible_name(str(self.get_object(request, object_id)))}"
         return super().history_view(request, object_id, {"title": title})
 
     def get_changelist(self, request: HttpRequest, **kwargs: Any) -> type[ChangeList]:
@@ -144,7 +144,7 @@ def _question(rows: list[Conversation]) -> dict[str, Any]:
     return {
         "words": f"{len(rows)} conversation{pluralize(len(rows))} {words}",
         "items": [
-            f"{visible(str(row))}: {row.message_count} message{pluralize(row.message_count)}"
+            f"{visible_name(str(row))}: {row.message_count} message{pluralize(row.message_count)}"
             for row in rows
         ],
         "hidden": [

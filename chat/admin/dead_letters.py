@@ -10,13 +10,14 @@ from django.http import HttpRequest, HttpResponse
 from chat.admin.filters import AcceptedFilter
 from chat.admin.lists import CHANGE, DELETE, VIEW, ChatList, isolated, when
 from chat.admin.pages import ChatPage
-from chat.admin.rendering import shown_json, shown_text, visible
+from chat.admin.rendering import shown_json, shown_text
 from chat.errors import InvalidInput
 from chat.models import Conversation, DeadLetter, Turn
 from chat.turns import dead_letters
 from chat.turns.dead_letters import Content
 from common.admin_lists import column
 from common.admin_pages import ConfirmationPage
+from common.visible import visible_name
 
 ALREADY_GONE = "This turn is not a dead letter any more."
 
@@ -108,7 +109,7 @@ class DiscardLetterPage(ConfirmationPage, _LetterPage):
             "The message of “{}”, accepted {}, its reply and its tool calls will be gone for good "
             "and will never be part of the conversation. The changes that the tools have made stay."
         )
-        user, accepted = visible(self.object.user_id), self.object.accepted_at
+        user, accepted = visible_name(self.object.user_id), self.object.accepted_at
         return {"words": words.format(user, f"{accepted:%Y-%m-%d %H:%M:%S}")}
 
     def post(self, request: HttpRequest) -> HttpResponse:

@@ -12,8 +12,8 @@ from django.utils.html import format_html
 from django.utils.safestring import SafeString
 from django.utils.text import Truncator
 
-from chat.admin.rendering import visible
 from common.admin_lists import column, is_own_lookup
+from common.visible import visible
 
 VIEW = "chat.view_conversation"
 CHANGE = "chat.change_conversation"

@@ -1,39 +1,28 @@
-"""Answers: JSON, never kept by a cache, and saying so when they are degraded."""
+"""Answers of the chat, which say so when the conversation store was not reached (degraded)."""
 
-import json
 from typing import Any
 
 from django.http import HttpResponse
 
+from common import answers
+
 DEGRADED = "X-Chat-Degraded"
 
 
-def json_answer(data: Any, *, degraded: bool = False, status: int = 200) -> HttpResponse:
-    """Return a JSON answer.
+def json_answer(data: Any, *, degraded: bool = False) -> HttpResponse:
+    """Return data as JSON.
 
     Args:
-        data: what json.dumps takes.
-        degraded: this answer could not use or save the state.
-        status: the HTTP status.
+        data: whatever json.dumps takes.
+        degraded: the conversation could not be read or saved for this answer.
     """
-    response = HttpResponse(
-        json.dumps(data, ensure_ascii=False).encode(),
-        content_type="application/json",
-        status=status,
-    )
-    return finished(response, degraded=degraded)
+    return answers.json_response(data, _headers(degraded))
 
 
 def no_content(*, degraded: bool = False) -> HttpResponse:
-    """Return a 204."""
-    response = HttpResponse(status=204)
-    del response.headers["Content-Type"]
-    return finished(response, degraded=degraded)
+    """Return a 204; `degraded` is as in json_answer."""
+    return answers.no_content(_headers(degraded))
 
 
-def finished(response: HttpResponse, *, degraded: bool) -> HttpResponse:
-    """Set the headers that every answer of the chat has."""
-    response.headers["Cache-Control"] = "no-store"
-    if degraded:
-        response.headers[DEGRADED] = "true"
-    return response
+def _headers(degraded: bool) -> dict[str, str]:
+    return {DEGRADED: "true"} if degraded else {}

@@ -1,9 +1,9 @@
-"""The public keys at JWT_JWKS_URL, kept for a while.
+"""The public keys at JWT_JWKS_URL, cached.
 
-A key id that is unknown asks the URL again, but not more often than every few seconds, whoever
-invents key ids. A thread of its own asks, so that no answer, however slow, holds requests up for
-longer than WAIT_SECONDS, nor more than a few of them. Keys that are known are used on while the URL
-does not answer.
+An unknown key id makes a process fetch the keys again, but at most every ASK_AGAIN_SECONDS, so that
+invented key ids can't flood the URL. A thread fetches them: however slow the answer is, at most
+WAITING_MAX requests wait, and none longer than WAIT_SECONDS. While the URL does not answer, the
+cached keys stay in use.
 """
 
 import logging
@@ -22,7 +22,7 @@ logger = logging.getLogger(__name__)
 
 WAIT_SECONDS = 2.0
 WAITING_MAX = 4  # requests in each process
-ASKING_MAX = 3  # threads; one whose answer never ends does not keep the next from asking
+ASKING_MAX = 3  # threads, so that an answer that never ends does not block the next fetch
 KEEP_SECONDS = 300.0
 ASK_AGAIN_SECONDS = 10.0
 ANSWER_MAX_BYTES = 262_144
@@ -32,7 +32,7 @@ Keys = dict[str, RSAPublicKey]
 
 
 class _KeySet:
-    """The keys of one URL, as they were when it answered last."""
+    """The keys that the URL gave when it last answered."""
 
     def __init__(self) -> None:
         self.clear()
@@ -45,11 +45,11 @@ class _KeySet:
         self._asking: list[threading.Thread] = []
 
     def find(self, key_id: str) -> RSAPublicKey:
-        """Return the key.
+        """Return the key with this id.
 
         Raises:
             TokenRefused: there is no such key.
-            Unavailable: nobody knows, because the URL does not answer.
+            Unavailable: it is not cached, and the URL does not answer.
         """
         key = self._keys.get(key_id)
         if key is None or time.monotonic() - self._read_at >= KEEP_SECONDS:
@@ -65,7 +65,7 @@ class _KeySet:
         raise TokenRefused()
 
     def _refresh(self) -> None:
-        """Have the URL asked if it is time, and wait for the answer, but not for long."""
+        """Start to fetch the keys if it is time, and wait a little for the newest answer."""
         with self._lock:
             self._asking = [thread for thread in self._asking if thread.is_alive()]
             is_time = time.monotonic() - self._asked_at >= ASK_AGAIN_SECONDS
@@ -84,11 +84,11 @@ class _KeySet:
     def _ask(self, asked_at: float) -> None:
         try:
             keys = _fetch(settings.JWT_JWKS_URL)
-        except Exception as error:  # whatever it sent, it was no key set
+        except Exception as error:  # the URL may send anything
             logger.error("the JWKS URL gives no keys: %s", type(error).__name__)
             return
         with self._lock:
-            if asked_at == self._asked_at:  # nobody has asked since
+            if asked_at == self._asked_at:  # else a later fetch has begun, and decides
                 self._keys, self._read_at = keys, time.monotonic()
 
 
@@ -98,7 +98,7 @@ forget_keys = _key_set.clear
 
 
 def _fetch(url: str) -> Keys:
-    """Return the RSA signing keys by their ids."""
+    """Return the RSA signing keys at a URL, by their ids."""
     with requests.Session() as session:
         session.trust_env = False
         answer = session.get(url, timeout=WAIT_SECONDS, allow_redirects=False, stream=True)
@@ -113,7 +113,7 @@ def _fetch(url: str) -> Keys:
 
 
 def _chunks(answer: requests.Response) -> Iterator[bytes]:
-    """Yield the body, until it is too long or takes too long."""
+    """Yield the body; raise ValueError when it is too long or takes too long."""
     give_up_at, size = time.monotonic() + WAIT_SECONDS, 0
     while chunk := answer.raw.read1(CHUNK_BYTES, decode_content=True):
         size += len(chunk)

@@ -1,12 +1,11 @@
-"""Requests as clients send them: strict JSON in, typed values out.
+"""Read what clients send: strict JSON in, typed values out.
 
-Whatever is not what the contract describes is InvalidInput (400), InputTooLarge (413) or
-UnsupportedInput (415); nothing of it reaches the database.
+A request that the contract does not allow raises InvalidInput (400), InputTooLarge (413) or
+UnsupportedInput (415), before anything of it reaches the database.
 """
 
-import json
 import re
-from typing import Annotated, Any, NoReturn, TypeVar
+from typing import Annotated, Any, TypeVar
 
 from django.http import HttpRequest
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
@@ -14,7 +13,8 @@ from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Fie
 from chat.conversations.json_values import check_text
 from chat.conversations.state import CONVERSATION_ID
 from chat.errors import InputTooLarge, InvalidInput, UnsupportedInput
-from common.validation import first_error
+from common import strict_json
+from common.validation import in_words
 
 BODY_MAX_BYTES = 262_144  # 10,000 characters, each written as two \uXXXX, and room to spare
 MESSAGE_MAX_CHARACTERS = 10_000
@@ -23,7 +23,7 @@ KEY = re.compile(r"[\x21-\x7e](?:[\x20-\x7e]{0,253}[\x21-\x7e])?")
 
 
 def _check_id(value: object) -> object:
-    """An integer or a text; what pydantic would take for one (a boolean, 1.0) is neither."""
+    # Pydantic would take True and 1.0 for integers.
     if isinstance(value, bool) or not isinstance(value, int | str):
         raise ValueError("must be an integer or a string")
     if isinstance(value, int) and not 0 <= value <= INTEGER_ID_MAX:
@@ -61,27 +61,27 @@ class _Body(BaseModel):
 
 
 class ChatBody(_Body):
-    """POST /api/{user_id}/chat."""
+    """The body of POST /api/{user_id}/chat: a message."""
 
     message: Annotated[str, AfterValidator(_trimmed), AfterValidator(_check_length)]
     conversation_id: Annotated[int | str, BeforeValidator(_check_id)] | None = None
 
 
 class RenameBody(_Body):
-    """PATCH /api/{user_id}/conversations/{id}."""
+    """The body of PATCH /api/{user_id}/conversations/{id}: a title."""
 
     title: Annotated[str, AfterValidator(_trimmed), Field(min_length=1, max_length=80)]
 
 
 class LoginBody(_Body):
-    """POST /api/token/."""
+    """The body of POST /api/token/, a login."""
 
     username: Annotated[str, AfterValidator(check_text), Field(min_length=1, max_length=150)]
     password: Annotated[str, AfterValidator(check_text), Field(min_length=1, max_length=1024)]
 
 
 class RefreshBody(_Body):
-    """POST /api/token/refresh/."""
+    """The body of POST /api/token/refresh/, for another token."""
 
     refresh: Annotated[str, Field(min_length=1, max_length=8192)]
 
@@ -90,10 +90,12 @@ Body = TypeVar("Body", bound=BaseModel)
 
 
 def read_body(request: HttpRequest, kind: type[Body]) -> Body:
-    """Read the request's JSON body.
+    """Return the request's JSON body as a model.
 
     Raises:
-        InvalidInput, InputTooLarge, UnsupportedInput.
+        InvalidInput: it is not JSON, or not what the model describes.
+        InputTooLarge: it has more than BODY_MAX_BYTES.
+        UnsupportedInput: its Content-Type is another one.
     """
     if "HTTP_TRANSFER_ENCODING" in request.META:
         raise InvalidInput("Send the body with a Content-Length.", code="length_required")
@@ -106,32 +108,18 @@ def read_body(request: HttpRequest, kind: type[Body]) -> Body:
     try:
         return kind.model_validate(data)
     except ValidationError as error:
-        place, reason = first_error(error, kind.model_fields)
-        raise InvalidInput(f"{place or 'The body'}: {reason}.") from None
+        raise InvalidInput(f"{in_words(error, kind.model_fields, whole='The body')}.") from None
 
 
 def _parse(raw: bytes) -> Any:
     try:
-        return json.loads(
-            raw.decode(), parse_constant=_no_constant, object_pairs_hook=_without_doubles
-        )
-    except (ValueError, RecursionError):
+        return strict_json.loads(raw.decode(), object_pairs_hook=strict_json.unique_names)
+    except ValueError:
         raise InvalidInput("The body must be a JSON object.", code="invalid_json") from None
 
 
-def _no_constant(name: str) -> NoReturn:
-    raise ValueError(f"{name} is no JSON")
-
-
-def _without_doubles(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    found = dict(pairs)
-    if len(found) != len(pairs):
-        raise ValueError("a name stands there twice")
-    return found
-
-
 def read_idempotency_key(request: HttpRequest) -> str | None:
-    """Return the Idempotency-Key, None without one.
+    """Return the Idempotency-Key, or None if the request has none.
 
     Raises:
         InvalidInput: it is not 1 to 255 printable ASCII characters.
@@ -148,10 +136,10 @@ def read_idempotency_key(request: HttpRequest) -> str | None:
 
 
 def read_limit(request: HttpRequest, default: int, maximum: int) -> int:
-    """Return `?limit=`, from 1 to the maximum.
+    """Return `?limit=`, or the default if the query has none.
 
     Raises:
-        InvalidInput.
+        InvalidInput: it is not a number from 1 to the maximum.
     """
     text = request.GET.get("limit", str(default))
     if not re.fullmatch("[0-9]{1,6}", text, re.ASCII) or not 1 <= int(text) <= maximum:

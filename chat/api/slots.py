@@ -1,6 +1,6 @@
-"""How many calls of the chat this process answers at a time: the other threads are for state calls.
+"""Limit how many calls of the chat a process answers at a time, to keep threads for state calls.
 
-Whatever waits for the conversation store or for a model, or reads a body, holds a slot meanwhile.
+A call holds a slot while it waits for the conversation store or a model, or reads a body.
 """
 
 import threading
@@ -11,11 +11,11 @@ from django.conf import settings
 
 from chat.errors import Unavailable
 
-READS_WAIT_SECONDS = 0.25  # they take milliseconds, and pages send several at once
+READS_WAIT_SECONDS = 0.25  # reads take milliseconds, and pages send several at once
 
 
 class _Slots:
-    """As many slots as the setting says; who finds none waits for so long."""
+    """A semaphore whose size is a setting, and that is waited for only so long."""
 
     def __init__(self, setting: str, wait_seconds: float) -> None:
         self._setting = setting
@@ -25,10 +25,10 @@ class _Slots:
 
     @contextmanager
     def one(self) -> Iterator[None]:
-        """Take a slot.
+        """Hold a slot.
 
         Raises:
-            Unavailable: all are taken.
+            Unavailable: none is free.
         """
         with self._changed:
             if not self._changed.wait_for(self._is_free, self._wait_seconds):

@@ -1,4 +1,4 @@
-"""The limit on messages: per user and minute, over all workers."""
+"""Limit how many messages a user sends in a minute, over all workers."""
 
 import logging
 import math
@@ -21,19 +21,20 @@ from chat.errors import RateLimited
 logger = logging.getLogger(__name__)
 
 KEY_PREFIX = "statekeep:chat:rate"
-TIMEOUT_SECONDS = 0.5  # what a Redis that hangs costs one message; the limit gives way
-WITHOUT_REDIS_SECONDS = 5.0  # and nothing for so long those after it
+# A Redis that hangs delays one message by this much; then nobody is limited for some seconds.
+TIMEOUT_SECONDS = 0.5
+WITHOUT_REDIS_SECONDS = 5.0
 
 _asked_again_at = 0.0
 
 
 def check_rate(user_id: str) -> None:
-    """Count a message of the user: CHAT_RATE_PER_MINUTE in any minute, over all workers.
+    """Count a message of a user.
 
     While Redis does not answer, nobody is limited.
 
     Raises:
-        RateLimited.
+        RateLimited: the user sent CHAT_RATE_PER_MINUTE messages in the last minute.
     """
     global _asked_again_at
     if not settings.CHAT_RATE_PER_MINUTE or time.monotonic() < _asked_again_at:
@@ -63,9 +64,9 @@ def _limiter() -> MovingWindowRateLimiter:
 
 
 def _impatient_pool() -> ConnectionPool:
-    """Return a pool of our own on the service's Redis, of connections that wait for less long.
+    """Return a pool of connections to the same Redis, with shorter timeouts.
 
-    One that went stale is made anew, once; a Redis that hangs is not asked a second time.
+    A stale connection is replaced once; a Redis that hangs is not asked a second time.
     """
     shared = get_redis_connection().connection_pool
     return ConnectionPool(
@@ -81,7 +82,7 @@ def _impatient_pool() -> ConnectionPool:
 
 
 def forget_limiter() -> None:
-    """Make the limiter anew, and ask Redis at once."""
+    """Drop the limiter and its pause, for tests that move Redis."""
     global _asked_again_at
     _limiter.cache_clear()
     _asked_again_at = 0.0

@@ -1,8 +1,8 @@
-"""Tokens for the users of this service's own database. Off where a JWKS says whose tokens count.
+"""Issue tokens to the users in Django's database, unless JWT_JWKS_URL names another issuer.
 
-A token names its user by the user name, and carries no privilege. A refresh token is good until its
-user's password changes: it holds what Django's own sessions end by. Failed logins lock the pair of
-user name and address for a while (django-axes).
+A token names its user by the user name, and carries no privilege. A refresh token ends when its
+user's password changes, as a session of Django does: it holds the same hash. Failed logins lock the
+pair of user name and address for a while (django-axes).
 """
 
 from typing import Any
@@ -17,9 +17,9 @@ from rest_framework.views import APIView
 from rest_framework_simplejwt.exceptions import TokenError
 from rest_framework_simplejwt.tokens import AccessToken, RefreshToken
 
-from chat.api.answers import json_answer
 from chat.api.parsing import LoginBody, RefreshBody, read_body
 from chat.errors import NotFound, RateLimited, TokenRefused
+from common.answers import json_response
 
 SESSION_CLAIM = "session"
 
@@ -30,42 +30,38 @@ class _TokenView(APIView):
     http_method_names = ["post"]
 
     def initial(self, request: Request, *args: Any, **kwargs: Any) -> None:
-        """With a JWKS, tokens come from elsewhere."""
         super().initial(request, *args, **kwargs)
         if settings.JWT_JWKS_URL:
             raise NotFound("Tokens are issued elsewhere.", code="tokens_elsewhere")
 
 
 class TokenView(_TokenView):
-    """POST {username, password}: {access, refresh}."""
+    """POST {username, password} to log in; the answer is {access, refresh}."""
 
     def post(self, request: Request) -> HttpResponse:
-        """Log in."""
         body = read_body(request._request, LoginBody)
         user = _log_in(request._request, body)
         refresh = RefreshToken.for_user(user)
         refresh[SESSION_CLAIM] = user.get_session_auth_hash()
-        return json_answer({"access": str(AccessToken.for_user(user)), "refresh": str(refresh)})
+        return json_response({"access": str(AccessToken.for_user(user)), "refresh": str(refresh)})
 
 
 class RefreshView(_TokenView):
-    """POST {refresh}: {access}."""
+    """POST {refresh} for another access token; the answer is {access}."""
 
     def post(self, request: Request) -> HttpResponse:
-        """Issue another access token, while the user is there and active."""
         body = read_body(request._request, RefreshBody)
         try:
             token: Any = RefreshToken(body.refresh)  # type: ignore[arg-type]
             username, session = token["user_id"], token[SESSION_CLAIM]
         except (TokenError, ValueError, TypeError, KeyError, OverflowError, RecursionError):
             raise TokenRefused() from None
-        users = get_user_model().objects
-        user = users.filter(username=username, is_active=True).first()
+        user = get_user_model().objects.filter(username=username, is_active=True).first()
         if user is None or not isinstance(username, str):
             raise TokenRefused()
         if not constant_time_compare(session, user.get_session_auth_hash()):
             raise TokenRefused("The password was changed since. Log in again.")
-        return json_answer({"access": str(AccessToken.for_user(user))})
+        return json_response({"access": str(AccessToken.for_user(user))})
 
 
 def _log_in(request: HttpRequest, body: LoginBody) -> Any:

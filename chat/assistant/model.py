@@ -20,6 +20,7 @@ from chat.conversations.state import MessageEntry
 from chat.deadline import Deadline
 from chat.errors import ModelFailed, ModelTimeout
 from chat.tools.toolbox import Call, Toolbox
+from common import strict_json
 
 if TYPE_CHECKING:
     from openai import OpenAI
@@ -127,15 +128,11 @@ def _asked_calls(answer: "ChatCompletionMessage") -> list[tuple[str, Call]]:
 def _arguments(text: str) -> object:
     """Return the arguments, parsed; text that is not JSON as it is, for the toolbox to refuse."""
     try:
-        parsed: object = json.loads(text or "{}", parse_constant=_no_constant)
+        parsed: object = strict_json.loads(text or "{}")
         json.dumps(parsed, ensure_ascii=False).encode()  # half a surrogate pair can't be stored
     except (ValueError, RecursionError):
         return clean_text(text)
     return parsed
-
-
-def _no_constant(name: str) -> NoReturn:
-    raise ValueError(f"{name} is not JSON")
 
 
 def _reply(answer: "ChatCompletionMessage") -> str:

@@ -3,13 +3,13 @@
 import json
 import logging
 import time
-from dataclasses import dataclass
 from urllib.parse import urlsplit
 
 import requests
 from django.conf import settings
 
 from chat.errors import ModelFailed
+from common.findings import Finding
 
 logger = logging.getLogger(__name__)
 
@@ -17,22 +17,14 @@ OPENAI_URL = "https://api.openai.com/v1"
 LIST_MAX_BYTES = 1_048_576
 
 
-@dataclass(frozen=True, slots=True)
-class AssistantInfo:
-    """A description of an assistant that can be reached, and its problems, for people."""
-
-    description: str
-    problems: tuple[str, ...] = ()
-
-
-def examine_assistant(timeout_seconds: float) -> AssistantInfo:
+def examine_assistant(timeout_seconds: float) -> Finding:
     """Describe the configured assistant. A model's server is asked for the list of its models.
 
     Raises:
         ModelFailed: the server does not answer in time, fails, or refuses the key.
     """
     if not (settings.OPENAI_API_KEY or settings.OPENAI_BASE_URL):
-        return AssistantInfo("the built-in assistant")
+        return Finding("the built-in assistant")
     url = settings.OPENAI_BASE_URL or OPENAI_URL
     description = f"{settings.CHAT_MODEL} at {_host(url)}"  # not the URL: it may hold a password
     status, models = _list_models(url, timeout_seconds)
@@ -41,8 +33,9 @@ def examine_assistant(timeout_seconds: float) -> AssistantInfo:
     if status >= 500:
         raise ModelFailed(f"{_host(url)} answers with status {status}.")
     if models and settings.CHAT_MODEL not in models:
-        return AssistantInfo(description, (f"It does not list the model {settings.CHAT_MODEL}.",))
-    return AssistantInfo(description)
+        problem = f"It does not list the model {settings.CHAT_MODEL}."
+        return Finding(description, problems=(problem,))
+    return Finding(description)
 
 
 def _host(url: str) -> str:

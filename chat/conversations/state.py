@@ -22,7 +22,7 @@ from pydantic import (
 )
 
 from chat.conversations.json_values import check_object, check_text, check_value
-from common.validation import first_error
+from common.validation import in_words
 
 CONVERSATION_ID = r"[A-Za-z0-9][A-Za-z0-9_-]{0,49}"
 USER_ID_MAX_CHARACTERS = 255
@@ -167,7 +167,7 @@ def decode(raw: bytes, key: ConversationKey) -> ConversationState:
     try:
         state = ConversationState.model_validate_json(raw)
     except ValidationError as error:
-        raise InvalidConversation(_explain(error)) from None
+        raise InvalidConversation(in_words(error, _FIELDS)) from None
     if (state.user_id, state.conversation_id) != (key.user_id, key.conversation_id):
         raise InvalidConversation("it names another user or conversation than its key")
     return state
@@ -182,7 +182,7 @@ def encode(state: ConversationState) -> bytes:
     try:
         return ConversationState.model_validate(state).model_dump_json().encode()
     except ValidationError as error:
-        raise InvalidConversation(_explain(error)) from None
+        raise InvalidConversation(in_words(error, _FIELDS)) from None
 
 
 def encoded_size(state: ConversationState) -> int:
@@ -208,11 +208,6 @@ def _message_size_at_most(message: MessageEntry) -> int:
 def encoded_message_sizes(messages: Sequence[MessageEntry]) -> list[int]:
     """Return the bytes of each message as encode writes it, its comma included."""
     return [len(message.model_dump_json().encode()) + len(",") for message in messages]
-
-
-def _explain(error: ValidationError) -> str:
-    place, message = first_error(error, _FIELDS)
-    return f"{place}: {message}" if place else message
 
 
 _FIELDS = frozenset(

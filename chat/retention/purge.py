@@ -63,7 +63,7 @@ def purge(
         on_batch: called with what it came to so far, after each batch.
     """
     report = Report()
-    for batch in options.in_batches(_due(options)):
+    for batch in options.in_batches(due(options)):
         for row in batch:
             _try_one(row, options, report)
             if report.outages >= OUTAGES_MAX:
@@ -74,12 +74,14 @@ def purge(
     return report
 
 
-def _due(options: PurgeOptions) -> QuerySet[Conversation]:
-    """Return the conversations that are due by the index."""
-    due = Q(expires_at__lte=options.now) | Q(expires_at=None, updated_at__lt=options.lifetime_ago)
+def due(options: PurgeOptions) -> QuerySet[Conversation]:
+    """Return the conversations that are due by the index, if they are of options.user_id."""
+    is_due = Q(expires_at__lte=options.now) | Q(
+        expires_at=None, updated_at__lt=options.lifetime_ago
+    )
     if options.older_than is not None:
-        due |= Q(updated_at__lt=options.older_than)
-    return Conversation.objects.filter(due, active=True)
+        is_due |= Q(updated_at__lt=options.older_than)
+    return options.of_user(Conversation.objects.filter(is_due, active=True))
 
 
 def _try_one(row: Conversation, options: PurgeOptions, report: Report) -> None:

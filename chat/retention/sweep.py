@@ -53,11 +53,13 @@ class PurgeOptions:
         """The time since when things are kept: a lifetime ago, or what was asked for."""
         return max(self.lifetime_ago, self.older_than or self.lifetime_ago)
 
+    def of_user(self, rows: QuerySet[Row]) -> QuerySet[Row]:
+        """Return those of the rows that are the user's; all of them if none was named."""
+        return rows if self.user_id is None else rows.filter(user_id=self.user_id)
+
     def in_batches(self, rows: QuerySet[Row]) -> Iterator[list[Row]]:
         """Yield those of the rows that are the user's, in batches by their ids."""
-        if self.user_id is not None:
-            rows = rows.filter(user_id=self.user_id)
-        last = 0
+        rows, last = self.of_user(rows), 0
         while batch := list(rows.order_by("id").filter(id__gt=last)[: self.batch_size]):
             last = batch[-1].pk
             yield batch

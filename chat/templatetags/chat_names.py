@@ -3,7 +3,8 @@
 from django import template
 from django.template.defaultfilters import stringfilter
 
-from chat.admin.rendering import visible
+from common.visible import visible, visible_name
 
 register = template.Library()
-register.filter("visible", stringfilter(visible))
+register.filter("visible", stringfilter(visible_name))
+register.filter("visible_text", stringfilter(visible))

@@ -16,7 +16,7 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationErr
 
 from chat.conversations.json_values import check_text
 from chat.models import ChatUser, Task
-from common.validation import first_error
+from common.validation import in_words
 
 LIST_MAX_BYTES = 32_768
 MAX_TASKS = 10_000
@@ -191,8 +191,8 @@ class Tool:
         try:
             return self.parameters.model_validate(arguments)
         except ValidationError as error:
-            place, reason = first_error(error, self.parameters.model_fields)
-            raise ToolRefused(f"{place or 'parameters'}: {reason}") from None
+            fields = self.parameters.model_fields
+            raise ToolRefused(in_words(error, fields, whole="parameters")) from None
 
 
 TOOLS: dict[str, Tool] = {

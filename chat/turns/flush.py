@@ -2,7 +2,7 @@
 
 import logging
 import secrets
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import timedelta
 
@@ -102,10 +102,15 @@ def pending(user_id: str | None = None) -> list[ConversationKey]:
     return [ConversationKey(*pair) for pair in dict.fromkeys(pairs)]
 
 
-def flush_all(user_id: str | None = None) -> tuple[int, int]:
+def flush_all(
+    user_id: str | None = None, on_each: Callable[[int, int], None] = lambda done, left: None
+) -> tuple[int, int]:
     """Flush every conversation that waits; go on after a failure.
 
     Return how many conversations have nothing waiting any more, and how many still do.
+
+    Args:
+        on_each: called after each conversation, with both numbers so far.
     """
     done = left = 0
     for key in pending(user_id):
@@ -118,4 +123,5 @@ def flush_all(user_id: str | None = None) -> tuple[int, int]:
             logger.error("%s goes on waiting: %r", key, error)
             flushed = False
         done, left = done + flushed, left + (not flushed)
+        on_each(done, left)
     return done, left

@@ -3,25 +3,20 @@
 Knows nothing of Django or Redis. Its output is plain text, for a template to escape.
 """
 
-import json
 import re
 import unicodedata
 from dataclasses import dataclass
 from enum import Enum
-from typing import NoReturn
 from urllib.parse import urlsplit
+
+from common import strict_json
+from common.visible import hex_dump, visible
 
 TEXT_MAX_CHARS = 100_000
 HEX_MAX_BYTES = 4096
-HEX_ROW_BYTES = 16
 JSON_MAX_DEPTH = 20  # 64 KB of brackets would nest into 25 MB
 LINK_MAX_CHARS = 4096
-ESCAPED_MAX_CHARS = len("⟨U+10FFFF⟩")
 
-_UNSEEN = {"Cc", "Cf", "Cn", "Co", "Cs", "Zl", "Zp"}
-_UNSEEN_IN_NAMES = {*_UNSEEN, "Zs"}
-_BLANK_LETTERS = "\u115f\u1160\u2800\u3164\uffa0"
-_SPACES = re.compile(r"^ +| +$| {2,}")
 _LINK = re.compile(r"https?://[\x21-\x7e]+", re.IGNORECASE)
 _JSON_MARK = re.compile(r'"[^"\\]*(?:\\.[^"\\]*)*"|[{}\[\],:]|[^\s{}\[\],:"]+')
 _OPENING, _CLOSING = ("{", "["), ("}", "]")
@@ -66,39 +61,6 @@ def show(value: bytes) -> ShownValue:
     return ShownValue(Kind.TEXT, visible(cut, keep="\n\t"), len(cut) < len(text))
 
 
-def visible(text: str, keep: str = "") -> str:
-    """Write out what can't be seen, or turns round what can: controls and direction marks.
-
-    Args:
-        keep: characters that stay as they are.
-    """
-    if text.isascii() and text.isprintable():
-        return text
-    return "".join(
-        f"⟨U+{ord(c):04X}⟩" if c not in keep and unicodedata.category(c) in _UNSEEN else c
-        for c in text
-    )
-
-
-def visible_name(text: str) -> str:
-    """Write out all of a name that can't be seen: spaces at its ends, or beside each other, too.
-
-    No two names look the same by what is not seen, and no name looks like nothing.
-    """
-    if not text.isascii() or not text.isprintable():
-        text = "".join(_written(c) if _is_unseen_in_a_name(c) else c for c in text)
-    return _SPACES.sub(lambda spaces: _written(" ") * len(spaces[0]), text)
-
-
-def _written(character: str) -> str:
-    return f"⟨U+{ord(character):04X}⟩"
-
-
-def _is_unseen_in_a_name(character: str) -> bool:
-    category = unicodedata.category(character)
-    return character != " " and (character in _BLANK_LETTERS or category in _UNSEEN_IN_NAMES)
-
-
 def survives_a_text_area(value: bytes) -> bool:
     """Whether a browser's text area gives a value back as it was.
 
@@ -125,14 +87,10 @@ def _is_json(text: str) -> bool:
     if not text.lstrip().startswith(("{", "[")):
         return False
     try:
-        json.loads(text, parse_int=str, parse_float=str, parse_constant=_no_constant)
-    except (ValueError, RecursionError):
+        strict_json.loads(text, parse_int=str, parse_float=str)  # any number, and quickly
+    except ValueError:
         return False
     return True
-
-
-def _no_constant(name: str) -> NoReturn:
-    raise ValueError(f"{name} is not JSON")
 
 
 def _indented(text: str) -> tuple[str, bool]:
@@ -171,13 +129,4 @@ def _break(before: str, mark: str, depth: int) -> str:
 
 
 def _binary(value: bytes) -> ShownValue:
-    head = value[:HEX_MAX_BYTES]
-    rows = [
-        _hex_row(at, head[at : at + HEX_ROW_BYTES]) for at in range(0, len(head), HEX_ROW_BYTES)
-    ]
-    return ShownValue(Kind.BINARY, "\n".join(rows), len(head) < len(value))
-
-
-def _hex_row(at: int, row: bytes) -> str:
-    letters = "".join(chr(byte) if 0x20 <= byte < 0x7F else "." for byte in row)
-    return f"{at:08x}  {row.hex(' '):<{3 * HEX_ROW_BYTES - 1}}  {letters}"
+    return ShownValue(Kind.BINARY, hex_dump(value[:HEX_MAX_BYTES]), len(value) > HEX_MAX_BYTES)

@@ -10,9 +10,10 @@ from rest_framework.exceptions import AuthenticationFailed
 from rest_framework.permissions import BasePermission
 from rest_framework.request import Request
 
+from common.answers import json_response, no_content
 from common.client_ip import client_address
 from connector_state.api.authentication import OwnConnector, check_length
-from connector_state.api.views import ConnectorAPIView, json_response, no_content
+from connector_state.api.views import ConnectorAPIView
 from connector_state.core.bodies import refusal
 from connector_state.credentials import enrolment, failures
 from connector_state.errors import Forbidden, InvalidRequest
@@ -77,16 +78,15 @@ class RegisterView(ConnectorAPIView):
         issued, created = enrolment.register(
             registration, self.principal, client_address(request._request)
         )
-        response = json_response(
+        return json_response(
             {
                 "status": "success",
                 "message": "registered" if created else "refreshed",
                 "description": f"connector {issued.connector.uuid}",
                 **issued.as_json(),
-            }
+            },
+            status=201 if created else 200,
         )
-        response.status_code = 201 if created else 200
-        return response
 
 
 class UnregisterView(ConnectorAPIView):

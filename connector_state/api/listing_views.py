@@ -8,7 +8,8 @@ from django.conf import settings
 from django.http import HttpRequest, HttpResponse
 from rest_framework.request import Request
 
-from connector_state.api.views import ConnectorAPIView, json_response
+from common.answers import json_response
+from connector_state.api.views import ConnectorAPIView
 from connector_state.core import parameters
 from connector_state.core.batch import read_batch, result_json
 from connector_state.errors import InvalidRequest, PreconditionFailed

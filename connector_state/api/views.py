@@ -1,6 +1,5 @@
 """The state calls over REST. Contract: connector-state-kv.md."""
 
-import json
 from typing import Any, cast
 
 from django.conf import settings
@@ -9,6 +8,7 @@ from django.http.response import HttpResponseBase
 from rest_framework.request import Request
 from rest_framework.views import APIView
 
+from common.answers import json_response, no_content
 from connector_state.api.authentication import (
     DSXHMACAuthentication,
     OwnConnector,
@@ -119,18 +119,6 @@ class StateView(ConnectorAPIView):
         condition = parameters.condition(wsgi_request, query)
         StateStore(self.principal.uuid, self.caller).delete(address, condition)
         return no_content()
-
-
-def json_response(data: Any, headers: dict[str, str] | None = None) -> HttpResponse:
-    """Return a JSON answer; DRF's Response would cost a state call a tenth of its time."""
-    return HttpResponse(json.dumps(data), content_type="application/json", headers=headers)
-
-
-def no_content(headers: dict[str, str] | None = None) -> HttpResponse:
-    """Return a 204; what has no content has no type either."""
-    response = HttpResponse(status=204, headers=headers)
-    del response.headers["Content-Type"]
-    return response
 
 
 def entry_headers(entry: Entry) -> dict[str, str]:

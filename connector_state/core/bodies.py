@@ -1,12 +1,11 @@
-"""JSON bodies of requests: what is wrong with one, in words."""
+"""How a JSON body that is not valid is refused."""
 
 from pydantic import ValidationError
 
+from common.validation import in_words
 from connector_state.errors import InvalidRequest
 
 
 def refusal(error: ValidationError, code: str) -> InvalidRequest:
-    """Return what is wrong first, and where; never the value that it is wrong with."""
-    first = error.errors(include_input=False, include_url=False)[0]
-    where = ".".join(str(part) for part in first["loc"]) or "The body"
-    return InvalidRequest(f"{where}: {first['msg']}.", code=code)
+    """Return the error that says what is wrong first with the body, and where."""
+    return InvalidRequest(f"{in_words(error, whole='The body')}.", code=code)

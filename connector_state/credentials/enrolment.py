@@ -161,7 +161,7 @@ def _check_room(group: str) -> None:
         )
     since = timezone.now() - NEW_CONNECTORS_WINDOW
     if enrolled.filter(created_at__gt=since).count() >= settings.ENROLLMENT_NEW_PER_MINUTE:
-        raise RateLimited("Too many new connectors in the last minute.", 60)
+        raise RateLimited("Too many new connectors in the last minute.", retry_after_seconds=60)
 
 
 @transaction.atomic

@@ -120,7 +120,7 @@ def claim(connector_uuid: str, caller: Caller) -> None:
 def _refusal(status: bytes, reply: list[Any]) -> Exception:
     if status == b"limited":
         seconds = -(-reply[0] // 1000)
-        return RateLimited("Too many requests from this connector.", seconds)
+        return RateLimited("Too many requests from this connector.", retry_after_seconds=seconds)
     if status == b"condition":
         number, etag = reply
         return PreconditionFailed(operation=number - 1, etag=etag.decode() or None)

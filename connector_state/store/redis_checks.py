@@ -1,11 +1,12 @@
 """Check whether a Redis can keep cursors safely, and say in words what is wrong with it."""
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 from typing import Any
 
 from redis import Redis
 from redis.exceptions import ResponseError
+
+from common.findings import Finding, Unfit
 
 OLDEST_VERSION = (6, 2)
 FULL_PERCENT = 90
@@ -13,24 +14,11 @@ NO_EVICTION = "noeviction"
 NOT_ON_DISK = "nothing on disk"
 
 
-class UnfitRedis(Exception):
-    """This Redis can't be used at all, or not yet; the text says why."""
+class UnfitRedis(Unfit):
+    """This Redis can't be used at all, or not yet."""
 
 
-@dataclass(frozen=True, slots=True)
-class Fitness:
-    """The state of a Redis that can be used.
-
-    `description` names version, eviction policy and persistence. `dangers` are faults that refuse
-    writes now, or lose cursors or nonces sooner or later; `problems` are lesser ones.
-    """
-
-    description: str
-    dangers: tuple[str, ...] = ()
-    problems: tuple[str, ...] = ()
-
-
-def examine(client: Redis) -> Fitness:
+def examine(client: Redis) -> Finding:
     """Ask a Redis for its state and configuration, and return what is wrong with them.
 
     Raises:
@@ -50,7 +38,7 @@ def examine(client: Redis) -> Fitness:
         raise UnfitRedis("Redis is still loading what it has stored. Wait.")
     policy = info.get("maxmemory_policy", NO_EVICTION)
     persistence = "append-only file on" if info.get("aof_enabled") else _without_file(client)
-    return Fitness(
+    return Finding(
         f"{_version(info)}, {policy}, {persistence}",
         (*_dangers(policy, persistence), *_refusals(info)),
         tuple(_problems(info, persistence)),

@@ -3,7 +3,7 @@
 from django import template
 from django.template.defaultfilters import stringfilter
 
-from connector_state.admin.presentation import visible_name
+from common.visible import visible_name
 
 register = template.Library()
 register.filter("visible", stringfilter(visible_name))

@@ -13,6 +13,7 @@ from uuid import UUID
 
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
 
+from common.validation import in_words
 from connector_state.errors import InvalidRequest
 from connector_state.store.keys import KEY_MAX_BYTES, NAMESPACE_MAX_BYTES, Address
 
@@ -188,8 +189,7 @@ def _words(error: ValidationError | InvalidRequest) -> str:
     """Describe the first error, without the value: admin's pages and the log show the text."""
     if isinstance(error, InvalidRequest):
         return error.detail
-    first = error.errors(include_input=False, include_url=False, include_context=False)[0]
-    where = ".".join(str(part) for part in first["loc"] if part not in ("key", "end"))
-    if first["type"] == "json_invalid":
+    if error.errors(include_input=False, include_url=False)[0]["type"] == "json_invalid":
         return "it is not JSON, or cut off."
-    return f"{where}: {first['msg']}." if where else f"{first['msg']}."
+    # A line's place begins with its type, by which pydantic chose the model.
+    return in_words(error).removeprefix("key.").removeprefix("end.") + "."

@@ -5,9 +5,9 @@ from pydantic import TypeAdapter, ValidationError
 
 from chat.conversations.state import ToolCallInfo
 from chat.errors import InvalidInput
-from chat.tools.tasks import TOOLS, ToolRefused
+from chat.tools.tasks import TOOLS, AddTask, ToolRefused
 from chat.turns.dead_letters import read_content
-from common.validation import first_error
+from common.validation import first_error, in_words
 
 
 def test_first_error__names_our_fields_and_positions_alone():
@@ -29,3 +29,11 @@ def test_tool__is_told_what_is_wrong():
 def test_dead_letter__says_which_call_is_wrong():
     with pytest.raises(InvalidInput, match=r"^The tool calls, item 0\.tool: Field required\.$"):
         read_content("hello", "", "[{}]")
+
+
+def test_in_words__names_any_field_where_all_may_be_told():
+    with pytest.raises(ValidationError) as caught:
+        AddTask.model_validate({"title": "x", "a": 1})
+    assert in_words(caught.value) == "a: Extra inputs are not permitted"
+    assert in_words(caught.value, AddTask.model_fields, whole="The body").startswith("The body: ")
+    assert in_words(caught.value, AddTask.model_fields) == "Extra inputs are not permitted"

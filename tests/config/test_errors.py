@@ -8,6 +8,7 @@ from django.db import OperationalError
 from django.http import Http404
 from rest_framework import exceptions
 
+from chat import errors as chat
 from config import errors
 from connector_state import errors as state
 from tests.connectors import PREFIX
@@ -19,7 +20,7 @@ ROWS = [
     (state.LengthRequired(), 411, "length_required", {}),
     (state.ValueTooLarge("d"), 413, "value_too_large", {}),
     (state.PreconditionFailed(0, None), 412, "precondition_failed", {}),
-    (state.RateLimited("d", 7), 429, "rate_limited", {"Retry-After": "7"}),
+    (state.RateLimited("d", retry_after_seconds=7), 429, "rate_limited", {"Retry-After": "7"}),
     (state.Unavailable(), 503, "store_unavailable", {"Retry-After": "2"}),
     (state.Corrupt(), 500, "value_corrupt", {}),
     (OperationalError("gone"), 503, "database_unavailable", {"Retry-After": "2"}),
@@ -77,3 +78,21 @@ def test_django__its_own_errors_are_pages_elsewhere(client):
     response = client.get("/nothing-here")
     assert response.status_code == 404
     assert response["Content-Type"].startswith("text/html")
+
+
+def test_answer_to__needs_no_request():
+    answer = errors.answer_to(chat.ModelTimeout())
+    assert answer == errors.ErrorAnswer(504, "model_timeout", chat.ModelTimeout.detail, {})
+    assert answer.as_json() == {"detail": chat.ModelTimeout.detail, "code": "model_timeout"}
+    failed = chat.ModelFailed()
+    failed.degraded = True
+    assert errors.answer_to(failed).headers == {"X-Chat-Degraded": "true"}
+    refused = errors.answer_to(chat.TokenRefused())
+    assert refused.headers == {"WWW-Authenticate": 'Bearer realm="chat"'}
+    assert errors.answer_to(KeyError("x")) is None
+    assert errors.answer_to(Http404()) is None
+
+
+def test_answer_to__an_error_without_a_row_is_its_base():
+    assert errors.answer_to(chat.StoreConflict()).status == 503
+    assert errors.answer_to(chat.ChatError()) is None

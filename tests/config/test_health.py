@@ -73,7 +73,7 @@ def test_health__other_methods_are_405_and_no_matter_of_csrf(path):
 
 def test_fitness__a_good_one():
     words = "7.2.4, noeviction, append-only file on"
-    assert redis_checks.examine(FakeRedis()) == redis_checks.Fitness(f"Redis {words}")
+    assert redis_checks.examine(FakeRedis()) == redis_checks.Finding(f"Redis {words}")
     assert redis_checks.examine(FakeRedis(valkey_version="7.2.4")).description == f"Valkey {words}"
 
 

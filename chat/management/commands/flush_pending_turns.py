@@ -6,30 +6,36 @@ from typing import Any
 from django.core.management.base import BaseCommand, CommandError
 from django.template.defaultfilters import pluralize
 
-from chat.turns.flush import flush_all
+from chat.turns.flush import flush_all, pending
 from chat.turns.pruning import prune
+from common.progress import Progress
+
+PROGRESS_EVERY = 100  # conversations
 
 
 class Command(BaseCommand):
-    """Store what waits."""
-
     help = (
-        "Store the turns, and carry out the deletions, that wait for the conversation store. "
+        "Store the turns and deletions that wait for the conversation store. "
         "Any number of these may run at once. Ends with 1 while something still waits."
     )
 
     def add_arguments(self, parser: ArgumentParser) -> None:
-        """--user."""
-        parser.add_argument("--user", metavar="USER", help="of this user alone")
+        parser.add_argument("--user", metavar="USER", help="only those of this user")
 
     def handle(self, *args: Any, **options: Any) -> None:
-        """Flush, and drop what is too old to be repeated."""
-        done, left = flush_all(options["user"])
+        user = options["user"]
+        with Progress(self.stderr, len(pending(user)), every=PROGRESS_EVERY) as progress:
+            done, left = flush_all(
+                user, lambda done, left: progress.update(done + left, _conversations(done, left))
+            )
         dropped = prune()
         self.stdout.write(
-            f"{done} conversation{pluralize(done)} stored, {left} still waiting; "
-            f"{dropped} old turn{pluralize(dropped)} dropped"
+            f"{_conversations(done, left)}; {dropped} old turn{pluralize(dropped)} dropped"
         )
         if left:
             waiting = f"conversation{pluralize(left)} still {pluralize(left, 'waits,wait')}"
             raise CommandError(f"{left} {waiting}; the log says why.")
+
+
+def _conversations(done: int, left: int) -> str:
+    return f"{done} conversation{pluralize(done)} stored, {left} still waiting"

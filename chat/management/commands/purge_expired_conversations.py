@@ -1,6 +1,7 @@
 """`manage.py purge_expired_conversations [--older-than DAYS] [--user USER] [--dry-run]`."""
 
 from argparse import ArgumentParser
+from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -9,16 +10,15 @@ from django.template.defaultfilters import pluralize
 from django.utils import timezone
 
 from chat.conversations.state import format_timestamp
-from chat.management.terminal import Progress, printable
-from chat.retention.purge import purge
+from chat.retention.purge import due, purge
 from chat.retention.sweep import PurgeOptions, Report
+from common.progress import Progress
+from common.visible import printable
 
 DAYS_MAX = 36_500
 
 
 class Command(BaseCommand):
-    """Purge conversations."""
-
     help = (
         "Remove conversations that have expired: from the conversation store, the index, the turns "
         "and the quarantine. Goes on after a failure, and ends with 1 then. Any number of these "
@@ -26,29 +26,31 @@ class Command(BaseCommand):
     )
 
     def add_arguments(self, parser: ArgumentParser) -> None:
-        """--older-than, --user, --batch-size and --dry-run."""
         parser.add_argument(
             "--older-than",
             type=int,
             metavar="DAYS",
-            help="also those that were not used for so many days, and are in the store still",
+            help="also those in the store that were not used for so many days",
         )
-        parser.add_argument("--user", metavar="USER", help="of this user alone")
+        parser.add_argument("--user", metavar="USER", help="only those of this user")
         parser.add_argument("--batch-size", type=int, default=500, metavar="N")
         parser.add_argument(
             "--dry-run", action="store_true", help="say what would go, and change nothing"
         )
 
     def handle(self, *args: Any, **options: Any) -> None:
-        """Purge and report."""
-        wanted = self._purge_options(options)
-        progress = Progress(self.stderr)
-        try:
-            report = purge(wanted, lambda so_far: progress.say(_conversations(so_far, wanted)))
-        finally:
-            progress.end()
+        wanted, dry_run = _purge_options(options), options["dry_run"]
+        with Progress(self.stderr, due(wanted).count()) as progress:
+
+            def name(*thing: Any) -> None:
+                progress.write(self.stdout, _line(*thing))
+
+            report = purge(
+                replace(wanted, name=name),
+                lambda so_far: progress.update(so_far.looked_at, _conversations(so_far, dry_run)),
+            )
         self.stdout.write(
-            f"{_conversations(report, wanted)} "
+            f"{_conversations(report, dry_run)} "
             f"({report.states} state{pluralize(report.states)}, "
             f"{report.rows} index row{pluralize(report.rows)}, "
             f"{report.turns} turn{pluralize(report.turns)}, "
@@ -58,35 +60,31 @@ class Command(BaseCommand):
             failed = f"{report.failed} conversation{pluralize(report.failed)}"
             raise CommandError(f"{failed} failed; the log says why.")
 
-    def _purge_options(self, options: dict[str, Any]) -> PurgeOptions:
-        days, batch_size = options["older_than"], options["batch_size"]
-        if days is not None and not 0 <= days <= DAYS_MAX:
-            raise CommandError(f"--older-than must be from 0 to {DAYS_MAX}.")
-        if not 1 <= batch_size <= 100_000:
-            raise CommandError("--batch-size must be from 1 to 100000.")
-        return PurgeOptions(
-            older_than=None if days is None else timezone.now() - timedelta(days=days),
-            user_id=options["user"],
-            batch_size=batch_size,
-            dry_run=options["dry_run"],
-            name=self._name,
-        )
 
-    def _name(
-        self,
-        kind: str,
-        user_id: str,
-        conversation_id: str,
-        at: datetime,
-        expires_at: datetime | None,
-    ) -> None:
-        """One line for what would go; its parts are separated by tabs."""
-        expiry = format_timestamp(expires_at) if expires_at else "-"
-        parts = (kind, printable(user_id), conversation_id, f"last used {format_timestamp(at)}")
-        self.stdout.write("\t".join((*parts, f"expires {expiry}")))
+def _purge_options(options: dict[str, Any]) -> PurgeOptions:
+    days, batch_size = options["older_than"], options["batch_size"]
+    if days is not None and not 0 <= days <= DAYS_MAX:
+        raise CommandError(f"--older-than must be from 0 to {DAYS_MAX}.")
+    if not 1 <= batch_size <= 100_000:
+        raise CommandError("--batch-size must be from 1 to 100000.")
+    return PurgeOptions(
+        older_than=None if days is None else timezone.now() - timedelta(days=days),
+        user_id=options["user"],
+        batch_size=batch_size,
+        dry_run=options["dry_run"],
+    )
 
 
-def _conversations(report: Report, wanted: PurgeOptions) -> str:
-    verb = "would be purged" if wanted.dry_run else "purged"
+def _line(
+    kind: str, user_id: str, conversation_id: str, at: datetime, expires_at: datetime | None
+) -> str:
+    """Return the line of a dry run for one thing; tabs separate its parts."""
+    expiry = format_timestamp(expires_at) if expires_at else "-"
+    parts = (kind, printable(user_id), conversation_id, f"last used {format_timestamp(at)}")
+    return "\t".join((*parts, f"expires {expiry}"))
+
+
+def _conversations(report: Report, dry_run: bool) -> str:
+    verb = "would be purged" if dry_run else "purged"
     purged = f"{report.purged} conversation{pluralize(report.purged)} {verb}"
     return f"{purged}, {report.kept} kept, {report.failed} failed"

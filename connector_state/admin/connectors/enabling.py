@@ -6,8 +6,8 @@ from django.db import transaction
 from django.http import HttpRequest, HttpResponse
 
 from common.admin_pages import ConfirmationPage
+from common.visible import visible_name
 from connector_state.admin.pages import ConnectorPage
-from connector_state.admin.presentation import visible_name
 
 
 class _SwitchPage(ConnectorPage):

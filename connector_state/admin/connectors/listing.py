@@ -13,8 +13,8 @@ from django.utils.html import format_html, format_html_join
 from redis.exceptions import RedisError
 
 from common.admin_lists import ChoiceFilter
+from common.visible import visible_name
 from connector_state.admin.keys.pages import keys_url
-from connector_state.admin.presentation import visible_name
 from connector_state.models import Connector, Credential
 from connector_state.store.usage import NAMESPACES_COUNTED, Usage, last_seen_at, usage_of
 

@@ -15,6 +15,7 @@ from django.utils.html import format_html
 from django.utils.text import Truncator
 
 from common.admin_lists import is_own_lookup
+from common.visible import visible_name
 from connector_state.admin.connectors import adding
 from connector_state.admin.connectors.facts import facts_of
 from connector_state.admin.connectors.listing import (
@@ -29,7 +30,6 @@ from connector_state.admin.connectors.listing import (
     with_live_credentials,
 )
 from connector_state.admin.connectors.policy_form import PolicyForm, describe_changes
-from connector_state.admin.presentation import visible_name
 from connector_state.admin.urls import urlpatterns
 from connector_state.models import Connector
 

@@ -9,7 +9,7 @@ from django.core.exceptions import ValidationError
 from django.core.validators import MaxValueValidator
 from django.utils.text import Truncator
 
-from connector_state.admin.presentation import visible_name
+from common.visible import visible_name
 from connector_state.errors import InvalidRequest
 from connector_state.models import Connector
 from connector_state.names import clean_name

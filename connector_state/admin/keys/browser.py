@@ -6,8 +6,8 @@ from django.contrib import messages
 from django.http import HttpRequest, HttpResponse
 
 from common.admin_pages import Link
+from common.visible import visible_name
 from connector_state.admin.keys.pages import KeysPage, named
-from connector_state.admin.presentation import visible_name
 from connector_state.errors import InvalidRequest
 from connector_state.store import index
 from connector_state.store.keys import Address, check_namespace

@@ -8,8 +8,8 @@ from django.urls import reverse
 from django.utils.http import urlencode
 
 from common.admin_pages import Link
+from common.visible import visible_name
 from connector_state.admin.pages import ConnectorPage
-from connector_state.admin.presentation import visible_name
 from connector_state.store import audit
 from connector_state.store.index import KeyDescription, describe
 from connector_state.store.keys import Address

@@ -12,9 +12,9 @@ from django.http.response import HttpResponseBase
 from django.template.defaultfilters import pluralize
 
 from common.admin_pages import as_attachment
+from common.visible import visible_name
 from connector_state.admin.keys.pages import KeysPage
 from connector_state.admin.keys.uploads import is_upload_too_large
-from connector_state.admin.presentation import visible_name
 from connector_state.errors import Forbidden, InvalidRequest, Unavailable
 from connector_state.transfer.exporting import export
 from connector_state.transfer.importing import Imported, header_of, import_file, preview

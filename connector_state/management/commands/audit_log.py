@@ -2,62 +2,42 @@
 
 import json
 from argparse import ArgumentParser, ArgumentTypeError
+from dataclasses import asdict
 from datetime import timedelta
 from itertools import islice
 from typing import Any
 
-from django.core.management.base import BaseCommand, CommandError
 from django.utils import timezone
-from redis.exceptions import RedisError
 
-from connector_state.management.operator import duration_seconds, find_connector
+from connector_state.management.base import ConnectorCommand, duration_seconds
+from connector_state.models import Connector
 from connector_state.store import audit
 
 
-class Command(BaseCommand):
-    """Print a connector's audit."""
-
+class Command(ConnectorCommand):
     help = "Print who wrote, deleted or looked at what, newest first, one JSON object a line."
 
     def add_arguments(self, parser: ArgumentParser) -> None:
-        """CONNECTOR, filters, --since, --limit."""
-        parser.add_argument("connector", metavar="CONNECTOR", help="its UUID, or its name")
+        super().add_arguments(parser)
         for name in audit.FILTERS:
             parser.add_argument(
                 f"--{name}",
                 choices=audit.OPERATIONS if name == "operation" else None,
-                help=f"entries of this {name} alone",
+                help=f"only entries of this {name}",
             )
         parser.add_argument("--since", type=duration_seconds, metavar="DURATION", help="such as 7d")
         parser.add_argument("--limit", type=_limit, default=100, help="default 100; 0 for all")
 
-    def handle(self, *args: Any, **options: Any) -> None:
-        """Print the entries that match."""
-        connector = find_connector(options["connector"])
+    def handle_connector(self, connector: Connector, options: dict[str, Any]) -> None:
         since = options["since"]
-        entries = audit.entries(
-            str(connector.uuid),
-            None if since is None else timezone.now() - timedelta(seconds=since),
-        )
+        oldest = None if since is None else timezone.now() - timedelta(seconds=since)
         wanted = {name: options[name] for name in audit.FILTERS if options[name] is not None}
+        entries = audit.entries(str(connector.uuid), oldest)
         matching = (entry for entry in entries if entry.matches(wanted))
-        try:
-            for entry in islice(matching, options["limit"] or None):
-                self.stdout.write(
-                    json.dumps(
-                        {
-                            "at": entry.at.isoformat(timespec="milliseconds"),
-                            "operation": entry.operation,
-                            "by": entry.by,
-                            "namespace": entry.namespace,
-                            "key": entry.key,
-                            "size": entry.size,
-                            "etag": entry.etag,
-                        }
-                    )
-                )
-        except RedisError as error:
-            raise CommandError(f"Redis did not answer: {error}") from error
+        for entry in islice(matching, options["limit"] or None):
+            line = asdict(entry) | {"at": entry.at.isoformat(timespec="milliseconds")}
+            del line["id"]  # Redis' own
+            self.stdout.write(json.dumps(line))
 
 
 def _limit(text: str) -> int:

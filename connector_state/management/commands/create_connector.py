@@ -9,17 +9,14 @@ from django.db import IntegrityError
 
 from connector_state.credentials.issuing import create_connector
 from connector_state.errors import InvalidRequest
-from connector_state.management.operator import warn_of_namesakes, write_issued
+from connector_state.management.base import warn_of_namesakes, write_issued
 from connector_state.names import clean_name
 
 
 class Command(BaseCommand):
-    """Create a connector."""
-
     help = "Create a connector, and print its UUID, key id and secret. The secret is shown once."
 
     def add_arguments(self, parser: ArgumentParser) -> None:
-        """NAME, --uuid and --json."""
         parser.add_argument("name", metavar="NAME", help="a name for people")
         parser.add_argument("--uuid", type=UUID, help="the connector's UUID, if it has one already")
         parser.add_argument(
@@ -27,7 +24,6 @@ class Command(BaseCommand):
         )
 
     def handle(self, *args: Any, **options: Any) -> None:
-        """Create and print."""
         try:
             issued = create_connector(clean_name(options["name"]), options["uuid"])
         except InvalidRequest as error:

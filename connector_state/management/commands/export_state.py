@@ -1,4 +1,4 @@
-"""`manage.py export_state CONNECTOR`: its values, as a file to import again."""
+"""`manage.py export_state CONNECTOR`: write its values to a file that can be imported again."""
 
 import os
 import sys
@@ -8,69 +8,73 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, BinaryIO
 
-from django.core.management.base import BaseCommand, CommandError
+from django.core.management.base import CommandError
 from django.template.defaultfilters import pluralize
 from redis.exceptions import RedisError
 
+from common.progress import Progress
+from common.visible import printable
 from connector_state.errors import ConnectorStateError
-from connector_state.management.operator import find_connector, operator_name, printable
+from connector_state.management.base import ConnectorCommand, operator_name
+from connector_state.models import Connector
 from connector_state.store.operator_session import OperatorSession
+from connector_state.store.usage import usage_of
 from connector_state.transfer.exporting import export
 
-PROGRESS_EVERY = 10_000
+PROGRESS_EVERY = 10_000  # keys
 
 
-class Command(BaseCommand):
-    """Export values."""
-
+class Command(ConnectorCommand):
     help = (
         "Write a connector's keys, with their values and expiries, as JSON Lines (docs/export.md). "
-        "It is in the connector's audit."
+        "The audit records it."
     )
 
     def add_arguments(self, parser: ArgumentParser) -> None:
-        """CONNECTOR, --namespace, --file."""
-        parser.add_argument("connector", metavar="CONNECTOR", help="its UUID, or its name")
-        parser.add_argument("--namespace", help="this one alone (default: all)")
+        super().add_arguments(parser)
+        parser.add_argument("--namespace", help="only this one (default: all)")
         parser.add_argument(
-            "--file", default="-", help="a new file, for your eyes only; - for standard output"
+            "--file", default="-", help="a new file that only you can read; - for standard output"
         )
 
-    def handle(self, *args: Any, **options: Any) -> None:
-        """Write the lines, with progress."""
-        connector = find_connector(options["connector"])
-        lines = export(OperatorSession.of(connector, operator_name()), options["namespace"])
+    def handle_connector(self, connector: Connector, options: dict[str, Any]) -> None:
+        namespace = options["namespace"]
+        lines = export(OperatorSession.of(connector, operator_name()), namespace)
         try:
             with _opened(options["file"]) as file:
-                count = self.write(lines, file)
+                count = self._write(lines, file, _number_of_keys(connector, namespace))
         except ConnectorStateError as error:
             raise CommandError(f"{error.detail} The export is not whole.") from error
         except RedisError as error:
             raise CommandError(f"Redis did not answer: {error}. Nothing is exported.") from error
+        if count:
+            self.stderr.write(f"Exported {count} key{pluralize(count)}.")
+            return
+        where = "the connector" if namespace is None else f"namespace {namespace!r}"
         self.stderr.write(
-            f"Exported {count} key{pluralize(count)}."
-            if count
-            else f"Nothing was exported: {_where(options['namespace'])} has no keys, as far as the "
-            "index knows (`reindex_connector_state` takes in what a dsx-connect stored)."
+            f"Nothing was exported: {where} has no keys, as far as the index knows "
+            "(`reindex_connector_state` takes in what a dsx-connect stored)."
         )
 
-    def write(self, lines: Iterator[bytes], file: BinaryIO) -> int:
+    def _write(self, lines: Iterator[bytes], file: BinaryIO, total: int | None) -> int:
         """Write all lines; return the number of keys."""
         number = 0
-        for number, line in enumerate(lines):
-            file.write(line)
-            if number and number % PROGRESS_EVERY == 0:
-                self.stderr.write(f"  {number} so far")
-        return number - 1  # the header is line 0, and the end is no key
+        with Progress(self.stderr, total, every=PROGRESS_EVERY, output=file) as progress:
+            for number, line in enumerate(lines):  # the header is line 0
+                file.write(line)
+                progress.update(number, f"{number} keys")
+        return number - 1  # the last line is the end
 
 
-def _where(namespace: str | None) -> str:
-    return "the connector" if namespace is None else f"namespace {namespace!r}"
+def _number_of_keys(connector: Connector, namespace: str | None) -> int | None:
+    """Return how many keys an export of all namespaces has, as far as the index knows."""
+    uuid = str(connector.uuid)
+    return usage_of([uuid])[uuid].keys if namespace is None else None
 
 
 @contextmanager
 def _opened(name: str) -> Iterator[BinaryIO]:
-    """Open a new file that only its owner can read. One that is not whole is removed."""
+    """Open a new file that only its owner can read. It is removed if the export fails."""
     if name == "-":
         sys.stdout.flush()
         yield sys.stdout.buffer

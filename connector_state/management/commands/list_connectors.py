@@ -12,28 +12,25 @@ from redis.exceptions import RedisError
 from rich.console import Console
 from rich.table import Table
 
-from connector_state.management.operator import printable
+from common.visible import printable
 from connector_state.models import Connector
 from connector_state.store.usage import Usage, usage_of
 
 PIPED_WIDTH = 160  # wide enough to fold nothing that grep looks for
 COLUMNS = ("name", "uuid", "status", "keys", "bytes", "credentials", "last used (UTC)")
-LEFT_OUT = ("bytes", "keys", "last used (UTC)", "status", "credentials", "name")  # in this order
+# What a narrow terminal goes without, in this order.
+LEFT_OUT = ("bytes", "keys", "last used (UTC)", "status", "credentials", "name")
 SEPARATOR_WIDTH = 3
 NAME_WIDTH = 10  # at least: names are folded, nothing else is
 
 
 class Command(BaseCommand):
-    """List the connectors."""
-
     help = "List the connectors with what they use and their live credentials (never a secret)."
 
     def add_arguments(self, parser: ArgumentParser) -> None:
-        """--json."""
         parser.add_argument("--json", action="store_true", help="one JSON object a line")
 
     def handle(self, *args: Any, **options: Any) -> None:
-        """Print a table, or lines of JSON."""
         connectors = list(Connector.objects.prefetch_related("credentials"))
         try:
             usage = usage_of(str(connector.uuid) for connector in connectors)
@@ -81,7 +78,7 @@ def _time(at: datetime | None) -> str | None:
 
 
 def _cells(row: dict[str, Any]) -> dict[str, list[str]]:
-    """The lines of each cell; each credential stands beside its last use."""
+    """Return the lines of each cell, so that each credential is beside its last use."""
     plain = {name: [_text(row[name])] for name in ("name", "uuid", "status", "keys", "bytes")}
     credentials = row["credentials"] or [{"key_id": "none live", "last_used": row["last_used"]}]
     return {
@@ -100,7 +97,7 @@ def _minute(at: str | None) -> str:
 
 
 def _table(rows: list[dict[str, list[str]]], width: int) -> tuple[str, list[str]]:
-    """Return a table of this width, and the names of the columns that it has no room for."""
+    """Return a table, and the names of the columns for which it is not wide enough."""
     shown, left_out = list(COLUMNS), []
     for column in LEFT_OUT:
         if _width(rows, shown) <= width:
@@ -112,14 +109,14 @@ def _table(rows: list[dict[str, list[str]]], width: int) -> tuple[str, list[str]
         table.add_column(column, overflow="fold", no_wrap=column != "name")
     for row in rows:
         table.add_row(*("\n".join(row[column]) for column in shown))
-    # Printed from here, so that a reader who has gone is noticed as in all other commands.
+    # As text that the command prints: manage.py then notices a closed pipe, as it always does.
     text = StringIO()
     Console(file=text, markup=False, emoji=False, highlight=False, width=width).print(table)
     return text.getvalue(), left_out
 
 
 def _width(rows: list[dict[str, list[str]]], columns: list[str]) -> int:
-    """What they need without folding anything but names."""
+    """Return the width of the columns, with only the names folded."""
     return SEPARATOR_WIDTH * (len(columns) - 1) + sum(
         NAME_WIDTH
         if column == "name"

@@ -4,30 +4,31 @@ from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError
 
+from common.progress import Progress
+from common.visible import printable
 from connector_state.credentials.issuing import reencrypt_secrets
-from connector_state.management.operator import printable
+from connector_state.models import Credential
+
+PROGRESS_EVERY = 1_000  # credentials
 
 
 class Command(BaseCommand):
-    """Encrypt every secret anew."""
-
     help = (
-        "Encrypt every secret under the first of CONNECTOR_SECRET_KEYS, which had to be put in "
-        "front of the old ones before. Afterwards the old ones can be taken away."
+        "Encrypt every secret with the first of CONNECTOR_SECRET_KEYS. Put a new key in front of "
+        "the old ones first; afterwards the old ones can be removed. Ends with 1 if a secret can't "
+        "be decrypted; it is left as it is."
     )
 
     def handle(self, *args: Any, **options: Any) -> None:
-        """Re-encrypt, go on after one that can't be read, and end non-zero then."""
-        done, unreadable = 0, 0
-        for credential, worked in reencrypt_secrets():
-            if worked:
-                done += 1
-                continue
-            unreadable += 1
-            self.stderr.write(
-                f"{credential.key_id} of {printable(str(credential.connector))} "
-                "can't be decrypted by any key"
-            )
+        done = unreadable = 0
+        with Progress(self.stderr, Credential.objects.count(), every=PROGRESS_EVERY) as progress:
+            for credential, worked in reencrypt_secrets():
+                done, unreadable = done + worked, unreadable + (not worked)
+                progress.update(done + unreadable, f"{done} secrets")
+                if not worked:
+                    connector = printable(str(credential.connector))
+                    line = f"{credential.key_id} of {connector} can't be decrypted by any key"
+                    progress.write(self.stderr, line)
         self.stdout.write(f"Encrypted anew: {done}")
         if unreadable:
             raise CommandError(f"Not readable, and left as they are: {unreadable}")

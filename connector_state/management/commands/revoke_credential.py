@@ -5,22 +5,18 @@ from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError
 
+from common.visible import printable
 from connector_state.credentials.issuing import revoke_credential
-from connector_state.management.operator import printable
 from connector_state.models import Credential
 
 
 class Command(BaseCommand):
-    """Revoke a credential."""
-
-    help = "Revoke a credential, on every worker within two seconds. It can't be taken back."
+    help = "Revoke a credential, on every worker within two seconds. It can't be undone."
 
     def add_arguments(self, parser: ArgumentParser) -> None:
-        """KEY_ID."""
         parser.add_argument("key_id", metavar="KEY_ID")
 
     def handle(self, *args: Any, **options: Any) -> None:
-        """Revoke, and say what is left."""
         try:
             credential = revoke_credential(options["key_id"])
         except Credential.DoesNotExist:

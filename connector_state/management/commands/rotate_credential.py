@@ -4,27 +4,23 @@ from argparse import ArgumentParser
 from datetime import timedelta
 from typing import Any
 
-from django.core.management.base import BaseCommand, CommandError
 from django.utils import timezone
 
 from connector_state.credentials.issuing import check_overlap, rotate_credential
-from connector_state.errors import InvalidRequest
-from connector_state.management.operator import duration_seconds, find_connector, write_issued
+from connector_state.management.base import ConnectorCommand, duration_seconds, write_issued
+from connector_state.models import Connector
 
 DAY_SECONDS = 86_400
 
 
-class Command(BaseCommand):
-    """Give a connector a new credential."""
-
+class Command(ConnectorCommand):
     help = (
-        "Issue a new credential, shown once, and let the live ones end after the overlap. "
+        "Issue a new credential, shown once; the connector's others end after the overlap. "
         "A connector that enrols by token gets the new one with its next heartbeat."
     )
 
     def add_arguments(self, parser: ArgumentParser) -> None:
-        """CONNECTOR, --overlap, --expires-in, --json."""
-        parser.add_argument("connector", metavar="CONNECTOR", help="its UUID, or its name")
+        super().add_arguments(parser)
         parser.add_argument(
             "--overlap",
             type=duration_seconds,
@@ -37,15 +33,9 @@ class Command(BaseCommand):
         )
         parser.add_argument("--json", action="store_true", help="one JSON object")
 
-    def handle(self, *args: Any, **options: Any) -> None:
-        """Rotate and print."""
-        connector = find_connector(options["connector"])
+    def handle_connector(self, connector: Connector, options: dict[str, Any]) -> None:
         overlap, expires_in = timedelta(seconds=options["overlap"]), options["expires_in"]
         ends = None if expires_in is None else timezone.now() + timedelta(seconds=expires_in)
-        try:
-            check_overlap(overlap, ends)
-        except InvalidRequest as error:
-            raise CommandError(error.detail) from error
-        issued = rotate_credential(connector, overlap, ends)
-        write_issued(self, issued, as_json=options["json"])
+        check_overlap(overlap, ends)
+        write_issued(self, rotate_credential(connector, overlap, ends), as_json=options["json"])
         self.stderr.write(f"The connector's other credentials end in {options['overlap']} s.")

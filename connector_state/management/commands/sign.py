@@ -1,6 +1,5 @@
-"""`manage.py sign METHOD URL --credentials FILE`: what the curl examples leave as <sig>."""
+"""`manage.py sign METHOD URL --credentials FILE`: the Authorization header of one request."""
 
-import json
 import secrets
 import shlex
 import time
@@ -11,13 +10,13 @@ from urllib.parse import urlsplit
 
 from django.core.management.base import BaseCommand, CommandError
 
+from common import strict_json
+from common.visible import printable
 from connector_state.credentials import signing
-from connector_state.management.operator import printable, read_file
+from connector_state.management.base import read_file
 
 
 class Command(BaseCommand):
-    """Sign one request."""
-
     help = (
         "Print the Authorization header of one request, or with --curl the whole curl line. "
         "It is good once, for as long as the server's timestamp window (60 s)."
@@ -25,7 +24,6 @@ class Command(BaseCommand):
     requires_system_checks: list[str] = []
 
     def add_arguments(self, parser: ArgumentParser) -> None:
-        """METHOD, URL, --credentials, --data or --data-file, --curl."""
         parser.add_argument("method", metavar="METHOD", type=str.upper)
         parser.add_argument("url", metavar="URL", help="exactly as it is sent")
         parser.add_argument(
@@ -40,7 +38,6 @@ class Command(BaseCommand):
         parser.add_argument("--curl", action="store_true", help="print the whole curl line")
 
     def handle(self, *args: Any, **options: Any) -> None:
-        """Print the header or the curl line."""
         key_id, secret = _read_credentials(options["credentials"])
         file = options["data_file"]
         body = options["data"].encode() if file is None else read_file(file)
@@ -58,8 +55,8 @@ class Command(BaseCommand):
 
 def _read_credentials(source: str) -> tuple[str, bytes]:
     try:
-        credentials = json.loads(read_file(source))
-    except (ValueError, RecursionError):
+        credentials = strict_json.loads(read_file(source).decode())
+    except ValueError:
         raise _no_credentials(source, "it is no JSON") from None
     if not isinstance(credentials, dict):
         raise _no_credentials(source, "it is no JSON object")

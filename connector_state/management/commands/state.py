@@ -1,36 +1,30 @@
-"""`manage.py state get|put|list|delete`: values, for operators.
-
-What is read, stored and deleted is in the connector's audit. A listing is not: it shows no value.
-"""
+"""`manage.py state get|put|list|delete`: values, for operators."""
 
 import json
 import sys
 from argparse import ArgumentParser
+from collections.abc import Iterator
 from typing import Any
 
 from django.conf import settings
-from django.core.management.base import BaseCommand, CommandError
-from redis.exceptions import RedisError
+from django.core.management.base import CommandError
 
+from common.visible import printable
 from connector_state.core.parameters import TTL_MAX_SECONDS
-from connector_state.errors import ConnectorStateError
-from connector_state.management.operator import find_connector, operator_name, printable, read_file
+from connector_state.management.base import ConnectorCommand, operator_name, read_file
 from connector_state.models import Connector
 from connector_state.store import audit, index
 from connector_state.store.keys import Address, check_namespace
 from connector_state.store.operator_session import OperatorSession
 
 
-class Command(BaseCommand):
-    """Read, store, list and delete values."""
-
+class Command(ConnectorCommand):
     help = (
-        "Read, store, list and delete a connector's values. "
-        "What is read, stored and deleted is in its audit; a listing is not."
+        "Read, store, list and delete a connector's values. The audit records all but a listing, "
+        "which shows no value."
     )
 
     def add_arguments(self, parser: ArgumentParser) -> None:
-        """One parser an action."""
         actions = parser.add_subparsers(dest="action", required=True, metavar="ACTION")
         get = actions.add_parser("get", help="print a value")
         get.add_argument("--raw", action="store_true", help="the bytes as they are, unescaped")
@@ -40,27 +34,20 @@ class Command(BaseCommand):
         put.add_argument("--ttl", type=int, metavar="SECONDS", help="default: never expires")
         delete = actions.add_parser("delete", help="delete a value")
         delete.add_argument("--yes", action="store_true", help="do not ask")
-        listing = actions.add_parser("list", help="list namespaces, or the keys of one")
-        listing.add_argument("connector", metavar="CONNECTOR")
-        listing.add_argument("namespace", nargs="?", metavar="NAMESPACE")
-        listing.add_argument("--prefix", default="")
         for action in (get, put, delete):
-            action.add_argument("connector", metavar="CONNECTOR", help="its UUID, or its name")
+            super().add_arguments(action)
             action.add_argument("namespace", metavar="NAMESPACE")
             action.add_argument("key", metavar="KEY")
+        listing = actions.add_parser("list", help="list namespaces, or the keys of one")
+        super().add_arguments(listing)
+        listing.add_argument("namespace", nargs="?", metavar="NAMESPACE")
+        listing.add_argument("--prefix", default="")
 
-    def handle(self, *args: Any, **options: Any) -> None:
-        """Do one action."""
-        connector = find_connector(options["connector"])
-        try:
-            getattr(self, options["action"])(connector, options)
-        except ConnectorStateError as error:
-            raise CommandError(error.detail) from error
-        except RedisError as error:
-            raise CommandError(f"Redis did not answer: {error}") from error
+    def handle_connector(self, connector: Connector, options: dict[str, Any]) -> None:
+        getattr(self, options["action"])(connector, options)
 
     def get(self, connector: Connector, options: dict[str, Any]) -> None:
-        """Print a value, escaped unless --raw; missing is an error."""
+        """Print a value, escaped unless --raw."""
         address = Address(options["namespace"], options["key"])
         audit.record_read(str(connector.uuid), operator_name(), address)
         entry = _session(connector).store.get(address)
@@ -71,50 +58,51 @@ class Command(BaseCommand):
             sys.stdout.buffer.write(entry.value)
             return
         self.stdout.write(printable(entry.value.decode(errors="backslashreplace")))
-        lives = (
-            "never expires" if entry.ttl_seconds is None else f"expires in {entry.ttl_seconds} s"
-        )
-        self.stderr.write(f"ETag {entry.etag}, {len(entry.value)} bytes, {lives}")
+        ttl = entry.ttl_seconds
+        expiry = "never expires" if ttl is None else f"expires in {ttl} s"
+        self.stderr.write(f"ETag {entry.etag}, {len(entry.value)} bytes, {expiry}")
 
     def put(self, connector: Connector, options: dict[str, Any]) -> None:
-        """Store a value."""
-        address = Address(options["namespace"], options["key"])
-        ttl = options["ttl"]
+        """Store a value of --value or --file."""
+        address, ttl = Address(options["namespace"], options["key"]), options["ttl"]
         if ttl is not None and not 1 <= ttl <= TTL_MAX_SECONDS:
             raise CommandError(f"--ttl must be from 1 to {TTL_MAX_SECONDS} seconds.")
         etag = _session(connector).store.put(address, _read_value(options), ttl)
         self.stdout.write(f"Stored; ETag {etag}")
 
     def delete(self, connector: Connector, options: dict[str, Any]) -> None:
-        """Delete a value, after asking."""
+        """Delete a value, after asking unless --yes."""
         address = Address(options["namespace"], options["key"])
-        shown = printable(f"{address.namespace}/{address.key}")
         if not options["yes"]:
+            shown = printable(f"{address.namespace}/{address.key}")
             _ask(f"Delete {shown} of {printable(str(connector))}? Type yes: ")
         existed = _session(connector).store.delete(address)
         self.stdout.write("Deleted." if existed else "Nothing was stored there.")
 
     def list(self, connector: Connector, options: dict[str, Any]) -> None:
-        """Print one JSON object a line, all pages."""
-        session, namespace, after = _session(connector), options["namespace"], ""
-        more = True
-        while more and namespace is None:
-            page = index.list_namespaces(session.uuid, session.caller, after)
-            for row in page.namespaces:
-                self.stdout.write(json.dumps({"namespace": row.namespace, "keys": row.keys}))
-                after = row.namespace
-            more = page.more
-        if namespace is None:
-            return
+        """Print all namespaces, or all keys of one, as one JSON object a line."""
+        for row in _listed(_session(connector), options["namespace"], options["prefix"]):
+            self.stdout.write(json.dumps(row))
+
+
+def _listed(
+    session: OperatorSession, namespace: str | None, prefix: str
+) -> Iterator[dict[str, Any]]:
+    if namespace is not None:
         check_namespace(namespace)
-        while more:
-            keys = index.list_keys(
-                session.uuid, session.caller, namespace, options["prefix"], after
-            )
+    after, more = "", True
+    while more:
+        if namespace is None:
+            namespaces = index.list_namespaces(session.uuid, session.caller, after)
+            more = namespaces.more
+            for summary in namespaces.namespaces:
+                after = summary.namespace
+                yield {"namespace": after, "keys": summary.keys}
+        else:
+            keys = index.list_keys(session.uuid, session.caller, namespace, prefix, after)
+            after, more = keys.last, keys.more
             for key in keys.keys:
-                line = {"key": key.key, "size": key.size, "ttl": key.ttl_seconds}
-                self.stdout.write(json.dumps(line))
-            more, after = keys.more, keys.last
+                yield {"key": key.key, "size": key.size, "ttl": key.ttl_seconds}
 
 
 def _ask(question: str) -> None:
@@ -131,12 +119,10 @@ def _session(connector: Connector) -> OperatorSession:
 
 
 def _read_value(options: dict[str, Any]) -> bytes:
-    if (options["value"] is None) == (options["file"] is None):
+    text, file = options["value"], options["file"]
+    if (text is None) == (file is None):
         raise CommandError("Give the value by --value or by --file, one of them.")
-    if options["value"] is not None:
-        value: bytes = options["value"].encode()
-    else:
-        value = read_file(options["file"])
+    value: bytes = read_file(file) if text is None else text.encode()
     if len(value) > settings.STATE_MAX_VALUE_BYTES:
         raise CommandError(f"A value may have at most {settings.STATE_MAX_VALUE_BYTES} bytes.")
     try:

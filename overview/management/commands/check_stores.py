@@ -7,34 +7,24 @@ from typing import Any
 from django.core.management.base import BaseCommand, CommandError
 
 from overview import probes
-from overview.probes import Health, State
+from overview.probes import Health
 
 AFTER_DATABASE = (probes.MIGRATIONS, probes.SECRETS)
-WORDS: dict[State, str] = {
-    "ok": "ok",
-    "warning": "WARNING",
-    "unsafe": "UNSAFE",
-    "failed": "FAILED",
-}
 
 
 class Command(BaseCommand):
-    """Check everything that Statekeep needs."""
-
     help = (
-        "Say of everything that Statekeep needs whether it answers, and what is wrong with it. "
+        "Check whether everything that Statekeep needs answers, and what is wrong with it. "
         "Ends with 1 when something does not answer, can't be used, or is unsafe: a Redis that "
         "evicts keys, or keeps nothing on disk. A warning, such as a Redis with snapshots and no "
         "append-only file, ends with 0, or with 1 under --strict."
     )
 
     def add_arguments(self, parser: ArgumentParser) -> None:
-        """--strict and --json."""
         parser.add_argument("--strict", action="store_true", help="warnings end with 1 too")
         parser.add_argument("--json", action="store_true", help="print one JSON object")
 
     def handle(self, *args: Any, **options: Any) -> None:
-        """Examine, print, and end with what monitoring needs to know."""
         found = probes.examine(probes.STORES)
         if next(health for health in found if health.name == "database").answers:
             found += probes.examine(AFTER_DATABASE)
@@ -63,8 +53,12 @@ def _as_json(found: list[Health], bad: list[str]) -> str:
 
 def _as_lines(found: list[Health]) -> str:
     return "\n".join(
-        f"{WORDS[health.state]:<8} {health.title:<19} {health.description}"
+        f"{_loud(health.state):<8} {health.title:<19} {health.description}"
         + (f" ({health.milliseconds:.1f} ms)" if health.answers else "")
         + "".join(f" | {problem}" for problem in health.problems)
         for health in found
     )
+
+
+def _loud(state: str) -> str:
+    return state if state == "ok" else state.upper()

@@ -7,15 +7,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from chat.admin.rendering import visible as visible_in_chat
+from common.visible import ESCAPED_MAX_CHARACTERS
 from connector_state.admin.presentation import (
-    ESCAPED_MAX_CHARS,
     TEXT_MAX_CHARS,
     Kind,
     show,
     survives_a_text_area,
-    visible,
-    visible_name,
 )
 
 MEGABYTE = 1_048_576
@@ -36,7 +33,7 @@ huge = st.builds(
 @settings(max_examples=50, deadline=None)
 def test_show__of_any_bytes_is_bounded_and_holds_nothing_unseen(value):
     shown = show(value)
-    assert len(shown.text) <= TEXT_MAX_CHARS * ESCAPED_MAX_CHARS
+    assert len(shown.text) <= TEXT_MAX_CHARS * ESCAPED_MAX_CHARACTERS
     unseen = {c for c in shown.text if unicodedata.category(c).startswith("C")}
     assert unseen <= {"\n", "\t"}
     assert shown.link in ("", shown.text)
@@ -113,12 +110,6 @@ def test_show__binary_is_a_dump_of_its_beginning():
     assert last.startswith("00000ff0  f0 f1")
 
 
-def test_visible__writes_out_what_turns_text_round():
-    assert visible("a\u202eb\x1b[31m\x00") == "a⟨U+202E⟩b⟨U+001B⟩[31m⟨U+0000⟩"
-    assert visible("naïve 漢字 👍 \\n") == "naïve 漢字 👍 \\n"
-    assert visible("a\nb", keep="\n") == "a\nb"
-
-
 @pytest.mark.parametrize("value", [b"", b"a\nb", b"\n\na\t", "é\u2028".encode()])
 def test_survives_a_text_area__text(value):
     assert survives_a_text_area(value)
@@ -127,18 +118,3 @@ def test_survives_a_text_area__text(value):
 @pytest.mark.parametrize("value", [b"a\r\nb", b"a\rb", b"\0", b"\x1b", b"\xff", b"\xc2\x85"])
 def test_survives_a_text_area__not_what_a_browser_changes(value):
     assert not survives_a_text_area(value)
-
-
-def test_visible_name__leaves_no_name_unseen_and_no_two_alike():
-    assert visible_name("delta:a b/1") == "delta:a b/1"
-    assert visible_name(" ") == "⟨U+0020⟩"
-    assert visible_name("a  b ") == "a⟨U+0020⟩⟨U+0020⟩b⟨U+0020⟩"
-    assert visible_name("a\u00a0b\u202e\u3164") == "a⟨U+00A0⟩b⟨U+202E⟩⟨U+3164⟩"
-    assert visible_name("naïve 漢字 👍") == "naïve 漢字 👍"
-
-
-def test_visible_name__and_that_of_the_chat_write_out_the_same_marks():
-    for code in range(0x110000):
-        character = f"a{chr(code)}b"
-        if not chr(code).isspace():
-            assert visible_name(character) == visible_in_chat(character)

@@ -355,7 +355,7 @@ def test_set_policy__leaves_what_another_operator_changes_meanwhile(monkeypatch)
         Connector.objects.update(enabled=False)
         return found
 
-    module = "connector_state.management.commands.set_policy.find_connector"
+    module = "connector_state.management.base.find_connector"
     monkeypatch.setattr(module, found_before_it_is_disabled)
     call_command("set_policy", "c", max_keys=5, stdout=io.StringIO())
     connector.refresh_from_db()
@@ -456,3 +456,23 @@ def test_audit__pages_through_more_than_one_read(connector, monkeypatch):
         connector.put("v", f"k{number}")
     keys = [entry.key for entry in audit.entries(connector.uuid)]
     assert keys == [f"k{number}" for number in reversed(range(10))]
+
+
+def test_progress__on_a_terminal_changes_no_result(tmp_path):
+    connector = signer(run("create_connector", "m365", "--json"))
+    connector.put("v")
+    file = str(tmp_path / "f")
+    results = []
+    for stderr in (io.StringIO, Terminal):
+        for arguments in (
+            ("export_state", "m365", "--file", f"{file}{stderr.__name__}"),
+            ("import_state", "m365", f"{file}StringIO"),
+            ("reindex_connector_state",),
+            ("reindex_connector_state", "m365"),
+            ("reencrypt_secrets",),
+        ):
+            out, err = io.StringIO(), stderr()
+            call_command(*arguments, stdout=out, stderr=err)
+            results.append((arguments[0], out.getvalue(), err.getvalue()))
+    assert results[:5] == results[5:]
+    assert ("reencrypt_secrets", "Encrypted anew: 1\n", "") in results

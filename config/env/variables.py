@@ -1,6 +1,6 @@
 """Types of environment variables that need more than a type and a range.
 
-A check says what a value must be, never what it is: it may be a secret.
+A check says what a value must be, and never what it is: it may be a secret.
 """
 
 from typing import Annotated
@@ -17,12 +17,12 @@ ENROLLMENT_TOKEN_MIN_CHARACTERS = 8
 GROUP_MAX_CHARACTERS = 64
 SIGNING_KEY_MIN_BYTES = 32  # HS256 wants a key as long as its digest
 
-# What follows a "#" would be no part of the address.
+# A "#" begins a URL's fragment, so the rest of the password would be lost.
 _ENCODED = ", with what is special in a password percent-encoded (# is %23)"
 
 
 def _split_commas(value: object) -> object:
-    """Turn "a, b" into ("a", "b"); blank items are dropped."""
+    """Return "a, b" as ("a", "b"), without blank items."""
     if isinstance(value, str):
         return tuple(item.strip() for item in value.split(",") if item.strip())
     return value
@@ -76,14 +76,11 @@ def _check_header_value(value: SecretStr) -> SecretStr:
 
 
 def _split(url: str) -> SplitResult | None:
-    """Split a URL whose port is a port; None for another.
-
-    The port is wrong only when it is asked for, and urlsplit's own errors may quote a password.
-    """
+    """Return the parts of a URL, or None if it is malformed."""
     try:
         parts = urlsplit(url)
-        return None if parts.port == 0 else parts
-    except ValueError:
+        return None if parts.port == 0 else parts  # reading a wrong port raises
+    except ValueError:  # its message may quote a password
         return None
 
 
@@ -133,7 +130,7 @@ def _is_redis(url: str) -> bool:
         return False
     if parts.scheme == "unix":
         return bool(parts.path) and not parts.hostname
-    return (parts.path.strip("/") or "0").isdecimal()  # another one would be database 0
+    return (parts.path.strip("/") or "0").isdecimal()  # redis-py takes any other for database 0
 
 
 def _check_database_url(value: str) -> str:
@@ -177,7 +174,7 @@ Endpoint = Annotated[str, AfterValidator(_check_endpoint)]
 """An http or https URL without a path; a slash at its end is dropped. Empty for none."""
 
 RedisUrl = Annotated[str, AfterValidator(_check_redis_url)]
-"""Where Redis is; empty for the embedded one."""
+"""The URL of Redis; empty for the embedded one."""
 
 DatabaseUrl = Annotated[str, AfterValidator(_check_database_url)]
 """A PostgreSQL or an SQLite file, as dj-database-url reads it; empty for the embedded one."""

@@ -1,20 +1,12 @@
-"""Every environment variable that Statekeep reads: its type, its unit and its default.
+"""Every environment variable that Statekeep reads: its type, its unit and its default."""
 
-The environment wins. With the embedded stores (neither REDIS_URL nor DATABASE_URL is set), the
-secrets that `make run` generated in DATA_DIR/settings.env fill in what it leaves out.
-"""
-
-import os
-from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, Literal, Self
+from typing import Literal, Self
 
-from pydantic import Field, SecretStr, ValidationError, field_validator, model_validator
+from pydantic import Field, SecretStr, field_validator, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
-from config.local import generated, valkey
-from config.local.generated import BASE_DIR
-from config.variables import (
+from config.env.variables import (
     CommaSeparated,
     DatabaseUrl,
     Endpoint,
@@ -27,10 +19,12 @@ from config.variables import (
     SigningKey,
     Url,
 )
+from config.local import valkey
+from config.local.generated import BASE_DIR
 
 
 class Environment(BaseSettings):
-    """The typed environment. Field names in upper case are the variables' names."""
+    """The typed environment. A field's name in upper case is the variable's name."""
 
     model_config = SettingsConfigDict(
         frozen=True, env_ignore_empty=True, extra="ignore", hide_input_in_errors=True
@@ -115,19 +109,19 @@ class Environment(BaseSettings):
     @field_validator("data_dir")
     @classmethod
     def anchor_data_dir(cls, value: Path) -> Path:
-        """A relative DATA_DIR stands beside manage.py, whatever the working directory."""
+        """Read a relative DATA_DIR from the folder of manage.py, whatever the working directory."""
         return (BASE_DIR / value.expanduser()).resolve()
 
     @model_validator(mode="after")
     def check_sentinel_url(self) -> Self:
-        """Sentinel needs a REDIS_URL that names the service."""
+        """Refuse sentinels without a REDIS_URL, which names the service."""
         if self.redis_sentinels and not self.redis_url:
             raise ValueError("REDIS_SENTINELS needs REDIS_URL=redis://SERVICE_NAME/DB")
         return self
 
     @model_validator(mode="after")
     def check_jwt(self) -> Self:
-        """One way to verify tokens: a signing key, or a JWKS with issuer and audience."""
+        """Require one way to verify tokens: a key, or a JWKS with an issuer and an audience."""
         if self.jwt_jwks_url:
             if self.jwt_signing_key.get_secret_value() and self.stores == "external":
                 raise ValueError("JWT_SIGNING_KEY and JWT_JWKS_URL exclude each other: set one")
@@ -142,7 +136,7 @@ class Environment(BaseSettings):
 
     @model_validator(mode="after")
     def check_message_window(self) -> Self:
-        """A conversation must keep what the model is to see."""
+        """Refuse a window of messages for the model that is more than a conversation keeps."""
         if self.chat_message_window > self.chat_max_messages:
             raise ValueError(
                 f"CHAT_MESSAGE_WINDOW ({self.chat_message_window}) must not be above "
@@ -152,7 +146,7 @@ class Environment(BaseSettings):
 
     @property
     def dapr_endpoint(self) -> str:
-        """The sidecar's URL: DAPR_HTTP_ENDPOINT, else DAPR_RUNTIME_HOST and DAPR_HTTP_PORT."""
+        """The URL of the Dapr sidecar."""
         host = self.dapr_runtime_host
         if ":" in host and not host.startswith("["):
             host = f"[{host}]"
@@ -160,89 +154,18 @@ class Environment(BaseSettings):
 
     @property
     def embedded_redis(self) -> bool:
-        """Whether Redis is the Valkey that `make run` starts."""
+        """Whether `make run` starts Redis, as an embedded Valkey."""
         return not self.redis_url
 
     @property
     def effective_redis_url(self) -> str:
-        """REDIS_URL, or the socket of the embedded Valkey."""
         return self.redis_url or f"unix://{valkey.socket_path(self.data_dir)}"
 
     @property
     def effective_database_url(self) -> str:
-        """DATABASE_URL, or the SQLite file in DATA_DIR."""
         return self.database_url or f"sqlite:///{self.data_dir / 'db.sqlite3'}"
 
     @property
     def https(self) -> bool:
-        """Whether admin is served over TLS alone: HTTPS_ONLY, else true with external stores."""
+        """Whether admin is served over TLS only: by default, with external stores."""
         return self.stores == "external" if self.https_only is None else self.https_only
-
-
-def load(recorded: Mapping[str, str] | None = None) -> Environment:
-    """Read the environment once.
-
-    Args:
-        recorded: the settings of `make run`, if not those of its file.
-
-    Raises:
-        SystemExit: with one line that names the variable and says what is wrong with it.
-    """
-    file = generated.path()
-    if recorded is None:
-        recorded = generated.read(file)
-    external = generated.uses_external_stores()
-    if not external and recorded.get("STORES") == "external":
-        raise SystemExit(
-            f"statekeep: the last `make run` in {file.parent} used REDIS_URL or DATABASE_URL; "
-            "set the same variables (and secrets) here, or run `make run` without them"
-        )
-    try:
-        environment = (
-            Environment(stores="external", **_recorded_choice(recorded))
-            if external
-            else Environment(**_fill_in(recorded))
-        )
-    except ValidationError as error:
-        raise SystemExit(f"statekeep: {_explain(error, external, file)}") from None
-    return environment
-
-
-def _recorded_choice(recorded: Mapping[str, str]) -> dict[str, Any]:
-    """The conversation store of the last `make run`, if that used stores of the environment too.
-
-    Nothing else of the file counts beside REDIS_URL or DATABASE_URL; but a command that looked for
-    conversations elsewhere than the server would take them all for gone.
-    """
-    if generated.announces_chat_store() or recorded.get("STORES") != "external":
-        return {}
-    return {
-        name.lower(): recorded[name]
-        for name in generated.CONVERSATION_STORE
-        if recorded.get(name) and not os.environ.get(name)
-    }
-
-
-def _fill_in(recorded: Mapping[str, str]) -> dict[str, Any]:
-    """What was recorded of the variables that the environment leaves out.
-
-    pydantic-settings would read the file by itself, but put variables in the place of `${X}`.
-    """
-    given = {name.lower() for name, value in os.environ.items() if value}
-    if generated.announces_chat_store():
-        given |= {name.lower() for name in generated.CONVERSATION_STORE}
-    missing = set(Environment.model_fields) - given
-    return {
-        name.lower(): value for name, value in recorded.items() if value and name.lower() in missing
-    }
-
-
-def _explain(error: ValidationError, external: bool, file: Path) -> str:
-    """Put a validation error into one line, without the value (it may be a secret)."""
-    first = error.errors(include_input=False, include_url=False)[0]
-    name = str(first["loc"][0]).upper() if first["loc"] else ""
-    if first["type"] != "missing":
-        return f"{name}: {first['msg'].removeprefix('Value error, ')}".removeprefix(": ")
-    if external:
-        return f"{name} is not set; beside REDIS_URL or DATABASE_URL the environment has to set it"
-    return f"{name} is not set, nor generated in {file}: `make run` generates it"

@@ -1,0 +1,35 @@
+"""JSON as RFC 8259 has it: Python's own reader also takes NaN, Infinity and repeated names."""
+
+import json
+from typing import Any, NoReturn
+
+
+def loads(text: str, **options: Any) -> Any:
+    """Return the value of a JSON text.
+
+    Args:
+        options: as json.loads takes them.
+
+    Raises:
+        ValueError: it is not JSON, or its values are nested too deeply.
+    """
+    try:
+        return json.loads(text, parse_constant=_refuse_constant, **options)
+    except RecursionError:
+        raise ValueError("nested too deeply") from None
+
+
+def unique_names(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """Return an object of which no name is repeated: the object_pairs_hook of `loads`.
+
+    Raises:
+        ValueError: a name is there twice, so readers may differ in which one holds.
+    """
+    found = dict(pairs)
+    if len(found) != len(pairs):
+        raise ValueError("a name is repeated")
+    return found
+
+
+def _refuse_constant(name: str) -> NoReturn:
+    raise ValueError(f"{name} is not JSON")

@@ -1,0 +1,117 @@
+"""What the commands of connector state share."""
+
+import getpass
+import json
+import os
+import sys
+from argparse import ArgumentParser, ArgumentTypeError
+from pathlib import Path
+from typing import Any
+from uuid import UUID
+
+from django.core.management.base import BaseCommand, CommandError
+from redis.exceptions import RedisError
+
+from common.visible import printable
+from connector_state.credentials.issuing import IssuedCredential
+from connector_state.errors import ConnectorStateError
+from connector_state.models import Connector
+
+UNIT_SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86_400}
+
+
+class ConnectorCommand(BaseCommand):
+    """A command about one connector, its argument CONNECTOR.
+
+    It ends with a line, not a traceback, when it is refused or Redis is down. A subclass implements
+    `handle_connector`.
+    """
+
+    def add_arguments(self, parser: ArgumentParser) -> None:
+        parser.add_argument("connector", metavar="CONNECTOR", help="its UUID, or its name")
+
+    def handle(self, *args: Any, **options: Any) -> None:
+        self.handle_connector(find_connector(options["connector"]), options)
+
+    def handle_connector(self, connector: Connector, options: dict[str, Any]) -> None:
+        raise NotImplementedError
+
+    def execute(self, *args: Any, **options: Any) -> str | None:
+        try:
+            return super().execute(*args, **options)
+        except ConnectorStateError as error:
+            raise CommandError(printable(error.detail)) from error
+        except RedisError as error:
+            raise CommandError(f"Redis did not answer: {printable(str(error))}") from error
+
+
+def find_connector(text: str) -> Connector:
+    """Return the connector with this UUID, or with this name if only one has it.
+
+    Raises:
+        CommandError: there is none, or more than one.
+    """
+    try:
+        found = list(Connector.objects.filter(uuid=UUID(text)))
+    except ValueError:
+        found = list(Connector.objects.filter(name=text)[:2])
+    if not found:
+        raise CommandError(
+            f"There is no connector {text!r}; `manage.py list_connectors` lists them."
+        )
+    if len(found) > 1:
+        raise CommandError(f"More than one connector is named {text!r}; give its UUID.")
+    return found[0]
+
+
+def operator_name() -> str:
+    """Return the system's name of the user who runs the command, for the audit."""
+    try:
+        return getpass.getuser()
+    except (KeyError, OSError):  # a container's user may have no name
+        return f"uid-{os.getuid()}"
+
+
+def warn_of_namesakes(command: BaseCommand, connector: Connector) -> None:
+    """Warn if another connector has the same name, as commands then need the UUID."""
+    if Connector.objects.filter(name=connector.name).exclude(pk=connector.pk).exists():
+        command.stderr.write(
+            f"Another connector is named {connector.name!r} too: "
+            "commands need the UUID of either now."
+        )
+
+
+def write_issued(command: BaseCommand, issued: IssuedCredential, *, as_json: bool) -> None:
+    """Print a new credential with its secret, which is never shown again."""
+    if as_json:
+        command.stdout.write(json.dumps(issued.as_json()))
+        return
+    command.stdout.write(f"connector UUID  {issued.connector.uuid}")
+    command.stdout.write(f"key id          {issued.key_id}")
+    command.stdout.write(f"secret          {issued.secret}")
+    command.stderr.write("Keep the secret now: it is not shown again.")
+
+
+def read_file(name: str) -> bytes:
+    """Return the content of a file, or of standard input if the name is "-".
+
+    Raises:
+        CommandError: it can't be read.
+    """
+    try:
+        return sys.stdin.buffer.read() if name == "-" else Path(name).read_bytes()
+    except OSError as error:
+        raise file_error(name, error) from error
+
+
+def file_error(name: str, error: OSError) -> CommandError:
+    """Return the error to raise for a file that can't be opened or read."""
+    return CommandError(f"{printable(name)}: {str(error.strerror or error).rstrip('.')}.")
+
+
+def duration_seconds(text: str) -> int:
+    """Return the seconds of "90", "90s", "15m", "24h" or "7d": a type for argparse."""
+    number, unit = (text[:-1], text[-1]) if text[-1:] in UNIT_SECONDS else (text, "s")
+    if not number.isdecimal() or len(number) > 9:
+        raise ArgumentTypeError("must be seconds, or a number with s, m, h or d, such as 24h")
+    return int(number) * UNIT_SECONDS[unit]
