@@ -1,5 +1,6 @@
 """The live credential of a request, cached in each process for a second or two."""
 
+import asyncio
 import threading
 import time
 from collections import OrderedDict
@@ -81,6 +82,11 @@ def find_live(key_id: str) -> LiveCredential | None:
     if credential.expires_at is not None and credential.expires_at <= time.time():
         return None
     return credential
+
+
+async def find_live_async(key_id: str) -> LiveCredential | None:
+    """As find_live, for an event loop."""
+    return await asyncio.to_thread(find_live, key_id)
 
 
 def _read(key_id: str) -> LiveCredential | None:

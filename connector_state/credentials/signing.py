@@ -30,10 +30,17 @@ _GRAMMAR = {
     "sig": re.compile(r"[A-Za-z0-9+/]{43}="),
 }
 
-# What real clients leave unescaped in a path segment, beside letters, digits and "_.-~".
-_CONNECTORS = ""  # quote(segment, safe="")
-_RFC_3986_PCHAR = "!$&'()*+,;=:@"  # curl, requests, httpx, Go
-_ENCODE_URI_COMPONENT = "!*'()"  # JavaScript
+# What real clients leave unescaped in a path, beside letters, digits and "_.-~": in all of it, and
+# besides in its key, whose slashes are the key's own. A proxy that rewrites the path leaves nothing
+# else to go by; otherwise the target as it was sent is good whatever made it.
+_ENCODINGS = (
+    ("", ""),  # connectors: quote(segment, safe="")
+    ("!$&'()*+,;=:@", "/"),  # RFC 3986's pchar: curl, requests, httpx
+    ("!*'()", ""),  # JavaScript: encodeURIComponent
+    ("$&+=:@", ""),  # Go: url.PathEscape
+    ("$&+,;=:@", "/"),  # Go: net/http with URL.Path
+    ("", "/"),  # Python: quote(), its default
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,8 +128,8 @@ def candidate_targets(
 ) -> Iterator[bytes]:
     """Yield what a client may have signed to reach this resource, the likeliest first.
 
-    A signature covers the path as it was sent, which a WSGI server need not hand over. So it is
-    tried over every encoding of the routed path that real clients produce; each must decode to
+    A signature covers the target as it was sent. Where that is not known, or a proxy rewrote it, it
+    is tried over every encoding of the routed path that real clients produce; each must decode to
     the very resource that was routed.
 
     Args:
@@ -136,12 +143,10 @@ def candidate_targets(
     suffix = b"?" + query if query else b""
     if exact is not None and _opens(exact, wanted, query) and not _encodes_slash(exact, head):
         yield exact
+        if not query:  # not every server tells an empty query from none
+            yield exact.removesuffix(b"?") if exact.endswith(b"?") else exact + b"?"
     tried = set()
-    for safe, key_safe in (
-        (_CONNECTORS, ""),
-        (_RFC_3986_PCHAR, "/"),
-        (_ENCODE_URI_COMPONENT, ""),
-    ):
+    for safe, key_safe in _ENCODINGS:
         encoded = quote(head, safe="/" + safe) + quote(key, safe=safe + key_safe)
         candidate = encoded.encode() + suffix
         if candidate not in tried and _opens(candidate, wanted, query):
