@@ -53,6 +53,8 @@ class Environment(BaseSettings):
     csrf_trusted_origins: CommaSeparated = ()
     https_only: bool | None = None
     trusted_proxy_count: int = Field(default=0, ge=0, le=10)
+    server_threads: int = Field(default=16, ge=1, le=1_000)
+    max_requests_per_address: int = Field(default=500, ge=0)
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = "INFO"
 
     # Redis

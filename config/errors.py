@@ -16,6 +16,7 @@ from rest_framework import exceptions
 
 from chat import errors as chat
 from chat.api.answers import DEGRADED
+from config.door.receive import BodyRefused
 from config.paths import CHAT_PREFIX, is_api_path
 from config.refused import count_refused
 from connector_state import errors as state
@@ -90,6 +91,8 @@ def api_exception_handler(exc: Exception, context: dict[str, Any]) -> HttpRespon
             "The database can't be reached right now. Try again.",
             {"Retry-After": str(RETRY_AFTER_SECONDS)},
         )
+    if isinstance(exc, BodyRefused):
+        return body_refused(context["request"].path, exc)
     for kind, status in STATUS.items():
         if isinstance(exc, kind):
             return _from_domain(exc, status)
@@ -123,6 +126,14 @@ def _from_drf(exc: exceptions.APIException, context: dict[str, Any]) -> HttpResp
         headers["Retry-After"] = str(math.ceil(wait))
     code = getattr(detail, "code", exc.default_code)
     return error_response(exc.status_code, code, str(detail), headers)
+
+
+def body_refused(path: str, refused: BodyRefused) -> HttpResponse:
+    """Return the answer to a body that was not received: JSON on an API path, else a page."""
+    if is_api_path(path):
+        return error_response(refused.status, refused.code, refused.detail)
+    page = loader.render_to_string("body_refused.html", {"refused": refused})
+    return HttpResponse(page, status=refused.status)
 
 
 # --- Django's own errors (handler400 and so on of config.urls) ---------------------------------

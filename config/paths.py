@@ -1,6 +1,8 @@
 """Which paths belong to programs (JSON alone), and which to people (pages)."""
 
 CHAT_PREFIX = "/api/"
+STATE_PREFIX = "/dsx-connect/api/v1/connectors/state/"
+REGISTER_PATH = "/dsx-connect/api/v1/connectors/register"
 API_PREFIXES = ("/dsx-connect/", CHAT_PREFIX, "/livez", "/readyz")
 
 # What browsers of other origins may call.

@@ -40,7 +40,7 @@ INSTALLED_APPS = [
 # API paths go through the first two, and pass those of config.middleware by.
 MIDDLEWARE = [
     "config.middleware.ChatCorsMiddleware",
-    "django.middleware.security.SecurityMiddleware",
+    "config.middleware.SecurityMiddleware",
     "config.middleware.WhiteNoiseMiddleware",
     "config.middleware.SessionMiddleware",
     "config.middleware.CommonMiddleware",
@@ -216,6 +216,8 @@ LOGIN_URL = "admin:login"
 LOGIN_REDIRECT_URL = "admin:index"
 CSRF_TRUSTED_ORIGINS = list(ENV.csrf_trusted_origins)
 TRUSTED_PROXY_COUNT = ENV.trusted_proxy_count
+SERVER_THREADS = ENV.server_threads
+MAX_REQUESTS_PER_ADDRESS = ENV.max_requests_per_address
 AXES_FAILURE_LIMIT = 5
 AXES_COOLOFF_TIME = 0.25  # hours
 AXES_LOCKOUT_PARAMETERS = [["username", "ip_address"]]
@@ -234,8 +236,11 @@ CSRF_COOKIE_SECURE = ENV.https
 if ENV.https and ENV.trusted_proxy_count:
     SECURE_PROXY_SSL_HEADER = ("HTTP_X_FORWARDED_PROTO", "https")
 # Subdomains and browsers' preload lists belong to whoever owns the domain, not to this service.
-# W002 and W003 look for Django's own names of two middlewares that config.middleware subclasses.
-SILENCED_SYSTEM_CHECKS = ["security.W002", "security.W003", "security.W005", "security.W021"]
+# W001 to W003 look for Django's own names of middlewares that config.middleware subclasses.
+SILENCED_SYSTEM_CHECKS = [
+    *("security.W001", "security.W002", "security.W003"),
+    *("security.W005", "security.W021"),
+]
 
 # --- Static files, language, time, logs -------------------------------------------------------
 

@@ -1,6 +1,7 @@
 """Register and unregister, as real connectors call them."""
 
 import json
+from collections.abc import Mapping
 from typing import Any
 
 from django.http import HttpRequest, HttpResponse
@@ -49,10 +50,15 @@ class EnrolmentTokenAuthentication(BaseAuthentication):
 
 def enrolment_token(request: Request) -> str | None:
     """Return the token that the request carries, or None."""
-    token = request.META.get("HTTP_X_ENROLLMENT_TOKEN")
+    return token_in(request.META)
+
+
+def token_in(environ: Mapping[str, Any]) -> str | None:
+    """Return the token that a request with this environ carries, or None."""
+    token = environ.get("HTTP_X_ENROLLMENT_TOKEN")
     if token is not None:
         return str(token).strip()
-    scheme, _, rest = request.META.get("HTTP_AUTHORIZATION", "").partition(" ")
+    scheme, _, rest = environ.get("HTTP_AUTHORIZATION", "").partition(" ")
     return rest.strip() if scheme.lower() == "bearer" else None
 
 

@@ -96,7 +96,8 @@ class NamespaceView(ConnectorAPIView):
         except PreconditionFailed as failed:
             failed.detail = f"operations.{failed.operation}: {failed.detail}"
             raise
-        return await waits.run(lambda: http_response(decision.answer(results)))
+        response: HttpResponse = await waits.run(lambda: http_response(decision.answer(results)))
+        return response
 
 
 def _query_of(request: Request) -> str:

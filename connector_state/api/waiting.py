@@ -53,7 +53,7 @@ async def _run(function: Callable[..., T], *args: Any) -> T:
 
 async def _receive_body(request: HttpRequest) -> bytes:
     body: bytes = await request.receive_body()  # type: ignore[attr-defined]
-    request._body = body  # type: ignore[attr-defined]  # what HttpRequest.body then returns
+    request._body = body  # what HttpRequest.body then returns
     return body
 
 
