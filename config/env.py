@@ -61,6 +61,7 @@ class Environment(BaseSettings):
     redis_connect_timeout_seconds: float = Field(default=1.0, gt=0, le=10)
     redis_timeout_seconds: float = Field(default=2.0, gt=0, le=10)
     redis_retry_seconds: float = Field(default=2.0, ge=0, le=8)
+    redis_max_calls_per_process: int = Field(default=4_096, ge=16)
 
     # Database (PostgreSQL; libpq takes no shorter time to connect than 2 s)
     database_connect_timeout_seconds: int = Field(default=3, ge=2, le=30)

@@ -114,6 +114,7 @@ if ENV.redis_sentinels:
     DJANGO_REDIS_CONNECTION_FACTORY = "django_redis.pool.SentinelConnectionFactory"
 
 REDIS_RETRY_SECONDS = ENV.redis_retry_seconds
+REDIS_MAX_CALLS_PER_PROCESS = ENV.redis_max_calls_per_process
 
 # --- Connector state --------------------------------------------------------------------------
 

@@ -8,7 +8,7 @@ from django.utils import timezone
 from chat.models import ChatUser, Conversation, Quarantine, Turn
 from chat.turns.waiting import to_be_stored
 from connector_state.models import Connector
-from connector_state.store.totals import total_usage
+from connector_state.store.usage import total_usage
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,7 +8,7 @@ from django_redis import get_redis_connection
 from redis.exceptions import ConnectionError as RedisConnectionError
 
 from connector_state.credentials import failures, live
-from connector_state.store import connection
+from connector_state.store import connection, loop
 from tests.environment import data_dir
 
 
@@ -42,6 +42,7 @@ def cut_redis(settings, monkeypatch: pytest.MonkeyPatch) -> Callable[[], None]:
     def cut() -> None:
         settings.REDIS_RETRY_SECONDS = 0
         monkeypatch.setattr(connection, "_evaluate", refuse)
+        monkeypatch.setattr(loop._Calls, "evaluate", refuse)
         monkeypatch.setattr("redis.Redis.execute_command", refuse)
         monkeypatch.setattr("redis.client.Pipeline.execute", refuse)
 

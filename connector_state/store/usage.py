@@ -3,6 +3,7 @@
 from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from itertools import islice
 from pathlib import Path
 
 from django_redis import get_redis_connection
@@ -12,6 +13,7 @@ from connector_state.store.calls import OPERATOR
 from connector_state.store.keys import connector_keys
 
 NAMESPACES_COUNTED = 20
+COUNTED_AT_ONCE = 1000  # connectors
 
 _FIRST_NAMESPACES = (Path(__file__).parent / "scripts" / "first_namespaces.lua").read_text()
 
@@ -73,3 +75,22 @@ def usage_of(connector_uuids: Iterable[str]) -> dict[str, Usage]:
             uuids, replies, replies, replies, replies, strict=True
         )
     }
+
+
+def total_usage(connector_uuids: Iterable[str]) -> tuple[int, int]:
+    """Return the number of keys and the bytes of all these connectors, COUNTED_AT_ONCE at a time.
+
+    Raises:
+        redis.exceptions.RedisError: Redis did not answer.
+    """
+    keys = size = 0
+    uuids = iter(connector_uuids)
+    while batch := list(islice(uuids, COUNTED_AT_ONCE)):
+        pipeline = get_redis_connection().pipeline(transaction=False)
+        for uuid in batch:
+            pipeline.zcard(connector_keys(uuid).named("index"))
+            pipeline.hget(connector_keys(uuid).named("sizes"), "total")
+        replies = pipeline.execute()
+        keys += sum(replies[::2])
+        size += sum(int(total or 0) for total in replies[1::2])
+    return keys, size
