@@ -1,1 +1,1 @@
-"""How requests come in under an ASGI server: bodies first; Django on the loop; Django in threads."""
+"""How requests come in under an ASGI server: bodies first, then Django on a loop or in threads."""
