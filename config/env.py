@@ -69,7 +69,7 @@ class Environment(BaseSettings):
 
     # Connector state
     hmac_skew_seconds: int = Field(default=60, ge=1, le=3600)
-    credential_cache_seconds: float = Field(default=1.0, ge=0, le=2)
+    credential_outage_seconds: int = Field(default=300, ge=0, le=3600)
     state_max_value_bytes: int = Field(default=65_536, ge=1, le=16_777_216)
     state_max_batch_bytes: int = Field(default=4_194_304, ge=1, le=67_108_864)
     state_max_import_bytes: int = Field(default=67_108_864, ge=1_048_576)

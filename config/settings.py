@@ -120,7 +120,7 @@ REDIS_MAX_CALLS_PER_PROCESS = ENV.redis_max_calls_per_process
 
 CONNECTOR_SECRET_KEYS = list(ENV.connector_secret_keys)
 HMAC_SKEW_SECONDS = ENV.hmac_skew_seconds
-CREDENTIAL_CACHE_SECONDS = ENV.credential_cache_seconds
+CREDENTIAL_OUTAGE_SECONDS = ENV.credential_outage_seconds
 STATE_MAX_VALUE_BYTES = ENV.state_max_value_bytes
 STATE_MAX_BATCH_BYTES = ENV.state_max_batch_bytes
 STATE_MAX_IMPORT_BYTES = ENV.state_max_import_bytes
