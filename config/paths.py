@@ -1,8 +1,9 @@
 """Which paths belong to programs (JSON alone), and which to people (pages)."""
 
 CHAT_PREFIX = "/api/"
-STATE_PREFIX = "/dsx-connect/api/v1/connectors/state/"
-REGISTER_PATH = "/dsx-connect/api/v1/connectors/register"
+CONNECTORS_PREFIX = "/dsx-connect/api/v1/connectors/"
+STATE_PREFIX = f"{CONNECTORS_PREFIX}state/"
+REGISTER_PATH = f"{CONNECTORS_PREFIX}register"
 API_PREFIXES = ("/dsx-connect/", CHAT_PREFIX, "/livez", "/readyz")
 
 # What browsers of other origins may call.

@@ -49,7 +49,7 @@ MIDDLEWARE = [
     "config.middleware.MessageMiddleware",
     "config.middleware.XFrameOptionsMiddleware",
     "config.middleware.ContentSecurityPolicyMiddleware",
-    "axes.middleware.AxesMiddleware",
+    "config.middleware.AxesMiddleware",
 ]
 
 TEMPLATES = [

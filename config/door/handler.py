@@ -21,7 +21,8 @@ from django.utils.log import log_response
 from django.utils.module_loading import import_string
 
 from config import health
-from config.paths import STATE_PREFIX
+from config.paths import CONNECTORS_PREFIX, STATE_PREFIX
+from connector_state.api import urls
 
 HEALTH = (health.livez, health.readyz)
 LOOP_PREFIXES = (STATE_PREFIX, "/livez", "/readyz")
@@ -67,10 +68,14 @@ class LoopHandler(BaseHandler):
         path = environ["PATH_INFO"]
         if not path.startswith(LOOP_PREFIXES):
             return None
-        try:
-            match = get_resolver().resolve(path.encode("latin-1").decode())
-        except Resolver404:
-            return None
+        path = path.encode("latin-1").decode()
+        # Nearly all are values: by way of the other routes finding theirs takes thrice as long.
+        match = urls.value.resolve(path.removeprefix(CONNECTORS_PREFIX))
+        if match is None:
+            try:
+                match = get_resolver().resolve(path)
+            except Resolver404:
+                return None
         view: Any = match.func
         is_ours = view in HEALTH or environ["REQUEST_METHOD"].upper() in view.cls.on_loop
         return match if is_ours else None

@@ -4,6 +4,7 @@ No thread waits for a body. What comes in is counted, so all bodies together hav
 """
 
 import asyncio
+import io
 import tempfile
 from collections.abc import Awaitable, Callable
 from typing import IO, Any
@@ -45,7 +46,7 @@ class Body:
 
     def __init__(self, receive: Receive) -> None:
         self._receive = receive
-        self._file: IO[bytes] = tempfile.SpooledTemporaryFile(MEMORY_BYTES)  # noqa: SIM115
+        self._file: IO[bytes] | None = None
         self._room: Room | None = None
         self.size = 0
 
@@ -60,36 +61,43 @@ class Body:
         """
         self._room = room
         began = asyncio.get_running_loop().time()
-        more = True
+        piece, more = await self._next(most, began)
+        if not more:  # nearly always
+            return io.BytesIO(piece)
+        self._file = tempfile.SpooledTemporaryFile(MEMORY_BYTES)  # noqa: SIM115
+        self._file.write(piece)
         while more:
-            limit = began + WAIT_SECONDS + self.size / BYTES_PER_SECOND_LEAST
-            try:
-                async with asyncio.timeout_at(limit):
-                    message = await self._receive()
-            except TimeoutError:
-                raise BodyRefused(
-                    408, code="body_too_slow", detail="The body took too long. Send it again."
-                ) from None
-            if message["type"] == "http.disconnect":
-                raise ClientLeft
-            self._take(message.get("body", b""), most)
-            more = message.get("more_body", False)
+            piece, more = await self._next(most, began)
+            self._file.write(piece)
         self._file.seek(0)
         return self._file
 
-    def _take(self, piece: bytes, most: int) -> None:
+    async def _next(self, most: int, began: float) -> tuple[bytes, bool]:
+        """Return the next piece, for which there is room, and whether there are more."""
         assert self._room is not None
+        limit = began + WAIT_SECONDS + self.size / BYTES_PER_SECOND_LEAST
+        try:
+            async with asyncio.timeout_at(limit):
+                message = await self._receive()
+        except TimeoutError:
+            detail = "The body took too long. Send it again."
+            raise BodyRefused(408, code="body_too_slow", detail=detail) from None
+        if message["type"] == "http.disconnect":
+            raise ClientLeft
+        piece = message.get("body", b"")
         if self.size + len(piece) > most:
             raise too_large()
         if len(piece) > self._room.free:
-            raise BodyRefused(503, code="busy", detail="Too many bodies are being sent. Try again.")
+            detail = "Too many bodies are being sent. Try again."
+            raise BodyRefused(503, code="busy", detail=detail)
         self._room.free -= len(piece)
         self.size += len(piece)
-        self._file.write(piece)
+        return piece, message.get("more_body", False)
 
     def close(self) -> None:
         """Forget it."""
-        self._file.close()
+        if self._file is not None:
+            self._file.close()
         if self._room is not None:
             self._room.free += self.size
             self._room = None
