@@ -6,6 +6,7 @@ Importing this module prepares the process; config.asgi and config.wsgi import i
 import gc
 import multiprocessing
 import os
+import signal
 import threading
 import time
 from collections.abc import Iterable
@@ -46,6 +47,10 @@ def _import_all() -> None:
 
 
 if (master := multiprocessing.parent_process()) is not None and master.pid is not None:
+    # A forked worker has its master's handlers until granian sets its own, after this import: a
+    # stop in between would go unheard until the kill timeout.
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, signal.SIG_DFL)
     threading.Thread(target=_exit_when_orphaned, args=(master.pid,), daemon=True).start()
 
 django.setup(set_prefix=False)

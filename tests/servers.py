@@ -163,7 +163,7 @@ def granian(environ: dict[str, str], log: Path, workers: int = 2, threads: int =
 def uvicorn(environ: dict[str, str], log: Path, workers: int = 1, threads: int = 4) -> Server:
     """Serve by uvicorn, which config.asgi supports too."""
     port = free_port()
-    command = [sys.executable, "-m", "uvicorn", "config.asgi:application", "--lifespan", "on"]
+    command = [sys.executable, "-m", "uvicorn", "config.asgi:application", "--lifespan", "off"]
     command += ["--host", "127.0.0.1", "--port", str(port), "--workers", str(workers)]
     command += ["--no-server-header", "--no-proxy-headers", "--log-level", "warning"]
     return Server(command, port, {"SERVER_THREADS": str(threads), **environ}, log)

@@ -12,7 +12,6 @@ from django.urls import ResolverMatch
 
 from common.client_ip import address_in
 from config.answered import note
-from config.door import stopping
 from config.door.callers import allowance
 from config.door.environ import Scope, environ_of
 from config.door.handler import LoopHandler, LoopRequest
@@ -37,13 +36,9 @@ class Door:
         self._under_way: Counter[str] = Counter()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Serve one connection's request, or the life of the process."""
-        if scope["type"] == "lifespan":
-            await stopping.lifespan(receive, send, self._pool.end_event_streams)
-        elif scope["type"] == "http":
-            await self._serve(scope, receive, send)
-
-    async def _serve(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer an HTTP request."""
+        if scope["type"] != "http":
+            raise ValueError(f"no {scope['type']} here")  # how lifespan is told that it isn't there
         began = time.perf_counter()
         environ, reply = environ_of(scope), Reply(send, scope["method"])
         address = address_in(environ)

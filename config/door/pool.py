@@ -13,6 +13,7 @@ from typing import IO, Any, TypeVar
 from django.http import StreamingHttpResponse
 from django.http.response import HttpResponseBase
 
+from config.door import stopping
 from config.door.receive import Receive
 from config.door.reply import Reply
 from config.serving import Application
@@ -77,6 +78,7 @@ class Pool:
         self._threads = Threads(threads)
         self.run = self._threads.run
         self._event_streams: set[_Stream] = set()
+        self._listens = False
 
     async def answer(
         self, environ: dict[str, Any], body: IO[bytes], receive: Receive, reply: Reply
@@ -92,7 +94,7 @@ class Pool:
             return
         stream = _Stream(response, receive, reply)
         if response.headers.get("Content-Type", "").startswith(EVENT_STREAM):
-            self._event_streams.add(stream)
+            self._note_event_stream(stream)
         try:
             await stream.pass_on(self.run)
         finally:
@@ -103,6 +105,12 @@ class Pool:
         if not response.streaming:
             response.close()  # in the thread that answered, as signals are sent by it
         return response
+
+    def _note_event_stream(self, stream: "_Stream") -> None:
+        if not self._listens:
+            self._listens = True
+            stopping.listen(self.end_event_streams)
+        self._event_streams.add(stream)
 
     def end_event_streams(self) -> None:
         """End what has no end of its own; a file that is being sent is sent to its end."""

@@ -1,48 +1,35 @@
-"""When a server stops: its event streams have to be told, as they have no end of their own.
+"""When a server stops, its event streams have to be told, as they have no end of their own.
 
-A server asks ASGI's lifespan to shut down only when all connections are closed, for which it would
-wait until it loses patience. So the signal itself is listened to, beside the server.
+The server waits for all connections, until it loses patience, and tells ASGI's lifespan after that.
+So the signal itself is listened to.
 """
 
 import asyncio
 import signal
+import threading
 from collections.abc import Callable
 from types import FrameType
 
-from config.door.receive import Receive
-from config.door.reply import Send
 
-
-async def lifespan(receive: Receive, send: Send, on_stop: Callable[[], None]) -> None:
-    """Serve ASGI's lifespan; `on_stop` is called on the loop when the process is told to stop."""
-    while True:
-        message = await receive()
-        if message["type"] == "lifespan.startup":
-            _listen(on_stop)
-            await send({"type": "lifespan.startup.complete"})
-        else:
-            on_stop()
-            await send({"type": "lifespan.shutdown.complete"})
-            return
-
-
-def _listen(on_stop: Callable[[], None]) -> None:
-    """Call on_stop at SIGTERM and SIGINT, and then do what the server does.
+def listen(on_stop: Callable[[], None]) -> None:
+    """Call on_stop on this loop at SIGTERM and SIGINT, beside what the server does then.
 
     A handler that the server gave its loop (granian) is called by the loop's own means, whatever
-    Python's handler is; one that it gave to Python (uvicorn) is called here.
+    Python's handler is; one that it gave to Python (uvicorn) is called from here.
     """
+    if threading.current_thread() is not threading.main_thread():
+        return  # only there can it be done; no server of ours has its loop elsewhere
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
-        before = signal.getsignal(number)
+        signal.signal(number, _both(loop, on_stop, signal.getsignal(number)))
 
-        def handle(
-            signum: int,
-            frame: FrameType | None,
-            before: "Callable[[int, FrameType | None], object] | int | None" = before,
-        ) -> None:
-            loop.call_soon_threadsafe(on_stop)
-            if callable(before):
-                before(signum, frame)
 
-        signal.signal(number, handle)
+def _both(
+    loop: asyncio.AbstractEventLoop, on_stop: Callable[[], None], before: object
+) -> Callable[[int, FrameType | None], None]:
+    def handle(signum: int, frame: FrameType | None) -> None:
+        loop.call_soon_threadsafe(on_stop)
+        if callable(before):
+            before(signum, frame)
+
+    return handle

@@ -30,7 +30,8 @@ from config.local import generated, valkey
 HOST = "127.0.0.1"
 WORKERS = 2
 GRANIAN_OPTIONS = (
-    *("--interface", "asgi", "--http", "1", "--no-ws", "--loop", "auto"),  # uvloop, if installed
+    # asginl is ASGI without lifespan, of which config.asgi has no use.
+    *("--interface", "asginl", "--http", "1", "--no-ws", "--loop", "auto"),  # uvloop, if installed
     # Connections at once, silent ones included. By default it is 1,024 over all workers, and so
     # many silent ones shut everybody out until they have been silent for half a minute.
     *("--backpressure", "16384", "--backlog", "16384", "--http1-header-read-timeout", "10000"),
