@@ -73,6 +73,8 @@ class NotedQuerySet(models.QuerySet[T]):
             CredentialChange.note(connector_uuids)
         return updated
 
+    update.alters_data = True  # type: ignore[attr-defined]
+
     def delete(self) -> tuple[int, dict[str, int]]:
         """Delete, and note it."""
         with transaction.atomic(using=self.db):
@@ -80,6 +82,9 @@ class NotedQuerySet(models.QuerySet[T]):
             deleted = super().delete()
             CredentialChange.note(connector_uuids)
         return deleted
+
+    delete.alters_data = True  # type: ignore[attr-defined]
+    delete.queryset_only = True  # type: ignore[attr-defined]
 
     def _connector_uuids(self) -> list[uuid.UUID]:
         return list(self.order_by().values_list(self.model.connector_field, flat=True).distinct())

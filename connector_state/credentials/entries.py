@@ -67,13 +67,15 @@ class Entries:
         self._looked_at = float("-inf")
         self._fails = False
 
-    def __len__(self) -> int:
-        return len(self._known)
-
     @property
     def position(self) -> int | None:
         """Where the source's log stood at the last look; None before the first one."""
         return self._position
+
+    @property
+    def fails(self) -> bool:
+        """Whether the last look failed."""
+        return self._fails
 
     @property
     def is_fresh(self) -> bool:
