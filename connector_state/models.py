@@ -93,7 +93,8 @@ class NotedQuerySet(models.QuerySet[T]):
 class NotedModel(models.Model):
     """A row whose changes CredentialChange notes, in the same transaction.
 
-    What is written past save, delete and these methods of a query set, workers find within a
+    A new row is no change: nobody can have asked for its key id, which is random, before it was
+    there. What is written past these methods and those of the query set, workers find within a
     minute.
     """
 
@@ -105,11 +106,13 @@ class NotedModel(models.Model):
 
     def save(self, *args: Any, **kwargs: Any) -> None:
         """Save, and note it if it matters."""
-        fields = kwargs.get("update_fields")
+        fields = kwargs.get("update_fields") or self.noted_fields
+        if kwargs.get("force_insert") or self.noted_fields.isdisjoint(fields):
+            super().save(*args, **kwargs)
+            return
         with transaction.atomic():
             super().save(*args, **kwargs)
-            if fields is None or self.noted_fields & set(fields):
-                CredentialChange.note([getattr(self, self.connector_field)])
+            CredentialChange.note([getattr(self, self.connector_field)])
 
     def delete(self, *args: Any, **kwargs: Any) -> tuple[int, dict[str, int]]:
         """Delete, and note it."""
