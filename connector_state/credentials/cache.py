@@ -13,6 +13,7 @@ import threading
 import time
 from collections.abc import Sequence
 from concurrent.futures import Future
+from contextlib import suppress
 from typing import Any, Protocol
 
 from django.conf import settings
@@ -74,7 +75,7 @@ class Cache:
     # --- For requests -----------------------------------------------------------------------------
 
     def find(self, key_id: str) -> LiveCredential | None:
-        """Return the live credential, or None; wait for the thread if it isn't known.
+        """Return the live credential, or None; wait for the thread where that isn't known.
 
         Raises:
             Unavailable: its secret can't be decrypted.
@@ -103,11 +104,11 @@ class Cache:
 
     def serves_known(self) -> bool:
         """Return whether a credential that is known here would be served now."""
-        key_ids = self.entries.known_key_ids()[:1]
-        try:
-            return any(self.find(key_id) is not None for key_id in key_ids)
-        except (OperationalError, Unavailable):
-            return False
+        key_ids = self.entries.known_key_ids()
+        if key_ids:
+            with suppress(OperationalError, Unavailable):
+                self.find(key_ids[0])  # nobody else may have found out that the database is away
+        return bool(key_ids) and self.entries.are_good
 
     def _ask(self, key_id: str) -> "Future[Answer]":
         with self._lock:
@@ -125,7 +126,8 @@ class Cache:
 
     def _find_unanswered(self, key_id: str) -> LiveCredential | None:
         error = OperationalError("the database takes too long to answer")
-        self._note_failure(error)
+        if not self.entries.is_fresh:
+            self._note_failure(error)
         found = self.entries.find(key_id)
         if found is UNSURE:
             raise error
@@ -217,6 +219,7 @@ class Cache:
             fingerprint = hash(row)
             if self.entries.has(key_id, fingerprint):
                 continue  # decrypting costs more than all the rest
+            self.entries.forget(key_id)
             try:
                 self.entries.put(self._source.credential_of(row), fingerprint)
             except Unavailable as error:

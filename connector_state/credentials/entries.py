@@ -148,6 +148,10 @@ class Entries:
         while len(self._unknown) > UNKNOWN_MOST:
             self._unknown.popitem(last=False)
 
+    def forget(self, key_id: str) -> None:
+        """Forget what is known of a key id."""
+        self._known.pop(key_id, None)
+
     def has(self, key_id: str, fingerprint: int) -> bool:
         """Whether what is known of the key id was made of a row with this fingerprint."""
         entry = self._known.get(key_id)

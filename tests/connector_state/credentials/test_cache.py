@@ -8,6 +8,7 @@ from django.db import OperationalError
 from connector_state.credentials import cache as cache_module
 from connector_state.credentials import entries as entries_module
 from connector_state.credentials.entries import Entries, LiveCredential
+from connector_state.errors import Unavailable
 from tests.connector_state.credentials.sources import POLICY, FakeSource, InlineCache
 
 
@@ -176,6 +177,20 @@ def test_by_hand__one_that_comes_back_is_found_within_a_minute(cache, source, cl
     clock.pass_by(cache_module.REREAD_SECONDS)
     cache.work()
     assert secret_of(cache, "z") == b"new"
+
+
+def test_by_hand__a_secret_that_can_no_longer_be_read_is_not_used(cache, source, clock):
+    cache.find("a")
+    source.change_by_hand("a", b"unreadable")
+
+    def fail(row):
+        raise Unavailable
+
+    source.credential_of = fail
+    clock.pass_by(cache_module.REREAD_SECONDS)
+    cache.work()
+    with pytest.raises(Unavailable):
+        cache.find("a")
 
 
 def test_reread__goes_by_parts_and_looks_go_on_between_them(cache, source, clock, monkeypatch):

