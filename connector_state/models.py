@@ -73,6 +73,8 @@ class NotedQuerySet(models.QuerySet[T]):
             CredentialChange.note(connector_uuids)
         return updated
 
+    update.alters_data = True  # type: ignore[attr-defined]
+
     def delete(self) -> tuple[int, dict[str, int]]:
         """Delete, and note it."""
         with transaction.atomic(using=self.db):
@@ -81,6 +83,9 @@ class NotedQuerySet(models.QuerySet[T]):
             CredentialChange.note(connector_uuids)
         return deleted
 
+    delete.alters_data = True  # type: ignore[attr-defined]
+    delete.queryset_only = True  # type: ignore[attr-defined]
+
     def _connector_uuids(self) -> list[uuid.UUID]:
         return list(self.order_by().values_list(self.model.connector_field, flat=True).distinct())
 
@@ -88,7 +93,8 @@ class NotedQuerySet(models.QuerySet[T]):
 class NotedModel(models.Model):
     """A row whose changes CredentialChange notes, in the same transaction.
 
-    What is written past save, delete and these methods of a query set, workers find within a
+    A new row is no change: nobody can have asked for its key id, which is random, before it was
+    there. What is written past these methods and those of the query set, workers find within a
     minute.
     """
 
@@ -100,11 +106,13 @@ class NotedModel(models.Model):
 
     def save(self, *args: Any, **kwargs: Any) -> None:
         """Save, and note it if it matters."""
-        fields = kwargs.get("update_fields")
+        fields = kwargs.get("update_fields") or self.noted_fields
+        if kwargs.get("force_insert") or self.noted_fields.isdisjoint(fields):
+            super().save(*args, **kwargs)
+            return
         with transaction.atomic():
             super().save(*args, **kwargs)
-            if fields is None or self.noted_fields & set(fields):
-                CredentialChange.note([getattr(self, self.connector_field)])
+            CredentialChange.note([getattr(self, self.connector_field)])
 
     def delete(self, *args: Any, **kwargs: Any) -> tuple[int, dict[str, int]]:
         """Delete, and note it."""

@@ -1,6 +1,7 @@
 """The pages of a connector's credentials: all of them, issue, rotate, revoke."""
 
 from datetime import datetime, timedelta
+from functools import partial
 from typing import Any
 
 from django import forms
@@ -17,6 +18,7 @@ from django.utils import timezone
 from connector_state.admin.connectors.facts import live_first, usage_or_none, with_last_use
 from connector_state.admin.form_token import STALE, StaleForm, make_token, read_token, show_secret
 from connector_state.admin.pages import ConnectorPage
+from connector_state.credentials import marks
 from connector_state.credentials.issuing import (
     IssuedCredential,
     IssuedMeanwhile,
@@ -204,10 +206,8 @@ class RevokePage(ConnectorPage):
             with transaction.atomic():
                 revoke_credential(credential.key_id)
                 self.record(f"Revoked credential {credential.key_id}.")
-        messages.success(
-            request,
-            f"Credential {credential.key_id} is revoked: refused within 2 s on every worker.",
-        )
+        marks.mark_revoked(credential, partial(messages.warning, request))
+        messages.success(request, f"Credential {credential.key_id} is revoked.")
         return redirect("admin:connector_state_connector_change", self.connector.pk)
 
 

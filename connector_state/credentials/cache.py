@@ -7,11 +7,13 @@ comes in after it.
 """
 
 import asyncio
+import concurrent.futures
 import logging
 import threading
 import time
 from collections.abc import Sequence
 from concurrent.futures import Future
+from contextlib import suppress
 from typing import Any, Protocol
 
 from django.conf import settings
@@ -25,7 +27,13 @@ logger = logging.getLogger(__name__)
 LOOK_SECONDS = 1.0
 REREAD_SECONDS = 60.0  # finds what changed without the log
 REREAD_PAUSE_SECONDS = 0.05  # after each part of the known: requests need the processor too
-ANSWER_SECONDS = 2.0
+
+# Waiting is counted in slices: a process that was frozen has used up one of them, however long it
+# was, and can't take that for a database that does not answer.
+SLICE_SECONDS = 0.1
+SLICES = 20
+SLICES_WHILE_IT_FAILS = 3
+
 READ_AT_ONCE = 500  # key ids; SQLite takes 999 parameters
 WAITING_MOST = 10_000  # key ids
 
@@ -60,14 +68,14 @@ class Cache:
         self._waiting: dict[str, Future[Answer]] = {}
         self._woken = threading.Event()
         self._thread: threading.Thread | None = None
-        self._busy_since: float | None = None
-        self._look_due = self._reread_due = 0.0
+        self._look_due = 0.0
+        self._reread_due = time.monotonic() + REREAD_SECONDS
         self._to_reread: list[str] = []
 
     # --- For requests -----------------------------------------------------------------------------
 
     def find(self, key_id: str) -> LiveCredential | None:
-        """Return the live credential, or None; wait for the thread if it isn't known.
+        """Return the live credential, or None; wait for the thread where that isn't known.
 
         Raises:
             Unavailable: its secret can't be decrypted.
@@ -77,20 +85,30 @@ class Cache:
         if found is not UNSURE:
             return found
         future = self._ask(key_id)
-        try:
-            return _given(future.result(self._patience()))
-        except TimeoutError:
-            return self._find_unanswered(key_id)
+        for _ in range(self._slices):
+            if concurrent.futures.wait([future], SLICE_SECONDS).done:
+                return _given(future.result())
+        return self._find_unanswered(key_id)
 
     async def find_async(self, key_id: str) -> LiveCredential | None:
         """Return the same on an event loop, without an await if it is known."""
         found = self.entries.find(key_id)
         if found is not UNSURE:
             return found
-        future = self._ask(key_id)
-        # Not wait_for: it would cancel the future, which others wait for as well.
-        await asyncio.wait([asyncio.wrap_future(future)], timeout=self._patience())
-        return _given(future.result()) if future.done() else self._find_unanswered(key_id)
+        future = asyncio.wrap_future(self._ask(key_id))
+        for _ in range(self._slices):
+            # Not wait_for: it would cancel the future, which others wait for as well.
+            if (await asyncio.wait([future], timeout=SLICE_SECONDS))[0]:
+                return _given(future.result())
+        return self._find_unanswered(key_id)
+
+    def serves_known(self) -> bool:
+        """Return whether a credential that is known here would be served now."""
+        key_ids = self.entries.known_key_ids()
+        if key_ids:
+            with suppress(OperationalError, Unavailable):
+                self.find(key_ids[0])  # nobody else may have found out that the database is away
+        return bool(key_ids) and self.entries.are_good
 
     def _ask(self, key_id: str) -> "Future[Answer]":
         with self._lock:
@@ -102,15 +120,14 @@ class Cache:
         self._wake()
         return future
 
-    def _patience(self) -> float:
-        """Return for how long to wait. What has been hanging for as long will go on to."""
-        busy_since = self._busy_since
-        busy_seconds = 0.0 if busy_since is None else time.monotonic() - busy_since
-        return max(0.0, ANSWER_SECONDS - busy_seconds)
+    @property
+    def _slices(self) -> int:
+        return SLICES_WHILE_IT_FAILS if self.entries.fails else SLICES
 
     def _find_unanswered(self, key_id: str) -> LiveCredential | None:
-        error = OperationalError(f"the database did not answer within {ANSWER_SECONDS} s")
-        self._note_failure(error)
+        error = OperationalError("the database takes too long to answer")
+        if not self.entries.is_fresh:
+            self._note_failure(error)
         found = self.entries.find(key_id)
         if found is UNSURE:
             raise error
@@ -135,14 +152,10 @@ class Cache:
 
     def work(self) -> None:
         """Look if it is time, answer those who wait, and read some of the known again."""
-        self._busy_since = time.monotonic()
-        try:
-            if self._busy_since >= self._look_due:
-                self._look()
-            self._answer_waiting()
-            self._reread()
-        finally:
-            self._busy_since = None
+        if time.monotonic() >= self._look_due:
+            self._look()
+        self._answer_waiting()
+        self._reread()
 
     def _look(self) -> Exception | None:
         """Ask what changed; return why that failed, if it did."""
@@ -180,7 +193,7 @@ class Cache:
 
     def _read_missing(self, key_ids: list[str]) -> dict[str, Exception]:
         """Read those that aren't known; return why, of those that can't be told afterwards."""
-        error: Exception = OperationalError("the database is too slow")
+        error: Exception = OperationalError("what was read is out of date already")
         unreadable: dict[str, Exception] = {}
         try:
             self._look_unless_fresh()
@@ -206,6 +219,7 @@ class Cache:
             fingerprint = hash(row)
             if self.entries.has(key_id, fingerprint):
                 continue  # decrypting costs more than all the rest
+            self.entries.forget(key_id)
             try:
                 self.entries.put(self._source.credential_of(row), fingerprint)
             except Unavailable as error:
@@ -223,6 +237,7 @@ class Cache:
         try:
             self._read(key_ids)
         except Exception as error:  # whatever it is, the looks have to go on
+            self._to_reread = []
             logger.error("known credentials could not be read again: %r", error)
 
 

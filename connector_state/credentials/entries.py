@@ -67,13 +67,15 @@ class Entries:
         self._looked_at = float("-inf")
         self._fails = False
 
-    def __len__(self) -> int:
-        return len(self._known)
-
     @property
     def position(self) -> int | None:
         """Where the source's log stood at the last look; None before the first one."""
         return self._position
+
+    @property
+    def fails(self) -> bool:
+        """Whether the last look failed."""
+        return self._fails
 
     @property
     def is_fresh(self) -> bool:
@@ -145,6 +147,10 @@ class Entries:
             self._unknown[key_id] = None
         while len(self._unknown) > UNKNOWN_MOST:
             self._unknown.popitem(last=False)
+
+    def forget(self, key_id: str) -> None:
+        """Forget what is known of a key id."""
+        self._known.pop(key_id, None)
 
     def has(self, key_id: str, fingerprint: int) -> bool:
         """Whether what is known of the key id was made of a row with this fingerprint."""

@@ -6,7 +6,7 @@ from connector_state.credentials import database
 from connector_state.credentials.cache import Cache
 from connector_state.credentials.entries import Entries, LiveCredential
 
-__all__ = ["LiveCredential", "are_served", "clear_cache", "find_live", "find_live_async"]
+__all__ = ["LiveCredential", "are_known_ones_served", "clear_cache", "find_live", "find_live_async"]
 
 _cache = Cache(database)
 os.register_at_fork(after_in_child=_cache.begin_anew)
@@ -35,9 +35,12 @@ async def find_live_async(key_id: str) -> LiveCredential | None:
     return await _cache.find_async(key_id)
 
 
-def are_served() -> bool:
-    """Return whether this process knows credentials, and serves them now."""
-    return len(_cache.entries) > 0 and _cache.entries.are_good
+def are_known_ones_served() -> bool:
+    """Return whether this process knows credentials, and serves them now, with the database or not.
+
+    Takes up to two seconds when the database begins to be silent.
+    """
+    return _cache.serves_known()
 
 
 def clear_cache() -> None:

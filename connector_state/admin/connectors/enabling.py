@@ -1,5 +1,7 @@
 """Disable a connector at once, and enable it again."""
 
+from functools import partial
+
 from django.contrib import messages
 from django.db import transaction
 from django.http import HttpRequest, HttpResponse
@@ -7,6 +9,7 @@ from django.shortcuts import redirect
 from django.urls import URLPattern
 
 from connector_state.admin.pages import ConnectorPage
+from connector_state.credentials import marks
 
 
 class DisablePage(ConnectorPage):
@@ -22,7 +25,7 @@ class DisablePage(ConnectorPage):
 
     def post(self, request: HttpRequest) -> HttpResponse:
         """Disable it."""
-        return _switch(self, enabled=False, done="disabled: refused within 2 s on every worker")
+        return _switch(self, enabled=False, done="disabled")
 
 
 class EnablePage(ConnectorPage):
@@ -43,6 +46,7 @@ def _switch(page: ConnectorPage, *, enabled: bool, done: str) -> HttpResponse:
         with transaction.atomic():
             connector.save(update_fields=["enabled"])
             page.record("Enabled." if enabled else "Disabled.")
+    marks.mark_enabled(connector.pk, partial(messages.warning, page.request))
     messages.success(page.request, f"The connector is {done}.")
     return redirect("admin:connector_state_connector_change", connector.pk)
 

@@ -1,9 +1,11 @@
 """The list of connectors, and the page of one."""
 
+from functools import partial
 from typing import Any
 
 from django.contrib import admin, messages
 from django.core.exceptions import PermissionDenied
+from django.db import transaction
 from django.db.models import QuerySet
 from django.db.models.functions import Lower
 from django.forms import ModelForm
@@ -30,6 +32,7 @@ from connector_state.admin.connectors.policy_form import PolicyForm, describe_ch
 from connector_state.admin.keys import deletion, edit, listing, transfer, unindexed, value
 from connector_state.admin.keys.pages import keys_url
 from connector_state.admin.presentation import visible_name
+from connector_state.credentials import marks
 from connector_state.models import Connector
 from connector_state.store.usage import NAMESPACES_COUNTED, last_seen_at
 
@@ -204,6 +207,9 @@ class ConnectorAdmin(admin.ModelAdmin):
     ) -> None:
         """Write what the operator changed alone: heartbeats and other operators write as well."""
         obj.save(update_fields=form.changed_data)
+        if "enabled" in form.changed_data:
+            tell = partial(messages.warning, request)
+            transaction.on_commit(partial(marks.mark_enabled, obj.pk, tell))
 
     def construct_change_message(
         self, request: HttpRequest, form: Any, formsets: Any, add: bool = False

@@ -7,6 +7,7 @@ from typing import Any
 
 from django.core.management.base import BaseCommand
 
+from connector_state.credentials import marks
 from connector_state.errors import InvalidRequest
 from connector_state.management.operator import find_connector, warn_of_namesakes
 from connector_state.models import Connector
@@ -18,7 +19,8 @@ class Command(BaseCommand):
     """Change a connector's policy, or its name."""
 
     help = (
-        "Change what is given, and print the whole. Effective on every worker within two seconds. "
+        "Change what is given, and print the whole. Effective on every worker within two seconds; "
+        "a connector that is disabled is refused at once. "
         "A limit is a number, 0 for none, or default."
     )
 
@@ -45,6 +47,8 @@ class Command(BaseCommand):
         for name, value in changes.items():
             setattr(connector, name, value)
         connector.save(update_fields=list(changes))  # others may be changing the rest
+        if "enabled" in changes:
+            marks.mark_enabled(connector.pk, self.stderr.write)
         policy = {name: getattr(connector, name) for name in ("name", *FIELDS)}
         policy["allowed_namespaces"] = connector.allowed_namespaces.split()
         self.stdout.write(json.dumps(policy))
