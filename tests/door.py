@@ -1,6 +1,7 @@
 """Requests through config.asgi in this process: for tests that ask how it answers, not how fast."""
 
 import asyncio
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -19,6 +20,8 @@ from connector_state.store import loop
 from tests.conftest import CacheWithoutThread
 
 Environ = dict[str, Any]
+
+_one_at_a_time = threading.Lock()  # tests with threads of their own share the loop
 
 
 def _off_loop(function: Any, *args: Any) -> Any:
@@ -60,7 +63,8 @@ class DoorClient(Client):
 
 
 def _answer(runner: asyncio.Runner, environ: Environ) -> HttpResponse:
-    status, headers, body = runner.run(serve(scope_of(environ), environ["wsgi.input"]))
+    with _one_at_a_time:
+        status, headers, body = runner.run(serve(scope_of(environ), environ["wsgi.input"]))
     response = HttpResponse(body, status=status)
     del response.headers["Content-Type"]
     for name, value in headers:

@@ -56,8 +56,8 @@ class NamespaceView(ConnectorAPIView):
 
     @property
     def max_body_bytes(self) -> int:  # type: ignore[override]
-        """The limit of a batch."""
-        return int(settings.STATE_MAX_BATCH_BYTES)
+        """The limit of a batch; a listing has no body."""
+        return int(settings.STATE_MAX_BATCH_BYTES) if self.request.method == "POST" else 0
 
     def get(self, request: Request, connector_uuid: str, ns: str) -> HttpResponse:
         """`?prefix=&limit=&cursor=`: keys with size, ETag and TTL, in byte order."""
