@@ -368,10 +368,10 @@ def _wait_until_idle(server: Server) -> None:
     They are ready once the server's processes have used next to no CPU for a second.
     """
     deadline = time.monotonic() + START_SECONDS
-    before = cpu_seconds(server)
+    before = cpu_seconds(server.process.pid)
     while time.monotonic() < deadline:
         time.sleep(1)
-        now = cpu_seconds(server)
+        now = cpu_seconds(server.process.pid)
         if now - before < IDLE_CPU_SECONDS:
             return
         before = now

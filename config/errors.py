@@ -19,6 +19,7 @@ from chat.api.answers import DEGRADED
 from common.answers import json_response
 from common.database_busy import DatabaseBusy
 from common.errors import ServiceError
+from config.door.receive import BodyRefused
 from config.paths import CHAT_PREFIX, is_api_path
 from config.refused import count_refused
 from connector_state import errors as state
@@ -115,6 +116,8 @@ def api_exception_handler(exc: Exception, context: dict[str, Any]) -> HttpRespon
         exc = exceptions.NotFound()
     if isinstance(exc, PermissionDenied):
         exc = exceptions.PermissionDenied()
+    if isinstance(exc, BodyRefused):
+        return body_refused(context["request"].path, exc)
     answer = _from_drf(exc, context) if isinstance(exc, exceptions.APIException) else answer_to(exc)
     if answer is None:
         return None
@@ -134,6 +137,14 @@ def _from_drf(exc: exceptions.APIException, context: dict[str, Any]) -> ErrorAns
         headers["Retry-After"] = str(math.ceil(wait))
     code = getattr(detail, "code", exc.default_code)
     return ErrorAnswer(exc.status_code, code, str(detail), headers)
+
+
+def body_refused(path: str, refused: BodyRefused) -> HttpResponse:
+    """Return the answer to a body that was not received: JSON on an API path, else a page."""
+    if is_api_path(path):
+        return error_response(refused.status, refused.code, refused.detail)
+    page = loader.render_to_string("body_refused.html", {"refused": refused})
+    return HttpResponse(page, status=refused.status)
 
 
 # --- Django's own errors (handler400 and so on of config.urls) ---------------------------------

@@ -1,6 +1,9 @@
 """Tell the paths of APIs, which answer in JSON, from those of pages."""
 
 CHAT_PREFIX = "/api/"
+CONNECTORS_PREFIX = "/dsx-connect/api/v1/connectors/"
+STATE_PREFIX = f"{CONNECTORS_PREFIX}state/"
+REGISTER_PATH = f"{CONNECTORS_PREFIX}register"
 API_PREFIXES = ("/dsx-connect/", CHAT_PREFIX, "/livez", "/readyz")
 
 # Pages of other origins may call these.

@@ -40,7 +40,7 @@ INSTALLED_APPS = [
 # API paths go through the first two, and skip the others that config.middleware has.
 MIDDLEWARE = [
     "config.middleware.ChatCorsMiddleware",
-    "django.middleware.security.SecurityMiddleware",
+    "config.middleware.SecurityMiddleware",
     "config.middleware.WhiteNoiseMiddleware",
     "config.middleware.SessionMiddleware",
     "config.middleware.CommonMiddleware",
@@ -49,7 +49,7 @@ MIDDLEWARE = [
     "config.middleware.MessageMiddleware",
     "config.middleware.XFrameOptionsMiddleware",
     "config.middleware.ContentSecurityPolicyMiddleware",
-    "axes.middleware.AxesMiddleware",
+    "config.middleware.AxesMiddleware",
 ]
 
 TEMPLATES = [
@@ -114,12 +114,13 @@ if ENV.redis_sentinels:
     DJANGO_REDIS_CONNECTION_FACTORY = "django_redis.pool.SentinelConnectionFactory"
 
 REDIS_RETRY_SECONDS = ENV.redis_retry_seconds
+REDIS_MAX_CALLS_PER_PROCESS = ENV.redis_max_calls_per_process
 
 # --- Connector state --------------------------------------------------------------------------
 
 CONNECTOR_SECRET_KEYS = list(ENV.connector_secret_keys)
 HMAC_SKEW_SECONDS = ENV.hmac_skew_seconds
-CREDENTIAL_CACHE_SECONDS = ENV.credential_cache_seconds
+CREDENTIAL_OUTAGE_SECONDS = ENV.credential_outage_seconds
 STATE_MAX_VALUE_BYTES = ENV.state_max_value_bytes
 STATE_MAX_BATCH_BYTES = ENV.state_max_batch_bytes
 STATE_MAX_IMPORT_BYTES = ENV.state_max_import_bytes
@@ -216,6 +217,8 @@ LOGIN_URL = "admin:login"
 LOGIN_REDIRECT_URL = "admin:index"
 CSRF_TRUSTED_ORIGINS = list(ENV.csrf_trusted_origins)
 TRUSTED_PROXY_COUNT = ENV.trusted_proxy_count
+SERVER_THREADS = ENV.server_threads
+MAX_REQUESTS_PER_ADDRESS = ENV.max_requests_per_address
 AXES_FAILURE_LIMIT = 5
 AXES_COOLOFF_TIME = 0.25  # hours
 AXES_LOCKOUT_PARAMETERS = [["username", "ip_address"]]
@@ -234,8 +237,11 @@ CSRF_COOKIE_SECURE = ENV.https
 if ENV.https and ENV.trusted_proxy_count:
     SECURE_PROXY_SSL_HEADER = ("HTTP_X_FORWARDED_PROTO", "https")
 # Subdomains and browsers' preload lists belong to whoever owns the domain, not to this service.
-# W002 and W003 look for Django's own names of two middlewares that config.middleware subclasses.
-SILENCED_SYSTEM_CHECKS = ["security.W002", "security.W003", "security.W005", "security.W021"]
+# W001 to W003 and that of axes look for middlewares by names; config.middleware subclasses those.
+SILENCED_SYSTEM_CHECKS = [
+    *("security.W001", "security.W002", "security.W003", "axes.W002"),
+    *("security.W005", "security.W021"),
+]
 
 # --- Static files, language, time, logs -------------------------------------------------------
 

@@ -6,9 +6,10 @@ from django.urls import include, path
 from django.views.generic import RedirectView
 
 from config import health
+from config.paths import CONNECTORS_PREFIX
 
 urlpatterns = [
-    path("dsx-connect/api/v1/connectors/", include("connector_state.api.urls")),
+    path(CONNECTORS_PREFIX.removeprefix("/"), include("connector_state.api.urls")),
     path("api/", include("chat.api.urls")),
     path("", RedirectView.as_view(pattern_name="admin:index")),
     path("admin/", admin.site.urls),

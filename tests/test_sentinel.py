@@ -1,14 +1,21 @@
 """A real fail-over: two Valkeys, three sentinels, and state calls that go on."""
 
+import asyncio
 import json
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
+from types import SimpleNamespace
 
 import pytest
 from redis import Redis
 from redis.exceptions import RedisError
+from redis.sentinel import Sentinel, SentinelConnectionPool
 
+from connector_state.store import loop_connection
+from connector_state.store.calls import Caller
+from connector_state.store.keys import Address
+from connector_state.store.values import AsyncStateStore
 from tests.chat.calls import User
 from tests.servers import free_port, granian, start_valkey, wait_until
 from tests.test_servers import Product
@@ -25,7 +32,7 @@ class Replicated(Product):
             if number:
                 arguments += ["--replicaof", f"127.0.0.1 {self.ports[0]}"]
             self.valkeys.append(start_valkey(self.folder / f"v{port}", *arguments))
-        sentinels = []
+        sentinels = self.sentinels = []
         for _ in range(3):
             port = free_port()
             folder = self.folder / f"s{port}"
@@ -119,6 +126,31 @@ def test_sentinel__reads_go_on_through_a_fail_over(product):
         )
         == b"new"
     )
+
+
+def test_sentinel__calls_of_an_event_loop_go_on_through_a_fail_over(product, monkeypatch, settings):
+    settings.REDIS_RETRY_SECONDS = 30
+    limits = {"socket_timeout": 1, "socket_connect_timeout": 1}
+    addresses = [("127.0.0.1", int(s.rpartition(":")[2])) for s in product.sentinels]
+    pool = SentinelConnectionPool("state", Sentinel(addresses, sentinel_kwargs=limits), **limits)
+    client = SimpleNamespace(connection_pool=pool)
+    monkeypatch.setattr(loop_connection, "get_redis_connection", lambda: client)
+
+    def store() -> AsyncStateStore:
+        return AsyncStateStore(product.connector.uuid, Caller.operator("tests"))
+
+    async def work() -> None:
+        address = Address("m365", "loop")
+        await store().put(address, b"kept")
+        await asyncio.to_thread(Redis(port=product.ports[0]).wait, 1, 5000)
+        product.valkeys[0].kill()
+        entries = await asyncio.gather(*(store().get(address) for _ in range(100)))
+        assert {entry.value for entry in entries} == {b"kept"}
+        await store().put(address, b"new")
+
+    asyncio.run(work())
+    key = f"dsxconnect:connector_state:{product.connector.uuid}:m365:loop"
+    assert Redis(port=product.ports[1]).get(key) == b"new"
 
 
 CONVERSATIONS = ("c0", "c1", "c2")

@@ -1,4 +1,4 @@
-"""Over real sockets, to a real granian and a real gunicorn, each with two workers."""
+"""Over real sockets, to a real granian, gunicorn and uvicorn: by the door, WSGI, and the door."""
 
 import json
 import os
@@ -11,7 +11,7 @@ from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
 from http.client import HTTPConnection, HTTPResponse
 from pathlib import Path
-from urllib.parse import urlsplit
+from urllib.parse import quote, unquote, urlsplit
 
 import httpx
 import jwt
@@ -86,7 +86,7 @@ class Product:
         ) % (method.encode(), target, len(body), authorization.encode(), body)
 
 
-@pytest.fixture(scope="module", params=["granian", "gunicorn"])
+@pytest.fixture(scope="module", params=["granian", "gunicorn", "uvicorn"])
 def product(request, tmp_path_factory):
     product = Product(getattr(servers, request.param), tmp_path_factory.mktemp("p"))
     yield product
@@ -132,6 +132,40 @@ def test_clients__real_ones_store_and_read(product, client, key):
             else http.request("PUT", url, content=b"v", headers=put).status_code == 204
         )
         assert http.get(url, headers=get).json() == {"value": "v"}
+
+
+# Everyday keys, as clients of the field send and sign them (Go's PathEscape and URL.Path, Python's
+# quote() with its default, and an empty query).
+SENT = [
+    "a:b%2Cc",
+    "folder:Reports%20%282024%29",
+    "user@x:it%27s",
+    "drive/Shared%20Documents/plan%20%28v2%29.docx:token",
+    "drive/x%3Ay",
+    "b!x%2cy",
+    "%64elta",
+    "k?",
+]
+
+
+@pytest.mark.parametrize("sent", SENT)
+def test_clients__what_is_signed_as_it_is_sent_is_good(product, sent):
+    target = f"{PREFIX}/state/{product.connector.uuid}/m365/{sent}".encode()
+    value = os.urandom(8).hex().encode()
+    assert product.raw(product.raw_request("PUT", target, value))[0] == 204
+    status, body = product.raw(product.raw_request("GET", target))
+    assert (status, json.loads(body)) == (200, {"value": value.decode()})
+
+
+@pytest.mark.parametrize("signed", [sent for sent in SENT if sent not in ("b!x%2cy", "%64elta")])
+def test_clients__what_a_proxy_rewrote_is_good_if_a_usual_client_signed_it(product, signed):
+    """Here the proxy escapes all that it may, but for the slashes."""
+    base = f"{PREFIX}/state/{product.connector.uuid}/m365/"
+    rewritten = quote(unquote(signed.removesuffix("?")))
+    request = product.raw_request("GET", (base + signed).encode()).replace(
+        f"{base}{signed} ".encode(), f"{base}{rewritten} ".encode()
+    )
+    assert product.raw(request)[0] == 200
 
 
 def test_signature__for_an_encoded_key_does_not_open_the_key_sent_encoded_twice(product):

@@ -47,12 +47,15 @@ class Environment(BaseSettings):
     csrf_trusted_origins: CommaSeparated = ()
     https_only: bool | None = None
     trusted_proxy_count: int = Field(default=0, ge=0, le=10)
+    server_threads: int = Field(default=16, ge=1, le=1_000)
+    max_requests_per_address: int = Field(default=500, ge=0)
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = "INFO"
 
     # Redis
     redis_connect_timeout_seconds: float = Field(default=1.0, gt=0, le=10)
     redis_timeout_seconds: float = Field(default=2.0, gt=0, le=10)
     redis_retry_seconds: float = Field(default=2.0, ge=0, le=8)
+    redis_max_calls_per_process: int = Field(default=4_096, ge=16)
 
     # Database (PostgreSQL; libpq takes no shorter time to connect than 2 s)
     database_connect_timeout_seconds: int = Field(default=3, ge=2, le=30)
@@ -60,7 +63,7 @@ class Environment(BaseSettings):
 
     # Connector state
     hmac_skew_seconds: int = Field(default=60, ge=1, le=3600)
-    credential_cache_seconds: float = Field(default=1.0, ge=0, le=2)
+    credential_outage_seconds: int = Field(default=300, ge=0, le=3600)
     state_max_value_bytes: int = Field(default=65_536, ge=1, le=16_777_216)
     state_max_batch_bytes: int = Field(default=4_194_304, ge=1, le=67_108_864)
     state_max_import_bytes: int = Field(default=67_108_864, ge=1_048_576)

@@ -1,9 +1,11 @@
 """The pages of a connector's credentials: all of them, issue, rotate, revoke."""
 
 from datetime import datetime, timedelta
+from functools import partial
 from typing import Any, ClassVar
 
 from django import forms
+from django.contrib import messages
 from django.core.paginator import Paginator
 from django.db import transaction
 from django.http import HttpRequest, HttpResponse
@@ -15,6 +17,7 @@ from common.admin_pages import ConfirmationPage
 from connector_state.admin.connectors.facts import live_first, usage_of_one, with_last_use
 from connector_state.admin.form_token import make_token, show_secret, validate
 from connector_state.admin.pages import ConnectorPage
+from connector_state.credentials import marks
 from connector_state.credentials.issuing import (
     IssuedCredential,
     IssuedMeanwhile,
@@ -187,4 +190,5 @@ class RevokePage(ConfirmationPage, ConnectorPage):
             with transaction.atomic():
                 revoke_credential(key_id)
                 self.record(f"Revoked credential {key_id}.")
-        return self.leave(f"Credential {key_id} is revoked: refused within 2 s on every worker.")
+        marks.mark_revoked(self.credential, partial(messages.warning, request))
+        return self.leave(f"Credential {key_id} is revoked.")

@@ -13,8 +13,10 @@ from rest_framework.permissions import BasePermission
 from rest_framework.request import Request
 
 from common.client_ip import loggable_address
-from connector_state.credentials import failures, live, signing
+from connector_state.api.waiting import Waits, waits_of
+from connector_state.credentials import failures, signing
 from connector_state.credentials.issuing import was_issued
+from connector_state.credentials.live import LiveCredential
 from connector_state.errors import (
     Forbidden,
     InvalidRequest,
@@ -28,6 +30,7 @@ from connector_state.store.policy import Policy
 logger = logging.getLogger(__name__)
 
 CONTENT_LENGTH_MAX_DIGITS = 12
+HASHED_AT_ONCE_BYTES = 65_536
 UNKNOWN_KEY_ID = "unknown_key_id"
 
 
@@ -48,30 +51,32 @@ class DSXHMACAuthentication(BaseAuthentication):
     request.user is the ConnectorPrincipal, request.auth its Nonce, not claimed yet: the script
     that does the request's work claims it (ConnectorAPIView sees to it that one did).
 
-    Everything that can be checked without the body is, before a byte of it is read: an anonymous
-    upload can't hold a thread.
+    Everything that can be checked without the body is, before a byte of it is received: an
+    anonymous upload can hold nothing.
     """
 
-    def authenticate(self, request: Request) -> tuple[ConnectorPrincipal, Nonce] | None:
+    async def authenticate(  # type: ignore[override]
+        self, request: Request
+    ) -> tuple[ConnectorPrincipal, Nonce] | None:
         """Return the connector and the nonce of its request; None for a foreign scheme.
 
         Raises:
             SignatureRefused, LengthRequired, ValueTooLarge, InvalidRequest.
         """
-        wsgi_request, context = request._request, request.parser_context
+        http_request, context = request._request, request.parser_context
         path, header = context["kwargs"], None
         try:
             header = signing.parse_authorization_header(
-                wsgi_request.META.get("HTTP_AUTHORIZATION", "")
+                http_request.META.get("HTTP_AUTHORIZATION", "")
             )
             if header is None:
                 return None
-            return _authenticate(
-                header, wsgi_request, path.get("key", ""), context["view"].max_body_bytes
+            return await _authenticate(
+                header, http_request, path.get("key", ""), context["view"].max_body_bytes
             )
         except SignatureRefused as refusal:
             key_id = header.key_id if header else None
-            report_refusal(refusal, wsgi_request, path["connector_uuid"], key_id)
+            await report_refusal(refusal, http_request, path["connector_uuid"], key_id)
             raise
 
     def authenticate_header(self, request: Request) -> str:
@@ -79,7 +84,7 @@ class DSXHMACAuthentication(BaseAuthentication):
         return signing.SCHEME
 
 
-def report_refusal(
+async def report_refusal(
     refusal: SignatureRefused, request: HttpRequest, connector_uuid: str, key_id: str | None
 ) -> None:
     """Count a refused signature by its reason, and log whom it was about.
@@ -93,11 +98,12 @@ def report_refusal(
         key_id: of its header, where it has one; logged only if we issued it.
     """
     if failures.count(refusal.reason):
+        key = await waits_of(request).run(_describe_key_id, key_id, refusal.reason)
         logger.warning(
             "refused a signed request: %s; connector %s, %s, from %s",
             refusal.reason,
             connector_uuid,
-            _describe_key_id(key_id, refusal.reason),
+            key,
             loggable_address(request),
         )
 
@@ -113,41 +119,46 @@ def _describe_key_id(key_id: str | None, reason: str) -> str:
     return f"key id {key_id}"
 
 
-def _authenticate(
+async def _authenticate(
     header: signing.AuthorizationHeader, request: HttpRequest, key: str, max_body_bytes: int
 ) -> tuple[ConnectorPrincipal, Nonce]:
-    credential = _check_freshness(header)
-    check_length(request, max_body_bytes)
+    waits = waits_of(request)
+    credential = await _check_freshness(header, waits)
+    has_body = check_length(request, max_body_bytes) > 0
     query = request.META.get("QUERY_STRING", "").encode("latin-1")
     if signing.SEPARATOR in query:
         raise InvalidRequest("Send '|' in a query as %7C.", code="invalid_query")
-    if request.body:
+    body = b""
+    if has_body:
+        body = await waits.body(request)
         # A body held back for minutes must outlive neither its timestamp, and with it the memory
         # of its nonce, nor its credential.
-        credential = _check_freshness(header)
+        credential = await _check_freshness(header, waits)
     targets = signing.candidate_targets(request.path, key, query, _exact_target(request.META))
-    method = request.method or ""
-    if not signing.verify(credential.secret, header, method, targets, request.body):
+    signed = (credential.secret, header, request.method or "", targets, body)
+    # A large body hashed once for each candidate would keep everybody on a loop waiting.
+    is_small = len(body) <= HASHED_AT_ONCE_BYTES
+    if not (signing.verify(*signed) if is_small else await waits.run(signing.verify, *signed)):
         raise SignatureRefused()
     principal = ConnectorPrincipal(credential.connector_uuid, header.key_id, credential.policy)
     return principal, Nonce(header.key_id, header.nonce)
 
 
-def _check_freshness(header: signing.AuthorizationHeader) -> live.LiveCredential:
+async def _check_freshness(header: signing.AuthorizationHeader, waits: Waits) -> LiveCredential:
     """Return the live credential of a request whose timestamp is within the window."""
     if abs(time.time() - int(header.ts)) > settings.HMAC_SKEW_SECONDS:
         raise SignatureRefused(
             f"The timestamp is more than {settings.HMAC_SKEW_SECONDS} s off this server's clock.",
             code="timestamp_out_of_window",
         )
-    credential = live.find_live(header.key_id)
+    credential = await waits.find_live(header.key_id)
     if credential is None:
         raise SignatureRefused(reason=UNKNOWN_KEY_ID)
     return credential
 
 
-def check_length(request: HttpRequest, max_bytes: int) -> None:
-    """Check, before a byte of the body is read, that it comes with a length within the limit.
+def check_length(request: HttpRequest, max_bytes: int) -> int:
+    """Return the length of the body, before a byte of it is read, if it is within the limit.
 
     Raises:
         LengthRequired, ValueTooLarge.
@@ -157,10 +168,11 @@ def check_length(request: HttpRequest, max_bytes: int) -> None:
     length = request.META.get("CONTENT_LENGTH") or "0"
     if not length.isdecimal() or len(length) > CONTENT_LENGTH_MAX_DIGITS or int(length) > max_bytes:
         raise ValueTooLarge(f"The body may have at most {max_bytes} bytes.")
+    return int(length)
 
 
 def _exact_target(meta: dict[str, Any]) -> bytes | None:
-    """Return the request target as sent, where the server supplies it (gunicorn, uWSGI)."""
+    """Return the request target as sent, where the server supplies it (config.asgi, gunicorn)."""
     target = meta.get("RAW_URI") or meta.get("REQUEST_URI")
     return target.encode("latin-1", "replace") if target else None
 

@@ -1,6 +1,7 @@
 """The calls `register` and `unregister`, as real connectors send them."""
 
 import json
+from collections.abc import Mapping
 from typing import Any
 
 from django.http import HttpRequest, HttpResponse
@@ -48,10 +49,15 @@ class EnrolmentTokenAuthentication(BaseAuthentication):
 
 def enrolment_token(request: Request) -> str | None:
     """Return the enrolment token of a request, or None if it has none."""
-    token = request.META.get("HTTP_X_ENROLLMENT_TOKEN")
+    return token_in(request.META)
+
+
+def token_in(environ: Mapping[str, Any]) -> str | None:
+    """Return the enrolment token in a WSGI environ, or None if it has none."""
+    token = environ.get("HTTP_X_ENROLLMENT_TOKEN")
     if token is not None:
         return str(token).strip()
-    scheme, _, rest = request.META.get("HTTP_AUTHORIZATION", "").partition(" ")
+    scheme, _, rest = environ.get("HTTP_AUTHORIZATION", "").partition(" ")
     return rest.strip() if scheme.lower() == "bearer" else None
 
 

@@ -5,17 +5,16 @@ import binascii
 from typing import Any
 
 from django.conf import settings
-from django.http import HttpRequest, HttpResponse
+from django.http import HttpResponse
 from rest_framework.request import Request
 
 from common.answers import json_response
-from connector_state.api.views import ConnectorAPIView
-from connector_state.core import parameters
-from connector_state.core.batch import read_batch, result_json
+from connector_state.api.views import ConnectorAPIView, http_response, state_request
+from connector_state.api.waiting import waits_of
+from connector_state.core import decide, parameters
 from connector_state.errors import InvalidRequest, PreconditionFailed
 from connector_state.store import index
 from connector_state.store.keys import check_namespace
-from connector_state.store.values import StateStore
 
 PAGE_DEFAULT = 100
 PAGE_MAX = 200
@@ -28,7 +27,7 @@ class NamespacesView(ConnectorAPIView):
 
     def get(self, request: Request, connector_uuid: str) -> HttpResponse:
         """`?limit=&cursor=`. Namespaces that the connector may not use are left out."""
-        query = parameters.read_query(request._request, ("limit", "cursor"), strict=False)
+        query = parameters.read_query(_query_of(request), ("limit", "cursor"), strict=False)
         page = index.list_namespaces(
             self.principal.uuid, self.caller, _cursor(query), _limit(query)
         )
@@ -49,17 +48,18 @@ class NamespaceView(ConnectorAPIView):
     """The keys of one namespace."""
 
     http_method_names = ["get", "head", "post"]
+    on_loop = frozenset({"POST"})
 
     @property
     def max_body_bytes(self) -> int:  # type: ignore[override]
-        """The limit of a batch."""
-        return int(settings.STATE_MAX_BATCH_BYTES)
+        """The limit of a batch; a listing has no body."""
+        return int(settings.STATE_MAX_BATCH_BYTES) if self.request.method == "POST" else 0
 
     def get(self, request: Request, connector_uuid: str, ns: str) -> HttpResponse:
         """`?prefix=&limit=&cursor=`: keys with size, ETag and TTL, in byte order."""
         check_namespace(ns)
         self.principal.policy.check_namespace(ns)
-        query = _prefixed_query(request._request)
+        query = _prefixed_query(_query_of(request))
         page = index.list_keys(
             self.principal.uuid,
             self.caller,
@@ -76,31 +76,32 @@ class NamespaceView(ConnectorAPIView):
             {"keys": keys, "next_cursor": _encode_cursor(page.last if page.more else None)}
         )
 
-    def post(self, request: Request, connector_uuid: str, ns: str) -> HttpResponse:
+    async def post(self, request: Request, connector_uuid: str, ns: str) -> HttpResponse:
         """A batch: reads, and writes that happen all or not at all."""
-        check_namespace(ns)
-        self.principal.policy.check_namespace(ns)
-        parameters.read_query(request._request, (), strict=True)
-        operations = read_batch(request._request.body, ns, settings.STATE_MAX_VALUE_BYTES)
-        if any(operation.kind != "get" for operation in operations):
-            self.principal.policy.check_write(ns)
+        waits = waits_of(request._request)
+        # Megabytes of JSON take milliseconds, in which nobody else on a loop is served.
+        decision = await waits.run(
+            decide.batch,
+            state_request(request),
+            self.principal.policy,
+            ns,
+            settings.STATE_MAX_VALUE_BYTES,
+        )
         try:
-            results = StateStore(self.principal.uuid, self.caller).operate(operations)
+            results = await waits.operate(self.principal.uuid, self.caller, decision.operations)
         except PreconditionFailed as failed:
             failed.detail = f"operations.{failed.operation}: {failed.detail}"
             raise
-        return json_response(
-            {
-                "results": [
-                    result_json(operation, result)
-                    for operation, result in zip(operations, results, strict=True)
-                ]
-            }
-        )
+        response: HttpResponse = await waits.run(lambda: http_response(decision.answer(results)))
+        return response
 
 
-def _prefixed_query(request: HttpRequest) -> dict[str, str]:
-    query = parameters.read_query(request, ("prefix", "limit", "cursor"), strict=False)
+def _query_of(request: Request) -> str:
+    return str(request.META.get("QUERY_STRING", ""))
+
+
+def _prefixed_query(raw: str) -> dict[str, str]:
+    query = parameters.read_query(raw, ("prefix", "limit", "cursor"), strict=False)
     if len(query.get("prefix", "").encode()) > index.PREFIX_MAX_BYTES:
         raise InvalidRequest(
             f"prefix may have at most {index.PREFIX_MAX_BYTES} bytes.", code="invalid_parameter"

@@ -11,8 +11,10 @@ register_converter(ConnectorUUIDConverter, "connector")
 register_converter(SegmentConverter, "segment")
 register_converter(RestConverter, "rest")
 
+value = path("state/<connector:connector_uuid>/<segment:ns>/<rest:key>", StateView.as_view())
+
 urlpatterns = [
-    path("state/<connector:connector_uuid>/<segment:ns>/<rest:key>", StateView.as_view()),
+    value,
     path("state/<connector:connector_uuid>/<segment:ns>", NamespaceView.as_view()),
     path("state/<connector:connector_uuid>", NamespacesView.as_view()),
     path("register", RegisterView.as_view()),

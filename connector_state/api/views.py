@@ -1,10 +1,13 @@
 """The state calls over REST. Contract: connector-state-kv.md."""
 
+from collections.abc import Awaitable, Callable
+from inspect import isawaitable
 from typing import Any, cast
 
 from django.conf import settings
 from django.http import HttpRequest, HttpResponse
 from django.http.response import HttpResponseBase
+from rest_framework.negotiation import DefaultContentNegotiation
 from rest_framework.request import Request
 from rest_framework.views import APIView
 
@@ -14,38 +17,94 @@ from connector_state.api.authentication import (
     OwnConnector,
     report_refusal,
 )
-from connector_state.core import parameters
-from connector_state.errors import InvalidRequest, SignatureRefused
+from connector_state.api.waiting import ON_LOOP, finish_now, waits_of
+from connector_state.core import decide
+from connector_state.core.decide import Answer, Decision
+from connector_state.core.request import StateRequest
+from connector_state.errors import SignatureRefused
 from connector_state.store.calls import Caller, Nonce
-from connector_state.store.keys import Address
-from connector_state.store.values import Entry, StateStore
+
+_NEGOTIATION = DefaultContentNegotiation()  # DRF's Request would make one each; it is never asked
 
 
 class ConnectorAPIView(APIView):
     """What every call of a connector has in common.
 
+    A view is a coroutine. On an event loop `dispatch` returns it, to be awaited; under a WSGI
+    server it runs it to its end. The methods of `on_loop` wait for nothing but their body,
+    credential and Redis, and may run on a loop; config.door gives the others a thread.
+
     The method is checked before anything else, and an answer of success to a signed request whose
     nonce nobody claimed is turned into a 500: it could be replayed.
 
     Answers are Django's own HttpResponse with JSON in it, whatever the client says it accepts: of
-    what DRF does around a view, negotiating, rendering and the Allow header of each answer are
+    what DRF does around a view, negotiating, parsing, rendering and the headers of each answer are
     left out. They would cost a state call a fifth of its time.
     """
 
     authentication_classes = [DSXHMACAuthentication]
     permission_classes = [OwnConnector]
-    default_response_headers: dict[str, str] = {}
+    view_is_async = False  # else Django would start a loop for each call under a WSGI server
+    on_loop: frozenset[str] = frozenset()
     max_body_bytes = 0
 
     principal: Any = None
     nonce: Nonce | None = None
 
-    def initial(self, request: Request, *args: Any, **kwargs: Any) -> None:
-        """Check method, signature and permission."""
-        if (request.method or "").lower() not in self.http_method_names:
-            self.http_method_not_allowed(request, *args, **kwargs)
-        self.principal, self.nonce = request.user, cast("Nonce | None", request.auth)
-        self.check_permissions(request)
+    def dispatch(  # type: ignore[override]
+        self, request: HttpRequest, *args: Any, **kwargs: Any
+    ) -> HttpResponseBase | Awaitable[HttpResponseBase]:
+        """Answer the request, or return what does so when it is awaited on the loop."""
+        self.args, self.kwargs = args, kwargs
+        answering = self._answer(request)
+        return answering if waits_of(request) is ON_LOOP else finish_now(answering)
+
+    def initialize_request(self, request: HttpRequest, *args: Any, **kwargs: Any) -> Request:
+        """Return DRF's request, without parsers: core reads the bodies."""
+        return Request(
+            request,
+            authenticators=self.get_authenticators(),
+            negotiator=_NEGOTIATION,
+            parser_context={"view": self, "kwargs": self.kwargs},
+        )
+
+    async def _answer(self, http_request: HttpRequest) -> HttpResponseBase:
+        self.request = request = self.initialize_request(http_request)
+        try:
+            handler = self._handler(request)
+            await self._authenticate(request)
+            self.check_permissions(request)
+            response = handler(request, *self.args, **self.kwargs)
+            if isawaitable(response):
+                response = await response
+        except Exception as exc:
+            if isinstance(exc, SignatureRefused) and exc.code == "replayed":
+                # Which only the store can tell: reported as the other refusals are.
+                uuid, key_id = self.kwargs["connector_uuid"], self.principal.key_id
+                await report_refusal(exc, http_request, uuid, key_id)
+            response = self.handle_exception(exc)
+        return self.finalize_response(request, response)
+
+    def _handler(self, request: Request) -> Callable[..., Any]:
+        method = (request.method or "").lower()
+        if method not in self.http_method_names:
+            self.http_method_not_allowed(request)
+        return cast("Callable[..., Any]", getattr(self, method))
+
+    async def _authenticate(self, request: Request) -> None:
+        """Do what reading DRF's request.user does, but wait for authenticators that are coroutines.
+
+        What they set is what permission_denied looks at.
+        """
+        for authenticator in request.authenticators or ():
+            found: Any = authenticator.authenticate(request)
+            if isawaitable(found):
+                found = await found
+            if found is not None:
+                request._authenticator = authenticator  # type: ignore[attr-defined]
+                request.user, request.auth = self.principal, self.nonce = found
+                return
+        request._not_authenticated()  # type: ignore[attr-defined]
 
     def finalize_response(  # type: ignore[override]
         self, request: Request, response: HttpResponseBase, *args: Any, **kwargs: Any
@@ -56,98 +115,69 @@ class ConnectorAPIView(APIView):
         response.headers["Cache-Control"] = "no-store"
         return response
 
-    def handle_exception(self, exc: Exception) -> HttpResponseBase:  # type: ignore[override]
-        """Report a replay, which only the store can tell, as the other refusals are."""
-        if isinstance(exc, SignatureRefused) and exc.code == "replayed":
-            report_refusal(
-                exc, self.request._request, self.kwargs["connector_uuid"], self.principal.key_id
-            )
-        return super().handle_exception(exc)
-
     @property
     def caller(self) -> Caller:
         """The connector, under the nonce of this request and its own limits."""
         assert self.nonce is not None
         return Caller(self.principal.key_id, self.nonce, self.principal.policy.limits)
 
+    async def carry_out(self, decision: Decision) -> HttpResponse:
+        """Carry out what was decided, under the caller's nonce, and answer."""
+        waits = waits_of(self.request._request)
+        results = await waits.operate(self.principal.uuid, self.caller, decision.operations)
+        return http_response(decision.answer(results))
+
 
 class StateView(ConnectorAPIView):
     """One value: read, store, delete."""
 
     http_method_names = ["get", "head", "put", "delete"]
+    on_loop = frozenset({"GET", "HEAD", "PUT", "DELETE"})
 
     @property
     def max_body_bytes(self) -> int:  # type: ignore[override]
         """The limit of a value."""
         return int(settings.STATE_MAX_VALUE_BYTES)
 
-    def get(self, request: Request, connector_uuid: str, ns: str, key: str) -> HttpResponse:
+    async def get(self, request: Request, connector_uuid: str, ns: str, key: str) -> HttpResponse:
         """`{"value": "..."}`, an empty string when nothing is stored."""
-        address = Address(ns, key)
-        self.principal.policy.check_namespace(ns)
-        known = _if_none_match(request._request)
-        entry = StateStore(self.principal.uuid, self.caller).get(address)
-        if entry is None:
-            return json_response({"value": ""})
-        headers = entry_headers(entry)
-        if known == "*" or entry.etag in known.split(","):
-            return HttpResponse(status=304, headers=headers)
-        return json_response({"value": entry.text}, headers)
+        return await self.carry_out(
+            decide.read(state_request(request), self.principal.policy, ns, key)
+        )
 
-    def put(self, request: Request, connector_uuid: str, ns: str, key: str) -> HttpResponse:
+    async def put(self, request: Request, connector_uuid: str, ns: str, key: str) -> HttpResponse:
         """Store the body. `?ttl=SECONDS`, `?if_match=ETAG`, `?if_none_match=*`."""
-        address = Address(ns, key)
-        self.principal.policy.check_write(ns)
-        wsgi_request = request._request
-        query = parameters.read_query(
-            wsgi_request, ("ttl", "if_match", "if_none_match"), strict=True
+        return await self.carry_out(
+            decide.store(state_request(request), self.principal.policy, ns, key)
         )
-        etag = StateStore(self.principal.uuid, self.caller).put(
-            address,
-            utf8_body(wsgi_request),
-            parameters.ttl_seconds(query),
-            parameters.condition(wsgi_request, query),
-        )
-        return no_content({"ETag": f'"{etag}"'})
 
-    def delete(self, request: Request, connector_uuid: str, ns: str, key: str) -> HttpResponse:
+    async def delete(
+        self, request: Request, connector_uuid: str, ns: str, key: str
+    ) -> HttpResponse:
         """Delete the value, if there is one. `?if_match=ETAG`."""
-        address = Address(ns, key)
-        self.principal.policy.check_write(ns)
-        wsgi_request = request._request
-        query = parameters.read_query(wsgi_request, ("if_match", "if_none_match"), strict=True)
-        condition = parameters.condition(wsgi_request, query)
-        StateStore(self.principal.uuid, self.caller).delete(address, condition)
-        return no_content()
+        return await self.carry_out(
+            decide.delete(state_request(request), self.principal.policy, ns, key)
+        )
 
 
-def entry_headers(entry: Entry) -> dict[str, str]:
-    """The ETag of a value, and how long it still lives."""
-    headers = {"ETag": f'"{entry.etag}"'}
-    if entry.ttl_seconds is not None:
-        headers["State-TTL"] = str(entry.ttl_seconds)
-    return headers
+def state_request(request: Request) -> StateRequest:
+    """Return what core reads of a request whose signature was verified."""
+    meta = request._request.META
+    return StateRequest(
+        query=meta.get("QUERY_STRING", ""),
+        if_match=meta.get("HTTP_IF_MATCH"),
+        if_none_match=meta.get("HTTP_IF_NONE_MATCH"),
+        body=request._request.body,
+    )
 
 
-def utf8_body(request: HttpRequest) -> bytes:
-    """Return the body.
-
-    Raises:
-        InvalidRequest: code `value_not_utf8`; it could not be answered as a JSON string.
-    """
-    body = request.body
-    try:
-        body.decode()
-    except UnicodeDecodeError:
-        raise InvalidRequest("The value must be UTF-8 text.", code="value_not_utf8") from None
-    return body
-
-
-def _if_none_match(request: HttpRequest) -> str:
-    header = request.META.get("HTTP_IF_NONE_MATCH")
-    if header is None:
-        return ""
-    return parameters.header_condition("If-None-Match", header)
+def http_response(answer: Answer) -> HttpResponse:
+    """Return core's answer as Django's."""
+    if answer.status == 204:
+        return no_content(answer.headers)
+    if answer.data is None:
+        return HttpResponse(status=answer.status, headers=answer.headers)
+    return json_response(answer.data, answer.headers)
 
 
 def _is_success(status: int) -> bool:

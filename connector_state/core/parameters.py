@@ -2,42 +2,47 @@
 
 import re
 from collections.abc import Collection
-from urllib.parse import unquote_to_bytes
+from urllib.parse import parse_qsl, unquote_to_bytes
 
-from django.http import HttpRequest
-from django.utils.http import parse_etags
-
+from connector_state.core.request import StateRequest
 from connector_state.errors import InvalidRequest
 from connector_state.store.values import Condition
 
 TTL_MAX_SECONDS = 10 * 366 * 86_400
+PARAMETERS_MAX = 1000
 
 _QUERY_ETAG = re.compile(r'\*|"?([0-9a-f]{40})"?')
+_HEADER_ETAG = re.compile(r'(?:W/)?"[^"]*"')  # RFC 9110, 8.8.3
 _QUOTED_ETAG = re.compile(r'"[0-9a-f]{40}"')
 _NO_ETAG = "-"  # a condition that names no ETag of ours holds for none
 
 
-def read_query(request: HttpRequest, known: Collection[str], *, strict: bool) -> dict[str, str]:
+def read_query(raw: str, known: Collection[str], *, strict: bool) -> dict[str, str]:
     """Return the query's parameters.
 
     Args:
+        raw: the query as it was sent, as latin-1 text without "?".
         known: their names.
         strict: refuse unknown ones. For writes, where a misspelled condition must not be taken for
             none.
 
     Raises:
         InvalidRequest: a parameter is there twice or, if strict, unknown; or the query is not
-            UTF-8, which Django would read as if it were.
+            UTF-8, which the standard library would read as if it were.
     """
-    raw = request.META.get("QUERY_STRING")
     if not raw:
         return {}
+    sent = raw.encode("latin-1")
     try:
-        unquote_to_bytes(raw.encode("latin-1")).decode()
+        unquote_to_bytes(sent).decode()
     except UnicodeDecodeError as error:
         raise InvalidRequest("The query is not UTF-8.", code="invalid_parameter") from error
-    parameters = {}
-    for name, values in request.GET.lists():
+    try:
+        pairs = parse_qsl(sent.decode(), keep_blank_values=True, max_num_fields=PARAMETERS_MAX)
+    except ValueError:
+        raise InvalidRequest(f"A query has at most {PARAMETERS_MAX} parameters.") from None
+    parameters: dict[str, str] = {}
+    for name, value in pairs:
         if name not in known:
             if strict:
                 raise InvalidRequest(
@@ -45,9 +50,9 @@ def read_query(request: HttpRequest, known: Collection[str], *, strict: bool) ->
                     code="unknown_parameter",
                 )
             continue
-        if len(values) > 1:
+        if name in parameters:
             raise _invalid(name, "is given twice")
-        parameters[name] = str(values[0])
+        parameters[name] = value
     return parameters
 
 
@@ -64,21 +69,16 @@ def whole_number(name: str, text: str, least: int, most: int) -> int:
     return int(text)
 
 
-def condition(request: HttpRequest, parameters: dict[str, str]) -> Condition:
+def condition(request: StateRequest, parameters: dict[str, str]) -> Condition:
     """Return the condition of a write: signed parameters, or the headers of the same meaning.
 
     Raises:
         InvalidRequest: one is malformed, or header and parameter disagree.
     """
     return Condition(
-        if_match=_one_of(
-            parameters.get("if_match"), request.META.get("HTTP_IF_MATCH"), "if_match", "If-Match"
-        ),
+        if_match=_one_of(parameters.get("if_match"), request.if_match, "if_match", "If-Match"),
         if_none_match=_one_of(
-            parameters.get("if_none_match"),
-            request.META.get("HTTP_IF_NONE_MATCH"),
-            "if_none_match",
-            "If-None-Match",
+            parameters.get("if_none_match"), request.if_none_match, "if_none_match", "If-None-Match"
         ),
     )
 
@@ -108,11 +108,11 @@ def header_condition(name: str, text: str) -> str:
     If-None-Match compares weakly, so W/ is nothing there; If-Match strongly, so a weak ETag, like
     one that is not of this service, matches nothing (RFC 9110, 13.1).
     """
-    tags = parse_etags(text)
+    if text.strip() == "*":
+        return "*"
+    tags = [tag for tag in map(str.strip, text.split(",")) if _HEADER_ETAG.fullmatch(tag)]
     if not tags:
         raise _invalid(name, "must be * or ETags in double quotes")
-    if tags == ["*"]:
-        return "*"
     if name == "If-None-Match":
         tags = [tag.removeprefix("W/") for tag in tags]
     return ",".join(tag[1:-1] for tag in tags if _QUOTED_ETAG.fullmatch(tag)) or _NO_ETAG

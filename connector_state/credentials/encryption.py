@@ -4,6 +4,8 @@ They are encrypted, not hashed, because verifying an HMAC needs the secret, and 
 return the live one.
 """
 
+from functools import lru_cache
+
 from cryptography.fernet import Fernet, InvalidToken, MultiFernet
 from django.conf import settings
 
@@ -40,4 +42,9 @@ def rotate(encrypted: str) -> str:
 
 
 def _fernet() -> MultiFernet:
-    return MultiFernet([Fernet(key) for key in settings.CONNECTOR_SECRET_KEYS])
+    return _fernet_of(tuple(settings.CONNECTOR_SECRET_KEYS))
+
+
+@lru_cache(maxsize=1)
+def _fernet_of(keys: tuple[str, ...]) -> MultiFernet:
+    return MultiFernet([Fernet(key) for key in keys])

@@ -116,7 +116,7 @@ def rotate_credential(
 
 
 def revoke_credential(key_id: str) -> Credential:
-    """Revoke a credential. Every process refuses it within CREDENTIAL_CACHE_SECONDS.
+    """Revoke a credential. Every process refuses it within two seconds; a mark makes it at once.
 
     Raises:
         Credential.DoesNotExist: there is none of this key id.

@@ -30,9 +30,17 @@ _GRAMMAR = {
     "sig": re.compile(r"[A-Za-z0-9+/]{43}="),
 }
 
-# The characters, beside letters, digits and "_.-~", that these leave unescaped in a path segment.
-_RFC_3986_PCHAR = "!$&'()*+,;=:@"
-_ENCODE_URI_COMPONENT = "!*'()"
+# The characters that real clients leave unescaped in a path, beside letters, digits and "_.-~": in
+# all of it, and besides in its key, which may hold slashes. They matter only where a proxy rewrote
+# the path: otherwise the target as it was sent is tried first.
+_ENCODINGS = (
+    ("", ""),  # connectors: quote(segment, safe="")
+    ("!$&'()*+,;=:@", "/"),  # RFC 3986's pchar: curl, requests, httpx
+    ("!*'()", ""),  # JavaScript: encodeURIComponent
+    ("$&+=:@", ""),  # Go: url.PathEscape
+    ("$&+,;=:@", "/"),  # Go: net/http with URL.Path
+    ("", "/"),  # Python: quote(), its default
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,9 +128,9 @@ def candidate_targets(
 ) -> Iterator[bytes]:
     """Yield the request targets that a client may have signed, the likeliest first.
 
-    A signature covers the path as the client sent it, and a WSGI server may pass on only the
-    decoded one. So this yields each encoding of the decoded path that real clients produce. All of
-    them decode to the very resource that was routed.
+    A signature covers the target as the client sent it. If that is not known, or a proxy rewrote
+    it, each encoding of the routed path that real clients produce is tried. All of them decode to
+    the very resource that was routed.
 
     Args:
         path: the decoded path, as it was routed.
@@ -135,20 +143,18 @@ def candidate_targets(
     suffix = b"?" + query if query else b""
     if exact is not None and _opens(exact, wanted, query) and not _encodes_slash(exact, head):
         yield exact
+        if not query:  # not every server tells an empty query from none
+            yield exact.removesuffix(b"?") if exact.endswith(b"?") else exact + b"?"
     tried = set()
-    for encoded in _encodings(head, key):
+    for safe, key_safe in _ENCODINGS:
+        encoded = quote(head, safe="/" + safe) + quote(key, safe=safe + key_safe)
         candidate = encoded.encode() + suffix
         if candidate not in tried and _opens(candidate, wanted, query):
             tried.add(candidate)
             yield candidate
-
-
-def _encodings(head: str, key: str) -> Iterator[str]:
-    """Yield the decoded path as real clients encode it."""
-    yield quote(head) + quote(key, safe="")  # connectors
-    yield quote(head + key, safe="/" + _RFC_3986_PCHAR)  # curl, requests, httpx, Go
-    yield quote(head, safe="/" + _ENCODE_URI_COMPONENT) + quote(key, safe=_ENCODE_URI_COMPONENT)
-    yield head + key  # not encoded at all
+    candidate = wanted + suffix  # not encoded at all
+    if candidate not in tried and _opens(candidate, wanted, query):
+        yield candidate
 
 
 def _opens(target: bytes, path: bytes, query: bytes) -> bool:

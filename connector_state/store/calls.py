@@ -2,12 +2,16 @@
 
 Every script claims the nonce, keeps the rate and notes the last use before it does anything else
 (scripts/common.lua), so this is the one way from a request to Redis.
+
+What a call does is written once, as a generator without I/O (Steps): it yields the scripts that it
+needs, and is sent their replies. `in_thread` and `on_loop` make functions of it.
 """
 
 import secrets
-from collections.abc import Sequence
+from collections.abc import Callable, Coroutine, Generator, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any
+from functools import wraps
+from typing import Any, ParamSpec, TypeVar
 
 from django.conf import settings
 
@@ -17,7 +21,7 @@ from connector_state.errors import (
     RateLimited,
     SignatureRefused,
 )
-from connector_state.store import connection
+from connector_state.store import connection, loop
 from connector_state.store.keys import connector_keys
 
 OPERATOR = "operator:"  # what an operator's name begins with as a caller; no key id holds a ":"
@@ -70,14 +74,70 @@ class Caller:
         return cls(f"{OPERATOR}{username}", nonce, limits or Limits())
 
 
-def call(
+@dataclass(frozen=True, slots=True)
+class ScriptCall:
+    """One run of a script; the arguments of connection.run."""
+
+    script: connection.Script
+    keys: Sequence[str]
+    arguments: Sequence[connection.Argument]
+    when_full: bool
+
+
+P = ParamSpec("P")
+T = TypeVar("T")
+
+Steps = Generator[ScriptCall, list[Any], T]
+
+
+def in_thread(steps: Callable[P, Steps[T]]) -> Callable[P, T]:
+    """Make a function of steps that blocks its thread until Redis has answered."""
+
+    @wraps(steps)
+    def run(*args: P.args, **kwargs: P.kwargs) -> T:
+        generator = steps(*args, **kwargs)
+        try:
+            step = next(generator)
+            while True:
+                reply = connection.run(
+                    step.script, step.keys, step.arguments, when_full=step.when_full
+                )
+                step = generator.send(reply)
+        except StopIteration as end:
+            result: T = end.value
+            return result
+
+    return run
+
+
+def on_loop(steps: Callable[P, Steps[T]]) -> Callable[P, Coroutine[Any, Any, T]]:
+    """Make a coroutine function of steps, for an event loop."""
+
+    @wraps(steps)
+    async def run(*args: P.args, **kwargs: P.kwargs) -> T:
+        generator = steps(*args, **kwargs)
+        try:
+            step = next(generator)
+            while True:
+                reply = await loop.run(
+                    step.script, step.keys, step.arguments, when_full=step.when_full
+                )
+                step = generator.send(reply)
+        except StopIteration as end:
+            result: T = end.value
+            return result
+
+    return run
+
+
+def call_steps(
     script: connection.Script,
     connector_uuid: str,
     caller: Caller,
     arguments: Sequence[connection.Argument] = (),
     *,
     when_full: bool = True,
-) -> list[Any]:
+) -> Steps[list[Any]]:
     """Run a script on one connector's keys and return its reply, without the leading "ok".
 
     Args:
@@ -99,17 +159,21 @@ def call(
         keys.value_prefix,
         *arguments,
     ]
+    step = ScriptCall(script, redis_keys, redis_arguments, when_full)
     # "again": a quota has more to sweep than one script should take. The claim id makes the same
     # call go on, and others get in between.
     status = b"again"
     while status == b"again":
-        status, *reply = connection.run(script, redis_keys, redis_arguments, when_full=when_full)
+        status, *reply = yield step
     if status == b"replay":
         raise SignatureRefused("This nonce was used before.", code="replayed")
     nonce.claimed = True
     if status != b"ok":
         raise _refusal(status, reply)
     return reply
+
+
+call = in_thread(call_steps)
 
 
 def claim(connector_uuid: str, caller: Caller) -> None:

@@ -1,6 +1,7 @@
 """Scripts on Redis: one round trip each, tried again while Redis fails over.
 
-Redis' own errors end here: what leaves this module is Unavailable or Corrupt.
+Redis' own errors end here: what leaves this module is Unavailable or Corrupt. `run` blocks its
+thread; loop.run does the same on an event loop, by the same Attempts.
 """
 
 import hashlib
@@ -83,6 +84,44 @@ _local = threading.local()
 _outage = _Outage()
 
 
+class Attempts:
+    """The attempts at one call: of which source the next one is, and whether there is a next one.
+
+    A call may reach Redis twice, when its reply was lost. Scripts are written for that: the claim
+    id in their arguments tells a retry from a replay.
+    """
+
+    def __init__(self, script: Script, when_full: bool) -> None:
+        self.source = script.usual
+        self._for_a_full_redis = script.when_full if when_full else script.usual
+        self._give_up_at: float | None = None
+
+    def pause_after(self, error: Exception) -> float:
+        """Return how many seconds to wait before the next attempt.
+
+        Raises:
+            Unavailable, Corrupt: there is no next one.
+        """
+        if isinstance(error, exceptions.OutOfMemoryError):
+            if self.source is self._for_a_full_redis:
+                raise _full() from error
+            self.source = self._for_a_full_redis
+            return 0
+        _raise_if_final(error)
+        now = time.monotonic()
+        began = _outage.failing_since(now)
+        if self._give_up_at is None:
+            self._give_up_at = began + settings.REDIS_RETRY_SECONDS
+        if now >= self._give_up_at:
+            logger.error("Redis did not answer: %s: %s", type(error).__name__, error)
+            raise Unavailable() from error
+        return RETRY_PAUSE_SECONDS
+
+    def succeeded(self) -> None:
+        """Note that Redis answered."""
+        _outage.over()
+
+
 def run(
     script: Script,
     keys: Sequence[Argument],
@@ -92,9 +131,6 @@ def run(
 ) -> list[Any]:
     """Run the script and return its reply.
 
-    A call may reach Redis twice, when its reply was lost. Scripts are written for that: the claim
-    id in their arguments tells a retry from a replay.
-
     Args:
         when_full: run it in a Redis without memory too. It must add no value; a nonce for some
             minutes, the rate and entries of the audit it does add.
@@ -103,27 +139,15 @@ def run(
         Unavailable: Redis did not answer within REDIS_RETRY_SECONDS, or can't carry it out now.
         Corrupt: a key holds another type than its script expects.
     """
-    give_up_at = None
-    source = script.usual
+    attempts = Attempts(script, when_full)
     while True:
         try:
-            reply = _evaluate(source, keys, arguments)
-        except exceptions.OutOfMemoryError as error:
-            if not when_full or source is script.when_full:
-                raise _full() from error
-            source = script.when_full
+            reply = _evaluate(attempts.source, keys, arguments)
         except (exceptions.RedisError, OSError) as error:
-            _raise_if_final(error)
-            now = time.monotonic()
-            began = _outage.failing_since(now)
-            if give_up_at is None:
-                give_up_at = began + settings.REDIS_RETRY_SECONDS
-            if now >= give_up_at:
-                logger.error("Redis did not answer: %s: %s", type(error).__name__, error)
-                raise Unavailable() from error
-            time.sleep(RETRY_PAUSE_SECONDS)
+            if pause := attempts.pause_after(error):
+                time.sleep(pause)
         else:
-            _outage.over()
+            attempts.succeeded()
             return reply
 
 
@@ -139,6 +163,18 @@ def _raise_if_final(error: Exception) -> None:
         raise _full() from error
 
 
+def keeps_connection(error: Exception) -> bool:
+    """Whether the connection is still good after this error.
+
+    After an answer it is, unless the answer says that this is not the primary any more: connecting
+    again finds out who is. After all else a reply may be under way, and must not meet another call.
+    """
+    if not isinstance(error, exceptions.ResponseError):
+        return False
+    is_replica = isinstance(error, exceptions.ReadOnlyError | exceptions.ClusterDownError)
+    return not is_replica and "-READONLY " not in str(error)  # so before Redis 7
+
+
 def _full() -> Unavailable:
     return Unavailable("The state store is full; nothing can be added.", code="store_full")
 
@@ -151,12 +187,9 @@ def _evaluate(source: Source, keys: Sequence[Argument], arguments: Sequence[Argu
             reply = _command(connection, "EVALSHA", source.sha, len(keys), *keys, *arguments)
         except exceptions.NoScriptError:
             reply = _command(connection, "EVAL", source.text, len(keys), *keys, *arguments)
-    except exceptions.OutOfMemoryError:
-        raise  # a full Redis is no reason for everybody to connect anew
-    except BaseException:
-        # A reply still under way must not meet the next call; and a server that answers READONLY
-        # is no longer the primary, which connecting anew finds out.
-        connection.disconnect()
+    except BaseException as error:
+        if not (isinstance(error, Exception) and keeps_connection(error)):
+            connection.disconnect()
         raise
     return list(reply)
 

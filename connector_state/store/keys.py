@@ -14,7 +14,7 @@ NAMESPACE_MAX_BYTES = 128
 KEY_MAX_BYTES = 512
 
 # Statekeep's own keys of a connector, in the order in which scripts/common.lua takes them.
-OWN_KEYS = ("index", "sizes", "expiries", "audit", "rate", "last_used")
+OWN_KEYS = ("index", "sizes", "expiries", "audit", "rate", "last_used", "revoked")
 
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f]")
 
@@ -82,6 +82,11 @@ class ConnectorKeys:
     def named(self, name: str) -> str:
         """Return the full key for one of OWN_KEYS."""
         return self.own[OWN_KEYS.index(name)]
+
+    @property
+    def revoked(self) -> str:
+        """A hash whose fields are the key ids that every script refuses, "*" for all of them."""
+        return self.named("revoked")
 
 
 @lru_cache(maxsize=1024)

@@ -13,7 +13,7 @@ from typing import Any, Literal
 from django.conf import settings
 
 from connector_state.errors import Corrupt
-from connector_state.store.calls import Caller, call
+from connector_state.store.calls import Caller, Steps, call_steps, in_thread, on_loop
 from connector_state.store.connection import Argument, Script
 from connector_state.store.keys import Address
 
@@ -92,86 +92,113 @@ class Expiring:
 Result = Entry | Written | Deleted | Expiring | None
 
 
-class StateStore:
-    """The values of one connector, for one caller.
+class _Store:
+    """The values of one connector, for one caller."""
+
+    def __init__(self, connector_uuid: str, caller: Caller) -> None:
+        self.connector_uuid = connector_uuid
+        self.caller = caller
+
+
+def _operate(store: _Store, operations: Sequence[Operation]) -> Steps[list[Result]]:
+    """Carry out operations on different addresses, the writes all or nothing.
+
+    Raises:
+        PreconditionFailed, Forbidden: as in put; `operation` is the index of the culprit.
+    """
+    limits = store.caller.limits
+    arguments: list[Argument] = [
+        limits.max_keys,
+        limits.max_bytes,
+        settings.AUDIT_MAX_ENTRIES,
+        int(time.time() - settings.AUDIT_MAX_AGE_SECONDS) * 1000,
+    ]
+    for operation in operations:
+        arguments += (
+            operation.kind,
+            operation.address.member,
+            operation.value,
+            _ttl_argument(operation.ttl_seconds),
+            operation.condition.if_match,
+            operation.condition.if_none_match,
+        )
+    adds = any(operation.kind == "put" for operation in operations)
+    replies = yield from call_steps(
+        _OPERATE, store.connector_uuid, store.caller, arguments, when_full=not adds
+    )
+    return [_result(operation, reply) for operation, reply in zip(operations, replies, strict=True)]
+
+
+def _get(store: _Store, address: Address) -> Steps[Entry | None]:
+    """Return what stands at the address, or None when nothing does."""
+    (result,) = yield from _operate(store, [Operation("get", address)])
+    assert result is None or isinstance(result, Entry)
+    return result
+
+
+def _put(
+    store: _Store,
+    address: Address,
+    value: bytes,
+    ttl_seconds: TTL = None,
+    condition: Condition = Condition(),
+) -> Steps[str]:
+    """Store a value and return its ETag. Without a TTL it never expires.
+
+    Raises:
+        PreconditionFailed: the condition does not hold; nothing was written.
+        Forbidden: code `quota_exceeded`; nothing was written.
+    """
+    operation = Operation("put", address, value, ttl_seconds, condition)
+    (result,) = yield from _operate(store, [operation])
+    assert isinstance(result, Written)
+    return result.etag
+
+
+def _delete(store: _Store, address: Address, condition: Condition = Condition()) -> Steps[bool]:
+    """Delete what stands at the address; return whether anything did.
+
+    Raises:
+        PreconditionFailed: the condition does not hold; nothing was deleted.
+    """
+    operation = Operation("delete", address, condition=condition)
+    (result,) = yield from _operate(store, [operation])
+    assert isinstance(result, Deleted)
+    return result.existed
+
+
+def _expire(store: _Store, address: Address, ttl_seconds: int | None) -> Steps[bool]:
+    """Let what stands at the address expire, or never (None); return whether anything did.
+
+    The value stays what it is, whoever writes it meanwhile.
+    """
+    operation = Operation("expire", address, ttl_seconds=ttl_seconds)
+    (result,) = yield from _operate(store, [operation])
+    assert isinstance(result, Expiring)
+    return result.existed
+
+
+class StateStore(_Store):
+    """The values of one connector, for one caller; each method is one call.
 
     Every method raises what calls.call does: Unavailable, SignatureRefused, RateLimited, Corrupt.
     """
 
-    def __init__(self, connector_uuid: str, caller: Caller) -> None:
-        self._connector_uuid = connector_uuid
-        self._caller = caller
+    operate = in_thread(_operate)
+    get = in_thread(_get)
+    put = in_thread(_put)
+    delete = in_thread(_delete)
+    expire = in_thread(_expire)
 
-    def get(self, address: Address) -> Entry | None:
-        """Return what stands at the address, or None when nothing does."""
-        (result,) = self.operate([Operation("get", address)])
-        assert result is None or isinstance(result, Entry)
-        return result
 
-    def put(
-        self,
-        address: Address,
-        value: bytes,
-        ttl_seconds: TTL = None,
-        condition: Condition = Condition(),
-    ) -> str:
-        """Store a value and return its ETag. Without a TTL it never expires.
+class AsyncStateStore(_Store):
+    """StateStore for an event loop: the same methods, as coroutines."""
 
-        Raises:
-            PreconditionFailed: the condition does not hold; nothing was written.
-            Forbidden: code `quota_exceeded`; nothing was written.
-        """
-        operation = Operation("put", address, value, ttl_seconds, condition)
-        (result,) = self.operate([operation])
-        assert isinstance(result, Written)
-        return result.etag
-
-    def delete(self, address: Address, condition: Condition = Condition()) -> bool:
-        """Delete what stands at the address; return whether anything did.
-
-        Raises:
-            PreconditionFailed: the condition does not hold; nothing was deleted.
-        """
-        (result,) = self.operate([Operation("delete", address, condition=condition)])
-        assert isinstance(result, Deleted)
-        return result.existed
-
-    def expire(self, address: Address, ttl_seconds: int | None) -> bool:
-        """Let what stands at the address expire, or never (None); return whether anything did.
-
-        The value stays what it is, whoever writes it meanwhile.
-        """
-        (result,) = self.operate([Operation("expire", address, ttl_seconds=ttl_seconds)])
-        assert isinstance(result, Expiring)
-        return result.existed
-
-    def operate(self, operations: Sequence[Operation]) -> list[Result]:
-        """Carry out operations on different addresses, the writes all or nothing.
-
-        Raises:
-            PreconditionFailed, Forbidden: as in put; `operation` is the index of the culprit.
-        """
-        limits = self._caller.limits
-        arguments: list[Argument] = [
-            limits.max_keys,
-            limits.max_bytes,
-            settings.AUDIT_MAX_ENTRIES,
-            int(time.time() - settings.AUDIT_MAX_AGE_SECONDS) * 1000,
-        ]
-        for operation in operations:
-            arguments += (
-                operation.kind,
-                operation.address.member,
-                operation.value,
-                _ttl_argument(operation.ttl_seconds),
-                operation.condition.if_match,
-                operation.condition.if_none_match,
-            )
-        adds = any(operation.kind == "put" for operation in operations)
-        replies = call(_OPERATE, self._connector_uuid, self._caller, arguments, when_full=not adds)
-        return [
-            _result(operation, reply) for operation, reply in zip(operations, replies, strict=True)
-        ]
+    operate = on_loop(_operate)
+    get = on_loop(_get)
+    put = on_loop(_put)
+    delete = on_loop(_delete)
+    expire = on_loop(_expire)
 
 
 def _ttl_argument(ttl_seconds: TTL) -> str | int:

@@ -99,7 +99,7 @@ def test_load__after_an_external_run_wants_its_variables(load, tmp_path):
         ("STATE_MAX_VALUE_BYTES", "0"),
         ("STATE_MAX_VALUE_BYTES", "64KiB"),
         ("HMAC_SKEW_SECONDS", "-1"),
-        ("CREDENTIAL_CACHE_SECONDS", "3"),
+        ("CREDENTIAL_OUTAGE_SECONDS", "-1"),
         ("LOG_LEVEL", "LOUD"),
     ],
 )

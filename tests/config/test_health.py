@@ -8,11 +8,18 @@ from redis.exceptions import ResponseError
 
 from config import health
 from connector_state.store import redis_checks
+from overview import probes
 from overview.probes import Probe
+from tests.connectors import SigningConnector
 
 pytestmark = pytest.mark.django_db
 
 GOOD = {"redis_version": "7.2.4", "cluster_enabled": 0, "aof_enabled": 1}
+
+
+@pytest.fixture
+def connector() -> SigningConnector:
+    return SigningConnector.create()
 
 
 class FakeRedis:
@@ -63,6 +70,27 @@ def test_readyz__names_what_does_not_answer(client, monkeypatch, name, error):
     assert response.status_code == 503
     assert response.json()["status"] == "unready"
     assert response.json()[name] == "does not answer"
+
+
+@pytest.mark.parametrize(
+    ("away", "known", "status"),
+    [(probes.DATABASE, True, 200), (probes.DATABASE, False, 503), (probes.REDIS, True, 503)],
+)
+def test_readyz__for_state_does_without_the_database_while_known_ones_are_served(
+    client, connector, monkeypatch, away, known, status
+):
+    def fail() -> None:
+        raise DatabaseError("gone")
+
+    if known:
+        connector.get()
+    needed = {probe.name: probe for probe in health.NEEDED}
+    needed[away.name] = Probe(away.name, away.name, fail)
+    monkeypatch.setattr(health, "NEEDED", tuple(needed.values()))
+    response = client.get("/readyz?for=state")
+    assert response.status_code == status
+    assert response.json()[away.name] == "does not answer"
+    assert client.get("/readyz").status_code == 503
 
 
 @pytest.mark.parametrize("path", ["/livez", "/readyz"])

@@ -1,13 +1,16 @@
 """Disable a connector at once, and enable it again."""
 
+from functools import partial
 from typing import Any
 
+from django.contrib import messages
 from django.db import transaction
 from django.http import HttpRequest, HttpResponse
 
 from common.admin_pages import ConfirmationPage
 from common.visible import visible_name
 from connector_state.admin.pages import ConnectorPage
+from connector_state.credentials import marks
 
 
 class _SwitchPage(ConnectorPage):
@@ -20,7 +23,8 @@ class _SwitchPage(ConnectorPage):
             with transaction.atomic():
                 self.connector.save(update_fields=["enabled"])
                 self.record("Enabled." if enabled else "Disabled.")
-        return self.leave(f"The connector is {done} within 2 s on every worker.")
+        marks.mark_enabled(self.connector.pk, partial(messages.warning, self.request))
+        return self.leave(f"The connector is {done}.")
 
 
 class DisablePage(ConfirmationPage, _SwitchPage):
@@ -35,12 +39,14 @@ class DisablePage(ConfirmationPage, _SwitchPage):
 
     def question(self) -> dict[str, Any]:
         name = visible_name(self.connector.name)
-        words = f"Every call of “{name}” will be refused within 2 s on every worker, and it can't"
+        words = (
+            f"Every call of “{name}” will be refused at once (within 2 s if Redis does not answer),"
+        )
         note = "Its keys and credentials stay as they are, and you can enable it again."
-        return {"words": f"{words} enrol.", "note": note}
+        return {"words": f"{words} and it can't enrol.", "note": note}
 
     def post(self, request: HttpRequest) -> HttpResponse:
-        return self.switch(enabled=False, done="disabled: its calls are refused")
+        return self.switch(enabled=False, done="disabled")
 
 
 class EnablePage(_SwitchPage):
@@ -49,4 +55,4 @@ class EnablePage(_SwitchPage):
     title = "Enable again"
 
     def post(self, request: HttpRequest) -> HttpResponse:
-        return self.switch(enabled=True, done="enabled: it is let in")
+        return self.switch(enabled=True, done="enabled: let in within 2 s on every worker")

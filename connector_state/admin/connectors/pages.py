@@ -1,9 +1,11 @@
 """The list of connectors, and the page of one."""
 
+from functools import partial
 from typing import Any
 
 from django.contrib import admin, messages
 from django.core.exceptions import PermissionDenied
+from django.db import transaction
 from django.db.models import QuerySet
 from django.db.models.functions import Lower
 from django.forms import ModelForm
@@ -31,6 +33,7 @@ from connector_state.admin.connectors.listing import (
 )
 from connector_state.admin.connectors.policy_form import PolicyForm, describe_changes
 from connector_state.admin.urls import urlpatterns
+from connector_state.credentials import marks
 from connector_state.models import Connector
 
 NAME_SHOWN = 80  # characters
@@ -135,6 +138,9 @@ class ConnectorAdmin(admin.ModelAdmin):
     ) -> None:
         # Only what the operator changed: heartbeats and other operators write to the row as well.
         obj.save(update_fields=form.changed_data)
+        if "enabled" in form.changed_data:
+            tell = partial(messages.warning, request)
+            transaction.on_commit(partial(marks.mark_enabled, obj.pk, tell))
 
     def construct_change_message(
         self, request: HttpRequest, form: Any, formsets: Any, add: bool = False

@@ -6,12 +6,13 @@ from typing import Any
 from django.core.management.base import BaseCommand, CommandError
 
 from common.visible import printable
+from connector_state.credentials import marks
 from connector_state.credentials.issuing import revoke_credential
 from connector_state.models import Credential
 
 
 class Command(BaseCommand):
-    help = "Revoke a credential, on every worker within two seconds. It can't be undone."
+    help = "Revoke a credential at once. It can't be undone."
 
     def add_arguments(self, parser: ArgumentParser) -> None:
         parser.add_argument("key_id", metavar="KEY_ID")
@@ -21,6 +22,7 @@ class Command(BaseCommand):
             credential = revoke_credential(options["key_id"])
         except Credential.DoesNotExist:
             raise CommandError(f"There is no credential {options['key_id']!r}.") from None
+        marks.mark_revoked(credential, self.stderr.write)
         left = credential.connector.credentials.live().count()
         self.stdout.write(
             f"Revoked {credential.key_id} of {printable(str(credential.connector))}; "

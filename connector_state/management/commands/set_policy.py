@@ -5,6 +5,7 @@ from argparse import SUPPRESS, ArgumentParser, ArgumentTypeError, BooleanOptiona
 from collections.abc import Callable
 from typing import Any
 
+from connector_state.credentials import marks
 from connector_state.errors import InvalidRequest
 from connector_state.management.base import ConnectorCommand, warn_of_namesakes
 from connector_state.models import Connector
@@ -15,7 +16,7 @@ from connector_state.store.policy import FIELDS, LIMITS, clean_patterns
 class Command(ConnectorCommand):
     help = (
         "Change a connector's policy or name, and print both. Effective on every worker within two "
-        "seconds. A limit is a number, 0 for none, or default."
+        "seconds; disabling is effective at once. A limit is a number, 0 for none, or default."
     )
 
     def add_arguments(self, parser: ArgumentParser) -> None:
@@ -41,6 +42,8 @@ class Command(ConnectorCommand):
         for name, value in changes.items():
             setattr(connector, name, value)
         connector.save(update_fields=list(changes))  # others may be changing the rest
+        if "enabled" in changes:
+            marks.mark_enabled(connector.pk, self.stderr.write)
         policy = {name: getattr(connector, name) for name in fields}
         policy["allowed_namespaces"] = connector.allowed_namespaces.split()
         self.stdout.write(json.dumps(policy))

@@ -5,9 +5,7 @@ import time
 
 import pytest
 from django_redis import get_redis_connection
-from redis import Redis, exceptions
-from redis.backoff import NoBackoff
-from redis.retry import Retry
+from redis import exceptions
 
 from connector_state.errors import Forbidden, RateLimited, SignatureRefused, Unavailable
 from connector_state.store import connection
@@ -15,7 +13,7 @@ from connector_state.store.calls import Caller, Limits, Nonce
 from connector_state.store.index import list_keys
 from connector_state.store.keys import Address
 from connector_state.store.values import Condition, Operation, StateStore
-from tests.servers import freeze, start_valkey, thaw
+from tests.servers import freeze, thaw
 
 UUID = "3f8e0c8e-6f0a-4c8e-9a52-2f1d6c7b9e11"
 DELTA = Address("m365", "delta")
@@ -164,38 +162,8 @@ def test_connections__of_threads_that_ended_are_closed():
     assert clients() <= before + 2
 
 
-@pytest.fixture
-def other_redis(settings, tmp_path, monkeypatch):
-    """A Valkey that can be stopped and started; this thread's calls go to it."""
-    socket = str(tmp_path / "s")
-    arguments = ("--port", "0", "--unixsocket", socket, "--appendonly", "yes")
-    arguments += ("--appendfsync", "always")
-    retry = Retry(NoBackoff(), 1)  # as in the settings
-    client = Redis(
-        unix_socket_path=socket, socket_timeout=0.5, socket_connect_timeout=0.5, retry=retry
-    )
-    monkeypatch.setattr(connection, "get_redis_connection", lambda: client)
-    monkeypatch.setattr(connection, "_local", threading.local())
-    monkeypatch.setattr(connection, "_outage", connection._Outage())
-    running = []
-
-    def start() -> None:
-        running.append(start_valkey(tmp_path / "data", *arguments))
-
-    def stop(how: str = "kill") -> None:
-        process = running.pop()
-        getattr(process, how)()
-        process.wait(10)
-
-    start()
-    yield start, stop, running
-    while running:
-        thaw(running[-1].pid)
-        stop()
-
-
 def test_outage__shorter_than_the_wait_is_not_noticed(other_redis, settings):
-    start, stop, _ = other_redis
+    start, stop = other_redis.start, other_redis.stop
     settings.REDIS_RETRY_SECONDS = 20
     store_of().put(DELTA, b"v")
     stop()
@@ -206,7 +174,7 @@ def test_outage__shorter_than_the_wait_is_not_noticed(other_redis, settings):
 
 
 def test_outage__longer_than_the_wait_is_unavailable(other_redis, settings):
-    _, stop, _ = other_redis
+    stop = other_redis.stop
     settings.REDIS_RETRY_SECONDS = 0.3
     stop()
     with pytest.raises(Unavailable):
@@ -214,7 +182,7 @@ def test_outage__longer_than_the_wait_is_unavailable(other_redis, settings):
 
 
 def test_outage__that_goes_on_lets_no_calls_queue_up(other_redis, settings):
-    _, stop, _ = other_redis
+    stop = other_redis.stop
     settings.REDIS_RETRY_SECONDS = 1
     stop()
     with pytest.raises(Unavailable):
@@ -227,18 +195,17 @@ def test_outage__that_goes_on_lets_no_calls_queue_up(other_redis, settings):
 
 
 def test_outage__a_frozen_redis_is_unavailable_and_recovers(other_redis, settings):
-    _, _, running = other_redis
     settings.REDIS_RETRY_SECONDS = 0.1
     store_of().put(DELTA, b"v")
-    freeze(running[0].pid)
+    freeze(other_redis.pid)
     with pytest.raises(Unavailable):
         store_of().get(DELTA)
-    thaw(running[0].pid)
+    thaw(other_redis.pid)
     assert store_of().get(DELTA).value == b"v"
 
 
 def test_power_cut__right_after_a_write_keeps_it(other_redis):
-    start, stop, _ = other_redis
+    start, stop = other_redis.start, other_redis.stop
     for number in range(20):
         store_of().put(DELTA, str(number).encode())
         stop()
@@ -311,7 +278,7 @@ def test_full__as_redis_6_says_it(monkeypatch):
 
 
 def test_api__redis_away_is_503_with_retry_after(connector, other_redis, settings):
-    _, stop, _ = other_redis
+    stop = other_redis.stop
     settings.REDIS_RETRY_SECONDS = 0.2
     stop()
     for method in ("GET", "PUT", "DELETE"):

@@ -1,0 +1,1 @@
+"""How requests come in under an ASGI server: bodies first, then Django on a loop or in threads."""

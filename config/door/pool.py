@@ -1,0 +1,168 @@
+"""Django in a pool of threads, for all that waits longer than a loop may: admin, chat, listings.
+
+The threads last, and with them their database connections. They are daemons: one that a stream
+holds must not keep the process from ending.
+"""
+
+import asyncio
+import queue
+import threading
+from collections.abc import Callable
+from typing import IO, Any, TypeVar
+
+from django.http import StreamingHttpResponse
+from django.http.response import HttpResponseBase
+
+from config.door import stopping
+from config.door.receive import Receive
+from config.door.reply import Reply
+from config.serving import Application
+
+T = TypeVar("T")
+
+EVENT_STREAM = "text/event-stream"
+
+
+class Threads:
+    """At most so many threads, each started when none is idle. Jobs wait in order."""
+
+    def __init__(self, most: int) -> None:
+        self._most = most
+        self._started = 0
+        self._idle = threading.Semaphore(0)
+        self._jobs: queue.SimpleQueue[Callable[[], None]] = queue.SimpleQueue()
+
+    async def run(self, function: Callable[..., T], *args: Any) -> T:
+        """Run a function in a thread, and return what it returns; called on a loop."""
+        loop = asyncio.get_running_loop()
+        outcome: asyncio.Future[T] = loop.create_future()
+
+        def job() -> None:
+            try:
+                result = function(*args)
+            except BaseException as error:  # whatever it is, it is the caller's
+                _tell(loop, outcome.set_exception, outcome, error)
+            else:
+                _tell(loop, outcome.set_result, outcome, result)
+
+        self._jobs.put(job)
+        if not self._idle.acquire(blocking=False) and self._started < self._most:
+            self._started += 1
+            threading.Thread(target=self._work, name="door", daemon=True).start()
+        return await outcome
+
+    def _work(self) -> None:
+        while True:
+            self._jobs.get()()
+            self._idle.release()
+
+
+def _tell(
+    loop: asyncio.AbstractEventLoop, tell: Callable[[Any], None], future: Any, outcome: Any
+) -> None:
+    def unless_cancelled() -> None:
+        if not future.done():
+            tell(outcome)
+
+    try:
+        loop.call_soon_threadsafe(unless_cancelled)
+    except RuntimeError:  # the loop is closed: nobody waits any more
+        pass
+
+
+class Pool:
+    """The bridge from the loop to Django's WSGI application in threads."""
+
+    def __init__(self, application: Application, threads: int) -> None:
+        self._application = application
+        self._threads = Threads(threads)
+        self.run = self._threads.run
+        self._event_streams: set[_Stream] = set()
+        self._listens = False
+
+    async def answer(
+        self, environ: dict[str, Any], body: IO[bytes], receive: Receive, reply: Reply
+    ) -> None:
+        """Answer a request whose body was received."""
+        environ["wsgi.input"] = body
+        response = await self.run(self._respond, environ)
+        is_whole = await reply.send(response)
+        if not isinstance(response, StreamingHttpResponse):
+            return
+        if is_whole:  # of a HEAD
+            await self.run(response.close)
+            return
+        stream = _Stream(response, receive, reply)
+        if response.headers.get("Content-Type", "").startswith(EVENT_STREAM):
+            self._note_event_stream(stream)
+        try:
+            await stream.pass_on(self.run)
+        finally:
+            self._event_streams.discard(stream)
+
+    def _respond(self, environ: dict[str, Any]) -> HttpResponseBase:
+        response = self._application.respond(environ)
+        if not response.streaming:
+            response.close()  # in the thread that answered, as signals are sent by it
+        return response
+
+    def _note_event_stream(self, stream: "_Stream") -> None:
+        if not self._listens:
+            self._listens = True
+            stopping.listen(self.end_event_streams)
+        self._event_streams.add(stream)
+
+    def end_event_streams(self) -> None:
+        """End what has no end of its own; a file that is being sent is sent to its end."""
+        for stream in self._event_streams:
+            stream.stop()
+
+
+class _Stream:
+    """A stream that a thread makes and the loop sends, each piece as it comes.
+
+    The thread goes on when a piece was handed to the server, so a slow client slows it down. When
+    the client has left or the server stops, it makes no further piece, and closes the generator.
+    """
+
+    def __init__(self, response: StreamingHttpResponse, receive: Receive, reply: Reply) -> None:
+        self._response, self._receive, self._reply = response, receive, reply
+        self._loop = asyncio.get_running_loop()
+        self._over = asyncio.Event()
+
+    def stop(self) -> None:
+        self._over.set()
+
+    async def pass_on(self, run: Callable[..., Any]) -> None:
+        """Send it all. Returns early where nobody listens any more, even if the thread waits."""
+        making = self._loop.create_task(run(self._make))
+        leaving = self._loop.create_task(self._wait_for_disconnect())
+        over = self._loop.create_task(self._over.wait())
+        await asyncio.wait({making, over}, return_when=asyncio.FIRST_COMPLETED)
+        self._over.set()
+        leaving.cancel()
+        over.cancel()
+        if making.done():
+            making.result()
+        await self._reply.end()
+
+    async def _wait_for_disconnect(self) -> None:
+        while (await self._receive())["type"] != "http.disconnect":
+            pass
+        self._over.set()
+
+    def _make(self) -> None:
+        try:
+            for content in self._response:
+                sending = asyncio.run_coroutine_threadsafe(self._send(content), self._loop)
+                if not sending.result():
+                    return
+        finally:
+            self._response.close()
+
+    async def _send(self, content: bytes) -> bool:
+        if self._over.is_set():
+            return False
+        if content:
+            await self._reply.piece(content)
+        return True

@@ -1,0 +1,166 @@
+"""What a process knows of credentials, and whether it may still go by it.
+
+No I/O: the cache looks and reads, and puts here what it found.
+"""
+
+import heapq
+import time
+from collections import OrderedDict
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from enum import Enum
+
+from django.conf import settings
+
+from connector_state.store.policy import Policy
+
+KNOWN_MOST = 100_000
+UNKNOWN_MOST = 1024
+FRESH_SECONDS = 2.0
+
+
+@dataclass(frozen=True, slots=True)
+class LiveCredential:
+    """What a request is checked against."""
+
+    key_id: str
+    secret: bytes = field(repr=False)
+    connector_uuid: str
+    expires_at: float | None
+    policy: Policy
+
+
+class Unsure(Enum):
+    """The answer for a key id that has to be looked up."""
+
+    UNSURE = "unsure"
+
+
+UNSURE = Unsure.UNSURE
+
+
+@dataclass(slots=True)
+class _Entry:
+    credential: LiveCredential
+    fingerprint: int  # of the row that it was made of
+    used_at: float
+
+
+class Entries:
+    """Live credentials by key id, good for as long as looks find no change of them.
+
+    An entry is used only if a look that succeeded began at most FRESH_SECONDS ago, or
+    CREDENTIAL_OUTAGE_SECONDS before that while looks fail. That is checked at each use: a process
+    that was frozen may not go by what it knew.
+
+    Key ids that open nothing stand in a cache of their own, so that inventing them neither fills
+    the memory nor drives the known ones out.
+
+    One thread changes them; any thread, and an event loop, may find.
+    """
+
+    def __init__(self, known_most: int = KNOWN_MOST) -> None:
+        self._known_most = known_most
+        self._known: dict[str, _Entry] = {}
+        self._unknown: OrderedDict[str, None] = OrderedDict()
+        self._position: int | None = None
+        self._looked_at = float("-inf")
+        self._fails = False
+
+    @property
+    def position(self) -> int | None:
+        """Where the source's log stood at the last look; None before the first one."""
+        return self._position
+
+    @property
+    def fails(self) -> bool:
+        """Whether the last look failed."""
+        return self._fails
+
+    @property
+    def is_fresh(self) -> bool:
+        """Whether a look that succeeded began at most FRESH_SECONDS ago."""
+        return time.monotonic() - self._looked_at <= FRESH_SECONDS
+
+    @property
+    def are_good(self) -> bool:
+        """Whether known credentials may be used: they are fresh, or an outage is bridged."""
+        age = time.monotonic() - self._looked_at
+        return age <= FRESH_SECONDS or (
+            self._fails and age <= FRESH_SECONDS + settings.CREDENTIAL_OUTAGE_SECONDS
+        )
+
+    def find(self, key_id: str) -> LiveCredential | Unsure | None:
+        """Return the credential, None for one that opens nothing, or UNSURE."""
+        entry = self._known.get(key_id)
+        if entry is None:
+            return None if key_id in self._unknown and self.is_fresh else UNSURE
+        if not self.are_good:
+            return UNSURE
+        now = entry.used_at = time.time()
+        credential = entry.credential
+        if credential.expires_at is not None and credential.expires_at <= now:
+            return None
+        return credential
+
+    def looked(self, began: float, position: int, changed: set[str] | None) -> bool:
+        """Take in a look that succeeded; return whether the one before it had failed.
+
+        Args:
+            began: when, on time.monotonic().
+            position: where the log stood.
+            changed: the UUIDs of the connectors that changed since the last one; None: any.
+        """
+        if changed is None:
+            self._known.clear()
+        elif changed:
+            for key_id, entry in list(self._known.items()):
+                if entry.credential.connector_uuid in changed:
+                    del self._known[key_id]
+        if position != self._position:
+            self._unknown.clear()
+        # Last: it lets the others use what is left.
+        self._position, self._looked_at = position, began
+        recovered, self._fails = self._fails, False
+        return recovered
+
+    def failed(self) -> bool:
+        """Note that a look failed; return whether it is the first one to."""
+        is_first, self._fails = not self._fails, True
+        return is_first
+
+    def put(self, credential: LiveCredential, fingerprint: int) -> None:
+        """Keep a live credential; make room, if need be, by those used least recently."""
+        self._known[credential.key_id] = _Entry(credential, fingerprint, time.time())
+        self._unknown.pop(credential.key_id, None)
+        if len(self._known) > self._known_most:
+            used = {key_id: entry.used_at for key_id, entry in self._known.items()}
+            # A hundredth more than is needed: finding the oldest takes a walk through all.
+            count = len(used) - self._known_most + self._known_most // 100
+            for key_id in heapq.nsmallest(count, used, key=used.__getitem__):
+                del self._known[key_id]
+
+    def drop(self, key_ids: Iterable[str]) -> None:
+        """Keep these as key ids that open nothing."""
+        for key_id in key_ids:
+            self._known.pop(key_id, None)
+            self._unknown[key_id] = None
+        while len(self._unknown) > UNKNOWN_MOST:
+            self._unknown.popitem(last=False)
+
+    def forget(self, key_id: str) -> None:
+        """Forget what is known of a key id."""
+        self._known.pop(key_id, None)
+
+    def has(self, key_id: str, fingerprint: int) -> bool:
+        """Whether what is known of the key id was made of a row with this fingerprint."""
+        entry = self._known.get(key_id)
+        return entry is not None and entry.fingerprint == fingerprint
+
+    def known_key_ids(self) -> list[str]:
+        """Return the key ids that are known."""
+        return list(self._known)
+
+    def forget_unknown(self) -> None:
+        """Forget which key ids open nothing."""
+        self._unknown.clear()

@@ -1,0 +1,219 @@
+"""Scripts on Redis, from an event loop: as connection.run, without blocking.
+
+All calls of a loop share one connection, with many of them in flight. Redis answers in order, so
+the oldest call gets the next reply, and one timer, for the oldest, watches over all of them. Once
+a reply is late or lost, no later one can be told whose it is: the connection is dropped, all that
+is in flight fails at once, and each call is tried again by itself (connection.Attempts).
+"""
+
+import asyncio
+import copy
+from collections import deque
+from collections.abc import Callable, Sequence
+from typing import Any, NamedTuple
+from weakref import WeakKeyDictionary
+
+import hiredis
+from django.conf import settings
+from redis import exceptions
+from redis.asyncio.connection import AbstractConnection
+
+from connector_state.errors import Unavailable
+from connector_state.store import connection
+from connector_state.store.loop_connection import connect, disconnect
+
+WRITTEN_AT_ONCE = 128  # commands; what waits behind them is packed when the socket has room
+
+
+class _Call(NamedTuple):
+    command: tuple[connection.Argument, ...]
+    reply: "asyncio.Future[Any]"
+
+
+class _Pipe:
+    """One connection, from before it is made until it ends, and the calls on it."""
+
+    def __init__(self, on_end: Callable[[], None]) -> None:
+        self._loop = asyncio.get_running_loop()
+        self._on_end = on_end
+        self._waiting: deque[_Call] = deque()
+        self._in_flight: deque[tuple[float, _Call]] = deque()  # when each is late, oldest first
+        self._has_waiting = asyncio.Event()
+        self._timer: asyncio.TimerHandle | None = None
+        self._is_late = False
+        self._timeout_seconds = 0.0
+        self._task = self._loop.create_task(self._serve())
+
+    def send(self, command: tuple[connection.Argument, ...]) -> "asyncio.Future[Any]":
+        """Send a command; the reply, or the connection's end, comes with the future."""
+        reply = self._loop.create_future()
+        self._waiting.append(_Call(command, reply))
+        self._has_waiting.set()
+        return reply
+
+    async def close(self) -> None:
+        """End it, and wait until it has."""
+        self._task.cancel()
+        await asyncio.wait([self._task])
+
+    async def _serve(self) -> None:
+        """Connect, serve until it fails, is late or is cancelled, and clean up."""
+        error: Exception = exceptions.ConnectionError("The connection was closed.")
+        link = writer = None
+        try:
+            link = await connect()
+            # redis-py's own limit would end a connection that is idle.
+            self._timeout_seconds, link.socket_timeout = link.socket_timeout, None
+            writer = self._loop.create_task(self._write(link))
+            await self._read(link)
+        except (exceptions.RedisError, OSError) as failure:
+            error = failure
+        except asyncio.CancelledError:
+            if not self._is_late:
+                raise
+            error = exceptions.TimeoutError("A reply is late.")
+        finally:
+            self._fail(error)
+            if writer is not None:
+                writer.cancel()
+                await asyncio.gather(writer, return_exceptions=True)
+            if link is not None:
+                await disconnect(link)
+
+    async def _write(self, link: AbstractConnection) -> None:
+        while True:
+            await self._has_waiting.wait()
+            self._has_waiting.clear()
+            while calls := self._next_calls():
+                late_at = self._loop.time() + self._timeout_seconds
+                self._in_flight.extend((late_at, call) for call in calls)
+                self._watch()
+                packed = [hiredis.pack_command(call.command) for call in calls]
+                # When this fails the connection has ended, and so has the reading.
+                await link.send_packed_command(packed, check_health=False)
+
+    def _next_calls(self) -> list[_Call]:
+        calls: list[_Call] = []
+        while self._waiting and len(calls) < WRITTEN_AT_ONCE:
+            call = self._waiting.popleft()
+            if not call.reply.done():  # else its caller was cancelled
+                calls.append(call)
+        return calls
+
+    async def _read(self, link: AbstractConnection) -> None:
+        while True:
+            reply, error = None, None
+            try:
+                reply = await link.read_response()
+            except exceptions.ResponseError as answer:
+                error = answer
+            if not self._in_flight:
+                raise exceptions.InvalidResponse("A reply came that no call waits for.")
+            _, call = self._in_flight.popleft()
+            if not call.reply.done():
+                if error:
+                    call.reply.set_exception(error)
+                else:
+                    call.reply.set_result(reply)
+            if error and not connection.keeps_connection(error):
+                raise error
+
+    def _watch(self) -> None:
+        """See to it that a late reply is noticed."""
+        if self._timer is None and self._in_flight:
+            self._timer = self._loop.call_at(self._in_flight[0][0], self._look_at_oldest)
+
+    def _look_at_oldest(self) -> None:
+        self._timer = None
+        if self._in_flight and self._in_flight[0][0] <= self._loop.time():
+            self._is_late = True
+            self._task.cancel()
+        else:
+            self._watch()
+
+    def _fail(self, error: Exception) -> None:
+        self._on_end()
+        if self._timer is not None:
+            self._timer.cancel()
+        for call in [*(call for _, call in self._in_flight), *self._waiting]:
+            if not call.reply.done():
+                call.reply.set_exception(copy.copy(error))
+        self._in_flight.clear()
+        self._waiting.clear()
+
+
+class _Calls:
+    """The calls of one event loop, and the connection that they share."""
+
+    def __init__(self) -> None:
+        self.number = 0
+        self._pipe: _Pipe | None = None
+
+    async def evaluate(
+        self,
+        source: connection.Source,
+        keys: Sequence[connection.Argument],
+        arguments: Sequence[connection.Argument],
+    ) -> list[Any]:
+        """EVALSHA, or EVAL where Redis does not know the script (a new or restarted server)."""
+        try:
+            return await self._send("EVALSHA", source.sha, len(keys), *keys, *arguments)
+        except exceptions.NoScriptError:
+            return await self._send("EVAL", source.text, len(keys), *keys, *arguments)
+
+    def _send(self, *command: connection.Argument) -> "asyncio.Future[list[Any]]":
+        if self._pipe is None:
+            self._pipe = _Pipe(on_end=self._forget_pipe)
+        return self._pipe.send(command)
+
+    def _forget_pipe(self) -> None:
+        self._pipe = None  # it would keep a closed loop in memory, too
+
+    async def close(self) -> None:
+        if self._pipe is not None:
+            await self._pipe.close()
+
+
+_calls_by_loop: "WeakKeyDictionary[asyncio.AbstractEventLoop, _Calls]" = WeakKeyDictionary()
+
+
+def _calls() -> _Calls:
+    loop = asyncio.get_running_loop()
+    try:
+        return _calls_by_loop[loop]
+    except KeyError:
+        return _calls_by_loop.setdefault(loop, _Calls())
+
+
+async def run(
+    script: connection.Script,
+    keys: Sequence[connection.Argument],
+    arguments: Sequence[connection.Argument],
+    *,
+    when_full: bool = False,
+) -> list[Any]:
+    """Run the script and return its reply.
+
+    Arguments and errors are connection.run's; besides, Unavailable has the code `busy` when
+    REDIS_MAX_CALLS_PER_PROCESS are running already.
+    """
+    calls, attempts = _calls(), connection.Attempts(script, when_full)
+    if calls.number >= settings.REDIS_MAX_CALLS_PER_PROCESS:
+        raise Unavailable("Too many calls are running; try again.", code="busy")
+    calls.number += 1
+    try:
+        while True:
+            try:
+                reply = await calls.evaluate(attempts.source, keys, arguments)
+            except (exceptions.RedisError, OSError) as error:
+                await asyncio.sleep(attempts.pause_after(error))
+            else:
+                attempts.succeeded()
+                return reply
+    finally:
+        calls.number -= 1
+
+
+async def close() -> None:
+    """Close this event loop's connection; the next call makes another one."""
+    await _calls().close()
