@@ -237,7 +237,7 @@ CSRF_COOKIE_SECURE = ENV.https
 if ENV.https and ENV.trusted_proxy_count:
     SECURE_PROXY_SSL_HEADER = ("HTTP_X_FORWARDED_PROTO", "https")
 # Subdomains and browsers' preload lists belong to whoever owns the domain, not to this service.
-# W001 to W003, and that of axes, look for the names of middlewares that config.middleware subclasses.
+# W001 to W003 and that of axes look for the names of middlewares that config.middleware subclasses.
 SILENCED_SYSTEM_CHECKS = [
     *("security.W001", "security.W002", "security.W003", "axes.W002"),
     *("security.W005", "security.W021"),
