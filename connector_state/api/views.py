@@ -57,8 +57,8 @@ class ConnectorAPIView(APIView):
         return response
 
     def handle_exception(self, exc: Exception) -> HttpResponseBase:  # type: ignore[override]
-        """Report a replay, which only the store can tell, as the other refusals are."""
-        if isinstance(exc, SignatureRefused) and exc.code == "replayed":
+        """Report what only the store can refuse (a replay, a mark) as the other refusals are."""
+        if isinstance(exc, SignatureRefused) and self.principal is not None:
             report_refusal(
                 exc, self.request._request, self.kwargs["connector_uuid"], self.principal.key_id
             )
