@@ -18,17 +18,12 @@ import statistics
 import subprocess
 import sys
 import tempfile
-import time
 from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
 from typing import NamedTuple
 
-import redis
-
 from config.local.run import GRANIAN_OPTIONS
-from connector_state.store.connection import Script
-from connector_state.store.keys import OWN_KEYS
 from tests.environment import ENVIRONMENT
 from tests.servers import ROOT, Server, free_port, start_valkey
 
@@ -69,7 +64,6 @@ def main() -> None:
         bench = Bench(folder, socket, options.seconds, valkey.pid)
         servers += [bench.product, bench.wsgi, bench.bare, bench.floor]
         _print_server(bench, options.rounds)
-        _print_redis(redis.Redis(unix_socket_path=str(socket)))
     finally:
         for server in servers:
             server.stop()
@@ -226,33 +220,6 @@ def _print_costs(costs: dict[str, list[Cost]], rounds: int) -> None:
 
 def _median(costs: list[Cost]) -> float:
     return statistics.median(cost.server for cost in costs)
-
-
-def _print_redis(client: "redis.Redis") -> None:
-    """Compare the scripts of a PUT by what Redis itself says that they cost."""
-    scripts = {
-        "nonce and value alone": (HERE / "bare.lua").read_text(),
-        "the whole script": Script("operate").usual.text,
-    }
-    figures: dict[str, list[float]] = {name: [] for name in scripts}
-    for _ in range(5):
-        for name, source in scripts.items():
-            sha = client.script_load(source)
-            client.config_resetstat()
-            for number in range(4000):
-                _evaluate(client, sha, number)
-            figures[name].append(client.info("commandstats")["cmdstat_evalsha"]["usec_per_call"])
-    print("\nMicroseconds of Redis per PUT (its own commandstats), median of 5")
-    for name, values in figures.items():
-        print(f"  {name:48} {statistics.median(values):.1f}")
-
-
-def _evaluate(client: "redis.Redis", sha: str, number: int) -> None:
-    keys = ["statekeep:{bench}:" + name for name in ("nonce", *OWN_KEYS)]
-    keys[0] += str(time.time_ns())
-    operation = ["put", f"m365:k{number % KEYS}", b"x" * VALUE_BYTES, "", "", ""]
-    limits = ["1000000", "1000000", "v:bench:", "250000", "1000000000", "10000", "0"]
-    client.evalsha(sha, len(keys), *keys, os.urandom(9), "150", "kid", *limits, *operation)
 
 
 if __name__ == "__main__":
