@@ -6,7 +6,7 @@ program wrote, such as a dsx-connect, is not in the index until `reindex` adds i
 
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from itertools import islice
+from itertools import chain, islice
 
 from django_redis import get_redis_connection
 
@@ -109,10 +109,8 @@ def list_namespaces(
         SignatureRefused, RateLimited, Unavailable: as in calls.call.
     """
     more, *reply = call(_LIST_NAMESPACES, connector_uuid, caller, [after, limit])
-    names, counts = reply[::2], reply[1::2]
-    return NamespacePage(
-        [NamespaceSummary(n.decode(), c) for n, c in zip(names, counts, strict=True)], bool(more)
-    )
+    counts = zip(reply[::2], reply[1::2], strict=True)
+    return NamespacePage([NamespaceSummary(name.decode(), n) for name, n in counts], bool(more))
 
 
 def list_keys(
@@ -133,19 +131,11 @@ def list_keys(
     arguments: list[Argument] = [f"{namespace}:{prefix}", cursor, limit]
     more, last, *reply = call(_LIST_KEYS, connector_uuid, caller, arguments)
     rows = zip(reply[::4], reply[1::4], reply[2::4], reply[3::4], strict=True)
-    return KeyPage(
-        [
-            KeySummary(
-                key=_key_of(member),
-                size=size,
-                etag=etag.decode(),
-                ttl_seconds=ttl_seconds(ttl_ms),
-            )
-            for member, size, etag, ttl_ms in rows
-        ],
-        bool(more),
-        _key_of(last),
-    )
+    keys = [
+        KeySummary(_key_of(member), size, etag.decode(), ttl_seconds(ttl_ms))
+        for member, size, etag, ttl_ms in rows
+    ]
+    return KeyPage(keys, bool(more), _key_of(last))
 
 
 def _key_of(member: bytes) -> str:
@@ -200,11 +190,9 @@ def reindex(connector_uuid: str, username: str) -> Iterator[Reindexed]:
     without a value. It is safe while the connector writes, and safe to run again.
     """
     total = Reindexed()
-    for members in _batches(_stored_members(connector_uuid, total)):
-        _reindex(connector_uuid, username, members, total)
-        yield total
-    for members in _batches(_indexed_members(connector_uuid)):
-        _reindex(connector_uuid, username, members, total)
+    members = chain(_stored_members(connector_uuid, total), _indexed_members(connector_uuid))
+    for batch in _batches(members):
+        _reindex(connector_uuid, username, batch, total)
         yield total
 
 
