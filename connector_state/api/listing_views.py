@@ -1,8 +1,7 @@
 """Listing and batches over REST: a connector's namespaces, and the keys of one."""
 
 import base64
-import binascii
-from typing import Any
+from dataclasses import asdict
 
 from django.conf import settings
 from django.http import HttpResponse
@@ -31,17 +30,10 @@ class NamespacesView(ConnectorAPIView):
         page = index.list_namespaces(
             self.principal.uuid, self.caller, _cursor(query), _limit(query)
         )
+        allows = self.principal.policy.allows
+        rows = [asdict(row) for row in page.namespaces if allows(row.namespace)]
         last = page.namespaces[-1].namespace if page.more else None
-        return json_response(
-            {
-                "namespaces": [
-                    {"namespace": row.namespace, "keys": row.keys}
-                    for row in page.namespaces
-                    if self.principal.policy.allows(row.namespace)
-                ],
-                "next_cursor": _encode_cursor(last),
-            }
-        )
+        return json_response({"namespaces": rows, "next_cursor": _encode_cursor(last)})
 
 
 class NamespaceView(ConnectorAPIView):
@@ -60,21 +52,14 @@ class NamespaceView(ConnectorAPIView):
         check_namespace(ns)
         self.principal.policy.check_namespace(ns)
         query = _prefixed_query(_query_of(request))
-        page = index.list_keys(
-            self.principal.uuid,
-            self.caller,
-            ns,
-            prefix=query.get("prefix", ""),
-            after=_cursor(query),
-            limit=_limit(query),
-        )
-        keys: list[dict[str, Any]] = [
+        prefix, after, limit = query.get("prefix", ""), _cursor(query), _limit(query)
+        page = index.list_keys(self.principal.uuid, self.caller, ns, prefix, after, limit)
+        keys = [
             {"key": row.key, "size": row.size, "etag": row.etag, "ttl": row.ttl_seconds}
             for row in page.keys
         ]
-        return json_response(
-            {"keys": keys, "next_cursor": _encode_cursor(page.last if page.more else None)}
-        )
+        next_cursor = _encode_cursor(page.last if page.more else None)
+        return json_response({"keys": keys, "next_cursor": next_cursor})
 
     async def post(self, request: Request, connector_uuid: str, ns: str) -> HttpResponse:
         """A batch: reads, and writes that happen all or not at all."""
@@ -110,20 +95,16 @@ def _prefixed_query(raw: str) -> dict[str, str]:
 
 
 def _limit(query: dict[str, str]) -> int:
-    text = query.get("limit")
-    if text is None:
-        return PAGE_DEFAULT
+    text = query.get("limit", str(PAGE_DEFAULT))
     return parameters.whole_number("limit", text, 1, PAGE_MAX)
 
 
 def _cursor(query: dict[str, str]) -> str:
     """Return the name after which the page begins, "" for the first page."""
-    text = query.get("cursor")
-    if not text:
-        return ""
+    text = query.get("cursor", "")
     try:
         return base64.b64decode(text.encode(), altchars=b"-_", validate=True).decode()
-    except (ValueError, binascii.Error):
+    except ValueError:
         raise InvalidRequest(
             "cursor must be a next_cursor that this call returned.", code="invalid_parameter"
         ) from None

@@ -20,11 +20,22 @@ from connector_state.models import Connector
 UNIT_SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86_400}
 
 
-class ConnectorCommand(BaseCommand):
+class StateCommand(BaseCommand):
+    """A command that ends with a line, not a traceback, when it is refused or Redis is down."""
+
+    def execute(self, *args: Any, **options: Any) -> str | None:
+        try:
+            return super().execute(*args, **options)
+        except ConnectorStateError as error:
+            raise CommandError(printable(error.detail)) from error
+        except RedisError as error:
+            raise CommandError(f"Redis did not answer: {printable(str(error))}") from error
+
+
+class ConnectorCommand(StateCommand):
     """A command about one connector, its argument CONNECTOR.
 
-    It ends with a line, not a traceback, when it is refused or Redis is down. A subclass implements
-    `handle_connector`.
+    A subclass implements `handle_connector`.
     """
 
     def add_arguments(self, parser: ArgumentParser) -> None:
@@ -35,14 +46,6 @@ class ConnectorCommand(BaseCommand):
 
     def handle_connector(self, connector: Connector, options: dict[str, Any]) -> None:
         raise NotImplementedError
-
-    def execute(self, *args: Any, **options: Any) -> str | None:
-        try:
-            return super().execute(*args, **options)
-        except ConnectorStateError as error:
-            raise CommandError(printable(error.detail)) from error
-        except RedisError as error:
-            raise CommandError(f"Redis did not answer: {printable(str(error))}") from error
 
 
 def find_connector(text: str) -> Connector:

@@ -76,29 +76,17 @@ def record_comparison(connector_uuid: str, username: str) -> None:
 
 
 def _record(connector_uuid: str, username: str, operation: str, member: str) -> None:
-    fields: dict[str, str | int] = {
-        "op": operation,
-        "by": f"operator:{username}",
-        "member": member,
-        "size": 0,
-        "etag": "",
-    }
+    stream, by = connector_keys(connector_uuid).named("audit"), f"operator:{username}"
+    entry = {"op": operation, "by": by, "member": member, "size": 0, "etag": ""}
     try:
-        get_redis_connection().xadd(
-            connector_keys(connector_uuid).named("audit"),
-            fields,
-            maxlen=settings.AUDIT_MAX_ENTRIES,
-            approximate=True,
-        )
+        get_redis_connection().xadd(stream, entry, maxlen=settings.AUDIT_MAX_ENTRIES)
     except OutOfMemoryError as error:
         raise Unavailable(
             "The state store is full, so it can't be recorded who looks at values.",
             code="store_full",
         ) from error
     # In the log too: a connector's own writes push entries out of the stream.
-    logger.info(
-        "%s: %s %s of connector %s", fields["by"], operation, member or "all", connector_uuid
-    )
+    logger.info("%s: %s %s of connector %s", by, operation, member or "all", connector_uuid)
 
 
 def entries(
@@ -128,7 +116,10 @@ def entries(
 
 @dataclass(frozen=True, slots=True)
 class AuditPage:
-    """A page of entries, newest first. The next page begins after `last` (None: no next page)."""
+    """A page of entries, newest first. The next page begins after `last` (None: no next page).
+
+    `last` was looked at last, and need not be one of `entries`.
+    """
 
     entries: list[AuditEntry]
     last: AuditEntry | None
@@ -145,14 +136,12 @@ def page(
     found: list[AuditEntry] = []
     last = None
     for examined, entry in enumerate(entries(connector_uuid, before_id=before_id)):
-        if examined == examine:
+        matches = entry.matches(wanted)
+        if examined == examine or (matches and len(found) == limit):
             return AuditPage(found, last)
+        if matches:
+            found.append(entry)
         last = entry
-        if not entry.matches(wanted):
-            continue
-        if len(found) == limit:
-            return AuditPage(found, found[-1])
-        found.append(entry)
     return AuditPage(found, None)
 
 

@@ -6,7 +6,7 @@ program wrote, such as a dsx-connect, is not in the index until `reindex` adds i
 
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from itertools import islice
+from itertools import chain, islice
 from typing import Any
 
 from django_redis import get_redis_connection
@@ -112,10 +112,8 @@ def list_namespaces(
         SignatureRefused, RateLimited, Unavailable: as in calls.call.
     """
     more, *reply = call(_LIST_NAMESPACES, connector_uuid, caller, [after, limit])
-    names, counts = reply[::2], reply[1::2]
-    return NamespacePage(
-        [NamespaceSummary(n.decode(), c) for n, c in zip(names, counts, strict=True)], bool(more)
-    )
+    counts = zip(reply[::2], reply[1::2], strict=True)
+    return NamespacePage([NamespaceSummary(name.decode(), n) for name, n in counts], bool(more))
 
 
 def list_keys_steps(
@@ -212,11 +210,9 @@ def reindex(connector_uuid: str, username: str) -> Iterator[Reindexed]:
     without a value. It is safe while the connector writes, and safe to run again.
     """
     total = Reindexed()
-    for members in _batches(_stored_members(connector_uuid, total)):
-        _reindex(connector_uuid, username, members, total)
-        yield total
-    for members in _batches(_indexed_members(connector_uuid)):
-        _reindex(connector_uuid, username, members, total)
+    members = chain(_stored_members(connector_uuid, total), _indexed_members(connector_uuid))
+    for batch in _batches(members):
+        _reindex(connector_uuid, username, batch, total)
         yield total
 
 

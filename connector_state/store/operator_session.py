@@ -1,9 +1,12 @@
 """An operator's access to a connector's state: admin pages, commands, export and import."""
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 from connector_state.models import Connector
 from connector_state.store.calls import Caller, Limits
+from connector_state.store.index import KeySummary, NamespaceSummary, list_keys, list_namespaces
+from connector_state.store.keys import check_namespace
 from connector_state.store.policy import Policy
 from connector_state.store.values import StateStore
 
@@ -33,3 +36,26 @@ class OperatorSession:
     def store(self) -> StateStore:
         """Return the connector's values, for one call."""
         return StateStore(self.uuid, self.caller)
+
+    def namespaces(self) -> Iterator[NamespaceSummary]:
+        """Yield all namespaces, which are read in pages."""
+        after, more = "", True
+        while more:
+            page = list_namespaces(self.uuid, self.caller, after)
+            for row in page.namespaces:
+                yield row
+                after = row.namespace
+            more = page.more
+
+    def key_pages(self, namespace: str, prefix: str = "") -> Iterator[list[KeySummary]]:
+        """Yield all keys of a namespace that begin with `prefix`, page by page.
+
+        Raises:
+            InvalidRequest: the namespace is not valid.
+        """
+        check_namespace(namespace)
+        after, more = "", True
+        while more:
+            page = list_keys(self.uuid, self.caller, namespace, prefix, after)
+            yield page.keys
+            after, more = page.last, page.more

@@ -17,6 +17,11 @@ LIMITS = {"max_keys": 10**9, "max_bytes": 10**15, "max_requests_per_second": 10*
 FIELDS = ("enabled", "read_only", "allowed_namespaces", *LIMITS)
 
 
+def default_limit(name: str) -> int:
+    """Return the value of one of LIMITS for connectors that have none of their own."""
+    return int(getattr(settings, f"STATE_{name.upper()}"))
+
+
 def clean_patterns(patterns: Iterable[str]) -> str:
     """Return patterns of namespaces as Connector.allowed_namespaces stores them: one per line.
 
@@ -47,20 +52,12 @@ class Policy:
         """Return the policy of a connector, from its fields in the database."""
 
         # Not `own or default`: a connector's own 0 means no limit.
-        def chosen(own: int | None, default: int) -> int:
-            return default if own is None else own
+        def limit(name: str) -> int:
+            own: int | None = getattr(connector, name)
+            return default_limit(name) if own is None else own
 
-        return cls(
-            read_only=connector.read_only,
-            namespaces=tuple(connector.allowed_namespaces.split()),
-            limits=Limits(
-                requests_per_second=chosen(
-                    connector.max_requests_per_second, settings.STATE_MAX_REQUESTS_PER_SECOND
-                ),
-                max_keys=chosen(connector.max_keys, settings.STATE_MAX_KEYS),
-                max_bytes=chosen(connector.max_bytes, settings.STATE_MAX_BYTES),
-            ),
-        )
+        limits = Limits(limit("max_requests_per_second"), limit("max_keys"), limit("max_bytes"))
+        return cls(connector.read_only, tuple(connector.allowed_namespaces.split()), limits)
 
     def allows(self, namespace: str) -> bool:
         """Tell whether the connector may use the namespace."""

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 
-from connector_state.store import audit, index
+from connector_state.store import audit
 from connector_state.store.keys import Address, check_namespace
 from connector_state.store.operator_session import OperatorSession
 from connector_state.store.values import Entry, Operation, expires_at
@@ -25,30 +25,18 @@ def export(session: OperatorSession, namespace: str | None = None) -> Iterator[b
     audit.record_export(session.uuid, session.username, namespace)
     yield header_line(session.uuid, namespace)
     count = 0
-    for each in _namespaces(session) if namespace is None else [namespace]:
+    all_namespaces = (row.namespace for row in session.namespaces())
+    for each in all_namespaces if namespace is None else [namespace]:
         for exported in _exported(session, each):
             yield key_line(exported)
             count += 1
     yield end_line(count)
 
 
-def _namespaces(session: OperatorSession) -> Iterator[str]:
-    after, more = "", True
-    while more:
-        page = index.list_namespaces(session.uuid, session.caller, after)
-        for row in page.namespaces:
-            yield row.namespace
-            after = row.namespace
-        more = page.more
-
-
 def _exported(session: OperatorSession, namespace: str) -> Iterator[ExportedKey]:
-    after, more = "", True
-    while more:
-        page = index.list_keys(session.uuid, session.caller, namespace, after=after)
-        operations = [Operation("get", Address(namespace, row.key)) for row in page.keys]
+    for page in session.key_pages(namespace):
+        operations = [Operation("get", Address(namespace, row.key)) for row in page]
         entries = session.store.operate(operations) if operations else []
         for operation, entry in zip(operations, entries, strict=True):
             if isinstance(entry, Entry):  # None: deleted or expired since it was listed
                 yield ExportedKey(operation.address, entry.value, expires_at(entry.ttl_seconds))
-        after, more = page.last, page.more

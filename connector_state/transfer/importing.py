@@ -4,8 +4,7 @@ import math
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from enum import Enum, auto
-from typing import BinaryIO
+from typing import BinaryIO, Literal
 
 from django.conf import settings
 
@@ -23,13 +22,8 @@ ATTEMPTS = 5
 SAME_EXPIRY_SECONDS = 2  # an export holds the expiry to the second
 
 
-class _Comparison(Enum):
-    """How a line of the file compares with the value that is stored under its key."""
-
-    NEW = auto()
-    EQUAL = auto()
-    DIFFERENT = auto()
-    FOREIGN = auto()
+# How a line of the file compares with the value that is stored under its key: Imported counts them.
+_Comparison = Literal["new", "equal", "different", "foreign"]
 
 
 @dataclass(slots=True)
@@ -148,8 +142,7 @@ def _store(
         writes = [
             _put(line, comparison)
             for line, comparison in zip(lines, compared, strict=True)
-            if comparison is _Comparison.NEW
-            or (overwrite and comparison is not _Comparison.FOREIGN)
+            if comparison == "new" or (overwrite and comparison != "foreign")
         ]
         try:
             if writes:
@@ -163,20 +156,16 @@ def _store(
 
 def _put(line: ExportedKey, comparison: _Comparison) -> Operation:
     left = _seconds_left(line)
-    return Operation(
-        "put",
-        line.address,
-        line.value,
-        None if left is None else max(1, left),
-        Condition(if_none_match="*") if comparison is _Comparison.NEW else Condition(),
-    )
+    ttl_seconds = None if left is None else max(1, left)
+    condition = Condition(if_none_match="*" if comparison == "new" else "")
+    return Operation("put", line.address, line.value, ttl_seconds, condition)
 
 
 def _count(total: Imported, compared: list[_Comparison]) -> None:
-    total.new += compared.count(_Comparison.NEW)
-    total.equal += compared.count(_Comparison.EQUAL)
-    total.different += compared.count(_Comparison.DIFFERENT)
-    total.foreign += compared.count(_Comparison.FOREIGN)
+    total.new += compared.count("new")
+    total.equal += compared.count("equal")
+    total.different += compared.count("different")
+    total.foreign += compared.count("foreign")
 
 
 def _unexpired(batch: list[ExportedKey], total: Imported) -> list[ExportedKey]:
@@ -210,12 +199,11 @@ def _stored(session: OperatorSession, addresses: list[Address]) -> list[Result |
 
 def _compare_one(line: ExportedKey, stored: Result | Corrupt) -> _Comparison:
     if stored is None:
-        return _Comparison.NEW
+        return "new"
     if not isinstance(stored, Entry):
-        return _Comparison.FOREIGN
+        return "foreign"
     left, ttl = _seconds_left(line), stored.ttl_seconds
     same_expiry = (
         ttl == left if left is None or ttl is None else abs(left - ttl) <= SAME_EXPIRY_SECONDS
     )
-    equal = stored.value == line.value and same_expiry
-    return _Comparison.EQUAL if equal else _Comparison.DIFFERENT
+    return "equal" if stored.value == line.value and same_expiry else "different"

@@ -4,7 +4,6 @@ from collections.abc import Iterator
 from typing import Any
 
 from django import forms
-from django.conf import settings
 from django.core.exceptions import ValidationError
 from django.core.validators import MaxValueValidator
 from django.utils.text import Truncator
@@ -13,7 +12,7 @@ from common.visible import visible_name
 from connector_state.errors import InvalidRequest
 from connector_state.models import Connector
 from connector_state.names import clean_name
-from connector_state.store.policy import FIELDS, LIMITS, clean_patterns
+from connector_state.store.policy import FIELDS, LIMITS, clean_patterns, default_limit
 
 WRONG_LINES_TOLD = 10
 LINE_SHOWN = 60  # characters
@@ -44,9 +43,8 @@ class PolicyForm(forms.ModelForm):
         for field in self.fields.values():
             field.show_hidden_initial = True
         for name in LIMITS.keys() & self.fields.keys():
-            default = getattr(settings, f"STATE_{name.upper()}")
-            field = self.fields[name]
-            field.help_text = f"Empty: the default, {limit_in_words(default)}. 0: no limit."
+            field, default = self.fields[name], limit_in_words(default_limit(name))
+            field.help_text = f"Empty: the default, {default}. 0: no limit."
             field.validators.append(MaxValueValidator(LIMITS[name]))
 
     def clean_name(self) -> str:

@@ -20,8 +20,7 @@ PIPED_WIDTH = 160  # wide enough to fold nothing that grep looks for
 COLUMNS = ("name", "uuid", "status", "keys", "bytes", "credentials", "last used (UTC)")
 # What a narrow terminal goes without, in this order.
 LEFT_OUT = ("bytes", "keys", "last used (UTC)", "status", "credentials", "name")
-SEPARATOR_WIDTH = 3
-NAME_WIDTH = 10  # at least: names are folded, nothing else is
+NAME_MIN_WIDTH = 10  # names are folded, nothing else is
 
 
 class Command(BaseCommand):
@@ -96,30 +95,22 @@ def _minute(at: str | None) -> str:
     return "-" if at is None else at[:16].replace("T", " ")
 
 
-def _table(rows: list[dict[str, list[str]]], width: int) -> tuple[str, list[str]]:
+def _table(rows: list[dict[str, list[str]]], width: int) -> tuple[str, tuple[str, ...]]:
     """Return a table, and the names of the columns for which it is not wide enough."""
-    shown, left_out = list(COLUMNS), []
-    for column in LEFT_OUT:
-        if _width(rows, shown) <= width:
-            break
-        shown.remove(column)
-        left_out.append(column)
-    table = Table(show_edge=False, pad_edge=False)
-    for column in shown:
-        table.add_column(column, overflow="fold", no_wrap=column != "name")
-    for row in rows:
-        table.add_row(*("\n".join(row[column]) for column in shown))
     # As text that the command prints: manage.py then notices a closed pipe, as it always does.
     text = StringIO()
-    Console(file=text, markup=False, emoji=False, highlight=False, width=width).print(table)
-    return text.getvalue(), left_out
-
-
-def _width(rows: list[dict[str, list[str]]], columns: list[str]) -> int:
-    """Return the width of the columns, with only the names folded."""
-    return SEPARATOR_WIDTH * (len(columns) - 1) + sum(
-        NAME_WIDTH
-        if column == "name"
-        else max(len(line) for cell in ([column], *(row[column] for row in rows)) for line in cell)
-        for column in columns
-    )
+    console = Console(file=text, markup=False, emoji=False, highlight=False, width=width)
+    any_width = console.options.update(max_width=1000)
+    for left_out in range(len(LEFT_OUT) + 1):
+        table = Table(show_edge=False, pad_edge=False)
+        shown = [column for column in COLUMNS if column not in LEFT_OUT[:left_out]]
+        for column in shown:
+            is_name = column == "name"
+            min_width = NAME_MIN_WIDTH if is_name else None
+            table.add_column(column, overflow="fold", no_wrap=not is_name, min_width=min_width)
+        for row in rows:
+            table.add_row(*("\n".join(row[column]) for column in shown))
+        if console.measure(table, options=any_width).minimum <= width:
+            break
+    console.print(table)
+    return text.getvalue(), LEFT_OUT[:left_out]

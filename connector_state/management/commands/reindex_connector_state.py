@@ -4,21 +4,18 @@ from argparse import ArgumentParser
 from dataclasses import astuple
 from typing import Any
 
-from django.core.management.base import BaseCommand, CommandError
 from django.template.defaultfilters import pluralize
-from redis.exceptions import RedisError
 
 from common.progress import Progress
 from common.visible import printable
-from connector_state.errors import Unavailable
-from connector_state.management.base import find_connector, operator_name
+from connector_state.management.base import StateCommand, find_connector, operator_name
 from connector_state.models import Connector
 from connector_state.store.index import Reindexed, reindex
 
 PROGRESS_EVERY = 100  # batches
 
 
-class Command(BaseCommand):
+class Command(StateCommand):
     help = (
         "Make the index of connectors agree with what Redis holds, such as a Redis that a "
         "dsx-connect filled. Values are not touched. Safe beside writes, and to run again."
@@ -37,25 +34,17 @@ class Command(BaseCommand):
         steps = len(connectors) if len(connectors) > 1 else None
         with Progress(self.stderr, steps, every=PROGRESS_EVERY) as progress:
             for number, connector in enumerate(connectors):
-                done = _reindex(connector, number, progress)
+                done = Reindexed()
+                for done in reindex(str(connector.uuid), operator_name()):
+                    progress.update(number, f"{printable(connector.name)}: {done.added} added")
                 # Of all connectors, only those that have something new are told.
                 if named or any(astuple(done)):
-                    line = f"{printable(str(connector))}: {_describe(done)}"
-                    progress.write(self.stdout, line)
+                    text = f"{printable(str(connector))}: {_describe(done)}"
+                    progress.write(self.stdout, text)
                 total.add(done)
         if not named:
             count = len(connectors)
             self.stdout.write(f"{count} connector{pluralize(count)} in all: {_describe(total)}")
-
-
-def _reindex(connector: Connector, number: int, progress: Progress) -> Reindexed:
-    total = Reindexed()
-    try:
-        for total in reindex(str(connector.uuid), operator_name()):
-            progress.update(number, f"{printable(connector.name)}: {total.added} added")
-    except (RedisError, Unavailable) as error:
-        raise CommandError(f"Redis did not answer ({error}); run it again.") from error
-    return total
 
 
 def _describe(done: Reindexed) -> str:

@@ -3,7 +3,8 @@
 import json
 import sys
 from argparse import ArgumentParser
-from collections.abc import Iterator
+from dataclasses import asdict
+from itertools import chain
 from typing import Any
 
 from django.conf import settings
@@ -13,8 +14,8 @@ from common.visible import printable
 from connector_state.core.parameters import TTL_MAX_SECONDS
 from connector_state.management.base import ConnectorCommand, operator_name, read_file
 from connector_state.models import Connector
-from connector_state.store import audit, index
-from connector_state.store.keys import Address, check_namespace
+from connector_state.store import audit
+from connector_state.store.keys import Address
 from connector_state.store.operator_session import OperatorSession
 
 
@@ -44,13 +45,20 @@ class Command(ConnectorCommand):
         listing.add_argument("--prefix", default="")
 
     def handle_connector(self, connector: Connector, options: dict[str, Any]) -> None:
-        getattr(self, options["action"])(connector, options)
-
-    def get(self, connector: Connector, options: dict[str, Any]) -> None:
-        """Print a value, escaped unless --raw."""
+        session = OperatorSession.of(connector, operator_name())
+        if options["action"] == "list":
+            self.list(session, options["namespace"], options["prefix"])
+            return
         address = Address(options["namespace"], options["key"])
-        audit.record_read(str(connector.uuid), operator_name(), address)
-        entry = _session(connector).store.get(address)
+        if options["action"] == "delete" and not options["yes"]:
+            shown = printable(f"{address.namespace}/{address.key}")
+            _ask(f"Delete {shown} of {printable(str(connector))}? Type yes: ")
+        getattr(self, options["action"])(session, address, options)
+
+    def get(self, session: OperatorSession, address: Address, options: dict[str, Any]) -> None:
+        """Print a value, escaped unless --raw."""
+        audit.record_read(session.uuid, session.username, address)
+        entry = session.store.get(address)
         if entry is None:
             raise CommandError("Nothing is stored there.")
         if options["raw"]:
@@ -62,47 +70,28 @@ class Command(ConnectorCommand):
         expiry = "never expires" if ttl is None else f"expires in {ttl} s"
         self.stderr.write(f"ETag {entry.etag}, {len(entry.value)} bytes, {expiry}")
 
-    def put(self, connector: Connector, options: dict[str, Any]) -> None:
+    def put(self, session: OperatorSession, address: Address, options: dict[str, Any]) -> None:
         """Store a value of --value or --file."""
-        address, ttl = Address(options["namespace"], options["key"]), options["ttl"]
+        ttl = options["ttl"]
         if ttl is not None and not 1 <= ttl <= TTL_MAX_SECONDS:
             raise CommandError(f"--ttl must be from 1 to {TTL_MAX_SECONDS} seconds.")
-        etag = _session(connector).store.put(address, _read_value(options), ttl)
+        etag = session.store.put(address, _read_value(options), ttl)
         self.stdout.write(f"Stored; ETag {etag}")
 
-    def delete(self, connector: Connector, options: dict[str, Any]) -> None:
-        """Delete a value, after asking unless --yes."""
-        address = Address(options["namespace"], options["key"])
-        if not options["yes"]:
-            shown = printable(f"{address.namespace}/{address.key}")
-            _ask(f"Delete {shown} of {printable(str(connector))}? Type yes: ")
-        existed = _session(connector).store.delete(address)
+    def delete(self, session: OperatorSession, address: Address, options: dict[str, Any]) -> None:
+        """Delete a value; unless --yes was given, the operator has been asked."""
+        existed = session.store.delete(address)
         self.stdout.write("Deleted." if existed else "Nothing was stored there.")
 
-    def list(self, connector: Connector, options: dict[str, Any]) -> None:
+    def list(self, session: OperatorSession, namespace: str | None, prefix: str) -> None:
         """Print all namespaces, or all keys of one, as one JSON object a line."""
-        for row in _listed(_session(connector), options["namespace"], options["prefix"]):
-            self.stdout.write(json.dumps(row))
-
-
-def _listed(
-    session: OperatorSession, namespace: str | None, prefix: str
-) -> Iterator[dict[str, Any]]:
-    if namespace is not None:
-        check_namespace(namespace)
-    after, more = "", True
-    while more:
         if namespace is None:
-            namespaces = index.list_namespaces(session.uuid, session.caller, after)
-            more = namespaces.more
-            for summary in namespaces.namespaces:
-                after = summary.namespace
-                yield {"namespace": after, "keys": summary.keys}
-        else:
-            keys = index.list_keys(session.uuid, session.caller, namespace, prefix, after)
-            after, more = keys.last, keys.more
-            for key in keys.keys:
-                yield {"key": key.key, "size": key.size, "ttl": key.ttl_seconds}
+            for row in session.namespaces():
+                self.stdout.write(json.dumps(asdict(row)))
+            return
+        for key in chain.from_iterable(session.key_pages(namespace, prefix)):
+            shown = {"key": key.key, "size": key.size, "ttl": key.ttl_seconds}
+            self.stdout.write(json.dumps(shown))
 
 
 def _ask(question: str) -> None:
@@ -112,10 +101,6 @@ def _ask(question: str) -> None:
         raise CommandError("Nothing was deleted; say --yes.") from None
     if answer != "yes":
         raise CommandError("Nothing was deleted.")
-
-
-def _session(connector: Connector) -> OperatorSession:
-    return OperatorSession.of(connector, operator_name())
 
 
 def _read_value(options: dict[str, Any]) -> bytes:
