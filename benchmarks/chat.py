@@ -43,7 +43,7 @@ import django
 import jwt
 import requests
 
-from benchmarks.run import cpu_seconds
+from benchmarks.load import cpu_seconds
 from config.env import Environment
 from tests.environment import ENVIRONMENT
 from tests.servers import ROOT, Server, granian, start_valkey, wait_until

@@ -10,5 +10,5 @@ def note(environ: Mapping[str, Any], status: int | None, seconds: float) -> None
     Args:
         environ: WSGI's environ of the request.
         status: of the answer; None if the client left before there was one.
-        seconds: from its headers to the last of its answer.
+        seconds: from its headers to the last of its answer; of a stream under WSGI, to the first.
     """

@@ -6,6 +6,7 @@ is little (the two locks below); docs/production.md says which proxy has to stan
 
 import tempfile
 import threading
+import time
 from collections.abc import Iterable
 from typing import IO, Any
 from wsgiref.types import StartResponse
@@ -13,6 +14,7 @@ from wsgiref.types import StartResponse
 from django.conf import settings
 from django.http import HttpResponse
 
+from config.answered import note
 from config.paths import takes_bodies_of_anybody
 from config.serving import Application, busy, on_the_wire, refuse_path
 
@@ -26,6 +28,19 @@ _anybodys_uploads = threading.BoundedSemaphore(ANYBODYS_UPLOADS_AT_ONCE)
 
 def application(environ: dict[str, Any], start_response: StartResponse) -> Iterable[bytes]:
     """Answer by Django, once the body of a form is there."""
+    began, status = time.perf_counter(), 0
+
+    def start(line: str, headers: list[tuple[str, str]], *exc_info: Any) -> Any:
+        nonlocal status
+        status = int(line[:3])
+        return start_response(line, headers, *exc_info)
+
+    body = _answer_by_path(environ, start)
+    note(environ, status, time.perf_counter() - began)
+    return body
+
+
+def _answer_by_path(environ: dict[str, Any], start_response: StartResponse) -> Iterable[bytes]:
     path = environ.get("PATH_INFO", "")
     if refusal := refuse_path(path):
         return _refuse(environ, start_response, refusal)
