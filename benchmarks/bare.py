@@ -4,7 +4,7 @@ from pathlib import Path
 
 from config.wsgi import application
 from connector_state.store import values
-from connector_state.store.connection import Source
+from connector_state.store.scripts import Source
 
 __all__ = ["application"]
 

@@ -8,8 +8,7 @@ from django_redis import get_redis_connection
 from redis.exceptions import RedisError
 
 from connector_state.credentials import live
-from connector_state.store import redis_checks
-from overview import probes
+from overview import probes, redis_checks
 
 logger = logging.getLogger(__name__)
 

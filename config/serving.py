@@ -9,7 +9,7 @@ import os
 import signal
 import threading
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Any, cast
 from wsgiref.types import StartResponse
 
@@ -131,3 +131,13 @@ def busy(path: str, detail: str) -> HttpResponse:
     if is_api_path(path):
         return error_response(503, "busy", detail, retry)
     return HttpResponse(render_to_string("busy.html"), status=503, headers=retry)
+
+
+def note(environ: Mapping[str, Any], status: int | None, seconds: float) -> None:
+    """Take note of a request: for counting and logging, which are to come.
+
+    Args:
+        environ: WSGI's environ of the request.
+        status: of the answer; None if the client left before there was one.
+        seconds: from its headers to the last of its answer; of a stream under WSGI, to the first.
+    """

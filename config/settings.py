@@ -6,7 +6,8 @@ from typing import Any
 from redis.backoff import NoBackoff
 from redis.retry import Retry
 
-from config import database, env, logs
+from config import env, logs
+from config.env import database
 from config.local import generated
 from config.paths import CHAT_PATHS_REGEX, HTTPS_REDIRECT_EXEMPT
 

@@ -14,9 +14,8 @@ from wsgiref.types import StartResponse
 from django.conf import settings
 from django.http import HttpResponse
 
-from config.answered import note
 from config.paths import takes_bodies_of_anybody
-from config.serving import Application, busy, on_the_wire, refuse_path
+from config.serving import Application, busy, note, on_the_wire, refuse_path
 
 ANYBODYS_UPLOADS_AT_ONCE = 2  # in each process, which has four threads or more
 UPLOADS_WAIT_SECONDS = 0.1

@@ -21,7 +21,7 @@ from chat.errors import ChatError
 from chat.repository import conversation_repository
 from common.findings import Finding, Unfit
 from connector_state.credentials.issuing import unreadable_credentials
-from connector_state.store import redis_checks
+from overview import redis_checks
 from overview.bounded import NoAnswer, Outcome, Question
 
 logger = logging.getLogger(__name__)

@@ -11,7 +11,6 @@ from django.http.response import HttpResponseBase
 from django.urls import ResolverMatch
 
 from common.client_ip import address_in
-from config.answered import note
 from config.door.callers import allowance
 from config.door.environ import Scope, environ_of
 from config.door.handler import LoopHandler, LoopRequest
@@ -19,7 +18,7 @@ from config.door.pool import Pool
 from config.door.receive import Body, BodyRefused, ClientLeft, Receive, Room, too_large
 from config.door.reply import Reply, Send
 from config.errors import body_refused
-from config.serving import Application, busy, refuse_path
+from config.serving import Application, busy, note, refuse_path
 
 ANYBODYS_BYTES = 33_554_432
 KNOWN_CALLERS_BYTES = 268_435_456

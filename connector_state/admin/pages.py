@@ -7,7 +7,7 @@ from redis.exceptions import RedisError
 from common.admin_pages import AdminPage
 from connector_state.errors import ConnectorStateError, Unavailable
 from connector_state.models import Connector
-from connector_state.store.operator_session import OperatorSession
+from connector_state.operator_session import OperatorSession
 
 logger = logging.getLogger(__name__)
 

@@ -23,13 +23,14 @@ from connector_state.errors import (
 )
 from connector_state.store import connection, loop
 from connector_state.store.keys import connector_keys
+from connector_state.store.scripts import Script
 
 OPERATOR = "operator:"  # what an operator's name begins with as a caller; no key id holds a ":"
 
 # A request is good from skew before its ts until skew after it; its nonce is kept for longer.
 NONCE_MARGIN_SECONDS = 30
 
-_CLAIM = connection.Script("admit", "claim")
+_CLAIM = Script("admit", "admit_only")
 
 
 @dataclass(slots=True)
@@ -77,7 +78,7 @@ class Caller:
 class ScriptCall(NamedTuple):
     """One run of a script; the arguments of connection.run."""
 
-    script: connection.Script
+    script: Script
     keys: Sequence[str]
     arguments: Sequence[connection.Argument]
     when_full: bool
@@ -130,7 +131,7 @@ def on_loop(steps: Callable[P, Steps[T]]) -> Callable[P, Coroutine[Any, Any, T]]
 
 
 def call_steps(
-    script: connection.Script,
+    script: Script,
     connector_uuid: str,
     caller: Caller,
     arguments: Sequence[connection.Argument] = (),

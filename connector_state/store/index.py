@@ -13,8 +13,8 @@ from django_redis import get_redis_connection
 
 from connector_state.errors import InvalidRequest
 from connector_state.store.calls import Caller, Steps, call, call_steps, in_thread
-from connector_state.store.connection import Script
 from connector_state.store.keys import KEY_MAX_BYTES, Address, connector_keys
+from connector_state.store.scripts import Script
 from connector_state.store.values import ttl_seconds
 
 _LIST_KEYS = Script("admit", "index", "list_keys")

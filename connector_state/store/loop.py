@@ -3,7 +3,7 @@
 All calls of a loop share one connection, with many of them in flight. Redis answers in order, so
 the oldest call gets the next reply, and one timer, for the oldest, watches over all of them. Once
 a reply is late or lost, no later one can be told whose it is: the connection is dropped, all that
-is in flight fails at once, and each call is tried again by itself (connection.Attempts).
+is in flight fails at once, and each call is tried again by itself (retries.Attempts).
 """
 
 import asyncio
@@ -19,8 +19,9 @@ from redis import exceptions
 from redis.asyncio.connection import AbstractConnection
 
 from connector_state.errors import Unavailable
-from connector_state.store import connection
+from connector_state.store import connection, retries
 from connector_state.store.loop_connection import connect, disconnect
+from connector_state.store.scripts import Script, Source
 
 WRITTEN_AT_ONCE = 128  # commands; then the socket must have room for more
 
@@ -115,7 +116,7 @@ class _Pipe:
                     call.reply.set_exception(error)
                 else:
                     call.reply.set_result(reply)
-            if error and not connection.keeps_connection(error):
+            if error and not retries.keeps_connection(error):
                 raise error
 
     def _watch(self) -> None:
@@ -151,7 +152,7 @@ class _Calls:
 
     async def evaluate(
         self,
-        source: connection.Source,
+        source: Source,
         keys: Sequence[connection.Argument],
         arguments: Sequence[connection.Argument],
     ) -> list[Any]:
@@ -186,7 +187,7 @@ def _calls() -> _Calls:
 
 
 async def run(
-    script: connection.Script,
+    script: Script,
     keys: Sequence[connection.Argument],
     arguments: Sequence[connection.Argument],
     *,
@@ -197,7 +198,7 @@ async def run(
     Arguments and errors are connection.run's; besides, Unavailable has the code `busy` when
     REDIS_MAX_CALLS_PER_PROCESS are running already.
     """
-    calls, attempts = _calls(), connection.Attempts(script, when_full)
+    calls, attempts = _calls(), retries.Attempts(script, when_full)
     if calls.number >= settings.REDIS_MAX_CALLS_PER_PROCESS:
         raise Unavailable("Too many calls are running; try again.", code="busy")
     calls.number += 1

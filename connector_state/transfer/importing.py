@@ -9,9 +9,9 @@ from typing import BinaryIO, Literal
 from django.conf import settings
 
 from connector_state.errors import Corrupt, InvalidRequest, PreconditionFailed, Unavailable
+from connector_state.operator_session import OperatorSession
 from connector_state.store import audit
 from connector_state.store.keys import Address
-from connector_state.store.operator_session import OperatorSession
 from connector_state.store.values import Condition, Entry, Operation, Result
 from connector_state.transfer.lines import ExportedKey, Header, Problem, read_header, read_keys
 

@@ -7,8 +7,7 @@ from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import ResponseError
 
 from config import health
-from connector_state.store import redis_checks
-from overview import probes
+from overview import probes, redis_checks
 from overview.probes import Probe
 from tests.connectors import SigningConnector
 

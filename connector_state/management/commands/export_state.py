@@ -17,7 +17,7 @@ from common.visible import printable
 from connector_state.errors import ConnectorStateError
 from connector_state.management.base import ConnectorCommand, operator_name
 from connector_state.models import Connector
-from connector_state.store.operator_session import OperatorSession
+from connector_state.operator_session import OperatorSession
 from connector_state.store.usage import usage_of
 from connector_state.transfer.exporting import export
 

@@ -14,9 +14,9 @@ from common.visible import printable
 from connector_state.core.parameters import TTL_MAX_SECONDS
 from connector_state.management.base import ConnectorCommand, operator_name, read_file
 from connector_state.models import Connector
+from connector_state.operator_session import OperatorSession
 from connector_state.store import audit
 from connector_state.store.keys import Address
-from connector_state.store.operator_session import OperatorSession
 
 
 class Command(ConnectorCommand):

@@ -10,7 +10,7 @@ from redis import Redis
 from redis.backoff import NoBackoff
 from redis.retry import Retry
 
-from connector_state.store import connection, loop_connection
+from connector_state.store import connection, loop_connection, retries
 from tests.servers import start_valkey, thaw
 
 TIMEOUT_SECONDS = 0.5
@@ -61,7 +61,7 @@ def use_redis(monkeypatch):
         for module in (connection, loop_connection):
             monkeypatch.setattr(module, "get_redis_connection", lambda: client)
         monkeypatch.setattr(connection, "_local", threading.local())
-        monkeypatch.setattr(connection, "_outage", connection._Outage())
+        monkeypatch.setattr(retries, "_outage", retries._Outage())
 
     return use
 

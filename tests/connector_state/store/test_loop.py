@@ -12,7 +12,7 @@ from django_redis import get_redis_connection
 from redis import Redis
 
 from connector_state.errors import PreconditionFailed, SignatureRefused, Unavailable
-from connector_state.store import connection, loop
+from connector_state.store import loop, retries
 from connector_state.store.calls import Caller, Nonce
 from connector_state.store.keys import Address
 from connector_state.store.values import AsyncStateStore, Condition, Entry, StateStore
@@ -233,7 +233,7 @@ def test_away__a_redis_is_unavailable_and_waited_for(other_redis, settings):
         settings.REDIS_RETRY_SECONDS = 0.2
         errors = await all_of(*(store().get(DELTA) for _ in range(50)))
         assert {type(error) for error in errors} == {Unavailable}
-        connection._outage.over()
+        retries._outage.over()
         settings.REDIS_RETRY_SECONDS = 20
         back = threading.Timer(0.3, other_redis.start)
         back.start()

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from config.database import configuration
+from config.env.database import configuration
 from tests.outages import frozen_port
 from tests.servers import ROOT
 from tests.sidecar.binary import NoSidecar
