@@ -30,6 +30,7 @@ format: .venv/dev ## Format the code
 
 bench: .venv/dev ## Measure state calls, listings, chats and pages against their floors (needs wrk)
 	@$(BIN)/python -m benchmarks.run $(ARGS)
+	@$(BIN)/python -m benchmarks.script
 	@$(BIN)/python -m benchmarks.listing
 	@$(BIN)/python -m benchmarks.chat
 	@$(BIN)/python -m benchmarks.pages

@@ -11,20 +11,14 @@ A fleet is 10,000 connectors with a credential each, of which each request is an
 """
 
 import argparse
-import os
 import shutil
 import statistics
 import tempfile
-import time
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 
-import redis
-
-from benchmarks.load import HERE, KEYS, VALUE_BYTES, Bench, Cost
-from connector_state.store.connection import Script
-from connector_state.store.keys import OWN_KEYS
+from benchmarks.load import Bench, Cost
 from tests.servers import start_valkey
 
 
@@ -42,7 +36,6 @@ def main() -> None:
             _print_server(bench, options.rounds)
         finally:
             bench.stop()
-        _print_redis(redis.Redis(unix_socket_path=str(socket)))
     finally:
         valkey.terminate()
         valkey.wait(10)
@@ -96,33 +89,6 @@ def _print_costs(costs: dict[str, list[Cost]], rounds: int) -> None:
 
 def _median(costs: list[Cost]) -> float:
     return statistics.median(cost.server for cost in costs)
-
-
-def _print_redis(client: "redis.Redis") -> None:
-    """Compare the scripts of a PUT by what Redis itself says that they cost."""
-    scripts = {
-        "nonce and value alone": (HERE / "bare.lua").read_text(),
-        "the whole script": Script("operate").usual.text,
-    }
-    figures: dict[str, list[float]] = {name: [] for name in scripts}
-    for _ in range(5):
-        for name, source in scripts.items():
-            sha = client.script_load(source)
-            client.config_resetstat()
-            for number in range(4000):
-                _evaluate(client, sha, number)
-            figures[name].append(client.info("commandstats")["cmdstat_evalsha"]["usec_per_call"])
-    print("\nMicroseconds of Redis per PUT (its own commandstats), median of 5")
-    for name, values in figures.items():
-        print(f"  {name:48} {statistics.median(values):.1f}")
-
-
-def _evaluate(client: "redis.Redis", sha: str, number: int) -> None:
-    keys = ["statekeep:{bench}:" + name for name in ("nonce", *OWN_KEYS)]
-    keys[0] += str(time.time_ns())
-    operation = ["put", f"m365:k{number % KEYS}", b"x" * VALUE_BYTES, "", "", ""]
-    limits = ["1000000", "1000000", "v:bench:", "250000", "1000000000", "10000", "0"]
-    client.evalsha(sha, len(keys), *keys, os.urandom(9), "150", "kid", *limits, *operation)
 
 
 if __name__ == "__main__":

@@ -78,8 +78,8 @@ class ConnectorAPIView(APIView):
             if isawaitable(response):
                 response = await response
         except Exception as exc:
-            if isinstance(exc, SignatureRefused) and exc.code == "replayed":
-                # Which only the store can tell: reported as the other refusals are.
+            if isinstance(exc, SignatureRefused) and self.principal is not None:
+                # What only the store can refuse (a replay, a mark), reported as the others are.
                 uuid, key_id = self.kwargs["connector_uuid"], self.principal.key_id
                 await report_refusal(exc, http_request, uuid, key_id)
             response = self.handle_exception(exc)

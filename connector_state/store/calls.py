@@ -1,17 +1,17 @@
 """A caller's scripts: who calls, under which nonce and limits, and what refuses them.
 
 Every script claims the nonce, keeps the rate and notes the last use before it does anything else
-(scripts/common.lua), so this is the one way from a request to Redis.
+(scripts/admit.lua), so this is the one way from a request to Redis.
 
 What a call does is written once, as a generator without I/O (Steps): it yields the scripts that it
 needs, and is sent their replies. `in_thread` and `on_loop` make functions of it.
 """
 
 import secrets
-from collections.abc import Callable, Coroutine, Generator, Sequence
+from collections.abc import Callable, Coroutine, Generator, Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from functools import wraps
-from typing import Any, ParamSpec, TypeVar
+from typing import Any, NamedTuple, ParamSpec, TypeVar
 
 from django.conf import settings
 
@@ -29,7 +29,7 @@ OPERATOR = "operator:"  # what an operator's name begins with as a caller; no ke
 # A request is good from skew before its ts until skew after it; its nonce is kept for longer.
 NONCE_MARGIN_SECONDS = 30
 
-_CLAIM = connection.Script("claim")
+_CLAIM = connection.Script("admit", "claim")
 
 
 @dataclass(slots=True)
@@ -74,8 +74,7 @@ class Caller:
         return cls(f"{OPERATOR}{username}", nonce, limits or Limits())
 
 
-@dataclass(frozen=True, slots=True)
-class ScriptCall:
+class ScriptCall(NamedTuple):
     """One run of a script; the arguments of connection.run."""
 
     script: connection.Script
@@ -135,28 +134,33 @@ def call_steps(
     connector_uuid: str,
     caller: Caller,
     arguments: Sequence[connection.Argument] = (),
+    members: Iterable[str] = (),
     *,
     when_full: bool = True,
 ) -> Steps[list[Any]]:
     """Run a script on one connector's keys and return its reply, without the leading "ok".
 
     Args:
+        members: whose values the script uses.
         when_full: as in connection.run; False for what adds values.
 
     Raises:
-        SignatureRefused: code `replayed`: the nonce was used before.
+        SignatureRefused: code `replayed`: the nonce was used before; code `bad_signature`: the key
+            id was revoked a moment ago.
         RateLimited, PreconditionFailed, Forbidden: what the script refused.
         Unavailable, Corrupt: as in connection.run.
     """
     keys, nonce, limits = connector_keys(connector_uuid), caller.nonce, caller.limits
-    redis_keys = [keys.nonce(nonce.key_id, nonce.value), *keys.own]
+    redis_keys = [
+        keys.nonce(nonce.key_id, nonce.value),
+        *(keys.own if script.uses_index else keys.of_admission),
+        *[keys.value_prefix + member for member in members],
+    ]
     redis_arguments = [
         nonce.claim_id,
         2 * settings.HMAC_SKEW_SECONDS + NONCE_MARGIN_SECONDS,
         caller.name,
         limits.requests_per_second,
-        limits.requests_per_second,
-        keys.value_prefix,
         *arguments,
     ]
     step = ScriptCall(script, redis_keys, redis_arguments, when_full)
@@ -168,6 +172,8 @@ def call_steps(
     if status == b"replay":
         raise SignatureRefused("This nonce was used before.", code="replayed")
     nonce.claimed = True
+    if status == b"revoked":
+        raise SignatureRefused(reason="unknown_key_id")  # as soon as credentials are read again
     if status != b"ok":
         raise _refusal(status, reply)
     return reply

@@ -43,7 +43,7 @@ class Source:
 
 
 class Script:
-    """scripts/common.lua and one more file.
+    """Files of scripts/, joined to one text.
 
     Redis refuses the `usual` one when it has no memory left, and carries out `when_full`: the same
     text, with the flag that says so.
@@ -51,9 +51,9 @@ class Script:
 
     folder = Path(__file__).parent / "scripts"
 
-    def __init__(self, name: str) -> None:
-        common, own = ((self.folder / f"{part}.lua").read_text() for part in ("common", name))
-        self.usual = Source(f"{common}\n{own}")
+    def __init__(self, *files: str) -> None:
+        self.uses_index = "index" in files
+        self.usual = Source("\n".join((self.folder / f"{file}.lua").read_text() for file in files))
         self.when_full = Source(f"{FULL_ALLOWED}\n{self.usual.text}")
 
 

@@ -6,20 +6,23 @@ existing dsx-connect) is not in the index until reindex takes it in.
 
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from django_redis import get_redis_connection
 
 from connector_state.errors import InvalidRequest
-from connector_state.store.calls import Caller, call
-from connector_state.store.connection import Argument, Script
+from connector_state.store.calls import Caller, Steps, call, call_steps, in_thread
+from connector_state.store.connection import Script
 from connector_state.store.keys import KEY_MAX_BYTES, Address, connector_keys
 from connector_state.store.values import ttl_seconds
 
-_LIST_KEYS = Script("list_keys")
-_LIST_NAMESPACES = Script("list_namespaces")
-_REINDEX = Script("reindex")
+_LIST_KEYS = Script("admit", "index", "list_keys")
+_DESCRIBE = Script("admit", "index", "describe")
+_LIST_NAMESPACES = Script("admit", "index", "list_namespaces")
+_REINDEX = Script("admit", "index", "reindex")
 
 REINDEX_BATCH = 500
+GONE_AT_MOST = 1000  # members without a value, met for one page
 PREFIX_MAX_BYTES = KEY_MAX_BYTES
 _GLOB = str.maketrans({character: f"\\{character}" for character in "\\*?[]"})
 
@@ -105,37 +108,48 @@ def list_namespaces(
     )
 
 
-def list_keys(
+def list_keys_steps(
     connector_uuid: str,
     caller: Caller,
     namespace: str,
     prefix: str = "",
     after: str = "",
     limit: int = 100,
-) -> KeyPage:
-    """Return the keys of a namespace that begin with `prefix` and come after the one named."""
+) -> Steps[KeyPage]:
+    """Return the keys of a namespace that begin with `prefix` and come after the one named.
+
+    What is listed is what stands there. A page that met many members without a value may be short
+    although there are more.
+    """
+    start = f"{namespace}:{prefix}"
     # Python compares as the index does, byte by byte; Lua's order depends on Redis' locale.
-    cursor = f"{namespace}:{after}" if after and after.encode() >= prefix.encode() else ""
-    arguments: list[Argument] = [f"{namespace}:{prefix}", cursor, limit]
-    more, last, *reply = call(_LIST_KEYS, connector_uuid, caller, arguments)
-    rows = zip(reply[::4], reply[1::4], reply[2::4], reply[3::4], strict=True)
-    return KeyPage(
-        [
-            KeySummary(
-                key=_key_of(member),
-                size=size,
-                etag=etag.decode(),
-                ttl_seconds=ttl_seconds(ttl_ms),
-            )
-            for member, size, etag, ttl_ms in rows
-        ],
-        bool(more),
-        _key_of(last),
-    )
+    last = f"{namespace}:{after}" if after and after.encode() >= prefix.encode() else ""
+    keys: list[KeySummary] = []
+    gone, more = 0, True
+    while more and len(keys) < limit and gone < GONE_AT_MOST:
+        wanted = max(limit - len(keys), min(4 * gone, GONE_AT_MOST - gone))
+        found = yield from call_steps(_LIST_KEYS, connector_uuid, caller, [start, last, wanted + 1])
+        members = [member.decode() for member in found[:wanted]]
+        arguments = [limit - len(keys), *members]
+        seen, *rows = yield from call_steps(_DESCRIBE, connector_uuid, caller, arguments, members)
+        summaries = _summaries(members, rows)
+        keys, gone = keys + summaries, gone + seen - len(summaries)
+        last, more = members[seen - 1] if seen else last, seen < len(found)
+    return KeyPage(keys, more, _key_of(last))
 
 
-def _key_of(member: bytes) -> str:
-    return member.decode().partition(":")[2]
+list_keys = in_thread(list_keys_steps)
+
+
+def _summaries(members: Sequence[str], rows: Sequence[Any]) -> list[KeySummary]:
+    return [
+        KeySummary(_key_of(members[number - 1]), size, etag.decode(), ttl_seconds(ttl_ms))
+        for number, size, etag, ttl_ms in zip(*[iter(rows)] * 4, strict=True)
+    ]
+
+
+def _key_of(member: str) -> str:
+    return member.partition(":")[2]
 
 
 def describe(connector_uuid: str, addresses: Sequence[Address]) -> list[Stored | None]:
@@ -196,7 +210,9 @@ def reindex(connector_uuid: str, username: str) -> Iterator[Reindexed]:
 
 def _reindex(connector_uuid: str, username: str, members: list[str], total: Reindexed) -> None:
     caller = Caller.operator(username)
-    added, forgotten, *foreign = call(_REINDEX, connector_uuid, caller, members, when_full=False)
+    added, forgotten, *foreign = call(
+        _REINDEX, connector_uuid, caller, members, members, when_full=False
+    )
     total.added += added
     total.forgotten += forgotten
     total.foreign += len(foreign)

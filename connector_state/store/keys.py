@@ -13,8 +13,11 @@ from connector_state.errors import InvalidRequest
 NAMESPACE_MAX_BYTES = 128
 KEY_MAX_BYTES = 512
 
-# The keys of our own of each connector, in the order in which scripts/common.lua takes them.
-OWN_KEYS = ("index", "sizes", "expiries", "audit", "rate", "last_used", "revoked")
+# The keys of our own of each connector, in the order in which scripts take them: those of
+# scripts/admit.lua, which all begin with, and those of scripts/index.lua.
+ADMISSION_KEYS = ("revoked", "rate", "last_used")
+INDEX_KEYS = ("index", "sizes", "expiries", "audit")
+OWN_KEYS = ADMISSION_KEYS + INDEX_KEYS
 
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f]")
 
@@ -70,6 +73,7 @@ class ConnectorKeys:
     value_prefix: str
     nonce_prefix: str
     own: tuple[str, ...]
+    of_admission: tuple[str, ...]
 
     def nonce(self, key_id: str, nonce: str) -> str:
         """Remembers that a nonce was used."""
@@ -93,4 +97,5 @@ def connector_keys(uuid: str) -> ConnectorKeys:
         value_prefix=f"dsxconnect:connector_state:{uuid}:",
         nonce_prefix=f"{prefix}nonce:",
         own=tuple(prefix + name for name in OWN_KEYS),
+        of_admission=tuple(prefix + name for name in ADMISSION_KEYS),
     )

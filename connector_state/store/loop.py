@@ -22,11 +22,11 @@ from connector_state.errors import Unavailable
 from connector_state.store import connection
 from connector_state.store.loop_connection import connect, disconnect
 
-WRITTEN_AT_ONCE = 128  # commands; what waits behind them is packed when the socket has room
+WRITTEN_AT_ONCE = 128  # commands; then the socket must have room for more
 
 
 class _Call(NamedTuple):
-    command: tuple[connection.Argument, ...]
+    packed: bytes
     reply: "asyncio.Future[Any]"
 
 
@@ -46,10 +46,10 @@ class _Pipe:
 
     def send(self, command: tuple[connection.Argument, ...]) -> "asyncio.Future[Any]":
         """Send a command; the reply, or the connection's end, comes with the future."""
-        reply = self._loop.create_future()
-        self._waiting.append(_Call(command, reply))
+        call = _Call(hiredis.pack_command(command), self._loop.create_future())
+        self._waiting.append(call)
         self._has_waiting.set()
-        return reply
+        return call.reply
 
     async def close(self) -> None:
         """End it, and wait until it has."""
@@ -88,7 +88,7 @@ class _Pipe:
                 late_at = self._loop.time() + self._timeout_seconds
                 self._in_flight.extend((late_at, call) for call in calls)
                 self._watch()
-                packed = [hiredis.pack_command(call.command) for call in calls]
+                packed = [call.packed for call in calls]
                 # When this fails the connection has ended, and so has the reading.
                 await link.send_packed_command(packed, check_health=False)
 

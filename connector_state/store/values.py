@@ -4,6 +4,7 @@ Contract: connector-state-kv.md. The value is the plain body under the contract'
 sizes, expiries, audit, rate and last use are written by the same script (docs/decisions/0003).
 """
 
+import hashlib
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -13,11 +14,12 @@ from typing import Any, Literal
 from django.conf import settings
 
 from connector_state.errors import Corrupt
-from connector_state.store.calls import Caller, Steps, call_steps, in_thread, on_loop
+from connector_state.store.calls import Caller, Limits, Steps, call_steps, in_thread, on_loop
 from connector_state.store.connection import Argument, Script
 from connector_state.store.keys import Address
 
-_OPERATE = Script("operate")
+_READ = Script("admit", "read")
+_OPERATE = Script("admit", "index", "operate")
 
 TTL = int | Literal["keep"] | None
 
@@ -106,34 +108,32 @@ def _operate(store: _Store, operations: Sequence[Operation]) -> Steps[list[Resul
     Raises:
         PreconditionFailed, Forbidden: as in put; `operation` is the index of the culprit.
     """
-    limits = store.caller.limits
-    arguments: list[Argument] = [
-        limits.max_keys,
-        limits.max_bytes,
-        settings.AUDIT_MAX_ENTRIES,
-        int(time.time() - settings.AUDIT_MAX_AGE_SECONDS) * 1000,
-    ]
-    for operation in operations:
-        arguments += (
-            operation.kind,
-            operation.address.member,
-            operation.value,
-            _ttl_argument(operation.ttl_seconds),
-            operation.condition.if_match,
-            operation.condition.if_none_match,
-        )
+    uuid, caller = store.connector_uuid, store.caller
+    members = [operation.address.member for operation in operations]
+    if all(operation.kind == "get" for operation in operations):
+        replies = yield from call_steps(_READ, uuid, caller, (), members)
+        return [_entry(reply) for reply in replies]
+    etags = [etag_of(operation.value) for operation in operations]
+    arguments = _limits(caller.limits)
+    for operation, member, etag in zip(operations, members, etags, strict=True):
+        ttl, condition = _ttl_argument(operation.ttl_seconds), operation.condition
+        arguments += (operation.kind, member, operation.value, etag, ttl)
+        arguments += (condition.if_match, condition.if_none_match)
     adds = any(operation.kind == "put" for operation in operations)
-    replies = yield from call_steps(
-        _OPERATE, store.connector_uuid, store.caller, arguments, when_full=not adds
-    )
-    return [_result(operation, reply) for operation, reply in zip(operations, replies, strict=True)]
+    replies = yield from call_steps(_OPERATE, uuid, caller, arguments, members, when_full=not adds)
+    return list(map(_result, operations, etags, replies))
+
+
+def _limits(limits: Limits) -> list[Argument]:
+    oldest = int(time.time() - settings.AUDIT_MAX_AGE_SECONDS) * 1000
+    return [limits.max_keys, limits.max_bytes, settings.AUDIT_MAX_ENTRIES, oldest]
 
 
 def _get(store: _Store, address: Address) -> Steps[Entry | None]:
     """Return what stands at the address, or None when nothing does."""
-    (result,) = yield from _operate(store, [Operation("get", address)])
-    assert result is None or isinstance(result, Entry)
-    return result
+    members = [address.member]
+    (reply,) = yield from call_steps(_READ, store.connector_uuid, store.caller, (), members)
+    return _entry(reply)
 
 
 def _put(
@@ -207,18 +207,24 @@ def _ttl_argument(ttl_seconds: TTL) -> str | int:
     return ttl_seconds if ttl_seconds == "keep" else ttl_seconds * 1000
 
 
-def _result(operation: Operation, reply: list[Any]) -> Result:
+def _result(operation: Operation, etag: str, reply: Any) -> Result:
+    if operation.kind == "get":
+        return _entry(reply)
     if operation.kind == "put":
-        return Written(etag=reply[0].decode())
-    if operation.kind == "delete":
-        return Deleted(existed=bool(reply[0]))
-    if operation.kind == "expire":
-        return Expiring(existed=bool(reply[0]))
-    return _entry(*reply) if reply else None
+        return Written(etag)
+    return (Deleted if operation.kind == "delete" else Expiring)(existed=reply == b"1")
 
 
-def _entry(value: bytes, etag: bytes, ttl_ms: int) -> Entry:
-    return Entry(value, etag.decode(), ttl_seconds(ttl_ms))
+def _entry(reply: list[Any]) -> Entry | None:
+    if not reply:
+        return None
+    value, ttl_ms = reply
+    return Entry(value, etag_of(value), ttl_seconds(ttl_ms))
+
+
+def etag_of(value: bytes) -> str:
+    """Return the ETag of a value."""
+    return hashlib.sha1(value, usedforsecurity=False).hexdigest()
 
 
 def ttl_seconds(ttl_ms: int) -> int | None:

@@ -1,6 +1,6 @@
 -- A page of a connector's namespaces with their numbers of keys, in byte order.
 --
--- ARGV  7 namespace after which the page begins ('' for the first)   8 limit
+-- ARGV  5 namespace after which the page begins ('' for the first)   6 limit
 --
 -- Returns {'ok', more (1 or 0), then for each namespace: name, keys}. It jumps from one to the
 -- next in the index, so the page costs what it holds. A namespace holds no ':' and sorts by
@@ -8,16 +8,14 @@
 
 local SWEPT = 1000
 
-local refusal = admit()
-if refusal then return refusal end
 sweep(SWEPT)
 
-local from = ARGV[7] ~= '' and '[' .. ARGV[7] .. ';' or '-'
-local limit = tonumber(ARGV[8])
+local from = ARGV[5] ~= '' and '[' .. ARGV[5] .. ';' or '-'
+local limit = tonumber(ARGV[6])
 local reply = {'ok', 0}
 
 while true do
-  local member = redis.call('ZRANGEBYLEX', index, from, '+', 'LIMIT', 0, 1)[1]
+  local member = call('ZRANGEBYLEX', index, from, '+', 'LIMIT', 0, 1)[1]
   if not member then break end
   if #reply - 2 == 2 * limit then
     reply[2] = 1
@@ -25,7 +23,7 @@ while true do
   end
   local namespace = string.match(member, '^[^:]*')
   reply[#reply + 1] = namespace
-  reply[#reply + 1] = redis.call('ZLEXCOUNT', index, '[' .. namespace .. ':', '(' .. namespace .. ';')
+  reply[#reply + 1] = call('ZLEXCOUNT', index, '[' .. namespace .. ':', '(' .. namespace .. ';')
   from = '[' .. namespace .. ';'
 end
 return reply
