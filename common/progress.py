@@ -40,23 +40,20 @@ class Progress:
         self._waiting_line = ""
         self._drawn_at = float("-inf")
         is_shared = output is not None and output.isatty()
-        has_bar = stderr.isatty() and not is_shared
-        self._bar = _bar(is_counted=total is not None) if has_bar else None
-        if self._bar is not None:
-            self._task = self._bar.add_task("", total=total)
+        self._has_bar = stderr.isatty() and not is_shared
+        self._bar = _bar(is_counted=total is not None, disable=not self._has_bar)
+        self._task = self._bar.add_task("", total=total)
 
     def __enter__(self) -> Self:
-        if self._bar is not None:
-            self._bar.start()
+        self._bar.start()
         return self
 
     def __exit__(self, *error: object) -> None:
-        if self._bar is not None:
-            self._bar.stop()
+        self._bar.stop()
 
     def update(self, done: int, text: str) -> None:
         """Say how far the command is: `done` of the total, and in words, such as "5 keys"."""
-        if self._bar is None:
+        if not self._has_bar:
             self._updates += 1
             if self._updates % self._every == 0:
                 if self._waiting_line:
@@ -68,13 +65,13 @@ class Progress:
 
     def write(self, stream: OutputWrapper, line: str) -> None:
         """Write a line of the command's output, above the bar where both are on a terminal."""
-        if self._bar is not None and stream.isatty():
+        if self._has_bar and stream.isatty():
             self._bar.console.print(Text(line), soft_wrap=True)  # it may look like markup
         else:
             stream.write(line)
 
 
-def _bar(*, is_counted: bool) -> progress.Progress:
+def _bar(*, is_counted: bool, disable: bool) -> progress.Progress:
     text = progress.TextColumn("{task.description}", markup=False)  # names may hold brackets
     columns = (
         (progress.BarColumn(), progress.TaskProgressColumn(), text, progress.TimeRemainingColumn())
@@ -85,6 +82,7 @@ def _bar(*, is_counted: bool) -> progress.Progress:
         *columns,
         console=Console(stderr=True),
         transient=True,
+        disable=disable,
         # Standard output may be the command's result: rich would print it to the console.
         redirect_stdout=False,
         redirect_stderr=False,

@@ -7,13 +7,8 @@ from django.db import transaction
 from redis.exceptions import RedisError
 
 from chat.models import Turn
-from overview.counts import (
-    ConnectorCounts,
-    ConversationCounts,
-    count_connectors,
-    count_conversations,
-    count_usage,
-)
+from overview import counts
+from overview.counts import ConnectorCounts, ConversationCounts
 from overview.models import DailyFigures
 
 logger = logging.getLogger(__name__)
@@ -56,11 +51,11 @@ def record(days_kept: int = DAYS_KEPT) -> tuple[DailyFigures, bool]:
         The figures, and whether Redis said how many keys there are.
     """
     try:
-        usage = count_usage()
+        usage = counts.count_usage()
     except RedisError as error:
         logger.warning("keys and bytes were not recorded: %s", error)
         usage = None
-    figures = figures_now(count_connectors(), count_conversations(), usage)
+    figures = figures_now(counts.count_connectors(), counts.count_conversations(), usage)
     with transaction.atomic():
         earlier = DailyFigures.objects.select_for_update().filter(pk=figures.date).first()
         if earlier is not None:

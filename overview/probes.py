@@ -106,10 +106,6 @@ def _reason(error: Exception | None) -> str:
 # --- The probes -----------------------------------------------------------------------------------
 
 
-def _redis() -> Finding:
-    return redis_checks.examine(get_redis_connection())
-
-
 def _database() -> Finding:
     with connection.cursor() as cursor:
         cursor.execute("SELECT 1")
@@ -124,13 +120,9 @@ def _conversations() -> Finding:
         for feature in info.lacks
     )
     if info.backend == "redis":
-        version = redis_checks.version_of(get_redis_connection())
+        version = redis_checks.version_of(get_redis_connection().info("server"))
         return Finding(f"{info.description}, {version}", problems=problems)
     return Finding(f"Dapr, {info.description}", problems=problems)
-
-
-def _model() -> Finding:
-    return examine_assistant(PROBE_SECONDS)
 
 
 def _migrations() -> Finding:
@@ -153,10 +145,10 @@ def _secrets() -> Finding:
     )
 
 
-REDIS = Probe("redis", "Redis", _redis)
+REDIS = Probe("redis", "Redis", lambda: redis_checks.examine(get_redis_connection()))
 DATABASE = Probe("database", "Database", _database)
 CONVERSATIONS = Probe("conversations", "Conversation store", _conversations)
-MODEL = Probe("model", "Model", _model)
+MODEL = Probe("model", "Model", lambda: examine_assistant(PROBE_SECONDS))
 MIGRATIONS = Probe("migrations", "Migrations", _migrations, SLOW_SECONDS)
 SECRETS = Probe("secrets", "Credentials", _secrets, SLOW_SECONDS)
 

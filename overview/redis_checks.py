@@ -39,22 +39,14 @@ def examine(client: Redis) -> Finding:
     policy = info.get("maxmemory_policy", NO_EVICTION)
     persistence = "append-only file on" if info.get("aof_enabled") else _without_file(client)
     return Finding(
-        f"{_version(info)}, {policy}, {persistence}",
-        (*_dangers(policy, persistence), *_refusals(info)),
+        f"{version_of(info)}, {policy}, {persistence}",
+        tuple(_dangers(info, policy, persistence)),
         tuple(_problems(info, persistence)),
     )
 
 
-def version_of(client: Redis) -> str:
-    """Return the name and version of the server, such as "Valkey 8.1.0".
-
-    Raises:
-        redis.exceptions.RedisError: it did not answer.
-    """
-    return _version(client.info("server"))
-
-
-def _version(info: dict[str, Any]) -> str:
+def version_of(info: dict[str, Any]) -> str:
+    """Return the name and version of a server, such as "Valkey 8.1.0", from its INFO."""
     if "valkey_version" in info:
         return f"Valkey {info['valkey_version']}"
     return f"Redis {info['redis_version']}"
@@ -70,7 +62,8 @@ def _without_file(client: Redis) -> str:
     return "snapshots only" if snapshots else NOT_ON_DISK
 
 
-def _dangers(policy: str, persistence: str) -> Iterator[str]:
+def _dangers(info: dict[str, Any], policy: str, persistence: str) -> Iterator[str]:
+    """Yield what loses stored values sooner or later, and why Redis refuses writes now."""
     if policy != NO_EVICTION:
         yield (
             f"maxmemory-policy is {policy}, not noeviction: evicted cursors are lost, and requests "
@@ -82,9 +75,6 @@ def _dangers(policy: str, persistence: str) -> Iterator[str]:
             "appendonly yes."
         )
 
-
-def _refusals(info: dict[str, Any]) -> Iterator[str]:
-    """Yield the reasons why Redis refuses writes now."""
     if info.get("aof_enabled") and info.get("aof_last_write_status", "ok") != "ok":
         yield "The append-only file can't be written: is the disk full?"
     if info.get("rdb_last_bgsave_status", "ok") != "ok":

@@ -37,16 +37,12 @@ def connector_tallies(found: ConnectorCounts, usage: tuple[int, int] | None) -> 
         usage: keys and bytes; None while Redis does not answer.
     """
     connectors = "connector_state_connector"
+    offline = _list(connectors, offline=1)
     return [
         Tally("Connectors", f"{found.total:,}", _list(connectors)),
         Tally("Enabled", f"{found.total - found.disabled:,}", _list(connectors, enabled__exact=1)),
         Tally("Disabled", f"{found.disabled:,}", _list(connectors, enabled__exact=0)),
-        Tally(
-            "Offline",
-            f"{found.offline:,}",
-            _list(connectors, offline=1),
-            hint="said so at their own shutdown",
-        ),
+        Tally("Offline", f"{found.offline:,}", offline, hint="said so at their own shutdown"),
         Tally("Keys", UNKNOWN if usage is None else f"{usage[0]:,}"),
         Tally("Stored", UNKNOWN if usage is None else filesizeformat(usage[1])),
     ]

@@ -6,19 +6,7 @@ from typing import Literal, Self
 from pydantic import Field, SecretStr, field_validator, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
-from config.env.variables import (
-    CommaSeparated,
-    DatabaseUrl,
-    Endpoint,
-    EnrollmentTokens,
-    FernetKeys,
-    HeaderSecret,
-    Origins,
-    RedisUrl,
-    Sentinels,
-    SigningKey,
-    Url,
-)
+from config.env import variables
 from config.local import valkey
 from config.local.generated import BASE_DIR
 
@@ -33,18 +21,18 @@ class Environment(BaseSettings):
     # Where things are
     data_dir: Path = Path("var")
     stores: Literal["embedded", "external"] = "external"
-    redis_url: RedisUrl = Field(default="", repr=False)
-    redis_sentinels: Sentinels = ()
-    database_url: DatabaseUrl = Field(default="", repr=False)
+    redis_url: variables.RedisUrl = Field(default="", repr=False)
+    redis_sentinels: variables.Sentinels = ()
+    database_url: variables.DatabaseUrl = Field(default="", repr=False)
 
     # Secrets
     secret_key: SecretStr = Field(min_length=32)
-    connector_secret_keys: FernetKeys = Field(min_length=1, repr=False)
-    enrollment_tokens: EnrollmentTokens = Field(default=(), repr=False)
+    connector_secret_keys: variables.FernetKeys = Field(min_length=1, repr=False)
+    enrollment_tokens: variables.EnrollmentTokens = Field(default=(), repr=False)
 
     # Web
-    allowed_hosts: CommaSeparated = ("localhost", "127.0.0.1", "[::1]")
-    csrf_trusted_origins: CommaSeparated = ()
+    allowed_hosts: variables.CommaSeparated = ("localhost", "127.0.0.1", "[::1]")
+    csrf_trusted_origins: variables.CommaSeparated = ()
     https_only: bool | None = None
     trusted_proxy_count: int = Field(default=0, ge=0, le=10)
     server_threads: int = Field(default=16, ge=1, le=1_000)
@@ -77,9 +65,9 @@ class Environment(BaseSettings):
 
     # Chat: the conversation store
     dapr_http_port: int = Field(default=3500, ge=1, le=65_535)
-    dapr_http_endpoint: Endpoint = ""
+    dapr_http_endpoint: variables.Endpoint = ""
     dapr_runtime_host: str = "127.0.0.1"
-    dapr_api_token: HeaderSecret = SecretStr("")
+    dapr_api_token: variables.HeaderSecret = SecretStr("")
     dapr_state_store_name: str = "statestore"
     chat_state_store: Literal["dapr", "redis"] = "dapr"
     chat_message_window: int = Field(default=50, ge=1)
@@ -92,14 +80,14 @@ class Environment(BaseSettings):
     chat_store_pause_seconds: float = Field(default=2.0, ge=0, le=60)
 
     # Chat: tokens, the assistant, limits
-    jwt_signing_key: SigningKey = SecretStr("")
-    jwt_jwks_url: Url = ""
+    jwt_signing_key: variables.SigningKey = SecretStr("")
+    jwt_jwks_url: variables.Url = ""
     jwt_issuer: str = ""
     jwt_audience: str = ""
     jwt_access_seconds: int = Field(default=900, ge=60, le=86_400)
     jwt_refresh_seconds: int = Field(default=1_209_600, ge=300, le=31_536_000)
-    openai_api_key: HeaderSecret = SecretStr("")
-    openai_base_url: Url = ""
+    openai_api_key: variables.HeaderSecret = SecretStr("")
+    openai_base_url: variables.Url = ""
     chat_model: str = "gpt-4o-mini"
     chat_turn_seconds: float = Field(default=30.0, ge=1, le=300)
     chat_rate_per_minute: int = Field(default=20, ge=0)
@@ -107,7 +95,7 @@ class Environment(BaseSettings):
     chat_max_turns_per_process: int = Field(default=11, ge=1)
     chat_max_reads_per_process: int = Field(default=3, ge=1)
     chat_keep_turns_seconds: int = Field(default=86_400, ge=60)
-    cors_allowed_origins: Origins = ()
+    cors_allowed_origins: variables.Origins = ()
 
     @field_validator("data_dir")
     @classmethod

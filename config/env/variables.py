@@ -3,7 +3,8 @@
 A check says what a value must be, and never what it is: it may be a secret.
 """
 
-from typing import Annotated
+from collections.abc import Callable
+from typing import Annotated, Any
 from urllib.parse import SplitResult, urlsplit
 
 import dj_database_url
@@ -28,23 +29,20 @@ def _split_commas(value: object) -> object:
     return value
 
 
-def _check_sentinels(value: tuple[str, ...]) -> tuple[str, ...]:
-    for sentinel in value:
-        host, _, port = sentinel.rpartition(":")
-        if not host or "/" in host or not port.isdecimal() or not 0 < int(port) < 65536:
-            raise ValueError("must be host:port, separated by commas")
-    return value
+def _check(is_valid: Callable[[Any], object], words: str) -> AfterValidator:
+    """Return a check that refuses a value, unless it is empty or valid, with these words."""
+
+    def check(value: Any) -> Any:
+        if value and not is_valid(value):
+            raise ValueError(words)
+        return value
+
+    return AfterValidator(check)
 
 
-def _check_fernet_keys(value: tuple[str, ...]) -> tuple[str, ...]:
-    for key in value:
-        try:
-            Fernet(key)
-        except ValueError:
-            raise ValueError(
-                "must be Fernet keys (url-safe base64 of 32 bytes), separated by commas"
-            ) from None
-    return value
+def _check_each(is_valid: Callable[[str], object], words: str) -> AfterValidator:
+    """Return a check of a list: see _check."""
+    return _check(lambda items: all(map(is_valid, items)), f"must be {words}, separated by commas")
 
 
 def _check_enrollment_tokens(value: tuple[str, ...]) -> tuple[str, ...]:
@@ -62,17 +60,26 @@ def _check_enrollment_tokens(value: tuple[str, ...]) -> tuple[str, ...]:
     return value
 
 
-def _check_signing_key(value: SecretStr) -> SecretStr:
-    if 0 < len(value.get_secret_value().encode()) < SIGNING_KEY_MIN_BYTES:
-        raise ValueError(f"must have {SIGNING_KEY_MIN_BYTES} bytes at least")
-    return value
+def _is_sentinel(text: str) -> bool:
+    host, _, port = text.rpartition(":")
+    return bool(host) and "/" not in host and port.isdecimal() and 0 < int(port) < 65536
 
 
-def _check_header_value(value: SecretStr) -> SecretStr:
+def _is_fernet_key(text: str) -> bool:
+    try:
+        Fernet(text)
+    except ValueError:
+        return False
+    return True
+
+
+def _is_long_enough(key: SecretStr) -> bool:
+    return len(key.get_secret_value().encode()) >= SIGNING_KEY_MIN_BYTES
+
+
+def _fits_a_header(value: SecretStr) -> bool:
     secret = value.get_secret_value()
-    if not secret.isascii() or not secret.isprintable() or " " in secret:
-        raise ValueError("may hold printable ASCII alone, and no space")
-    return value
+    return secret.isascii() and secret.isprintable() and " " not in secret
 
 
 def _split(url: str) -> SplitResult | None:
@@ -89,35 +96,13 @@ def _split_http(url: str) -> SplitResult | None:
     return parts if parts and parts.scheme in {"http", "https"} and parts.hostname else None
 
 
-def _check_url(value: str) -> str:
-    if value and not _split_http(value):
-        raise ValueError("must be an http or https URL")
-    return value
+def _is_endpoint(url: str) -> bool:
+    return _is_origin(url.lower().rstrip("/")) and "@" not in url
 
 
-def _check_endpoint(value: str) -> str:
-    if not value:
-        return value
-    parts = _split_http(value)
-    if not parts or "@" in parts.netloc or parts.path.strip("/") or parts.query or parts.fragment:
-        raise ValueError("must be http://HOST:PORT or https://HOST:PORT")
-    return value.rstrip("/")
-
-
-def _check_origins(value: tuple[str, ...]) -> tuple[str, ...]:
-    for origin in value:
-        parts = _split_http(origin)
-        if not parts or origin != f"{parts.scheme}://{parts.netloc}":
-            raise ValueError("must be origins such as https://app.example, separated by commas")
-    return value
-
-
-def _check_redis_url(value: str) -> str:
-    if value and not _is_redis(value):
-        raise ValueError(
-            f"must be redis://HOST:PORT/DB, rediss://HOST:PORT/DB or unix:///SOCKET{_ENCODED}"
-        )
-    return value
+def _is_origin(url: str) -> bool:
+    parts = _split_http(url)
+    return parts is not None and url == f"{parts.scheme}://{parts.netloc}"
 
 
 def _is_redis(url: str) -> bool:
@@ -133,14 +118,6 @@ def _is_redis(url: str) -> bool:
     return (parts.path.strip("/") or "0").isdecimal()  # redis-py takes any other for database 0
 
 
-def _check_database_url(value: str) -> str:
-    if value and not _is_database(value):
-        raise ValueError(
-            f"must be postgresql://USER:PASSWORD@HOST/NAME or sqlite:///FILE{_ENCODED}"
-        )
-    return value
-
-
 def _is_database(url: str) -> bool:
     try:
         database = dj_database_url.parse(url)
@@ -152,32 +129,52 @@ def _is_database(url: str) -> bool:
 
 CommaSeparated = Annotated[tuple[str, ...], NoDecode, BeforeValidator(_split_commas)]
 
-Sentinels = Annotated[CommaSeparated, AfterValidator(_check_sentinels)]
-"""host:port, separated by commas."""
+Sentinels = Annotated[CommaSeparated, _check_each(_is_sentinel, "host:port")]
 
-FernetKeys = Annotated[CommaSeparated, AfterValidator(_check_fernet_keys)]
+FernetKeys = Annotated[
+    CommaSeparated, _check_each(_is_fernet_key, "Fernet keys (url-safe base64 of 32 bytes)")
+]
 """The first encrypts, all decrypt."""
 
 EnrollmentTokens = Annotated[CommaSeparated, AfterValidator(_check_enrollment_tokens)]
 """Each is token or group:token, long enough not to be guessed, and in one group alone."""
 
-SigningKey = Annotated[SecretStr, AfterValidator(_check_signing_key)]
+SigningKey = Annotated[
+    SecretStr, _check(_is_long_enough, f"must have {SIGNING_KEY_MIN_BYTES} bytes at least")
+]
 """For HS256; empty for none."""
 
-HeaderSecret = Annotated[SecretStr, AfterValidator(_check_header_value)]
+HeaderSecret = Annotated[
+    SecretStr, _check(_fits_a_header, "may hold printable ASCII alone, and no space")
+]
 """A secret that goes into a header; empty for none."""
 
-Url = Annotated[str, AfterValidator(_check_url)]
-"""An http or https URL; empty for none."""
+Url = Annotated[str, _check(_split_http, "must be an http or https URL")]
+"""Empty for none."""
 
-Endpoint = Annotated[str, AfterValidator(_check_endpoint)]
+Endpoint = Annotated[
+    str,
+    _check(_is_endpoint, "must be http://HOST:PORT or https://HOST:PORT"),
+    AfterValidator(lambda url: url.rstrip("/")),
+]
 """An http or https URL without a path; a slash at its end is dropped. Empty for none."""
 
-RedisUrl = Annotated[str, AfterValidator(_check_redis_url)]
+RedisUrl = Annotated[
+    str,
+    _check(
+        _is_redis,
+        f"must be redis://HOST:PORT/DB, rediss://HOST:PORT/DB or unix:///SOCKET{_ENCODED}",
+    ),
+]
 """The URL of Redis; empty for the embedded one."""
 
-DatabaseUrl = Annotated[str, AfterValidator(_check_database_url)]
+DatabaseUrl = Annotated[
+    str,
+    _check(
+        _is_database, f"must be postgresql://USER:PASSWORD@HOST/NAME or sqlite:///FILE{_ENCODED}"
+    ),
+]
 """A PostgreSQL or an SQLite file, as dj-database-url reads it; empty for the embedded one."""
 
-Origins = Annotated[CommaSeparated, AfterValidator(_check_origins)]
+Origins = Annotated[CommaSeparated, _check_each(_is_origin, "origins such as https://app.example")]
 """As browsers send them: scheme, host, and the port if it isn't the usual one."""

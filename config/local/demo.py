@@ -47,10 +47,8 @@ def _demo_lines(data_dir: Path, url: str) -> list[str]:
         manage = f"DATA_DIR={shlex.quote(str(data_dir))} {manage}"
     sign = f"{manage} sign --credentials {shown}"
     value_url = f"{url}/dsx-connect/api/v1/connectors/state/{demo['connector_uuid']}/m365/delta"
-    put, get = (
-        f'-H "$({sign} {call})" {value_url}'
-        for call in (f"PUT {value_url} --data my-delta-token", f"GET {value_url}")
-    )
+    put = f'-H "$({sign} PUT {value_url} --data my-delta-token)" {value_url}'
+    get = f'-H "$({sign} GET {value_url})" {value_url}'
     return [
         f"  operator       {demo['operator']}, password {demo['password']}",
         f"  demo connector {demo['connector_uuid']}",

@@ -25,22 +25,20 @@ CONVERSATION_STORE = (
 _ESCAPES = str.maketrans({"\\": r"\\", '"': r"\"", "\n": r"\n", "\r": r"\r"})
 
 
-def path(environ: Mapping[str, str] = os.environ) -> Path:
+def path() -> Path:
     """Return the path of settings.env in the environment's DATA_DIR, `var` by default."""
-    data_dir = Path(environ.get("DATA_DIR") or "var").expanduser()
+    data_dir = Path(os.environ.get("DATA_DIR") or "var").expanduser()
     return (BASE_DIR / data_dir).resolve() / FILE
 
 
-def uses_external_stores(environ: Mapping[str, str] = os.environ) -> bool:
+def uses_external_stores() -> bool:
     """Tell whether the environment sets REDIS_URL or DATABASE_URL."""
-    return bool(environ.get("REDIS_URL") or environ.get("DATABASE_URL"))
+    return bool(os.environ.get("REDIS_URL") or os.environ.get("DATABASE_URL"))
 
 
-def announces_chat_store(environ: Mapping[str, str] = os.environ) -> bool:
+def announces_chat_store() -> bool:
     """Tell whether the environment chooses the store of conversations, or announces a sidecar."""
-    return any(
-        environ.get(name) for name in ("CHAT_STATE_STORE", "DAPR_HTTP_ENDPOINT", "DAPR_HTTP_PORT")
-    )
+    return any(map(os.environ.get, ("CHAT_STATE_STORE", "DAPR_HTTP_ENDPOINT", "DAPR_HTTP_PORT")))
 
 
 def read(file: Path) -> dict[str, str]:

@@ -17,17 +17,8 @@ from common.admin_pages import ConfirmationPage
 from connector_state.admin.connectors.facts import live_first, usage_of_one, with_last_use
 from connector_state.admin.form_token import make_token, show_secret, validate
 from connector_state.admin.pages import ConnectorPage
-from connector_state.credentials import marks
-from connector_state.credentials.issuing import (
-    IssuedCredential,
-    IssuedMeanwhile,
-    check_newest_credential,
-    check_overlap,
-    issue_credential,
-    newest_credential_id,
-    revoke_credential,
-    rotate_credential,
-)
+from connector_state.credentials import issuing, marks
+from connector_state.credentials.issuing import IssuedCredential
 from connector_state.errors import InvalidRequest
 
 PAGE = 100
@@ -66,7 +57,7 @@ class RotateForm(IssueForm):
     def clean(self) -> None:
         if not self.errors:
             try:
-                check_overlap(self.overlap, self.expires_at)
+                issuing.check_overlap(self.overlap, self.expires_at)
             except InvalidRequest as error:
                 raise forms.ValidationError(error.detail) from error
 
@@ -111,9 +102,9 @@ class IssuePage(ConnectorPage):
             return self.form(form)
         try:
             with transaction.atomic():
-                check_newest_credential(self.connector, newest)
+                issuing.check_newest_credential(self.connector, newest)
                 issued = self.issue(form)
-        except IssuedMeanwhile:
+        except issuing.IssuedMeanwhile:
             newest = self.connector.credentials.latest("pk")
             template = "admin/connector_state/issued_meanwhile.html"
             return self.render({"newest": newest}, template, 409)
@@ -121,13 +112,14 @@ class IssuePage(ConnectorPage):
 
     def issue(self, form: Any) -> IssuedCredential:
         """Issue the credential and record it. The caller holds the transaction."""
-        issued = issue_credential(self.connector, form.expires_at)
+        issued = issuing.issue_credential(self.connector, form.expires_at)
         self.record(f"Issued credential {issued.key_id}.")
         return issued
 
     def form(self, form: forms.Form) -> HttpResponse:
         """Return the page with this form and a new token."""
-        token = make_token(self.request, self._purpose, newest_credential_id(self.connector))
+        newest = issuing.newest_credential_id(self.connector)
+        token = make_token(self.request, self._purpose, newest)
         live = self.connector.credentials.live().count()
         context = {"form": form, "token": token, "live": live, "what_it_does": self.what_it_does}
         return self.render(context)
@@ -150,7 +142,7 @@ class RotatePage(IssuePage):
     )
 
     def issue(self, form: Any) -> IssuedCredential:
-        issued = rotate_credential(self.connector, form.overlap, form.expires_at)
+        issued = issuing.rotate_credential(self.connector, form.overlap, form.expires_at)
         hours = form.cleaned_data["overlap_hours"]
         self.record(f"Issued credential {issued.key_id}; the others end after {hours} h.")
         return issued
@@ -188,7 +180,7 @@ class RevokePage(ConfirmationPage, ConnectorPage):
         key_id = self.credential.key_id
         if self.credential.revoked_at is None:
             with transaction.atomic():
-                revoke_credential(key_id)
+                issuing.revoke_credential(key_id)
                 self.record(f"Revoked credential {key_id}.")
         marks.mark_revoked(self.credential, partial(messages.warning, request))
         return self.leave(f"Credential {key_id} is revoked.")

@@ -4,6 +4,7 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
+from django.conf import settings
 from django.http import HttpRequest, HttpResponse
 from pydantic import ValidationError
 from rest_framework.authentication import BaseAuthentication
@@ -30,7 +31,7 @@ class EnrolmentTokenAuthentication(BaseAuthentication):
     """
 
     def authenticate(self, request: Request) -> tuple[str, None] | None:
-        if not enrolment.is_configured():
+        if not settings.ENROLLMENT_TOKENS:
             raise Forbidden(
                 "Enrolment is off: no ENROLLMENT_TOKENS are configured.", code="enrolment_off"
             )
@@ -81,18 +82,12 @@ class RegisterView(ConnectorAPIView):
 
     def post(self, request: Request) -> HttpResponse:
         registration = _read_registration(request._request)
-        issued, created = enrolment.register(
-            registration, self.principal, client_address(request._request)
-        )
-        return json_response(
-            {
-                "status": "success",
-                "message": "registered" if created else "refreshed",
-                "description": f"connector {issued.connector.uuid}",
-                **issued.as_json(),
-            },
-            status=201 if created else 200,
-        )
+        address = client_address(request._request)
+        issued, created = enrolment.register(registration, self.principal, address)
+        message, status = ("registered", 201) if created else ("refreshed", 200)
+        description = f"connector {issued.connector.uuid}"
+        answer = {"status": "success", "message": message, "description": description}
+        return json_response({**answer, **issued.as_json()}, status=status)
 
 
 class UnregisterView(ConnectorAPIView):

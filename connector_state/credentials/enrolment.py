@@ -17,11 +17,8 @@ from django_redis import get_redis_connection
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints
 from redis.exceptions import RedisError
 
-from connector_state.credentials.issuing import (
-    IssuedCredential,
-    create_connector,
-    newest_live_credential,
-)
+from connector_state.credentials import issuing
+from connector_state.credentials.issuing import IssuedCredential
 from connector_state.errors import Forbidden, RateLimited, Unavailable
 from connector_state.models import Connector
 
@@ -43,11 +40,6 @@ class Registration(BaseModel):
     name: Text = Field(min_length=1, max_length=255)
     url: Text = Field(min_length=1, max_length=2048)
     uuid: UUID | None = None
-
-
-def is_configured() -> bool:
-    """Tell whether enrolment is on: at least one token is configured."""
-    return bool(settings.ENROLLMENT_TOKENS)
 
 
 def group_of(token: str) -> str | None:
@@ -125,23 +117,16 @@ def _create(
             if connector := _find(registration.uuid):
                 return connector
             _check_room(group)
-            return _insert(registration, group, peer_address)
+            issued = issuing.create_connector(
+                registration.name,
+                registration.uuid,
+                enrolment_group=group,
+                url=registration.url,
+                peer_address=peer_address,
+                last_seen_at=timezone.now(),
+            )
     except RedisError as error:
         raise Unavailable("The connector can't be registered right now. Try again.") from error
-
-
-def _insert(
-    registration: Registration, group: str, peer_address: str
-) -> IssuedCredential | Connector:
-    try:
-        issued = create_connector(
-            registration.name,
-            registration.uuid,
-            enrolment_group=group,
-            url=registration.url,
-            peer_address=peer_address,
-            last_seen_at=timezone.now(),
-        )
     except IntegrityError:
         # Another group, or an operator, has created the UUID: they hold another lock, or none.
         if connector := _find(registration.uuid):
@@ -172,7 +157,7 @@ def _refresh(
         raise _not_yours()
     if not connector.enabled:
         raise Forbidden("This connector is disabled.", code="connector_disabled")
-    issued = newest_live_credential(connector)
+    issued = issuing.newest_live_credential(connector)
     if issued is None:
         raise Forbidden(
             "This connector has no live credential; an operator has to issue one.",

@@ -13,7 +13,7 @@ from connector_state.operator_session import OperatorSession
 from connector_state.store import audit
 from connector_state.store.keys import Address
 from connector_state.store.values import Condition, Entry, Operation, Result
-from connector_state.transfer.lines import ExportedKey, Header, Problem, read_header, read_keys
+from connector_state.transfer.lines import ExportedKey, Header, read_header, read_keys
 
 BATCH_KEYS = 100
 BATCH_BYTES = 1_048_576
@@ -118,10 +118,10 @@ def _batches(file: BinaryIO, total: Imported) -> Iterator[list[ExportedKey]]:
     batch: dict[Address, ExportedKey] = {}
     size = 0
     for read in read_keys(file, settings.STATE_MAX_VALUE_BYTES):
-        if isinstance(read, Problem):
+        if isinstance(read, str):
             total.invalid += 1
             if len(total.problems) < PROBLEMS_SHOWN:
-                total.problems.append(read.text)
+                total.problems.append(read)
             continue
         if len(batch) == BATCH_KEYS or size >= BATCH_BYTES:
             yield list(batch.values())

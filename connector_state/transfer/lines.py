@@ -66,13 +66,6 @@ class ExportedKey:
     expires_at: datetime | None
 
 
-@dataclass(frozen=True, slots=True)
-class Problem:
-    """The reason why a line can't be imported, with the line's number; never its value."""
-
-    text: str
-
-
 def header_line(connector_uuid: str, namespace: str | None) -> bytes:
     """Return the first line of an export, with the current time."""
     return _line(
@@ -130,10 +123,11 @@ def read_header(file: BinaryIO) -> Header:
         ) from None
 
 
-def read_keys(file: BinaryIO, max_value_bytes: int) -> Iterator[ExportedKey | Problem]:
-    """Yield the keys after the header, and a Problem for each line that is not valid.
+def read_keys(file: BinaryIO, max_value_bytes: int) -> Iterator[ExportedKey | str]:
+    """Yield the keys after the header, and for each line that is not valid what is wrong with it.
 
-    A missing end line, or a wrong count in it, is a Problem too: a file without one is complete.
+    These words name the line's number, and never its value. A missing end line, or a wrong count in
+    it, is told too, so a file of which nothing is told is complete.
     """
     line_max_bytes = MARGIN_BYTES + MAX_ESCAPED_BYTES * (
         max_value_bytes + KEY_MAX_BYTES + NAMESPACE_MAX_BYTES
@@ -143,24 +137,24 @@ def read_keys(file: BinaryIO, max_value_bytes: int) -> Iterator[ExportedKey | Pr
         number += 1
         if len(line) > line_max_bytes:
             # The rest is not read: a file without newlines would have to fit into memory.
-            yield Problem(f"Line {number} is longer than any that this service exports.")
+            yield f"Line {number} is longer than any that this service exports."
             return
         try:
             read = _read_line(line, max_value_bytes)
         except (ValidationError, InvalidRequest) as error:
             count += 1
-            yield Problem(f"Line {number}: {_words(error)}")
+            yield f"Line {number}: {_words(error)}"
             continue
         if isinstance(read, ExportedKey):
             count += 1
             yield read
             continue
         if read.count != count:
-            yield Problem(f"The file says that it has {read.count} keys, and has {count}.")
+            yield f"The file says that it has {read.count} keys, and has {count}."
         if file.read(1):
-            yield Problem(f"There is more after the end, in line {number}.")
+            yield f"There is more after the end, in line {number}."
         return
-    yield Problem(
+    yield (
         f"The file is truncated: it ends after line {number}, without the line that says how many "
         "keys it has. Export it again."
     )

@@ -12,7 +12,7 @@ from django.shortcuts import render
 
 from common.admin_pages import log_action
 from connector_state.admin.form_token import make_token, show_secret, validate
-from connector_state.credentials.issuing import IssuedCredential, create_connector
+from connector_state.credentials.issuing import create_connector
 from connector_state.errors import InvalidRequest
 from connector_state.models import Connector
 from connector_state.names import NAME_MAX_LENGTH, clean_name
@@ -66,20 +66,15 @@ def add_connector(request: HttpRequest) -> HttpResponse:
     name = form.cleaned_data["name"]
     has_namesake = Connector.objects.filter(name=name).exists()
     try:
-        issued = _create(request, name, wanted)
+        with transaction.atomic():
+            issued = create_connector(name, wanted)
+            message = f"Added, with credential {issued.key_id}."
+            log_action(request, issued.connector, message, ADDITION)
     except IntegrityError:
         return _show(request, form, Connector.objects.get(pk=wanted), 409)
     if has_namesake:
         messages.warning(request, NAMESAKE)
     return show_secret(request, issued, "Connector added")
-
-
-def _create(request: HttpRequest, name: str, connector_uuid: uuid.UUID) -> IssuedCredential:
-    with transaction.atomic():
-        issued = create_connector(name, connector_uuid)
-        message = f"Added, with credential {issued.key_id}."
-        log_action(request, issued.connector, message, ADDITION)
-    return issued
 
 
 def _show(

@@ -57,19 +57,16 @@ def with_last_use(
 
 def _quotas(connector: Connector, usage: Usage | None) -> list[dict[str, Any]]:
     """Return each limit and how much of it is used: None when Redis does not answer."""
+
+    def quota(label: str, used: int | None, limit: int, own: int | None) -> dict[str, Any]:
+        found = {"label": label, "used": used, "limit": limit}
+        used_in_words = UNKNOWN if used is None else f"{used:,}"
+        most = limit_in_words(limit, is_default=own is None)
+        return {**found, "used_in_words": used_in_words, "limit_in_words": most}
+
     limits = Policy.of(connector).limits
     keys, size = (usage.keys, usage.bytes) if usage else (None, None)
-    rows = [
-        ("Keys", keys, limits.max_keys, connector.max_keys),
-        ("Bytes", size, limits.max_bytes, connector.max_bytes),
-    ]
     return [
-        {
-            "label": label,
-            "used": used,
-            "limit": limit,
-            "used_in_words": UNKNOWN if used is None else f"{used:,}",
-            "limit_in_words": limit_in_words(limit, is_default=own is None),
-        }
-        for label, used, limit, own in rows
+        quota("Keys", keys, limits.max_keys, connector.max_keys),
+        quota("Bytes", size, limits.max_bytes, connector.max_bytes),
     ]

@@ -130,3 +130,6 @@ class CredentialFilter(ChoiceFilter):
 
 def _yes_no(yes: str, no: str, condition: Q) -> dict[str, tuple[str, Q]]:
     return {"1": (yes, condition), "0": (no, ~condition)}
+
+
+FILTERS = ("enabled", OfflineFilter, "read_only", OriginFilter, CredentialFilter)

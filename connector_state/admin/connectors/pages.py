@@ -4,6 +4,7 @@ from functools import partial
 from typing import Any
 
 from django.contrib import admin, messages
+from django.contrib.admin.views.main import ChangeList
 from django.core.exceptions import PermissionDenied
 from django.db import transaction
 from django.db.models import QuerySet
@@ -18,19 +19,8 @@ from django.utils.text import Truncator
 
 from common.admin_lists import is_own_lookup
 from common.visible import visible_name
-from connector_state.admin.connectors import adding
+from connector_state.admin.connectors import adding, listing
 from connector_state.admin.connectors.facts import facts_of
-from connector_state.admin.connectors.listing import (
-    ConnectorChangeList,
-    CredentialFilter,
-    OfflineFilter,
-    OriginFilter,
-    keys_in_words,
-    last_seen_in_words,
-    namespaces_in_words,
-    usage_column,
-    with_live_credentials,
-)
 from connector_state.admin.connectors.policy_form import PolicyForm, describe_changes
 from connector_state.admin.urls import urlpatterns
 from connector_state.credentials import marks
@@ -52,7 +42,7 @@ class ConnectorAdmin(admin.ModelAdmin):
         *("connector", "state", "namespaces", "keys", "size", "last_seen"),
         "live_credentials",
     )
-    list_filter = ("enabled", OfflineFilter, "read_only", OriginFilter, CredentialFilter)
+    list_filter = listing.FILTERS
     list_per_page = 50
     ordering = (Lower("name"), "uuid")
     search_fields = ("name", "uuid", "url", "credentials__key_id")
@@ -78,11 +68,11 @@ class ConnectorAdmin(admin.ModelAdmin):
 
     # --- The list -------------------------------------------------------------------------------
 
-    def get_changelist(self, request: HttpRequest, **kwargs: Any) -> type[ConnectorChangeList]:
-        return ConnectorChangeList
+    def get_changelist(self, request: HttpRequest, **kwargs: Any) -> type[ChangeList]:
+        return listing.ConnectorChangeList
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Connector]:
-        return with_live_credentials(super().get_queryset(request))
+        return listing.with_live_credentials(super().get_queryset(request))
 
     def get_list_display(self, request: HttpRequest) -> Any:
         # Namespaces are parts of keys, so only who may see keys sees them.
@@ -101,10 +91,10 @@ class ConnectorAdmin(admin.ModelAdmin):
     def state(self, connector: Connector) -> str:
         return connector.status + (", read only" if connector.read_only else "")
 
-    namespaces = usage_column("namespaces", namespaces_in_words)
-    keys = usage_column("keys", keys_in_words)
-    size = usage_column("size", lambda connector, usage: filesizeformat(usage.bytes))
-    last_seen = usage_column("last seen", last_seen_in_words)
+    namespaces = listing.usage_column("namespaces", listing.namespaces_in_words)
+    keys = listing.usage_column("keys", listing.keys_in_words)
+    size = listing.usage_column("size", lambda connector, usage: filesizeformat(usage.bytes))
+    last_seen = listing.usage_column("last seen", listing.last_seen_in_words)
 
     @admin.display(description="key ids", ordering="live_credentials")
     def live_credentials(self, connector: Any) -> str:

@@ -1,5 +1,6 @@
 """The key browser: a connector's namespaces, the keys of one, and deleting those selected."""
 
+from dataclasses import asdict
 from typing import Any
 
 from django.contrib import messages
@@ -38,12 +39,7 @@ class BrowserPage(KeysPage):
         """Return a page of the namespaces after one, with their numbers of keys."""
         page = index.list_namespaces(self.uuid, self.session.caller, after, PAGE)
         rows = [
-            {
-                "namespace": row.namespace,
-                "keys": row.keys,
-                "url": self.url(namespace=row.namespace),
-            }
-            for row in page.namespaces
+            {**asdict(row), "url": self.url(namespace=row.namespace)} for row in page.namespaces
         ]
         context = {
             "rows": rows,
@@ -74,12 +70,10 @@ class BrowserPage(KeysPage):
 
     def row(self, namespace: str, key: index.KeySummary) -> dict[str, Any]:
         """Return a row of the table."""
-        return {  # without the ETag, from which a short value can be guessed
-            "key": key.key,
-            "size": key.size,
-            "expires_at": expires_at(key.ttl_seconds),
-            "url": self.url("key", namespace=namespace, key=key.key),
-        }
+        url = self.url("key", namespace=namespace, key=key.key)
+        # Without the ETag, from which a short value can be guessed.
+        expiry = expires_at(key.ttl_seconds)
+        return {"key": key.key, "size": key.size, "expires_at": expiry, "url": url}
 
 
 class DeletePage(KeysPage):

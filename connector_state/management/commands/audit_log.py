@@ -20,11 +20,8 @@ class Command(ConnectorCommand):
     def add_arguments(self, parser: ArgumentParser) -> None:
         super().add_arguments(parser)
         for name in audit.FILTERS:
-            parser.add_argument(
-                f"--{name}",
-                choices=audit.OPERATIONS if name == "operation" else None,
-                help=f"only entries of this {name}",
-            )
+            choices = audit.OPERATIONS if name == "operation" else None
+            parser.add_argument(f"--{name}", choices=choices, help=f"only entries of this {name}")
         parser.add_argument("--since", type=duration_seconds, metavar="DURATION", help="such as 7d")
         parser.add_argument("--limit", type=_limit, default=100, help="default 100; 0 for all")
 

@@ -39,10 +39,12 @@ class Command(ConnectorCommand):
 
     def handle_connector(self, connector: Connector, options: dict[str, Any]) -> None:
         namespace = options["namespace"]
-        lines = export(OperatorSession.of(connector, operator_name()), namespace)
+        session = OperatorSession.of(connector, operator_name())
         try:
             with _opened(options["file"]) as file:
-                count = self._write(lines, file, _number_of_keys(connector, namespace))
+                # Of one namespace the number is not at hand: a spinner does for it.
+                total = usage_of([session.uuid])[session.uuid].keys if namespace is None else None
+                count = self._write(export(session, namespace), file, total)
         except ConnectorStateError as error:
             raise CommandError(f"{error.detail} The export is not whole.") from error
         except RedisError as error:
@@ -64,12 +66,6 @@ class Command(ConnectorCommand):
                 file.write(line)
                 progress.update(number, f"{number} keys")
         return number - 1  # the last line is the end
-
-
-def _number_of_keys(connector: Connector, namespace: str | None) -> int | None:
-    """Return how many keys an export of all namespaces has, as far as the index knows."""
-    uuid = str(connector.uuid)
-    return usage_of([uuid])[uuid].keys if namespace is None else None
 
 
 @contextmanager

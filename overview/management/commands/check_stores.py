@@ -28,14 +28,11 @@ class Command(BaseCommand):
         found = probes.examine(probes.STORES)
         if next(health for health in found if health.name == "database").answers:
             found += probes.examine(AFTER_DATABASE)
-        bad = [health.title for health in found if _is_bad(health, options["strict"])]
+        bad_states = {"unsafe", "failed", "warning" if options["strict"] else ""}
+        bad = [health.title for health in found if health.state in bad_states]
         self.stdout.write(_as_json(found, bad) if options["json"] else _as_lines(found))
         if bad:
             raise CommandError(f"Look at: {', '.join(bad)}.")
-
-
-def _is_bad(health: Health, strict: bool) -> bool:
-    return health.state in {"unsafe", "failed"} or (strict and health.state == "warning")
 
 
 def _as_json(found: list[Health], bad: list[str]) -> str:
