@@ -59,9 +59,9 @@ class Cache:
 
     def __init__(self, source: Source) -> None:
         self._source = source
-        self.begin_anew()
+        self.reset()
 
-    def begin_anew(self) -> None:
+    def reset(self) -> None:
         """Forget everything: a forked process has no thread, and locks that nobody will release."""
         self.entries = Entries()
         self._lock = threading.Lock()
@@ -107,7 +107,7 @@ class Cache:
         key_ids = self.entries.known_key_ids()
         if key_ids:
             with suppress(OperationalError, Unavailable):
-                self.find(key_ids[0])  # nobody else may have found out that the database is away
+                self.find(key_ids[0])  # nobody else may have noticed yet that the database is down
         return bool(key_ids) and self.entries.are_good
 
     def _ask(self, key_id: str) -> "Future[Answer]":

@@ -53,7 +53,7 @@ class Entries:
     CREDENTIAL_OUTAGE_SECONDS before that while looks fail. That is checked at each use: a process
     that was frozen may not go by what it knew.
 
-    Key ids that open nothing stand in a cache of their own, so that inventing them neither fills
+    Key ids that open nothing have a separate, smaller cache, so that inventing them neither fills
     the memory nor drives the known ones out.
 
     One thread changes them; any thread, and an event loop, may find.

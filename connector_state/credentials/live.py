@@ -9,13 +9,13 @@ from connector_state.credentials.entries import Entries, LiveCredential
 __all__ = ["LiveCredential", "are_known_ones_served", "clear_cache", "find_live", "find_live_async"]
 
 _cache = Cache(database)
-os.register_at_fork(after_in_child=_cache.begin_anew)
+os.register_at_fork(after_in_child=_cache.reset)
 
 
 def find_live(key_id: str) -> LiveCredential | None:
     """Return the live credential with this key id, as it was at most two seconds ago.
 
-    While the database is away, as it was before that, for CREDENTIAL_OUTAGE_SECONDS. None when it
+    While the database is down, as it was before that, for CREDENTIAL_OUTAGE_SECONDS. None when it
     is unknown, revoked or expired, or its connector is disabled. For threads; an event loop awaits
     find_live_async.
 

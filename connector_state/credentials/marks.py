@@ -19,7 +19,7 @@ from connector_state.store.keys import connector_keys
 # keeps the others for longer, which does no harm.
 MARK_SECONDS = 86_400
 
-ALL = "*"  # in the place of a key id
+ALL = "*"  # instead of a key id: all of the connector's
 
 Tell = Callable[[str], object]
 
@@ -31,7 +31,7 @@ def mark_revoked(credential: Credential, tell: Tell) -> None:
     except RedisError:
         tell(
             "Redis did not answer, so this holds within 2 s on every worker that reaches the "
-            "database, not at once. Revoke it again if there are others."
+            "database, not at once. If there are others, repeat it with `revoke_credential`."
         )
 
 

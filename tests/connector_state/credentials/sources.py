@@ -26,7 +26,7 @@ class FakeSource:
         self.after_read: Callable[[], None] = lambda: None
 
     def change(self, key_id: str, *row: bytes) -> None:
-        """Put another row in the place of this one, or none, and log it."""
+        """Replace the row by another one, or by none, and log it."""
         self.change_by_hand(key_id, *row)
         self.log.append(key_id)
 

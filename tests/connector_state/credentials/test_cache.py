@@ -219,7 +219,7 @@ def test_reread__that_fails_comes_again_a_minute_later(cache, source, clock):
     assert cache.find("a") is None
 
 
-# --- A database that is away ----------------------------------------------------------------------
+# --- A database that is down ----------------------------------------------------------------------
 
 
 def test_outage__known_ones_stay_good_for_a_time_and_then_do_not(cache, source, clock, settings):

@@ -145,7 +145,7 @@ def test_thread__that_died_is_replaced(cache, source, monkeypatch):
 def test_fork__a_child_has_a_thread_of_its_own():
     source = FakeSource("a")
     cache = ThreadedCache(source)
-    os.register_at_fork(after_in_child=cache.begin_anew)
+    os.register_at_fork(after_in_child=cache.reset)
     cache.find("a")
     with cache._lock:  # that nobody releases in the child
         pid = os.fork()

@@ -175,7 +175,7 @@ def test_by_hand__a_change_is_found_within_a_minute(connector, pass_by):
     assert live.find_live(connector.key_id).policy.read_only
 
 
-# --- A database that is away ----------------------------------------------------------------------
+# --- A database that is down ----------------------------------------------------------------------
 
 
 @pytest.fixture
