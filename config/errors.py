@@ -16,9 +16,9 @@ from rest_framework import exceptions
 
 from chat import errors as chat
 from chat.api.answers import DEGRADED
-from common.answers import json_response
 from common.database_busy import DatabaseBusy
 from common.errors import ServiceError
+from common.json_answers import json_response
 from config.door.receive import BodyRefused
 from config.paths import CHAT_PREFIX, is_api_path
 from config.refused import count_refused
@@ -65,7 +65,7 @@ class ErrorAnswer:
     headers: dict[str, str] = field(default_factory=dict)
 
     def as_json(self) -> dict[str, str]:
-        """Return the body, for common.answers to encode."""
+        """Return the body, for common.json_answers to encode."""
         return {"detail": self.detail, "code": self.code}
 
 

@@ -7,8 +7,9 @@ from django.views.decorators.http import require_safe
 from django_redis import get_redis_connection
 from redis.exceptions import RedisError
 
+from connector_state import redis_checks
 from connector_state.credentials import live
-from overview import probes, redis_checks
+from overview import probes
 
 logger = logging.getLogger(__name__)
 

@@ -20,8 +20,8 @@ from chat.assistant.reachable import examine_assistant
 from chat.errors import ChatError
 from chat.repository import conversation_repository
 from common.findings import Finding, Unfit
+from connector_state import redis_checks
 from connector_state.credentials.issuing import unreadable_credentials
-from overview import redis_checks
 from overview.bounded import NoAnswer, Outcome, Question
 
 logger = logging.getLogger(__name__)

@@ -4,7 +4,7 @@ from typing import Any
 
 from django.http import HttpResponse
 
-from common import answers
+from common import json_answers
 
 DEGRADED = "X-Chat-Degraded"
 
@@ -16,12 +16,12 @@ def json_answer(data: Any, *, degraded: bool = False) -> HttpResponse:
         data: whatever json.dumps takes.
         degraded: the conversation could not be read or saved for this answer.
     """
-    return answers.json_response(data, _headers(degraded))
+    return json_answers.json_response(data, _headers(degraded))
 
 
 def no_content(*, degraded: bool = False) -> HttpResponse:
     """Return a 204; `degraded` is as in json_answer."""
-    return answers.no_content(_headers(degraded))
+    return json_answers.no_content(_headers(degraded))
 
 
 def _headers(degraded: bool) -> dict[str, str]:

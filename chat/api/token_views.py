@@ -19,7 +19,7 @@ from rest_framework_simplejwt.tokens import AccessToken, RefreshToken
 
 from chat.api.parsing import LoginBody, RefreshBody, read_body
 from chat.errors import NotFound, RateLimited, TokenRefused
-from common.answers import json_response
+from common.json_answers import json_response
 
 SESSION_CLAIM = "session"
 

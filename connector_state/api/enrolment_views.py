@@ -12,8 +12,8 @@ from rest_framework.exceptions import AuthenticationFailed
 from rest_framework.permissions import BasePermission
 from rest_framework.request import Request
 
-from common.answers import json_response, no_content
 from common.client_ip import client_address
+from common.json_answers import json_response, no_content
 from connector_state.api.authentication import OwnConnector, check_length
 from connector_state.api.views import ConnectorAPIView
 from connector_state.core.bodies import refusal

@@ -7,7 +7,7 @@ from django.conf import settings
 from django.http import HttpResponse
 from rest_framework.request import Request
 
-from common.answers import json_response
+from common.json_answers import json_response
 from connector_state.api.views import ConnectorAPIView, http_response, state_request
 from connector_state.api.waiting import waits_of
 from connector_state.core import decide, parameters

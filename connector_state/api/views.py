@@ -11,7 +11,7 @@ from rest_framework.negotiation import DefaultContentNegotiation
 from rest_framework.request import Request
 from rest_framework.views import APIView
 
-from common.answers import json_response, no_content
+from common.json_answers import json_response, no_content
 from connector_state.api.authentication import (
     DSXHMACAuthentication,
     OwnConnector,

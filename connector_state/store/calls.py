@@ -151,7 +151,34 @@ def call_steps(
         RateLimited, PreconditionFailed, Forbidden: what the script refused.
         Unavailable, Corrupt: as in connection.run.
     """
-    keys, nonce, limits = connector_keys(connector_uuid), caller.nonce, caller.limits
+    step = _first_step(script, connector_uuid, caller, arguments, members, when_full)
+    # "again": a quota has more to sweep than one script should take. The claim id makes the same
+    # call go on, and others get in between.
+    status = b"again"
+    while status == b"again":
+        status, *reply = yield step
+    if status == b"replay":
+        raise SignatureRefused("This nonce was used before.", code="replayed")
+    caller.nonce.claimed = True
+    if status == b"revoked":
+        raise SignatureRefused(reason="unknown_key_id")  # as soon as credentials are read again
+    if status != b"ok":
+        raise _refusal(status, reply)
+    return reply
+
+
+call = in_thread(call_steps)
+
+
+def _first_step(
+    script: Script,
+    connector_uuid: str,
+    caller: Caller,
+    arguments: Sequence[connection.Argument],
+    members: Iterable[str],
+    when_full: bool,
+) -> ScriptCall:
+    keys, nonce = connector_keys(connector_uuid), caller.nonce
     redis_keys = [
         keys.nonce(nonce.key_id, nonce.value),
         *(keys.own if script.uses_index else keys.of_admission),
@@ -161,26 +188,10 @@ def call_steps(
         nonce.claim_id,
         2 * settings.HMAC_SKEW_SECONDS + NONCE_MARGIN_SECONDS,
         caller.name,
-        limits.requests_per_second,
+        caller.limits.requests_per_second,
         *arguments,
     ]
-    step = ScriptCall(script, redis_keys, redis_arguments, when_full)
-    # "again": a quota has more to sweep than one script should take. The claim id makes the same
-    # call go on, and others get in between.
-    status = b"again"
-    while status == b"again":
-        status, *reply = yield step
-    if status == b"replay":
-        raise SignatureRefused("This nonce was used before.", code="replayed")
-    nonce.claimed = True
-    if status == b"revoked":
-        raise SignatureRefused(reason="unknown_key_id")  # as soon as credentials are read again
-    if status != b"ok":
-        raise _refusal(status, reply)
-    return reply
-
-
-call = in_thread(call_steps)
+    return ScriptCall(script, redis_keys, redis_arguments, when_full)
 
 
 def claim(connector_uuid: str, caller: Caller) -> None:

@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from common.answers import json_bytes, json_response, no_content
+from common.json_answers import json_bytes, json_response, no_content
 
 
 @pytest.mark.parametrize("data", [{"a": "é\u2028👍"}, {"\ud800": ["\udfff", "\\ud800"]}, None])

@@ -7,7 +7,8 @@ from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import ResponseError
 
 from config import health
-from overview import probes, redis_checks
+from connector_state import redis_checks
+from overview import probes
 from overview.probes import Probe
 from tests.connectors import SigningConnector
 
