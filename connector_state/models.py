@@ -61,7 +61,7 @@ T = TypeVar("T", bound="NotedModel")
 
 
 class NotedQuerySet(models.QuerySet[T]):
-    """Rows whose changes are noted."""
+    """A query set whose updates and deletions are noted as changes."""
 
     def update(self, **kwargs: Any) -> int:
         """Update, and note it if it matters."""
@@ -76,7 +76,7 @@ class NotedQuerySet(models.QuerySet[T]):
     update.alters_data = True  # type: ignore[attr-defined]
 
     def delete(self) -> tuple[int, dict[str, int]]:
-        """Delete, and note it."""
+        """Delete, and note the change in the same transaction."""
         with transaction.atomic(using=self.db):
             connector_uuids = self._connector_uuids()
             deleted = super().delete()
@@ -115,7 +115,7 @@ class NotedModel(models.Model):
             CredentialChange.note([getattr(self, self.connector_field)])
 
     def delete(self, *args: Any, **kwargs: Any) -> tuple[int, dict[str, int]]:
-        """Delete, and note it."""
+        """Delete, and note the change in the same transaction."""
         connector_uuid = getattr(self, self.connector_field)
         with transaction.atomic():
             deleted = super().delete(*args, **kwargs)

@@ -25,7 +25,7 @@ KNOWN_CALLERS_BYTES = 268_435_456
 
 
 class Door:
-    """An ASGI application."""
+    """The ASGI application that config.asgi serves."""
 
     def __init__(self) -> None:
         self._handler = LoopHandler()

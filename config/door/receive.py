@@ -95,7 +95,7 @@ class Body:
         return piece, message.get("more_body", False)
 
     def close(self) -> None:
-        """Forget it."""
+        """Drop the body, and give its room back."""
         if self._file is not None:
             self._file.close()
         if self._room is not None:

@@ -38,5 +38,5 @@ class Reply:
         await self._send({"type": "http.response.body", "body": content, "more_body": True})
 
     async def end(self) -> None:
-        """End a stream."""
+        """Send the end of a stream to the client."""
         await self._send({"type": "http.response.body", "body": b"", "more_body": False})

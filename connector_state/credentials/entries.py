@@ -74,7 +74,7 @@ class Entries:
 
     @property
     def fails(self) -> bool:
-        """Whether the last look failed."""
+        """Tell whether the last look at the changes failed."""
         return self._fails
 
     @property

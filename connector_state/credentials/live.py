@@ -44,5 +44,5 @@ def are_known_ones_served() -> bool:
 
 
 def clear_cache() -> None:
-    """Forget all credentials."""
+    """Forget all credentials that this process knows."""
     _cache.entries = Entries()
