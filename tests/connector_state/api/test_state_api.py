@@ -222,7 +222,7 @@ def test_credential__all_reasons_share_one_answer(connector, kind):
 def test_credential__revoked_while_cached_ends_within_the_cache_time(connector):
     assert connector.get().status_code == 200
     Credential.objects.update(revoked_at=timezone.now())
-    deadline = time.monotonic() + 2
+    deadline = time.monotonic() + 30
     while connector.get().status_code != 401:
         assert time.monotonic() < deadline
 
