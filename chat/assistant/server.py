@@ -50,6 +50,10 @@ class ServerFailed(Exception):
         self.pause_seconds = pause_seconds
 
 
+class NotConnected(ServerFailed):
+    """There is no connection to the server, or it broke."""
+
+
 class ContextTooLong(ServerFailed):
     """The request exceeds what the model takes; a shorter one may not."""
 
@@ -115,7 +119,7 @@ def ask_once(messages: list[Json], deadline: Deadline, may_call: bool) -> Answer
         raise _refused(error.status_code, error.response.content, messages, pause) from error
     except (openai.APIConnectionError, httpx2.HTTPError) as error:
         reason = type(error.__cause__ or error).__name__
-        raise ServerFailed(reason, pause_seconds=RETRY_PAUSE_SECONDS) from error
+        raise NotConnected(reason, pause_seconds=RETRY_PAUSE_SECONDS) from error
     except Unusable as error:
         raise ServerFailed(str(error)) from error
     except (openai.OpenAIError, ValueError) as error:

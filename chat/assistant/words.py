@@ -1,4 +1,4 @@
-"""What the tools of a turn did, in words of ours: for models that call them and then say nothing."""
+"""What the tools of a turn did, in words of ours, for a model that calls them and says nothing."""
 
 from collections.abc import Callable, Sequence
 from typing import Any

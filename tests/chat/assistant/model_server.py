@@ -4,7 +4,7 @@ import json
 import re
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
@@ -115,11 +115,12 @@ def running(server: ModelServer, ssl_context: Any = None) -> Iterator[ModelServe
 
         def do_POST(self) -> None:
             answer = server.answer(self)
-            self.send_response(answer.status)
-            for name, value in {**answer.headers, "Content-Length": len(answer.body)}.items():
-                self.send_header(name, str(value))
-            self.end_headers()
-            self.wfile.write(answer.body)
+            with suppress(ConnectionError):  # of a client that reads no more of a long answer
+                self.send_response(answer.status)
+                for name, value in {**answer.headers, "Content-Length": len(answer.body)}.items():
+                    self.send_header(name, str(value))
+                self.end_headers()
+                self.wfile.write(answer.body)
 
         def log_message(self, *arguments: Any) -> None:
             pass

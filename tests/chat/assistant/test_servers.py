@@ -2,15 +2,24 @@
 
 import gzip
 import json
+import ssl
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from email.utils import format_datetime
+from ipaddress import ip_address
+from pathlib import Path
 
 import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
+from cryptography.x509.oid import NameOID
 
 from chat.assistant import prepare_assistant
 from chat.assistant.messages import NO_ANSWER
 from chat.assistant.model import ModelAssistant
+from chat.assistant.reachable import examine_assistant
 from chat.conversations.state import MessageEntry
 from chat.deadline import Deadline
 from chat.errors import ModelFailed
@@ -393,6 +402,58 @@ def test_address__empty_is_openais(monkeypatch):
 
     monkeypatch.setenv("OPENAI_BASE_URL", "")
     assert str(_client("key-of-nobody", "").base_url) == "https://api.openai.com/v1/"
+
+
+@pytest.fixture
+def certificate(tmp_path) -> Path:
+    """A certificate of 127.0.0.1 that nobody else vouches for, and its key, in one file."""
+    key = ec.generate_private_key(ec.SECP256R1())
+    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "a model's server")])
+    address = x509.SubjectAlternativeName([x509.IPAddress(ip_address("127.0.0.1"))])
+    made = (
+        x509.CertificateBuilder(name, name, key.public_key(), x509.random_serial_number())
+        .not_valid_before(datetime.now(UTC) - timedelta(days=1))
+        .not_valid_after(datetime.now(UTC) + timedelta(days=1))
+        .add_extension(address, critical=False)
+        .add_extension(x509.BasicConstraints(ca=True, path_length=None), critical=True)
+        .sign(key, hashes.SHA256())
+    )
+    private = key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
+    file = tmp_path / "certificate.pem"
+    file.write_bytes(private + made.public_bytes(Encoding.PEM))
+    return file
+
+
+@pytest.mark.parametrize("trusted", [True, False])
+def test_address__behind_a_ca_of_its_own_chats_and_checks_agree(
+    settings, monkeypatch, certificate, trusted
+):
+    tls = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    tls.load_cert_chain(certificate)
+    if trusted:
+        monkeypatch.setenv("SSL_CERT_FILE", str(certificate))
+    with running(ModelServer(answers=[said()]), tls) as server:
+        settings.OPENAI_BASE_URL, settings.CHAT_MODEL = server.url, "m"
+        if trusted:
+            assert answered() == "Done."
+            assert examine_assistant(5).description.startswith("m at 127.0.0.1:")
+            assert server.paths == ["/v1/chat/completions"] * 2
+            return
+        with pytest.raises(ModelFailed):
+            answered()
+        with pytest.raises(ModelFailed, match="does not answer"):
+            examine_assistant(5)
+
+
+def test_address__checks_ask_what_chats_ask(server):
+    server.give(said(), strict=True)
+    examine_assistant(5)
+    (asked,) = server.requests
+    answered()
+    assert {**server.requests[1], "messages": 0} == {**asked, "messages": 0}
+    server.give(said(""))
+    with pytest.raises(ModelFailed, match="answers with nothing"):
+        examine_assistant(5)
 
 
 # --- Whole turns ----------------------------------------------------------------------------------
