@@ -539,3 +539,14 @@ def test_turn__numbers_written_as_text_wait_for_the_users_word_too(server):
     )
     assert 'Say "yes" to delete them:\n2. b' in ask("clean up").reply
     assert list(Task.objects.values_list("number", flat=True)) == [2]
+
+
+@with_database
+def test_turn__long_lists_again_and_again_stay_within_what_the_model_takes(server, settings):
+    settings.CHAT_CONTEXT_BYTES = 65_536
+    Task.objects.bulk_create(Task(user_id="alice", number=n, title="ж" * 80) for n in range(1, 401))
+    for _ in range(4):
+        server.give(called(call("list_tasks", "{}")), said("Listed."), max_bytes=75_000)
+        assert ask("list my tasks").reply == "Listed."
+        assert len(server.requests) == 2
+    assert len(json.dumps(server.sent, ensure_ascii=False).encode()) > 32_768
