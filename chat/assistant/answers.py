@@ -21,7 +21,7 @@ KEPT_OF_CALL = ("extra_content",)
 SHOWN_CHARACTERS = 64
 
 # Servers without a parser for it leave what the model thought at the beginning of its text.
-_THOUGHT = re.compile(r"\A\s*<think>.*?</think>", re.DOTALL)
+THOUGHT = re.compile(r"\A\s*<think>.*?</think>", re.DOTALL)
 
 
 class Unusable(Exception):
@@ -96,24 +96,24 @@ def read_choice(choice: object) -> Answer:
     if not isinstance(message, dict):
         raise Unusable(f"message is {_kind(message)}")
     calls = _calls(message)
-    content = _text(message.get("content"))
+    content = read_text(message.get("content"))
     if content is None and not calls:
         raise Unusable(f"content is {_kind(message['content'])}")
     if not content and not calls:
-        content = _text(message.get("refusal"))
+        content = read_text(message.get("refusal"))
     ending = choice.get("finish_reason")
     return Answer(
-        _THOUGHT.sub("", clean_text(content or ""), count=1).strip(),
+        THOUGHT.sub("", clean_text(content or ""), count=1).strip(),
         calls,
         _kept(message, KEPT_OF_MESSAGE),
         ending[:SHOWN_CHARACTERS] if isinstance(ending, str) else "",
     )
 
 
-def _text(content: object) -> str | None:
+def read_text(content: object) -> str | None:
     """Return content as text: it may be a list of parts, of which some are not text."""
     if isinstance(content, list):
-        return "".join(_text(part) or "" for part in content)
+        return "".join(read_text(part) or "" for part in content)
     if isinstance(content, dict):
         return "" if content.get("type") in {"thinking", "reasoning"} else _text_of_part(content)
     if content is None:
@@ -124,7 +124,7 @@ def _text(content: object) -> str | None:
 def _text_of_part(part: Json) -> str | None:
     for name in ("text", "value", "content"):
         if name in part:
-            return _text(part[name])
+            return read_text(part[name])
     return None
 
 

@@ -13,10 +13,9 @@ from chat.assistant.words import done_in_words, has_effect
 from chat.conversations.json_values import encoded_size
 from chat.conversations.state import MessageEntry
 from chat.deadline import Deadline
-from chat.tools.toolbox import Toolbox, shown_arguments
+from chat.tools.toolbox import MAX_CALLS, Toolbox, shown_arguments
 
 MAX_ROUNDS = 8
-MAX_CALLS_PER_ROUND = 16
 REPLY_MAX_CHARACTERS = 20_000
 CONTEXT_MIN_BYTES = 4_096
 
@@ -75,9 +74,8 @@ class _Dialogue:
 
 def _call_all(answer: Answer, tools: Toolbox) -> list[Json]:
     """Carry out the calls of an answer; return them with their results."""
-    if len(answer.calls) > MAX_CALLS_PER_ROUND:
-        raise failed(ServerFailed(f"it called {len(answer.calls)} tools at once"))
-    results = tools.call_all([asked.call for asked in answer.calls])
+    calls = answer.calls[: MAX_CALLS + 1]  # the result of the last says that it was too much
+    results = tools.call_all([asked.call for asked in calls])
     return [
         {
             "tool": asked.call.tool,
@@ -85,7 +83,7 @@ def _call_all(answer: Answer, tools: Toolbox) -> list[Json]:
             "result": result,
             "extra": asked.extra,
         }
-        for asked, result in zip(answer.calls, results, strict=True)
+        for asked, result in zip(calls, results, strict=True)
     ]
 
 

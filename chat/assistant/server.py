@@ -19,6 +19,7 @@ from django.conf import settings
 
 from chat.assistant.answers import Answer, Unusable, read_completion, read_document
 from chat.assistant.instructions import tool_definitions
+from chat.assistant.pieces import read_stream
 from chat.assistant.refusals import in_words, is_too_long, read_refusal
 from chat.deadline import Deadline
 from chat.errors import ModelFailed, ModelTimeout
@@ -107,7 +108,7 @@ def ask_once(messages: list[Json], deadline: Deadline, may_call: bool) -> Answer
         raise ModelTimeout()
     try:
         body = _request(messages, deadline, may_call)
-        document = read_document(body)
+        document = _document(body)
         if document.get("error") and not document.get("choices"):
             raise _refused(HTTPStatus.OK, body, messages)
         return read_completion(document)
@@ -125,6 +126,13 @@ def ask_once(messages: list[Json], deadline: Deadline, may_call: bool) -> Answer
     except (openai.OpenAIError, ValueError) as error:
         # Only the name: the text of an error may hold the reply, or the key that was sent.
         raise ServerFailed(type(error).__name__) from error
+
+
+def _document(body: bytes) -> Json:
+    """Return the completion; some proxies stream it though nobody asked for that."""
+    if body.lstrip().startswith((b"data:", b"event:", b":")):
+        return read_stream(body.decode("utf-8", "replace").splitlines())
+    return read_document(body)
 
 
 def _refused(
@@ -192,9 +200,10 @@ def _client(api_key: str, base_url: str) -> "OpenAI":
     # Without a base URL the package would read OPENAI_BASE_URL itself, and take "" for one.
     url = urlsplit(base_url or OPENAI_URL)
     query = dict(parse_qsl(url.query, keep_blank_values=True))
+    path = url.path.rstrip("/").removesuffix("/chat/completions")
     return OpenAI(
         api_key=api_key or "none",
-        base_url=urlunsplit(url._replace(query="", fragment="")),
+        base_url=urlunsplit(url._replace(path=path, query="", fragment="")),
         default_query=query,
         # Azure's deployments take the key here alone, and ignore it in Authorization.
         default_headers={"api-key": api_key} if api_key and "api-version" in query else {},

@@ -19,6 +19,7 @@ from cryptography.x509.oid import NameOID
 from chat.assistant import prepare_assistant
 from chat.assistant.messages import NO_ANSWER
 from chat.assistant.model import ModelAssistant
+from chat.assistant.pieces import Pieces
 from chat.assistant.reachable import examine_assistant
 from chat.conversations.state import MessageEntry
 from chat.deadline import Deadline
@@ -222,6 +223,110 @@ def test_reads__a_function_call_of_the_old_protocol(server):
     assert tools.calls == [ADD]
 
 
+def delta(content=None, ending=None, calls=(), **more) -> dict:
+    parts = {"content": content, "tool_calls": list(calls) or None, **more}
+    return {"choices": [{"index": 0, "delta": parts, "finish_reason": ending}]}
+
+
+def part(arguments, **more) -> dict:
+    return {**more, "function": {"arguments": arguments, "name": more.pop("name", None)}}
+
+
+def streamed(*events: dict, end: bytes = b"data: [DONE]\n\n") -> Raw:
+    """A stream that nobody asked for."""
+    lines = b"".join(b"data: %b\r\n\r\n" % json.dumps(event).encode() for event in events)
+    return Raw(b": hello\n\n" + lines + end, headers={"Content-Type": "text/event-stream"})
+
+
+TITLE = ('{"title":', ' "milk"}')
+EGGS = Call("add_task", {"title": "eggs"})
+
+
+@pytest.mark.parametrize(
+    ("events", "expected"),
+    [
+        (
+            [
+                delta(calls=[part(TITLE[0], index=0, id="a", name="add_task")]),
+                delta(calls=[part(TITLE[1], index=0)]),
+            ],
+            [ADD],
+        ),
+        (
+            [
+                delta(calls=[part(TITLE[0], id="a", name="add_task")]),
+                delta(calls=[part(TITLE[1], id="a", name="add_task")]),
+            ],
+            [ADD],
+        ),
+        (
+            [
+                delta(calls=[part(MILK, index=0, id="a", name="add_task")]),
+                delta(calls=[part({"title": "eggs"}, index=0, id="b", name="add_task")]),
+            ],
+            [ADD, EGGS],
+        ),
+        (
+            [
+                delta(calls=[part(MILK, name="add_task"), part("", name="list_tasks")]),
+                delta("", "tool_calls"),
+            ],
+            [ADD, Call("list_tasks", {})],
+        ),
+        (
+            [
+                delta(calls=[part("", index=0, name="add_task"), part(MILK, index=0)]),
+                delta(calls=[part("", index=1, name="add_task")]),
+                delta(calls=[part('{"title": "eggs"}', index=1)]),
+            ],
+            [ADD, EGGS],
+        ),
+        ([delta(function_call={"name": "add_task", "arguments": '{"title": "milk"}'})], [ADD]),
+    ],
+)
+def test_reads__calls_of_a_stream(server, events, expected):
+    server.give(streamed(*events), said(), strict=True)
+    tools = Tools()
+    assert answered(tools) == "Done."
+    assert tools.calls == expected
+
+
+@pytest.mark.parametrize(
+    "events",
+    [
+        [delta("Do"), delta("ne."), delta(None, "stop")],
+        [{"choices": [], "prompt_filter_results": []}, delta("Done.", reasoning_content="h")],
+        [delta("<th"), delta("ink>hm</think>\n"), delta("Done."), {"choices": []}],
+        [delta([{"type": "text", "text": "Done."}]), {"usage": {"total_tokens": 1}}],
+        [delta("Done."), {"choices": [{"index": 0, "message": {"content": "Done."}}]}],
+        [{"choices": [{"index": 0, "message": {"content": "Done."}}]}],
+        [delta("Done."), {"choices": [{"index": 1, "delta": {"content": "No."}}]}],
+    ],
+)
+def test_reads__text_of_a_stream(server, events):
+    server.give(streamed(*events))
+    assert answered() == "Done."
+    pieces = Pieces()
+    assert "".join(map(pieces.add, events)) == "Done."
+
+
+@pytest.mark.parametrize(
+    ("raw", "reason"),
+    [
+        (streamed(delta("a secret"), end=b""), "its stream breaks off"),
+        (streamed(delta("a secret"), {"error": {"message": "a secret"}}), "ends with an error"),
+        (streamed(delta("a secret"), end=b"data: a secret\n\n"), "not JSON"),
+        (streamed(delta("a secret"), end=b"data: 3\n\n"), "not an object"),
+    ],
+)
+def test_reads__streams_that_break(server, caplog, raw, reason):
+    server.give(raw)
+    with pytest.raises(ModelFailed):
+        answered()
+    assert reason in caplog.text
+    assert "secret" not in caplog.text
+
+
 def test_sends__back_what_gemini_and_deepseek_want_with_results(server):
     signature = {"google": {"thought_signature": "abc"}}
     asked = called(call(extra_content=signature, index=0))
@@ -394,6 +499,9 @@ def test_address__a_query_stays_a_query(server, settings):
     assert answered() == "Done."
     assert server.paths == ["/openai/deployments/d/chat/completions?api-version=2024-06-01&empty="]
     assert server.headers[0]["api-key"] == "a-key"
+    settings.OPENAI_BASE_URL = f"{server.url}/chat/completions"
+    assert answered() == "Done."
+    assert server.paths[1:] == ["/v1/chat/completions"]
     assert server.headers[0]["Authorization"] == "Bearer a-key"
 
 
@@ -500,6 +608,15 @@ def test_turn__goes_on_with_a_strict_server_after_failures_and_repeats(server, s
     assert contents[-6:] == ["Added.", "one", NO_ANSWER, "two", NO_ANSWER, "three"]
     assert Task.objects.count() == 1
     assert Turn.objects.count() == 4
+
+
+@with_database
+def test_turn__more_calls_than_a_turn_may_make_are_refused_one_by_one(server):
+    many = (call(arguments={"title": str(n)}, id=str(n)) for n in range(40))
+    server.give(called(*many), said(), strict=True)
+    results = [one["result"]["success"] for one in ask("add many").tool_calls]
+    assert results == [True] * 32 + [False]
+    assert server.roles == "sua" + "t" * 33
 
 
 @with_database
