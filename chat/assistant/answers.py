@@ -16,7 +16,8 @@ Json = dict[str, Any]
 
 # Without what the model thought, DeepSeek refuses the results of its calls, and without the
 # signature of a call so does Gemini. Other servers send neither, and get neither.
-KEPT_OF_MESSAGE = ("reasoning_content",)
+THOUGHTS = "reasoning_content"
+KEPT_OF_MESSAGE = (THOUGHTS,)
 KEPT_OF_CALL = ("extra_content",)
 SHOWN_CHARACTERS = 64
 

@@ -6,9 +6,9 @@ from typing import Any
 from django.conf import settings
 
 from chat.assistant import server
-from chat.assistant.answers import Answer
+from chat.assistant.answers import THOUGHTS, Answer
 from chat.assistant.messages import Part, Turn, fit, request_messages, turns_of
-from chat.assistant.server import ContextTooLong, ServerFailed, failed
+from chat.assistant.server import ContextTooLong, ServerFailed, ThoughtsWanted, failed
 from chat.assistant.words import done_in_words, has_effect
 from chat.conversations.json_values import encoded_size
 from chat.conversations.state import MessageEntry
@@ -56,6 +56,7 @@ class _Dialogue:
         self._turns = turns
         self._deadline = deadline
         self._max_bytes: int = settings.CHAT_CONTEXT_BYTES
+        self._is_thoughtful = False
 
     def add(self, answer: Answer, calls: Sequence[Json]) -> None:
         self._turns[-1].append(Part("assistant", answer.content, calls, answer.extra))
@@ -63,6 +64,9 @@ class _Dialogue:
     def ask(self, may_call: bool) -> Answer:
         while True:
             messages = request_messages(fit(self._turns, self._max_bytes))
+            for message in messages if self._is_thoughtful else ():
+                if message["role"] == "assistant":
+                    message.setdefault(THOUGHTS, " ")  # no server takes an empty one
             try:
                 return server.ask(messages, self._deadline, may_call)
             except ContextTooLong as error:
@@ -70,6 +74,10 @@ class _Dialogue:
                 self._max_bytes = min(self._max_bytes, encoded_size(messages)) // 2
                 if self._max_bytes < CONTEXT_MIN_BYTES:
                     raise failed(error) from error
+            except ThoughtsWanted as error:
+                if self._is_thoughtful:
+                    raise failed(error) from error
+                self._is_thoughtful = True
 
 
 def _call_all(answer: Answer, tools: Toolbox) -> list[Json]:

@@ -17,7 +17,7 @@ from urllib.parse import parse_qsl, urlsplit, urlunsplit
 
 from django.conf import settings
 
-from chat.assistant.answers import Answer, Unusable, read_completion, read_document
+from chat.assistant.answers import THOUGHTS, Answer, Unusable, read_completion, read_document
 from chat.assistant.instructions import tool_definitions
 from chat.assistant.pieces import read_stream
 from chat.assistant.refusals import in_words, is_too_long, read_refusal
@@ -55,8 +55,16 @@ class NotConnected(ServerFailed):
     """There is no connection to the server, or it broke."""
 
 
-class ContextTooLong(ServerFailed):
-    """The request exceeds what the model takes; a shorter one may not."""
+class OtherWanted(ServerFailed):
+    """The server may take the same conversation in another form."""
+
+
+class ContextTooLong(OtherWanted):
+    """The request exceeds what the model takes."""
+
+
+class ThoughtsWanted(OtherWanted):
+    """DeepSeek wants what the model thought beside each of its messages, of old ones too."""
 
 
 def ask(messages: list[Json], deadline: Deadline, may_call: bool) -> Answer:
@@ -65,11 +73,11 @@ def ask(messages: list[Json], deadline: Deadline, may_call: bool) -> Answer:
     Raises:
         ModelTimeout: there was no answer before the deadline.
         ModelFailed: the server answered with an error, or with something unusable. It is logged.
-        ContextTooLong: not logged.
+        OtherWanted: not logged.
     """
     try:
         return ask_once(messages, deadline, may_call)
-    except ContextTooLong:
+    except OtherWanted:
         raise
     except ServerFailed as error:
         if error.pause_seconds > min(RETRY_PAUSE_MAX_SECONDS, deadline.remaining_seconds / 2):
@@ -78,7 +86,7 @@ def ask(messages: list[Json], deadline: Deadline, may_call: bool) -> Answer:
         time.sleep(error.pause_seconds)
     try:
         return ask_once(messages, deadline, may_call)
-    except ContextTooLong:
+    except OtherWanted:
         raise
     except ServerFailed as error:
         raise failed(error) from error
@@ -145,6 +153,8 @@ def _refused(
     reason = in_words(status, code, message, [*_texts(messages), settings.OPENAI_API_KEY])
     if is_too_long(status, code, message):
         return ContextTooLong(reason, status)
+    if THOUGHTS in message:
+        return ThoughtsWanted(reason, status)
     return ServerFailed(reason, status, pause_seconds if status in RETRIED_STATUS else math.inf)
 
 

@@ -88,6 +88,10 @@ def done(result: dict) -> dict:
     return {"tool": "list_tasks", "parameters": {}, "result": result}
 
 
+USER, ASSISTANT = entry("user", "old question"), entry("assistant", "old answer")
+CALLED = entry("assistant", "", done({"success": True}))
+
+
 # --- What is read ---------------------------------------------------------------------------------
 
 
@@ -339,10 +343,20 @@ def test_sends__back_what_gemini_and_deepseek_want_with_results(server):
     assert "index" not in assistant["tool_calls"][0]
 
 
-# --- What is sent ---------------------------------------------------------------------------------
+def test_sends__a_thought_with_old_messages_to_a_server_that_wants_one(server):
+    wants = refused(message="The `reasoning_content` must be passed back to the API.")
+    server.give(wants, called(call()), said())
+    assert answered(window=[USER, CALLED, ASSISTANT]) == "Done."
+    assert [m.get("reasoning_content") for m in server.sent if m["role"] == "assistant"] == [
+        " "
+    ] * 3
+    server.give(wants)
+    with pytest.raises(ModelFailed):
+        answered(window=[USER, ASSISTANT])
+    assert len(server.requests) == 2
 
-USER, ASSISTANT = entry("user", "old question"), entry("assistant", "old answer")
-CALLED = entry("assistant", "", done({"success": True}))
+
+# --- What is sent ---------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
