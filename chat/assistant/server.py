@@ -75,18 +75,21 @@ def ask(messages: list[Json], deadline: Deadline, may_call: bool) -> Answer:
         ModelFailed: the server answered with an error, or with something unusable. It is logged.
         OtherWanted: not logged.
     """
-    for is_last in (False, True):
-        try:
-            return ask_once(messages, deadline, may_call)
-        except OtherWanted:
-            raise
-        except ServerFailed as error:
-            time_left = min(RETRY_PAUSE_MAX_SECONDS, deadline.remaining_seconds / 2)
-            if is_last or error.pause_seconds > time_left:
-                raise failed(error) from error
-            logger.info("asking the model again after %s", error)
-            time.sleep(error.pause_seconds)
-    raise AssertionError("the last try returns or raises")
+    try:
+        return ask_once(messages, deadline, may_call)
+    except OtherWanted:
+        raise
+    except ServerFailed as error:
+        if error.pause_seconds > min(RETRY_PAUSE_MAX_SECONDS, deadline.remaining_seconds / 2):
+            raise failed(error) from error
+        logger.info("asking the model again after %s", error)
+        time.sleep(error.pause_seconds)
+    try:
+        return ask_once(messages, deadline, may_call)
+    except OtherWanted:
+        raise
+    except ServerFailed as error:
+        raise failed(error) from error
 
 
 def failed(error: ServerFailed) -> ModelFailed:
