@@ -15,7 +15,7 @@ from django_redis import get_redis_connection
 from connector_state.store.calls import Caller, call
 from connector_state.store.keys import Address, connector_keys
 from connector_state.store.scripts import Script
-from connector_state.store.values import VERSIONS
+from connector_state.store.values import VERSIONS, version_arguments
 
 UNKNOWN = "?"  # who wrote a value that came from another program
 
@@ -55,7 +55,7 @@ def history_of(connector_uuid: str, caller: Caller, address: Address) -> History
         Unavailable: Redis did not answer.
     """
     member = address.member
-    deleted, *rows = call(VERSIONS, connector_uuid, caller, [member, ""], [member])
+    deleted, *rows = call(VERSIONS, connector_uuid, caller, version_arguments(member, ""), [member])
     versions = [
         Version(etag.decode(), size, by.decode(), _moment(at), _moment(expires))
         for at, etag, size, expires, by in zip(*[iter(rows)] * 5, strict=True)

@@ -20,8 +20,8 @@ from connector_state.store.keys import Address
 from connector_state.store.scripts import Script
 
 _READ = Script("admit", "read")
-_OPERATE = Script("admit", "history", "index", "remember", "operate")
-VERSIONS = Script("admit", "history", "index", "versions")
+_OPERATE = Script("admit", "history", "index", "thin", "remember", "operate")
+VERSIONS = Script("admit", "history", "index", "thin", "versions")
 
 TTL = int | Literal["keep"] | None
 
@@ -116,7 +116,7 @@ def _operate(store: _Store, operations: Sequence[Operation]) -> Steps[list[Resul
     uuid, caller = store.connector_uuid, store.caller
     members = [operation.address.member for operation in operations]
     if operations[0].kind == "version":
-        arguments = [members[0], operations[0].etag]
+        arguments = version_arguments(members[0], operations[0].etag)
         found = yield from call_steps(VERSIONS, uuid, caller, arguments, members)
         return [Entry(found[0], operations[0].etag, None) if found else None]
     if all(operation.kind == "get" for operation in operations):
@@ -131,6 +131,11 @@ def _operate(store: _Store, operations: Sequence[Operation]) -> Steps[list[Resul
     adds = any(operation.kind == "put" for operation in operations)
     replies = yield from call_steps(_OPERATE, uuid, caller, arguments, members, when_full=not adds)
     return list(map(_result, operations, etags, replies))
+
+
+def version_arguments(member: str, etag: str) -> list[Argument]:
+    """Return the arguments of VERSIONS for a member; `etag` may be "" for all of its versions."""
+    return [member, etag, settings.STATE_KEEP_VERSIONS, settings.STATE_KEEP_DAYS]
 
 
 def _limits(limits: Limits) -> list[Argument]:

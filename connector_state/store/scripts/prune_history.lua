@@ -9,10 +9,9 @@ local cursor, found = unpack(call('HSCAN', history, ARGV[5], 'COUNT', 500))
 for at = 1, #found, 2 do
   local member, log = found[at], found[at + 1]
   if string.sub(member, 1, 1) ~= '\0' then
-    local age_ms = now_ms - at_of(log)
-    local expires = expires_of(log)
-    local is_over = etag_of(log) == DELETED and age_ms > ARGV[6] * DAY_MS
-    if is_over or expires > 0 and expires < now_ms then
+    local _, at, etag, _, expires = string.match(log, LINE)
+    local is_over = etag == DELETED and now_ms - at > ARGV[6] * DAY_MS
+    if is_over or expires ~= '0' and tonumber(expires) < now_ms then
       drop_history(member)
       pruned = pruned + 1
     end

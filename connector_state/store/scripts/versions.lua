@@ -1,7 +1,7 @@
 -- The versions of one key that were replaced or deleted, newest first, each value once.
 --
 -- KEYS  10 the key of the value
--- ARGV  5 member   6 an ETag ('': all versions, without their values)
+-- ARGV  5 member   6 an ETag ('': all versions, without their values)   7, 8 of thin.lua
 --
 -- Returns {'ok', when it was deleted (ms, or '' if it was not), then for each version its time of
 -- writing (ms; 0 if unknown), ETag, size, end (ms; 0: never), who wrote it ('?' if unknown)},
@@ -16,20 +16,24 @@ if type(value) == 'string' then
   seen[etag] = true
 end
 
-local log = call('HGET', history, member) or ''
+local log = thin(call('HGET', history, member) or '', member, tonumber(ARGV[7]), tonumber(ARGV[8]))
 local deleted = string.match(log, '^(%d+) ' .. string.rep('%-', 40)) or ''
 local reply = wanted == '' and {'ok', deleted} or {'ok'}
-for line in string.gmatch(log, '\n([^\n]+)') do
-  local version = call('HGET', history, field_of(line, member))
-  -- By the bytes, not by the line: another program may have written them.
-  local etag, expires = redis.sha1hex(version), expires_of(line)
-  if not seen[etag] and (expires == 0 or expires > now_ms) then
-    seen[etag] = true
-    if etag == wanted then return {'ok', version} end
-    if wanted == '' then
-      for _, item in ipairs({at_of(line), etag, #version, expires,
-        string.match(line, '^%d+ %S+ %d+ %d+ (.*)$')}) do
-        reply[#reply + 1] = item
+local first = true -- which is of the value that is stored now
+for line, at, _, _, expires in string.gmatch(log, LINE) do
+  local version = not first and call('HGET', history, '\0' .. at .. member)
+  first = false
+  if version then
+    -- By the bytes, not by the line: another program may have written them.
+    local etag = redis.sha1hex(version)
+    if not seen[etag] then
+      seen[etag] = true
+      if etag == wanted then return {'ok', version} end
+      if wanted == '' then
+        local by = string.match(line, '^%d+ %S+ %d+ %d+ (.*)\n')
+        for _, item in ipairs({tonumber(at), etag, #version, tonumber(expires), by}) do
+          reply[#reply + 1] = item
+        end
       end
     end
   end
