@@ -13,6 +13,7 @@ from django.conf import settings
 from django_redis import get_redis_connection
 
 from connector_state.store.calls import Caller, call
+from connector_state.store.connection import Argument
 from connector_state.store.keys import Address, connector_keys
 from connector_state.store.scripts import Script
 from connector_state.store.values import VERSIONS, version_arguments
@@ -69,9 +70,9 @@ def prune(connector_uuid: str, username: str) -> Iterator[int]:
     Yields:
         The number of keys concerned, after each part of the history.
     """
-    days, cursor = max(settings.STATE_KEEP_DAYS, 1), b"0"
+    cursor = b"0"
     while True:
-        arguments = [cursor, days]
+        arguments: list[Argument] = [cursor, max(settings.STATE_KEEP_DAYS, 1)]
         cursor, pruned = call(_PRUNE, connector_uuid, Caller.operator(username), arguments)
         yield pruned
         if cursor == b"0":

@@ -1,5 +1,6 @@
 """Earlier versions of values, on a Valkey whose clock the tests move."""
 
+import asyncio
 import random
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -7,13 +8,13 @@ from pathlib import Path
 import pytest
 from redis import Redis
 
-from connector_state.errors import PreconditionFailed
+from connector_state.errors import PreconditionFailed, Unavailable
 from connector_state.operator_session import OperatorSession
-from connector_state.store import history
+from connector_state.store import history, loop, room
 from connector_state.store.calls import Caller, Limits, Nonce
 from connector_state.store.history import history_of
 from connector_state.store.keys import Address, connector_keys
-from connector_state.store.values import Condition, Operation, StateStore, etag_of
+from connector_state.store.values import AsyncStateStore, Condition, Operation, StateStore, etag_of
 from tests.servers import wait_until
 
 UUID = "3f8e0c8e-6f0a-4c8e-9a52-2f1d6c7b9e11"
@@ -238,3 +239,35 @@ def test_version__of_the_current_value(clock):
     etag = put(b"one")
     assert version(etag) == b"one"
     assert version("0" * 40) is None
+
+
+@pytest.fixture
+def filled(other_redis, monkeypatch):
+    """A Redis with a history, and no room for anything else."""
+    monkeypatch.setattr(room, "get_redis_connection", lambda: other_redis.client)
+    monkeypatch.setattr(room, "_look_again_at", 0.0)
+    for number in range(12):
+        store().put(Address("m365", f"key {number % 6}"), random.randbytes(500_000))
+    used = other_redis.client.info("memory")["used_memory"]
+    other_redis.client.config_set("maxmemory", used - 100_000)
+    return other_redis.client
+
+
+def test_history__goes_before_a_full_redis_refuses_a_value(filled):
+    etag = put(b"as important as ever")
+    assert store().get(DELTA).etag == etag
+    assert counted(filled) == (0, 0)
+    filled.config_set("maxmemory", 1)
+    with pytest.raises(Unavailable) as refused:
+        put(b"no room at all")
+    assert refused.value.code == "store_full"
+
+
+def test_history__goes_on_the_loop_too(filled):
+    async def put_on_loop() -> str:
+        caller = Caller("kid", Nonce("kid", "a-nonce-of-the-loop"), Limits())
+        etag = await AsyncStateStore(UUID, caller).put(DELTA, b"w")
+        await loop.close()
+        return etag
+
+    assert asyncio.run(put_on_loop()) == etag_of(b"w")
