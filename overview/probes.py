@@ -58,7 +58,12 @@ class Probe:
     """A question to one store or server, with a limit to the time that callers wait for it."""
 
     def __init__(
-        self, name: str, title: str, ask: Callable[[], Finding], seconds: float = PROBE_SECONDS
+        self,
+        name: str,
+        title: str,
+        ask: Callable[[], Finding],
+        seconds: float = PROBE_SECONDS,
+        keep_seconds: float = 0,
     ) -> None:
         """Prepare the question.
 
@@ -67,17 +72,29 @@ class Probe:
             title: for people.
             ask: asks; an exception means that there is no answer.
             seconds: how long a caller waits at most.
+            keep_seconds: how long a good answer is given again without asking.
         """
         self.name = name
         self.title = title
         self._question = Question(ask)
         self._seconds = seconds
+        self._keep_seconds = keep_seconds
+        self._good: tuple[float, Health] | None = None
 
     def begin(self) -> Callable[[], Health]:
         """Ask, and return a function that waits for the answer."""
-        until = time.monotonic() + self._seconds
+        now = time.monotonic()
+        if self._good is not None and now < self._good[0] + self._keep_seconds:
+            good = self._good[1]
+            return lambda: good
         wait = self._question.begin()
-        return lambda: self._health(wait(until))
+
+        def health() -> Health:
+            found = self._health(wait(now + self._seconds))
+            self._good = (now, found) if found.state == "ok" else None
+            return found
+
+        return health
 
     def _health(self, outcome: Outcome[Finding]) -> Health:
         found = outcome.value
@@ -150,7 +167,13 @@ def _secrets() -> Finding:
 REDIS = Probe("redis", "Redis", lambda: redis_checks.examine(get_redis_connection()))
 DATABASE = Probe("database", "Database", _database)
 CONVERSATIONS = Probe("conversations", "Conversation store", _conversations)
-MODEL = Probe("model", "Model", lambda: examine_assistant(MODEL_SECONDS), MODEL_SECONDS)
+MODEL = Probe(
+    "model",
+    "Model",
+    lambda: examine_assistant(MODEL_SECONDS),
+    MODEL_SECONDS,
+    keep_seconds=300,  # asking costs tokens, and the page is looked at often
+)
 SLOW_MODEL = Probe(
     # As long as a chat waits: a slow model is no failure.
     "model",

@@ -166,3 +166,15 @@ def test_model__by_what_its_server_says(capsys, settings, httpserver_of, answer,
     assert words in model["description"]
     assert "secret-word" not in out
     assert asked == [("/v1/chat/completions", "Bearer secret-word")]
+
+
+def test_model__is_asked_once_for_many_looks_at_the_start_page(settings, httpserver_of):
+    """Each question costs tokens. A failure is looked at again, so that its end shows."""
+    answer = {"choices": [{"message": {"content": "OK"}}]}
+    settings.OPENAI_BASE_URL, asked = httpserver_of(200, answer)
+    assert [probes.examine([probes.MODEL])[0].state for _ in range(3)] == ["ok"] * 3
+    assert len(asked) == 1
+    settings.OPENAI_BASE_URL, asked = httpserver_of(503, {})
+    probes.MODEL._good = None
+    assert [probes.examine([probes.MODEL])[0].state for _ in range(2)] == ["failed"] * 2
+    assert len(asked) >= 2
