@@ -6,6 +6,7 @@ import pytest
 from django.core.exceptions import PermissionDenied, SuspiciousOperation
 from django.db import OperationalError
 from django.http import Http404
+from django.test import Client
 from rest_framework import exceptions
 
 from chat import errors as chat
@@ -96,3 +97,45 @@ def test_answer_to__needs_no_request():
 def test_answer_to__an_error_without_a_row_is_its_base():
     assert errors.answer_to(chat.StoreConflict()).status == 503
     assert errors.answer_to(chat.ChatError()) is None
+
+
+UUID = "11111111-2222-3333-4444-555555555555"
+API_PATHS = [
+    "/livez",
+    "/readyz",
+    "/api/token/",
+    "/api/token/refresh/",
+    "/api/alice/chat",
+    "/api/alice/conversations",
+    "/api/alice/conversations/c1",
+    "/api/alice/conversations/c1/messages",
+    "/api/alice/conversations/c1/export",
+    f"{PREFIX}/register",
+    f"{PREFIX}/unregister/{UUID}",
+    f"{PREFIX}/state/{UUID}",
+    f"{PREFIX}/state/{UUID}/ns",
+    f"{PREFIX}/state/{UUID}/ns/key",
+    "/api/nowhere",
+    "/dsx-connect/nowhere",
+]
+METHODS = ["GET", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "TRACE", "BREW"]
+
+
+@pytest.mark.django_db
+@pytest.mark.parametrize("path", API_PATHS)
+def test_api_path__answers_json_to_any_method_and_accept(path):
+    client = Client(raise_request_exception=False)
+    for method in METHODS:
+        for accept in ("text/html", "image/png;q=0.1", "nonsense"):
+            answer = client.generic(method, path, headers={"Accept": accept})
+            assert answer["Content-Type"] == "application/json", (method, accept)
+            assert answer.status_code in (200, 400, 401, 403, 404, 405, 411, 415), (method, accept)
+            if answer.status_code != 200:
+                assert set(answer.json()) == {"detail", "code"}
+
+
+def test_api_path__a_method_that_is_not_allowed_names_those_that_are(client):
+    for path, allowed in (("/livez", "GET, HEAD"), ("/readyz", "GET, HEAD"), ("/api/token/", "POST")):
+        answer = client.delete(path)
+        assert (answer.status_code, answer.json()["code"]) == (405, "method_not_allowed")
+        assert answer["Allow"] == allowed
