@@ -1,6 +1,7 @@
 """The error table, row by row, and what Django itself raises on API paths."""
 
 import json
+import logging
 
 import pytest
 from django.core.exceptions import PermissionDenied, SuspiciousOperation
@@ -10,8 +11,10 @@ from django.test import Client
 from rest_framework import exceptions
 
 from chat import errors as chat
-from config import errors
+from common.database_busy import DatabaseBusy
+from config import busy, errors
 from connector_state import errors as state
+from tests.chat.calls import Api
 from tests.connectors import PREFIX
 
 ROWS = [
@@ -135,7 +138,35 @@ def test_api_path__answers_json_to_any_method_and_accept(path):
 
 
 def test_api_path__a_method_that_is_not_allowed_names_those_that_are(client):
-    for path, allowed in (("/livez", "GET, HEAD"), ("/readyz", "GET, HEAD"), ("/api/token/", "POST")):
+    for path, allowed in (
+        ("/livez", "GET, HEAD"),
+        ("/readyz", "GET, HEAD"),
+        ("/api/token/", "POST"),
+    ):
         answer = client.delete(path)
         assert (answer.status_code, answer.json()["code"]) == (405, "method_not_allowed")
         assert answer["Allow"] == allowed
+
+
+@pytest.mark.django_db
+def test_busy__is_counted_and_not_logged_one_by_one(caplog, monkeypatch):
+    def refuse(*args: object) -> None:
+        raise DatabaseBusy
+
+    monkeypatch.setattr("chat.api.views.check_rate", refuse)
+    counted: list[None] = []
+    monkeypatch.setattr(busy, "count", lambda: counted.append(None))
+    for logger in ("django.request", "django"):
+        monkeypatch.setattr(logging.getLogger(logger), "propagate", True)
+    answers = [Api().chat("hello") for _ in range(3)]
+    assert [(a.status_code, a.json()["code"]) for a in answers] == 3 * [(503, "busy")]
+    assert (len(counted), caplog.records) == (3, [])
+
+
+def test_busy__one_line_has_the_number(caplog, monkeypatch):
+    monkeypatch.setattr(busy, "_count", 0)
+    monkeypatch.setattr(busy, "LOG_SECONDS", 3600)
+    for _ in range(3):
+        busy.count()
+    busy._log()
+    assert "3 requests were answered 503 busy within 3600 s" in caplog.messages
