@@ -69,10 +69,10 @@ def read(file: Path) -> dict[str, str]:
         fail(f"{file} can't be read ({error}): restore it from a backup")
     for binding in found:
         # dotenv_values would warn, and a secret that is lost would be replaced by another one.
-        if binding.error:
+        if binding.error or (binding.key and binding.value is None):
             fail(f"{file} is damaged in line {binding.original.line}: restore it from a backup")
     # Without interpolation: a `${X}` in a secret is part of the secret.
-    return {binding.key: binding.value or "" for binding in found if binding.key is not None}
+    return {binding.key: binding.value or "" for binding in found if binding.key}
 
 
 def complete(recorded: Mapping[str, str], *, embedded: bool) -> dict[str, str]:
