@@ -19,6 +19,7 @@ from chat.api.answers import DEGRADED
 from common.database_busy import DatabaseBusy
 from common.errors import ServiceError
 from common.json_answers import json_response
+from config import busy
 from config.door.receive import BodyRefused
 from config.paths import CHAT_PREFIX, is_api_path
 from config.refused import count_refused
@@ -101,7 +102,11 @@ def error_response(
 ) -> HttpResponse:
     """Return an ErrorAnswer as Django's response."""
     answer = ErrorAnswer(status, code, detail, headers or {})
-    return json_response(answer.as_json(), answer.headers, status=answer.status)
+    response = json_response(answer.as_json(), answer.headers, status=answer.status)
+    if code == DatabaseBusy.code:
+        busy.count()
+        response._has_been_logged = True  # type: ignore[attr-defined]  # Django asks for it
+    return response
 
 
 # --- Errors that API views raise ------------------------------------------------------------------

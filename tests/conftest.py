@@ -2,7 +2,8 @@
 
 import asyncio
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from pathlib import Path
 
 import pytest
 from django.db import connections
@@ -13,6 +14,7 @@ from connector_state.credentials import database, failures, live
 from connector_state.credentials.cache import Cache, Source
 from connector_state.store import connection, loop
 from tests.environment import data_dir
+from tests.make_run import Run
 
 
 @pytest.fixture(scope="session")
@@ -79,3 +81,17 @@ def cut_redis(settings, monkeypatch: pytest.MonkeyPatch) -> Callable[[], None]:
 def redis_away(cut_redis: Callable[[], None]) -> None:
     """Nobody listens where Redis was."""
     cut_redis()
+
+
+@pytest.fixture
+def runs(tmp_path: Path) -> Iterator[Callable[..., Run]]:
+    """Start runs of `make run`, each in a folder of tmp_path, and stop them after the test."""
+    started: list[Run] = []
+
+    def start(name: str = "data", **environ: str) -> Run:
+        started.append(Run(tmp_path / name, **environ))
+        return started[-1]
+
+    yield start
+    for run in reversed(started):
+        run.stop()

@@ -2,13 +2,14 @@
 
 from pathlib import Path
 from typing import Literal, Self
+from urllib.parse import quote
 
 from pydantic import Field, SecretStr, field_validator, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from config.env import variables
 from config.local import valkey
-from config.local.generated import BASE_DIR
+from config.local.generated import BASE_DIR, DATABASE_FILE
 
 
 class Environment(BaseSettings):
@@ -154,11 +155,11 @@ class Environment(BaseSettings):
 
     @property
     def effective_redis_url(self) -> str:
-        return self.redis_url or f"unix://{valkey.socket_path(self.data_dir)}"
+        return self.redis_url or f"unix://{quote(str(valkey.socket_path(self.data_dir)))}"
 
     @property
     def effective_database_url(self) -> str:
-        return self.database_url or f"sqlite:///{self.data_dir / 'db.sqlite3'}"
+        return self.database_url or f"sqlite:///{quote(str(self.data_dir / DATABASE_FILE))}"
 
     @property
     def https(self) -> bool:
