@@ -45,6 +45,13 @@ def text_of(response, status: int = 200) -> str:
     return response.content.decode()
 
 
+def test_page__says_that_a_connector_sends_its_scans_here(admin_client, connector):
+    mark = "sends scans or other calls here that only a dsx-connect answers"
+    assert mark not in text_of(admin_client.get(page_of(connector)))
+    connector.call("POST", "/dsx-connect/api/v1/scan/request")
+    assert mark in text_of(admin_client.get(page_of(connector)))
+
+
 TAILS = (
     "audit/",
     "history/",
