@@ -5,7 +5,7 @@ from collections.abc import Iterable
 from typing import Any, ClassVar, TypeVar
 
 from django.db import models, transaction
-from django.db.models import Q
+from django.db.models import F, Q
 from django.utils import timezone
 
 CHANGES_KEPT = 10_000  # a worker that is further behind reads everything again
@@ -136,6 +136,9 @@ class Connector(NotedModel):
     # Enrolment. A group of NULL: an operator created the connector, so no enrolment token may get
     # its secret.
     enrolment_group = models.CharField(max_length=64, null=True, editable=False)
+    # An operator created the connector and gave it its credential; the tokens of this group may
+    # send its heartbeats, and still get no secret.
+    heartbeat_group = models.CharField(max_length=64, null=True, editable=False)
     url = models.CharField(max_length=2048, blank=True, editable=False)
     peer_address = models.CharField(max_length=64, blank=True, editable=False)
     last_seen_at = models.DateTimeField(null=True, editable=False)
@@ -182,7 +185,17 @@ class Connector(NotedModel):
         """Return "disabled" (by an operator), "offline" (since its shutdown) or "enabled"."""
         if not self.enabled:
             return "disabled"
-        return "offline" if self.offline_at else "enabled"
+        return "offline" if self.is_offline else "enabled"
+
+    @property
+    def is_offline(self) -> bool:
+        """Return whether it has shut down and sent no heartbeat since, as OFFLINE in a query."""
+        if self.offline_at is None:
+            return False
+        return self.last_seen_at is None or self.last_seen_at < self.offline_at
+
+
+OFFLINE = Q(offline_at__isnull=False) & (Q(last_seen_at=None) | Q(last_seen_at__lt=F("offline_at")))
 
 
 class CredentialQuerySet(NotedQuerySet["Credential"]):

@@ -22,6 +22,7 @@ from chat.repository import conversation_repository
 from common.findings import Finding, Unfit
 from connector_state import redis_checks
 from connector_state.credentials.issuing import unreadable_credentials
+from connector_state.credentials.unsigned import unsigned_connectors
 from overview.bounded import NoAnswer, Outcome, Question
 
 logger = logging.getLogger(__name__)
@@ -136,12 +137,26 @@ def _migrations() -> Finding:
 def _secrets() -> Finding:
     unreadable, total = unreadable_credentials()
     if not unreadable:
-        return Finding(f"all {total} can be decrypted")
+        return Finding(f"all {total} can be decrypted", problems=_unsigned())
     named = ", ".join(unreadable[:KEY_IDS_NAMED])
     more = "" if len(unreadable) <= KEY_IDS_NAMED else " and others"
     raise Unfit(
         f"{len(unreadable)} of {total} can't be decrypted by any of CONNECTOR_SECRET_KEYS: "
         f"{named}{more}."
+    )
+
+
+def _unsigned() -> tuple[str, ...]:
+    try:
+        uuids = [str(connector.pk) for connector in unsigned_connectors()]
+    except RedisError:  # which has a probe of its own
+        return ()
+    if not uuids:
+        return ()
+    more = "" if len(uuids) <= KEY_IDS_NAMED else " and others"
+    return (
+        f"{len(uuids)} connectors register, but never signed a call with a live credential, and so "
+        f"read no cursor: {', '.join(uuids[:KEY_IDS_NAMED])}{more}.",
     )
 
 

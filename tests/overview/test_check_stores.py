@@ -6,6 +6,7 @@ import time
 import pytest
 from django.core.management import CommandError, call_command
 from django.db import connection
+from django.utils import timezone
 from django_redis import get_redis_connection
 
 from connector_state.models import Credential
@@ -49,6 +50,20 @@ def test_check__one_line_each(capsys):
 def test_check__warnings_end_with_1_only_if_strict(capsys):
     check(capsys)
     check(capsys, "--strict", fails="Look at: Redis.")
+
+
+def test_check__a_connector_that_registers_and_never_signs_is_a_warning(capsys):
+    connector = SigningConnector.create("m365", heartbeat_group="blue", last_seen_at=timezone.now())
+    SigningConnector.create("not seen yet", heartbeat_group="blue")
+    SigningConnector.create("enrolled", enrolment_group="blue", last_seen_at=timezone.now())
+    found = checks(capsys)["secrets"]
+    assert found["state"] == "warning"
+    assert (
+        f"never signed a call with a live credential, and so read no cursor: {connector.uuid}."
+        in (found["problems"][0])
+    )
+    connector.get()
+    assert checks(capsys)["secrets"]["state"] == "ok"
 
 
 @pytest.mark.parametrize(
