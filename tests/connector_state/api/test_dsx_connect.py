@@ -4,12 +4,14 @@ import logging
 from types import SimpleNamespace
 
 import pytest
+from django.contrib.admin.models import LogEntry
 from django.core.management import call_command
 from django_redis import get_redis_connection
 
 from connector_state.credentials import cache, entries, failures, foreign, issuing, live
 from connector_state.models import Connector, Credential
 from tests.connectors import SigningConnector
+from tests.operators import create_staff, logged_in
 from tests.outages import frozen_port
 from tests.servers import free_port
 
@@ -420,3 +422,77 @@ def test_secrets__are_nowhere(dsx_connect, connector, caplog, pass_by, admin_cli
         assert each.secret not in caplog.text + repr(credential) + page.text
         assert not any(each.secret.encode() in value for value in values)
     assert set(Credential.objects.values_list("key_id", flat=True)) == {connector.key_id}
+
+
+# --- How it is shown ------------------------------------------------------------------------------
+
+
+def page_of(connector: SigningConnector, tail: str) -> str:
+    return f"/admin/connector_state/connector/{connector.uuid}/{tail}"
+
+
+def test_admin__an_operator_accepts_and_refuses_it(dsx_connect, connector, pass_by):
+    permissions = ("view_connector", "change_connector", "view_credential", "add_credential")
+    staff = create_staff(*(f"connector_state.{each}" for each in permissions))
+    operator = logged_in(staff)
+    theirs = dsx_connect.register(connector.uuid)
+    page = operator.get(page_of(connector, "change/")).text
+    assert "It is refused" in page and theirs.key_id in page
+    for tail, answer in (("accept/", 200), ("refuse/", 401)):
+        assert page_of(connector, tail) in operator.get(page_of(connector, "change/")).text
+        assert "dsx-connect" in operator.get(page_of(connector, tail)).text
+        for _ in range(2):
+            assert operator.post(page_of(connector, tail)).status_code == 302
+        pass_by(1)
+        assert status(theirs) == answer
+    entries = LogEntry.objects.order_by("pk").values_list("change_message", flat=True)
+    assert list(entries) == [
+        "Accepted the credential of the dsx-connect.",
+        "Refused the credential of the dsx-connect.",
+    ]
+
+
+@pytest.mark.parametrize("permission", ["change_connector", "add_credential"])
+def test_admin__accepting_takes_both_permissions(dsx_connect, connector, permission):
+    user = create_staff("connector_state.view_connector", f"connector_state.{permission}")
+    for tail in ("accept/", "refuse/"):
+        assert logged_in(user).post(page_of(connector, tail)).status_code == 403
+    assert (
+        page_of(connector, "accept/") not in logged_in(user).get(page_of(connector, "change/")).text
+    )
+
+
+def test_admin__shows_what_there_is(dsx_connect, connector, admin_client, cut, settings):
+    def shown(each: SigningConnector) -> str:
+        return admin_client.get(page_of(each, "change/")).text
+
+    assert "has none for this UUID" in shown(connector)
+    theirs = dsx_connect.register()
+    assert status(theirs) == 200
+    assert "by its first call with a credential of the dsx-connect" in shown(theirs)
+    assert "None was issued here" in shown(theirs)
+    cut()
+    assert "it is unknown whether there is one" in shown(theirs)
+    settings.DSX_CONNECT_REDIS_URL = ""
+    assert "Credential of the dsx-connect" not in shown(connector)
+
+
+def test_admin__counts_what_is_refused(dsx_connect, connector, admin_client):
+    dsx_connect.register(connector.uuid).get()
+    failures._tally.flush()
+    page = admin_client.get("/admin/").text
+    assert "the dsx-connect&#x27;s credential is not accepted for a connector" in page
+    assert "dsx-connect&#x27;s Redis" in page
+
+
+def test_readyz__says_how_it_is_and_stays_ready(dsx_connect, client, cut):
+    for path in ("/readyz", "/readyz?for=state"):
+        assert client.get(path).json()["dsx_connect"] == "ok"
+    cut()
+    for path in ("/readyz", "/readyz?for=state"):
+        response = client.get(path)
+        assert (response.status_code, response.json()["dsx_connect"]) == (200, "does not answer")
+
+
+def test_readyz__without_one_is_silent_about_it(client):
+    assert "dsx_connect" not in client.get("/readyz").json()
