@@ -19,12 +19,14 @@ class DsxConnect:
     """A Valkey with a dsx-connect's keys, and the user that Statekeep is given.
 
     `url` logs in as this user, who may GET and HMGET the keys of credentials, and nothing else.
+    `administrators_url` logs in as one who may do anything.
     """
 
     def __init__(self, folder: Path) -> None:
         port = free_port()
         self.process = start_valkey(folder, "--port", str(port))
         self.redis = Redis(port=port)
+        self.administrators_url = f"redis://127.0.0.1:{port}/0"
         self.url = f"redis://{USER}:{PASSWORD}@127.0.0.1:{port}/0"
         user = (USER, "on", f">{PASSWORD}", *KEYS, "+get", "+hmget")
         self.redis.execute_command("ACL", "SETUSER", *user)

@@ -91,13 +91,13 @@ def look_up(key_ids: Sequence[str]) -> dict[str, Pair]:
     asked = {
         key_id: uuid
         for key_id, value in zip(key_ids, uuids, strict=True)
-        if (uuid := _canonical_uuid(value)) is not None
+        if (uuid := canonical_uuid(value)) is not None
     }
     pairs = _execute([("HMGET", config_key(uuid), KEY_ID, SECRET) for uuid in asked.values()])
     return {
         key_id: Pair(uuid, pair[1])
         for (key_id, uuid), pair in zip(asked.items(), pairs, strict=True)
-        if pair is not None and pair[0] == key_id.encode() and pair[1]
+        if pair is not None and pair[0] == key_id.encode() and pair[1] and pair[1].isascii()
     }
 
 
@@ -109,6 +109,15 @@ def key_id_of(connector_uuid: str) -> str | None:
     """
     (found,) = _execute([("HMGET", config_key(connector_uuid), KEY_ID)])
     return found[0].decode(errors="backslashreplace") if found and found[0] else None
+
+
+def canonical_uuid(value: bytes | None) -> str | None:
+    """Return the text of a UUID in its canonical form; None for anything else."""
+    with suppress(ValueError):
+        text = (value or b"").decode()
+        if str(UUID(text)) == text:
+            return text
+    return None
 
 
 def _execute(commands: list[tuple[str, ...]]) -> list[Any]:
@@ -125,11 +134,3 @@ def _execute(commands: list[tuple[str, ...]]) -> list[Any]:
         elif isinstance(reply, Exception):
             raise reply
     return replies
-
-
-def _canonical_uuid(value: bytes | None) -> str | None:
-    with suppress(ValueError):
-        text = (value or b"").decode()
-        if str(UUID(text)) == text:
-            return text
-    return None

@@ -11,6 +11,7 @@ from django_redis import get_redis_connection
 from connector_state.credentials import cache, entries, failures, foreign, issuing, live
 from connector_state.models import Connector, Credential
 from tests.connectors import SigningConnector
+from tests.dsx_connect import USER
 from tests.operators import create_staff, logged_in
 from tests.outages import frozen_port
 from tests.servers import free_port
@@ -496,3 +497,17 @@ def test_readyz__says_how_it_is_and_stays_ready(dsx_connect, client, cut):
 
 def test_readyz__without_one_is_silent_about_it(client):
     assert "dsx_connect" not in client.get("/readyz").json()
+
+
+def test_acl__of_another_database_takes_select_besides(dsx_connect, settings):
+    """The dsx-connect's own default is database 3."""
+    connector = dsx_connect.register()
+    keys = [dsx_connect.config_key(connector.uuid), f"dsxconnect:hmac:kid:{connector.key_id}"]
+    for key in keys:
+        dsx_connect.redis.move(key, 3)
+    settings.DSX_CONNECT_REDIS_URL = dsx_connect.url.removesuffix("0") + "3"
+    foreign.dsx_connect._client_of.cache_clear()  # its connections have selected it already
+    assert status(connector) == 503
+    dsx_connect.redis.execute_command("ACL", "SETUSER", USER, "+select")
+    assert status(connector) == 200
+    dsx_connect.redis.execute_command("ACL", "SETUSER", USER, "-select")
