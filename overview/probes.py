@@ -11,16 +11,18 @@ from dataclasses import dataclass
 from typing import Literal
 
 from django import db
+from django.conf import settings
 from django.db import connection
 from django.db.migrations.executor import MigrationExecutor
 from django_redis import get_redis_connection
-from redis.exceptions import RedisError
+from redis.exceptions import NoPermissionError, RedisError
 
 from chat.assistant.reachable import examine_assistant
 from chat.errors import ChatError
 from chat.repository import conversation_repository
 from common.findings import Finding, Unfit
 from connector_state import redis_checks
+from connector_state.credentials import dsx_connect
 from connector_state.credentials.issuing import unreadable_credentials
 from connector_state.credentials.unsigned import unsigned_connectors
 from overview.bounded import NoAnswer, Outcome, Question
@@ -160,6 +162,16 @@ def _unsigned() -> tuple[str, ...]:
     )
 
 
+def _dsx_connect() -> Finding:
+    try:
+        dsx_connect.check()
+    except NoPermissionError as error:
+        raise Unfit(
+            "Its user may not GET and HMGET the keys that docs/connectors.md names."
+        ) from error
+    return Finding(f"credentials of environment {settings.DSX_CONNECT_ENV} can be read")
+
+
 REDIS = Probe("redis", "Redis", lambda: redis_checks.examine(get_redis_connection()))
 DATABASE = Probe("database", "Database", _database)
 CONVERSATIONS = Probe("conversations", "Conversation store", _conversations)
@@ -167,7 +179,14 @@ MODEL = Probe("model", "Model", lambda: examine_assistant(PROBE_SECONDS))
 MIGRATIONS = Probe("migrations", "Migrations", _migrations, SLOW_SECONDS)
 SECRETS = Probe("secrets", "Credentials", _secrets, SLOW_SECONDS)
 
+DSX_CONNECT = Probe("dsx_connect", "dsx-connect's Redis", _dsx_connect)
+
 STORES = (REDIS, DATABASE, CONVERSATIONS, MODEL)
+
+
+def beside() -> tuple[Probe, ...]:
+    """Return the probe of the dsx-connect's Redis, if credentials are looked up there."""
+    return (DSX_CONNECT,) if settings.DSX_CONNECT_REDIS_URL else ()
 
 
 def examine(probes: Iterable[Probe]) -> list[Health]:

@@ -170,3 +170,13 @@ def test_model__by_what_its_server_says(capsys, settings, httpserver_of, answer,
     assert (model["state"], words in model["description"]) == (state, True)
     assert "secret-word" not in out
     assert asked == [("/v1/models", "Bearer secret-word")]
+
+
+def test_check__the_redis_of_a_dsx_connect(dsx_connect, settings, capsys):
+    assert checks(capsys)["dsx_connect"]["state"] == "ok"
+    settings.DSX_CONNECT_ENV = "dev"  # whose keys its user may not read
+    found = checks(capsys, fails="Look at: dsx-connect's Redis.")["dsx_connect"]
+    assert "may not GET and HMGET" in str(found["description"])
+    settings.DSX_CONNECT_REDIS_URL = f"redis://user:secret@127.0.0.1:{AWAY}/0"
+    found = checks(capsys, fails="Look at: dsx-connect's Redis.")["dsx_connect"]
+    assert "can't be reached" in str(found["description"])

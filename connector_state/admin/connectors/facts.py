@@ -6,6 +6,7 @@ from typing import Any
 
 from django.db.models import Case, QuerySet, Value, When
 
+from connector_state.admin.connectors.accepting import dsx_connect_facts
 from connector_state.admin.connectors.listing import UNKNOWN, usage_or_none
 from connector_state.admin.connectors.policy_form import limit_in_words
 from connector_state.credentials import misdirected, unsigned
@@ -33,6 +34,7 @@ def facts_of(connector: Connector) -> dict[str, Any]:
         ),
         "credentials": with_last_use(credentials[:CREDENTIALS_SHOWN], usage),
         "credentials_total": connector.credentials.count(),
+        "dsx_connect": dsx_connect_facts(connector),
         "enrolment_changes": connector.enrolment_changes.all()[:CHANGES_SHOWN],
     }
 

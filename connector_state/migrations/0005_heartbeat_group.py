@@ -6,7 +6,7 @@ from django.db import migrations, models
 class Migration(migrations.Migration):
 
     dependencies = [
-        ('connector_state', '0003_credential_changes'),
+        ('connector_state', '0004_dsx_connect'),
     ]
 
     operations = [
