@@ -20,6 +20,11 @@ class ChangeCounter(models.Model):
     def __str__(self) -> str:
         return str(self.number)
 
+    @staticmethod
+    def lock() -> "ChangeCounter":
+        """Return the row, locked until the transaction ends."""
+        return ChangeCounter.objects.select_for_update().get_or_create(pk=1)[0]
+
 
 class CredentialChange(models.Model):
     """Something about a connector changed that decides what its credentials open.
@@ -44,7 +49,7 @@ class CredentialChange(models.Model):
         changed = sorted(set(connector_uuids))
         if not changed:
             return
-        counter, _ = ChangeCounter.objects.select_for_update().get_or_create(pk=1)
+        counter = ChangeCounter.lock()
         first = counter.number + 1
         counter.number += len(changed)
         counter.save(update_fields=["number"])

@@ -14,7 +14,7 @@ from uuid import UUID
 from django.conf import settings
 from django.db import transaction
 
-from connector_state.changes import CredentialChange
+from connector_state.changes import ChangeCounter
 from connector_state.credentials import database, dsx_connect, failures
 from connector_state.credentials.entries import LiveCredential
 from connector_state.errors import Forbidden, SignatureRefused, Unavailable
@@ -150,8 +150,9 @@ def admit(connector_uuid: str) -> None:
 @transaction.atomic
 def _create(connector_uuid: UUID) -> Connector | None:
     """Return the connector, created if it is still missing; None if there is no room."""
-    # Noting the change locks the counter of changes, so that the number below holds.
-    CredentialChange.note([connector_uuid])
+    # For the number below to hold. It is no change: workers would forget the credential, and lack
+    # it if that Redis went away before the next call.
+    ChangeCounter.lock()
     connector = Connector.objects.filter(pk=connector_uuid).first()
     if connector is not None:
         return connector
