@@ -23,7 +23,7 @@ from config.door.receive import BodyRefused
 from config.paths import CHAT_PREFIX, is_api_path, is_of_dsx_connect
 from config.refused import count_refused
 from connector_state import errors as state
-from connector_state.credentials import misdirected
+from connector_state.api import misdirected
 
 logger = logging.getLogger(__name__)
 

@@ -24,7 +24,7 @@ from common.findings import Finding, Unfit
 from connector_state import redis_checks
 from connector_state.credentials import dsx_connect
 from connector_state.credentials.issuing import unreadable_credentials
-from connector_state.credentials.unsigned import unsigned_connectors
+from connector_state.store.usage import unsigned_connectors
 from overview.bounded import NoAnswer, Outcome, Question
 
 logger = logging.getLogger(__name__)

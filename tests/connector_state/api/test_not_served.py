@@ -6,7 +6,7 @@ import logging
 import pytest
 from django_redis import get_redis_connection
 
-from connector_state.credentials import misdirected
+from connector_state.api import misdirected
 from tests.connectors import PREFIX, SigningConnector
 
 DSX_CONNECT = "/dsx-connect/api/v1"
@@ -32,7 +32,7 @@ pytestmark = pytest.mark.django_db
 @pytest.fixture(autouse=True)
 def _nothing_logged_before(monkeypatch, caplog):
     monkeypatch.setattr(misdirected, "_addresses", misdirected.Addresses())
-    caplog.set_level(logging.WARNING, "connector_state.credentials.misdirected")
+    caplog.set_level(logging.WARNING, "connector_state.api.misdirected")
 
 
 def lines(caplog) -> list[str]:
