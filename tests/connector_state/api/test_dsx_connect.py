@@ -442,8 +442,11 @@ def test_secrets__are_nowhere(dsx_connect, connector, caplog, pass_by, admin_cli
 # --- How it is shown ------------------------------------------------------------------------------
 
 
+LIST = "/admin/connector_state/connector/"
+
+
 def page_of(connector: SigningConnector, tail: str) -> str:
-    return f"/admin/connector_state/connector/{connector.uuid}/{tail}"
+    return f"{LIST}{connector.uuid}/{tail}"
 
 
 def test_admin__an_operator_accepts_and_refuses_it(dsx_connect, connector, pass_by):
@@ -486,6 +489,7 @@ def test_admin__shows_what_there_is(dsx_connect, connector, admin_client, cut, s
     assert status(theirs) == 200
     assert "by its first call with a credential of the dsx-connect" in shown(theirs)
     assert "None was issued here" in shown(theirs)
+    assert "none live, and the dsx-connect&#x27;s" in admin_client.get(LIST).text
     cut()
     assert "it is unknown whether there is one" in shown(theirs)
     settings.DSX_CONNECT_REDIS_URL = ""
