@@ -74,7 +74,7 @@ class Entries:
     Key ids that open nothing have a separate, smaller cache, so that inventing them neither fills
     the memory nor drives the known ones out.
 
-    One thread changes them; any thread, and an event loop, may find.
+    One thread changes them; any thread, and an event loop, may find, and forget one.
     """
 
     def __init__(self, known_most: int = KNOWN_MOST) -> None:
@@ -176,8 +176,9 @@ class Entries:
         return key_id in self._known or self._unknown.get(key_id, False)
 
     def forget(self, key_id: str) -> None:
-        """Forget what is known of a key id."""
+        """Forget what is known of a key id. Any thread may."""
         self._known.pop(key_id, None)
+        self._unknown.pop(key_id, None)
 
     def has(self, key_id: str, fingerprint: int) -> bool:
         """Whether what is known of the key id was made of a row with this fingerprint."""

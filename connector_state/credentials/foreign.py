@@ -91,24 +91,19 @@ class ForeignSource:
         pairs = dsx_connect.look_up([key_id for key_id in key_ids if key_id not in ours])
         uuids = {pair.connector_uuid for pair in pairs.values()}
         connectors = {str(each.pk): each for each in Connector.objects.filter(pk__in=uuids)}
-        deleted = DeletedConnector.objects.filter(pk__in=uuids).values_list("pk", flat=True)
-        disabled = set(map(str, deleted)) - connectors.keys()
         rows: list[Row] = []
         for key_id, pair in pairs.items():
             self.rate.note_found(key_id)
-            connector = connectors.get(pair.connector_uuid)
-            is_open = (
-                pair.connector_uuid not in disabled if connector is None else connector.enabled
-            )
-            refusal = "" if connector is None or connector.accepts_dsx_connect else NOT_ACCEPTED
-            policy = Policy.of(connector or Connector())
-            rows.append((key_id, pair, is_open, connector is not None, refusal, policy))
+            found = connectors.get(pair.connector_uuid)
+            connector = found or Connector(accepts_dsx_connect=True)  # as `admit` will create it
+            is_accepted, policy = connector.accepts_dsx_connect, Policy.of(connector)
+            rows.append((key_id, pair, found is not None, connector.enabled, is_accepted, policy))
         return rows
 
     def credential_of(self, row: Row) -> LiveCredential | None:
         """Return the credential in a row of `read`; None if its connector is disabled here."""
-        key_id, pair, is_open, has_connector, refusal, policy = row
-        if not is_open:
+        key_id, pair, has_connector, is_enabled, is_accepted, policy = row
+        if not is_enabled:
             return None
         return LiveCredential(
             key_id=key_id,
@@ -117,7 +112,7 @@ class ForeignSource:
             expires_at=None,
             policy=policy,
             has_connector=has_connector,
-            refusal=refusal,
+            refusal="" if is_accepted else NOT_ACCEPTED,
         )
 
 
@@ -126,7 +121,8 @@ def admit(connector_uuid: str) -> None:
 
     Raises:
         Forbidden: code `dsx_connect_full`: DSX_CONNECT_MAX_CONNECTORS have come already.
-        SignatureRefused: an operator has created, or disabled, it meanwhile.
+        SignatureRefused: it was deleted while it was disabled; or an operator has created, or
+            disabled, it meanwhile.
         django.db.Error: the database did not answer.
     """
     connector = Connector.objects.filter(pk=connector_uuid).first() or _create(UUID(connector_uuid))

@@ -51,7 +51,7 @@ def find_live(key_id: str) -> LiveCredential | None:
     if found is not None or not _may_be_foreign(key_id):
         return found
     try:
-        return _foreign.find(key_id)
+        return _note_foreign(key_id, _foreign.find(key_id))
     except OperationalError as error:
         raise foreign.unavailable() from error
 
@@ -68,7 +68,7 @@ async def find_live_async(key_id: str) -> LiveCredential | None:
     if found is not None or not _may_be_foreign(key_id):
         return found
     try:
-        return await _foreign.find_async(key_id)
+        return _note_foreign(key_id, await _foreign.find_async(key_id))
     except OperationalError as error:
         raise foreign.unavailable() from error
 
@@ -84,6 +84,13 @@ def _find_known(key_id: str) -> LiveCredential | Unsure | None:
 
 def _may_be_foreign(key_id: str) -> bool:
     return bool(settings.DSX_CONNECT_REDIS_URL) and not _cache.entries.is_of_source(key_id)
+
+
+def _note_foreign(key_id: str, found: LiveCredential | None) -> LiveCredential | None:
+    """Let our own cache ask again once the dsx-connect no longer has it: it may be imported."""
+    if found is not None:
+        _cache.entries.forget(key_id)
+    return found
 
 
 def are_known_ones_served() -> bool:

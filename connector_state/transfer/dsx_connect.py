@@ -135,7 +135,8 @@ def take_credential(connector: Connector, *, is_new: bool, dry_run: bool) -> Tak
         return Taken.NOT_ACCEPTED
     if not dry_run:
         with transaction.atomic():
-            CredentialChange.note([connector.pk])  # workers may know it as the dsx-connect's
+            # Unlike a new key id, workers may have asked for this one, and know that it is unknown.
+            CredentialChange.note([connector.pk])
             Credential.objects.create(
                 connector=connector,
                 key_id=key_id,

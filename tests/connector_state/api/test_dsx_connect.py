@@ -167,6 +167,19 @@ def test_known__key_ids_are_never_looked_up(dsx_connect, connector, looked_up, p
     assert looked_up == []
 
 
+def test_known__from_now_on_a_key_id_is_not_the_dsx_connects(dsx_connect, pass_by):
+    connector = dsx_connect.register()
+    assert status(connector) == 200
+    row = Connector.objects.get()
+    encrypted = issuing.encryption.encrypt(connector.secret)
+    Credential.objects.create(connector=row, key_id=connector.key_id, encrypted_secret=encrypted)
+    pass_by(11)
+    assert status(connector) == 200
+    Credential.objects.update(revoked_at=issuing.timezone.now())
+    pass_by(1)
+    assert status(connector) == 401
+
+
 def test_ours__is_refused_until_it_is_accepted(dsx_connect, connector, pass_by, caplog):
     theirs = dsx_connect.register(connector.uuid)
     connector.put("ours")
@@ -215,8 +228,6 @@ def test_disabling__outlives_the_row(dsx_connect, pass_by, delete):
     pass_by(1)
     assert status(connector) == 401
     assert not Connector.objects.exists()
-    with pytest.raises(foreign.SignatureRefused):
-        foreign.admit(connector.uuid)  # a worker that has not heard of it
     # An operator who creates it again has the say again.
     issuing.create_connector("again", connector.uuid, accepts_dsx_connect=True)
     pass_by(10)
@@ -307,6 +318,9 @@ def test_invented__key_ids_are_limited_in_rate(
     assert len(looked_up) == 6
     assert unknown.get().json()["code"] == "busy"
     assert [status(each) for each in (known, connector)] == [200, 200]
+    Connector.objects.update(max_keys=5)
+    live._foreign._look()  # which makes it read the known one again
+    assert status(known) == 200
     assert counted("look_ups_limited") == 16
     pass_by(1)
     assert status(unknown) == 200
@@ -428,8 +442,11 @@ def test_secrets__are_nowhere(dsx_connect, connector, caplog, pass_by, admin_cli
 # --- How it is shown ------------------------------------------------------------------------------
 
 
+LIST = "/admin/connector_state/connector/"
+
+
 def page_of(connector: SigningConnector, tail: str) -> str:
-    return f"/admin/connector_state/connector/{connector.uuid}/{tail}"
+    return f"{LIST}{connector.uuid}/{tail}"
 
 
 def test_admin__an_operator_accepts_and_refuses_it(dsx_connect, connector, pass_by):
@@ -472,6 +489,7 @@ def test_admin__shows_what_there_is(dsx_connect, connector, admin_client, cut, s
     assert status(theirs) == 200
     assert "by its first call with a credential of the dsx-connect" in shown(theirs)
     assert "None was issued here" in shown(theirs)
+    assert "none live, and the dsx-connect&#x27;s" in admin_client.get(LIST).text
     cut()
     assert "it is unknown whether there is one" in shown(theirs)
     settings.DSX_CONNECT_REDIS_URL = ""
