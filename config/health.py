@@ -40,10 +40,12 @@ def livez(request: HttpRequest) -> JsonResponse:
 def readyz(request: HttpRequest) -> JsonResponse:
     """Return a 200 if Redis and the database answer, else a 503 that names what does not.
 
-    The conversation store is only reported: without it chats are answered degraded. With
+    The conversation store and the dsx-connect's Redis are only reported: without the one chats are
+    answered degraded, without the other known connectors are served for some time. With
     `?for=state` the database is not needed either, as long as known connectors are served.
     """
-    found = {h.name: h.answers for h in probes.examine((*NEEDED, probes.CONVERSATIONS))}
+    asked = (*NEEDED, probes.CONVERSATIONS, *probes.beside())
+    found = {health.name: health.answers for health in probes.examine(asked)}
     missing = {probe.name for probe in NEEDED if not found[probe.name]}
     if request.GET.get("for") == "state" and live.are_known_ones_served():
         missing.discard(probes.DATABASE.name)

@@ -15,14 +15,16 @@ from django.conf import settings
 from django.db import connection
 from django.db.migrations.executor import MigrationExecutor
 from django_redis import get_redis_connection
-from redis.exceptions import RedisError
+from redis.exceptions import NoPermissionError, RedisError
 
 from chat.assistant.reachable import examine_assistant
 from chat.errors import ChatError
 from chat.repository import conversation_repository
 from common.findings import Finding, Unfit
 from connector_state import redis_checks
+from connector_state.credentials import dsx_connect
 from connector_state.credentials.issuing import unreadable_credentials
+from connector_state.store.usage import unsigned_connectors
 from overview.bounded import NoAnswer, Outcome, Question
 
 logger = logging.getLogger(__name__)
@@ -155,13 +157,37 @@ def _migrations() -> Finding:
 def _secrets() -> Finding:
     unreadable, total = unreadable_credentials()
     if not unreadable:
-        return Finding(f"all {total} can be decrypted")
+        return Finding(f"all {total} can be decrypted", problems=_unsigned())
     named = ", ".join(unreadable[:KEY_IDS_NAMED])
     more = "" if len(unreadable) <= KEY_IDS_NAMED else " and others"
     raise Unfit(
         f"{len(unreadable)} of {total} can't be decrypted by any of CONNECTOR_SECRET_KEYS: "
         f"{named}{more}."
     )
+
+
+def _unsigned() -> tuple[str, ...]:
+    try:
+        uuids = [str(connector.pk) for connector in unsigned_connectors()]
+    except RedisError:  # which has a probe of its own
+        return ()
+    if not uuids:
+        return ()
+    more = "" if len(uuids) <= KEY_IDS_NAMED else " and others"
+    return (
+        f"{len(uuids)} connectors register, but never signed a call with a live credential, and so "
+        f"read no cursor: {', '.join(uuids[:KEY_IDS_NAMED])}{more}.",
+    )
+
+
+def _dsx_connect() -> Finding:
+    try:
+        dsx_connect.check()
+    except NoPermissionError as error:
+        raise Unfit(
+            "Its user may not GET and HMGET the keys that docs/connectors.md names."
+        ) from error
+    return Finding(f"credentials of environment {settings.DSX_CONNECT_ENV} can be read")
 
 
 REDIS = Probe("redis", "Redis", lambda: redis_checks.examine(get_redis_connection()))
@@ -183,8 +209,14 @@ SLOW_MODEL = Probe(
 )
 MIGRATIONS = Probe("migrations", "Migrations", _migrations, SLOW_SECONDS)
 SECRETS = Probe("secrets", "Credentials", _secrets, SLOW_SECONDS)
+DSX_CONNECT = Probe("dsx_connect", "dsx-connect's Redis", _dsx_connect)
 
 STORES = (REDIS, DATABASE, CONVERSATIONS, SLOW_MODEL)
+
+
+def beside() -> tuple[Probe, ...]:
+    """Return the probe of the dsx-connect's Redis, if credentials are looked up there."""
+    return (DSX_CONNECT,) if settings.DSX_CONNECT_REDIS_URL else ()
 
 
 def examine(probes: Iterable[Probe]) -> list[Health]:

@@ -67,6 +67,12 @@ class Environment(BaseSettings):
     enrollment_max_connectors: int = Field(default=1_000, ge=1)
     enrollment_new_per_minute: int = Field(default=60, ge=1)
 
+    # Connector state: the credentials of a dsx-connect
+    dsx_connect_redis_url: variables.RedisUrl = Field(default="", repr=False)
+    dsx_connect_env: str = Field(default="", pattern=r"^[A-Za-z0-9_.-]{0,64}$")
+    dsx_connect_max_connectors: int = Field(default=1_000, ge=1)
+    dsx_connect_lookups_per_second: int = Field(default=50, ge=1)
+
     # Chat: the conversation store
     dapr_http_port: int = Field(default=3500, ge=1, le=65_535)
     dapr_http_endpoint: variables.Endpoint = ""
@@ -113,6 +119,15 @@ class Environment(BaseSettings):
         """Refuse sentinels without a REDIS_URL, which names the service."""
         if self.redis_sentinels and not self.redis_url:
             raise ValueError("REDIS_SENTINELS needs REDIS_URL=redis://SERVICE_NAME/DB")
+        return self
+
+    @model_validator(mode="after")
+    def check_dsx_connect(self) -> Self:
+        """Refuse the Redis of a dsx-connect without its environment, which its keys begin with."""
+        if self.dsx_connect_redis_url and not self.dsx_connect_env:
+            raise ValueError(
+                "DSX_CONNECT_REDIS_URL needs DSX_CONNECT_ENV, the dsx-connect's DSXCONNECT_APP_ENV"
+            )
         return self
 
     @model_validator(mode="after")
