@@ -30,6 +30,7 @@ logger = logging.getLogger(__name__)
 
 PROBE_SECONDS = 1.5
 SLOW_SECONDS = 30.0  # for those that read a whole table
+MODEL_SECONDS = 3.0  # on a page; most models take longer than a store for the shortest answer
 KEY_IDS_NAMED = 5
 
 State = Literal["ok", "warning", "unsafe", "failed"]
@@ -160,13 +161,20 @@ def _dsx_connect() -> Finding:
 REDIS = Probe("redis", "Redis", lambda: redis_checks.examine(get_redis_connection()))
 DATABASE = Probe("database", "Database", _database)
 CONVERSATIONS = Probe("conversations", "Conversation store", _conversations)
-MODEL = Probe("model", "Model", lambda: examine_assistant(PROBE_SECONDS))
+MODEL = Probe("model", "Model", lambda: examine_assistant(MODEL_SECONDS), MODEL_SECONDS)
+SLOW_MODEL = Probe(
+    # As long as a chat waits: a slow model is no failure.
+    "model",
+    "Model",
+    lambda: examine_assistant(settings.CHAT_TURN_SECONDS),
+    settings.CHAT_TURN_SECONDS,
+)
 MIGRATIONS = Probe("migrations", "Migrations", _migrations, SLOW_SECONDS)
 SECRETS = Probe("secrets", "Credentials", _secrets, SLOW_SECONDS)
 
 DSX_CONNECT = Probe("dsx_connect", "dsx-connect's Redis", _dsx_connect)
 
-STORES = (REDIS, DATABASE, CONVERSATIONS, MODEL)
+STORES = (REDIS, DATABASE, CONVERSATIONS, SLOW_MODEL)
 
 
 def beside() -> tuple[Probe, ...]:
