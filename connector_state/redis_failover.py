@@ -59,8 +59,8 @@ def fail_over(pool: SentinelConnectionPool, timeout_seconds: float) -> FailOver:
     until = time.monotonic() + timeout_seconds
     try:
         replicas = _promotable(sentinel, pool.service_name)
-        # The sentinels too make the old primary a replica, within ten seconds: a pause that outlives
-        # this process by that much still protects.
+        # The sentinels too make the old primary a replica, within ten seconds: a pause that
+        # outlives this process by that much still protects.
         primary.client_pause(int(timeout_seconds * 1000), all=False)
         paused_at = time.monotonic()
         _catch_up(pool, primary, replicas, until)
@@ -81,7 +81,7 @@ def _promotable(sentinel: Redis, service: str) -> list[Address]:
     """Return the replicas of which the sentinels may promote one."""
     found = [
         Address(replica["ip"], int(replica["port"]))
-        for replica in sentinel.sentinel_slaves(service)  # type: ignore[union-attr]
+        for replica in sentinel.sentinel_slaves(service)
         if not (replica["is_sdown"] or replica["is_odown"] or replica["is_disconnected"])
         and int(replica["slave-priority"])
     ]
@@ -102,7 +102,7 @@ def _catch_up(
 
         def has_all(replica: Redis = replica) -> bool:
             *_, state, reached = _role(replica)
-            return state == b"connected" and reached >= offset
+            return bool(state == b"connected" and reached >= offset)
 
         _wait(has_all, until, f"The replica {address} did not catch up in time.")
 
@@ -129,7 +129,7 @@ def _switch(
     return new
 
 
-def _demote(old: Redis, new: Address) -> None:
+def _demote(old: Any, new: Address) -> None:
     """Make the old primary a replica, as the sentinels would do seconds later."""
     # At once, for what waits at the pause's end must meet a replica. Its clients are disconnected,
     # so that they ask the sentinels again.
@@ -154,7 +154,7 @@ def _wait(condition: Callable[[], bool], until: float, words: str) -> None:
         time.sleep(POLL_SECONDS)
 
 
-def _role(client: Redis) -> list[Any]:
+def _role(client: Any) -> list[Any]:
     role: list[Any] = client.execute_command("ROLE")
     return role
 

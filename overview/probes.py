@@ -19,6 +19,7 @@ from redis.exceptions import RedisError
 from chat.assistant.reachable import examine_assistant
 from chat.errors import ChatError
 from chat.repository import conversation_repository
+from common.database_limits import missing_limits
 from common.findings import Finding, Unfit
 from connector_state import redis_checks
 from connector_state.credentials.issuing import unreadable_credentials
@@ -110,7 +111,8 @@ def _database() -> Finding:
     with connection.cursor() as cursor:
         cursor.execute("SELECT 1")
     version = ".".join(str(part) for part in connection.get_database_version())
-    return Finding(f"{connection.display_name} {version}")
+    missing = missing_limits(connection)
+    return Finding(f"{connection.display_name} {version}", problems=(missing,) if missing else ())
 
 
 def _conversations() -> Finding:

@@ -20,7 +20,7 @@ from connector_state.store.calls import Caller
 from connector_state.store.keys import Address
 from connector_state.store.values import AsyncStateStore
 from tests.chat.calls import User
-from tests.servers import freeze, free_port, granian, start_valkey, thaw, wait_until
+from tests.servers import free_port, freeze, granian, start_valkey, thaw, wait_until
 from tests.test_servers import Product
 
 

@@ -1,0 +1,142 @@
+"""The product on PostgreSQL behind a real pgbouncer with transaction pooling."""
+
+import json
+import subprocess
+import uuid
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import psycopg
+import pytest
+from cryptography.fernet import Fernet
+
+from tests.chat.calls import User
+from tests.environment import ENVIRONMENT
+from tests.poolers import PROGRAM, PgBouncer
+from tests.servers import granian
+from tests.sidecar.binary import NoSidecar
+from tests.sidecar.stores import PostgreSQLStore
+from tests.test_servers import Product
+
+CREDENTIALS = 2500  # more than a cursor of the server's would hand out at once
+CHATTING = 4
+
+pytestmark = pytest.mark.xdist_group("pgbouncer")
+
+
+class Pooled(Product):
+    """The product, whose database is reached through the pooler alone."""
+
+    def __init__(self, folder: Path, url: str) -> None:
+        self._url = url
+        super().__init__(granian, folder)
+
+    def start_valkey(self) -> None:
+        self.environ["DATABASE_URL"] = self._url
+        super().start_valkey()
+
+
+@pytest.fixture(scope="module")
+def postgresql() -> Iterator[PostgreSQLStore]:
+    try:
+        store = PostgreSQLStore()
+    except NoSidecar as reason:
+        pytest.skip(str(reason))
+    store.start()
+    yield store
+    store.remove()
+
+
+@pytest.fixture(scope="module")
+def role(postgresql) -> str:
+    """An ordinary role that owns its database, with a name that needs quotes."""
+    role = "state keep"
+    with psycopg.connect(postgresql.url, autocommit=True) as admin:
+        admin.execute(f'CREATE ROLE "{role}" LOGIN')
+        admin.execute(f'ALTER DATABASE postgres OWNER TO "{role}"')
+        admin.execute(f'ALTER SCHEMA public OWNER TO "{role}"')
+    return role
+
+
+@pytest.fixture(scope="module")
+def pooler(postgresql, role) -> Iterator[PgBouncer]:
+    if PROGRAM is None:
+        pytest.skip("no pgbouncer here (on Debian: apt-get install pgbouncer)")
+    pooler = PgBouncer(postgresql.port, role)
+    yield pooler
+    pooler.remove()
+
+
+@pytest.fixture(scope="module")
+def product(pooler, tmp_path_factory) -> Iterator[Pooled]:
+    """Migrated through the pooler, with many credentials."""
+    product = Pooled(tmp_path_factory.mktemp("pooled"), pooler.url)
+    with psycopg.connect(pooler.url, prepare_threshold=None) as database:
+        database.execute(
+            "INSERT INTO connector_state_credential (key_id, encrypted_secret, connector_id,"
+            " created_at) SELECT 'key-' || n, encrypted_secret, connector_id, created_at"
+            " FROM connector_state_credential, generate_series(1, %s) n",
+            [CREDENTIALS],
+        )
+    yield product
+    product.stop()
+
+
+def checks(product: Pooled) -> dict[str, dict[str, object]]:
+    return json.loads(product.manage("check_stores", "--json"))["checks"]
+
+
+def test_pgbouncer__check_stores_reads_every_credential(product):
+    found = checks(product)
+    assert found["secrets"]["description"] == f"all {CREDENTIALS + 1} can be decrypted"
+    assert found["migrations"]["state"] == "ok"
+
+
+def test_pgbouncer__commands_work_while_others_chat(product):
+    keys = f"{Fernet.generate_key().decode()},{ENVIRONMENT['CONNECTOR_SECRET_KEYS']}"
+
+    def chat(number: int) -> list[int]:
+        user = User(product.server, f"user-{number}")
+        return [user.chat(f"add {text}", "c").status_code for text in ("one", "two", "three")]
+
+    with ThreadPoolExecutor(CHATTING) as pool:
+        chats = pool.map(chat, range(CHATTING))
+        product.manage("reindex_connector_state")
+        assert "1 connector," in product.manage("record_daily_figures")
+        product.manage("flush_pending_turns")
+        product.manage("purge_expired_conversations", "--dry-run")
+        assert list(chats) == [[200, 200, 200]] * CHATTING
+    product.environ["CONNECTOR_SECRET_KEYS"] = keys
+    assert str(CREDENTIALS + 1) in product.manage("reencrypt_secrets")
+    product.environ["CONNECTOR_SECRET_KEYS"] = keys.partition(",")[0]  # the new key alone
+    assert checks(product)["secrets"]["state"] == "ok"
+    product.environ["CONNECTOR_SECRET_KEYS"] = keys
+
+
+def test_pgbouncer__state_calls(product):
+    target = product.connector.path(key=uuid.uuid4().hex).encode()
+    assert product.raw(product.raw_request("PUT", target, b"kept"))[0] == 204
+    assert product.raw(product.raw_request("GET", target))[0] == 200
+
+
+SLEEP = "from django.db import connection as c; c.cursor().execute('SELECT pg_sleep(60)')"
+
+
+def test_pgbouncer__the_limits_are_the_role_s(product, postgresql, role):
+    """Last, for it changes the role."""
+    missing = checks(product)["database"]["problems"][0]
+    assert missing.startswith("Behind a pooler the role has to have limits: ALTER ROLE")
+    assert missing.split(": ")[1] in (product.folder / "log").read_text()  # of the workers' start
+    # A client of another program with the same role meets no limit of ours.
+    with psycopg.connect(product.environ["DATABASE_URL"]) as other:
+        assert other.execute("SHOW statement_timeout").fetchone() == ("0",)
+    with psycopg.connect(postgresql.url, autocommit=True) as admin:
+        admin.execute(missing.partition(": ")[2].replace("15000", "500"))
+        admin.execute(
+            "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE usename = %s", [role]
+        )
+    assert checks(product)["database"]["problems"] == []
+    with pytest.raises(subprocess.CalledProcessError) as ended:
+        product.manage("shell", "--no-imports", "-c", SLEEP)
+    assert "statement timeout" in ended.value.stderr
