@@ -21,7 +21,7 @@ from chat.errors import ChatError
 from chat.repository import conversation_repository
 from common.database_limits import missing_limits
 from common.findings import Finding, Unfit
-from connector_state import redis_checks
+from connector_state import redis_checks, redis_trial
 from connector_state.credentials.issuing import unreadable_credentials
 from overview.bounded import NoAnswer, Outcome, Question
 
@@ -122,7 +122,7 @@ def _conversations() -> Finding:
         for feature in info.lacks
     )
     if info.backend == "redis":
-        version = redis_checks.version_of(get_redis_connection().info("server"))
+        version = redis_checks.examine_version(get_redis_connection())
         return Finding(f"{info.description}, {version}", problems=problems)
     return Finding(f"Dapr, {info.description}", problems=problems)
 
@@ -147,7 +147,7 @@ def _secrets() -> Finding:
     )
 
 
-REDIS = Probe("redis", "Redis", lambda: redis_checks.examine(get_redis_connection()))
+REDIS = Probe("redis", "Redis", lambda: redis_trial.examine(get_redis_connection()))
 DATABASE = Probe("database", "Database", _database)
 CONVERSATIONS = Probe("conversations", "Conversation store", _conversations)
 MODEL = Probe("model", "Model", lambda: examine_assistant(PROBE_SECONDS))

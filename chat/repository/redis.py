@@ -36,6 +36,9 @@ end
 """
 
 
+CHECK_KEY = ConversationKey("statekeep", "check")
+
+
 class _Script:
     def __init__(self, source: str) -> None:
         self.source = _ETAG + source
@@ -115,7 +118,7 @@ class RedisRepository:
             raise StoreConflict()
 
     def check(self, deadline: float) -> StoreInfo:
-        self._call(("PING",), deadline)
+        self._run(_GET, [CHECK_KEY], deadline)  # as a chat does: PING needs no permission
         return StoreInfo("redis", "Redis itself")
 
     def _run(self, script: _Script, arguments: list[Any], deadline: float) -> Any:

@@ -4,6 +4,7 @@ Redis' own errors end here: what a caller gets is Unavailable or Corrupt.
 """
 
 import logging
+import re
 import time
 
 from django.conf import settings
@@ -11,6 +12,11 @@ from redis import exceptions
 
 from connector_state.errors import Corrupt, Unavailable
 from connector_state.store.scripts import Script
+
+# Within a script, and before Redis 7, refusals have no type.
+_DENIED = re.compile(
+    "NOPERM|NOAUTH|ACL failure|no permissions|can't run|[Uu]nknown (Redis )?command"
+)
 
 logger = logging.getLogger(__name__)
 
@@ -84,6 +90,13 @@ class Attempts:
 
 def _raise_if_final(error: Exception) -> None:
     """Raise what trying again can't change."""
+    if is_denied(error):
+        logger.error("Redis refuses what a call does: %s", error)
+        raise Unavailable(
+            "The state store refuses this service a command or a key; nothing was read or written. "
+            "An operator has to look at its user and its permissions.",
+            code="store_denied",
+        ) from error
     if not isinstance(error, exceptions.ResponseError):
         return
     if "WRONGTYPE" in str(error):
@@ -92,6 +105,13 @@ def _raise_if_final(error: Exception) -> None:
         ) from error
     if "-OOM " in str(error):  # before Redis 7, which first named it by itself
         raise _full() from error
+
+
+def is_denied(error: Exception) -> bool:
+    """Whether Redis refuses us: by user or password, by permissions, or by renamed commands."""
+    if isinstance(error, exceptions.AuthenticationError | exceptions.NoPermissionError):
+        return True
+    return isinstance(error, exceptions.ResponseError) and _DENIED.search(str(error)) is not None
 
 
 def keeps_connection(error: Exception) -> bool:

@@ -103,7 +103,7 @@ class _Store:
         self.caller = caller
 
 
-def _operate(store: _Store, operations: Sequence[Operation]) -> Steps[list[Result]]:
+def operate_steps(store: _Store, operations: Sequence[Operation]) -> Steps[list[Result]]:
     """Carry out operations on different addresses, the writes all or nothing.
 
     Raises:
@@ -151,7 +151,7 @@ def _put(
         Forbidden: code `quota_exceeded`; nothing was written.
     """
     operation = Operation("put", address, value, ttl_seconds, condition)
-    (result,) = yield from _operate(store, [operation])
+    (result,) = yield from operate_steps(store, [operation])
     assert isinstance(result, Written)
     return result.etag
 
@@ -163,7 +163,7 @@ def _delete(store: _Store, address: Address, condition: Condition = Condition())
         PreconditionFailed: the condition does not hold; nothing was deleted.
     """
     operation = Operation("delete", address, condition=condition)
-    (result,) = yield from _operate(store, [operation])
+    (result,) = yield from operate_steps(store, [operation])
     assert isinstance(result, Deleted)
     return result.existed
 
@@ -174,7 +174,7 @@ def _expire(store: _Store, address: Address, ttl_seconds: int | None) -> Steps[b
     The value stays what it is, whoever writes it meanwhile.
     """
     operation = Operation("expire", address, ttl_seconds=ttl_seconds)
-    (result,) = yield from _operate(store, [operation])
+    (result,) = yield from operate_steps(store, [operation])
     assert isinstance(result, Expiring)
     return result.existed
 
@@ -185,7 +185,7 @@ class StateStore(_Store):
     Every method raises what calls.call does: Unavailable, SignatureRefused, RateLimited, Corrupt.
     """
 
-    operate = in_thread(_operate)
+    operate = in_thread(operate_steps)
     get = in_thread(_get)
     put = in_thread(_put)
     delete = in_thread(_delete)
@@ -195,7 +195,7 @@ class StateStore(_Store):
 class AsyncStateStore(_Store):
     """StateStore for an event loop: the same methods, as coroutines."""
 
-    operate = on_loop(_operate)
+    operate = on_loop(operate_steps)
     get = on_loop(_get)
     put = on_loop(_put)
     delete = on_loop(_delete)
