@@ -15,6 +15,7 @@ from redis.exceptions import RedisError, ResponseError
 from redis.sentinel import SentinelConnectionPool
 
 POLL_SECONDS = 0.05
+DEMOTED_SECONDS = 15  # by then the sentinels too have made an old primary a replica
 
 NEEDED = "+client|pause +client|unpause +client|kill +role +replicaof +multi +exec"
 
@@ -46,8 +47,9 @@ def fail_over(pool: SentinelConnectionPool, timeout_seconds: float) -> FailOver:
     """Let the sentinels promote a replica, while writes wait at the primary.
 
     Writes are paused, the replicas catch up, the sentinels promote one of them, and the old primary
-    becomes a replica before it takes commands again. When a step fails, writes go on where they
-    were. If this process dies, they do so after `timeout_seconds`.
+    becomes a replica before it takes commands again. When a step before the promotion fails, writes
+    go on where they were. If this process dies, they wait for `timeout_seconds` and
+    DEMOTED_SECONDS.
 
     Raises:
         FailOverFailed: see there.
@@ -59,9 +61,8 @@ def fail_over(pool: SentinelConnectionPool, timeout_seconds: float) -> FailOver:
     until = time.monotonic() + timeout_seconds
     try:
         replicas = _promotable(sentinel, pool.service_name)
-        # The sentinels too make the old primary a replica, within ten seconds: a pause that
-        # outlives this process by that much still protects.
-        primary.client_pause(int(timeout_seconds * 1000), all=False)
+        # Longer than all that follows, so that no write gets in if this process or a step fails.
+        primary.client_pause(int((timeout_seconds + DEMOTED_SECONDS) * 1000), all=False)
         paused_at = time.monotonic()
         _catch_up(pool, primary, replicas, until)
         sentinel.sentinel_failover(pool.service_name)
@@ -118,13 +119,19 @@ def _switch(
 
     try:
         _wait(lambda: named() != old, until, "The sentinels promoted nobody in time.")
-        new = named()
-        _demote(primary, new)
     except BaseException as error:
         _unpause(primary)
         raise FailOverFailed(
             f"{_words(error)} Writes go on at {old}, and those are lost if the sentinels still "
             f"promote another: see `SENTINEL MASTER {pool.service_name}`."
+        ) from error
+    new = named()
+    try:
+        _demote(primary, new)
+    except RedisError as error:
+        raise FailOverFailed(
+            f"{new} is the primary now, but {old} could not be made its replica: {_words(error)} "
+            "The sentinels do that within seconds. Writes wait there until then, so none is lost."
         ) from error
     return new
 

@@ -11,6 +11,7 @@ from redis.exceptions import (
     OutOfMemoryError,
     ReadOnlyError,
     ResponseError,
+    TimeoutError,
 )
 
 from common.findings import Finding
@@ -22,6 +23,7 @@ from connector_state.store.retries import is_denied
 from connector_state.store.values import Operation, StateStore, operate_steps
 
 NOBODY = "00000000-0000-0000-0000-000000000000"  # no connector's UUID
+ANSWER_SECONDS = 0.7  # /readyz is waited for twice as long
 TTL_SECONDS = 60  # if the value could not be deleted
 
 
@@ -39,6 +41,9 @@ def examine(client: Redis) -> Finding:
         raise UnfitRedis("It refuses the user or the password of REDIS_URL.") from error
     except (OutOfMemoryError, ReadOnlyError) as error:  # INFO has told, if it could be asked
         return found if found.dangers else replace(found, dangers=(_refuses_writes(error),))
+    except TimeoutError:  # a planned fail-over pauses them for a moment
+        words = "It answers, but lets writes wait: they are paused, or it is very slow."
+        return replace(found, dangers=(*found.dangers, words))
     except ClusterCrossSlotError:
         raise UnfitRedis(redis_checks.CLUSTER) from None
     except ResponseError as error:
@@ -56,23 +61,36 @@ def _refuses_writes(error: Exception) -> str:
 
 def _call(client: Redis) -> None:
     """Write, read and delete, by the scripts of calls; leave nothing but two nonces."""
+    pool: Any = client.connection_pool
+    connection = pool.get_connection()
     written, read = Address("statekeep", "check"), Address("statekeep", "nothing")
     put = Operation("put", written, b"check", TTL_SECONDS)
-    for operations in ([put, Operation("get", read)], [Operation("delete", written)]):
-        store = StateStore(NOBODY, Caller.operator("check"))
-        _run(client, operate_steps(store, operations))
-    client.delete(*connector_keys(NOBODY).own)
+    try:
+        for operations in ([put, Operation("get", read)], [Operation("delete", written)]):
+            store = StateStore(NOBODY, Caller.operator("check"))
+            _run(connection, operate_steps(store, operations))
+        _command(connection, "DEL", *connector_keys(NOBODY).own)
+    except TimeoutError:
+        connection.disconnect()  # a late reply must not meet another command
+        raise
+    finally:
+        pool.release(connection)
 
 
-def _run(client: Any, steps: Steps[object]) -> None:
+def _run(connection: Any, steps: Steps[object]) -> None:
     try:
         step = next(steps)
         while True:
             source, words = step.script.usual, (len(step.keys), *step.keys, *step.arguments)
             try:
-                reply = client.evalsha(source.sha, *words)
+                reply = _command(connection, "EVALSHA", source.sha, *words)
             except NoScriptError:
-                reply = client.eval(source.text, *words)
+                reply = _command(connection, "EVAL", source.text, *words)
             step = steps.send(reply)
     except StopIteration:
         pass
+
+
+def _command(connection: Any, *words: str | bytes | int) -> Any:
+    connection.send_command(*words)
+    return connection.read_response(timeout=ANSWER_SECONDS)

@@ -32,7 +32,7 @@ class Pooled(Product):
         super().__init__(granian, folder)
 
     def start_valkey(self) -> None:
-        self.environ["DATABASE_URL"] = self._url
+        self.environ |= {"DATABASE_URL": self._url, "CHAT_MAX_TURNS_PER_PROCESS": str(CHATTING)}
         super().start_valkey()
 
 

@@ -166,6 +166,19 @@ def test_user__with_the_smallest_permissions_can_do_all(be, capsys, settings):
     assert left == []  # by the checks
 
 
+def test_redis__whose_writes_are_paused_is_ready(be, capsys):
+    admin = be(*ALL)
+    assert ready() == 200  # its scripts are loaded
+    admin.client_pause(60_000, all=False)
+    try:
+        assert ready() == 200
+        status, line = check(capsys)
+    finally:
+        admin.client_unpause()
+    assert (status, line[:6]) == (1, "UNSAFE")
+    assert "lets writes wait" in line
+
+
 def test_redis__with_renamed_commands(tmp_path, settings, capsys, be):
     renamed = ("INFO", "CONFIG", "KEYS", "FLUSHALL")
     arguments = [word for name in renamed for word in ("--rename-command", name, f"my-{name}")]

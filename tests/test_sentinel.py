@@ -264,3 +264,14 @@ def test_sentinel__a_planned_fail_over_that_cannot_be_leaves_all_as_it_was(produ
     target = product.connector.path().encode()
     assert product.raw(product.raw_request("PUT", target, b"kept"))[0] == 204
     assert Redis(port=product.ports[0]).role()[0] == b"master"
+    # From here on somebody is promoted, but the old primary can't be told.
+    for port in product.ports:
+        rules = ("on", "nopass", "~*", "&*", "+@all", "-replicaof")
+        Redis(port=port).execute_command("ACL", "SETUSER", "half", *rules)
+    product.environ["REDIS_URL"] = "redis://half:any@state/0"
+    with pytest.raises(subprocess.CalledProcessError) as refused:
+        product.manage("failover_redis")
+    assert "is the primary now, but" in refused.value.stderr
+    assert "+replicaof" in refused.value.stderr
+    with pytest.raises((RedisError, OSError)):  # it is paused, or a replica by now
+        Redis(port=product.ports[0], socket_timeout=1).set("lost", "x")

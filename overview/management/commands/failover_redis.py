@@ -17,7 +17,7 @@ class Command(BaseCommand):
     help = (
         "Let the sentinels promote a replica of Redis, without losing a write: writes wait until "
         "the replicas have everything and the old primary is a replica itself. Use this, not "
-        "SENTINEL FAILOVER. Ends with 1 if there was no fail-over; writes then go on as before."
+        "SENTINEL FAILOVER. Ends with 1 if a step failed; if nobody was promoted, writes go on."
     )
 
     def add_arguments(self, parser: ArgumentParser) -> None:
@@ -26,7 +26,7 @@ class Command(BaseCommand):
             type=float,
             default=TIMEOUT_SECONDS,
             metavar="SECONDS",
-            help=f"how long writes may wait (default: {TIMEOUT_SECONDS})",
+            help=f"how long a fail-over may take (default: {TIMEOUT_SECONDS})",
         )
 
     def handle(self, *args: Any, **options: Any) -> None:
