@@ -60,13 +60,13 @@ def _refuses_writes(error: Exception) -> str:
 
 
 def _call(client: Redis) -> None:
-    """Write, read and delete, by the scripts of calls; leave nothing but two nonces."""
+    """Write, read and erase, by the scripts of calls; leave nothing but two nonces."""
     pool: Any = client.connection_pool
     connection = pool.get_connection()
     written, read = Address("statekeep", "check"), Address("statekeep", "nothing")
     put = Operation("put", written, b"check", TTL_SECONDS)
     try:
-        for operations in ([put, Operation("get", read)], [Operation("delete", written)]):
+        for operations in ([put, Operation("get", read)], [Operation("erase", written)]):
             store = StateStore(NOBODY, Caller.operator("check"))
             _run(connection, operate_steps(store, operations))
         _command(connection, "DEL", *connector_keys(NOBODY).own)
