@@ -39,7 +39,7 @@ def missing_limits(connection: Any) -> str:
     statements = [
         f"ALTER ROLE {role} SET {name} = {milliseconds};"
         for (name, milliseconds), value in zip(wanted.items(), found, strict=True)
-        if value == "0"
+        if milliseconds and value == "0"
     ]
     if pid == _pid_of(connection) or not statements:
         return ""

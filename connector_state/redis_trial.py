@@ -13,6 +13,7 @@ from redis.exceptions import (
     ResponseError,
     TimeoutError,
 )
+from redis.sentinel import MasterNotFoundError
 
 from common.findings import Finding
 from connector_state import redis_checks
@@ -39,6 +40,12 @@ def examine(client: Redis) -> Finding:
         _call(client)
     except AuthenticationError as error:
         raise UnfitRedis("It refuses the user or the password of REDIS_URL.") from error
+    except MasterNotFoundError as error:
+        if is_denied(error):
+            raise UnfitRedis(
+                "The sentinels refuse REDIS_SENTINEL_PASSWORD, or the user."
+            ) from error
+        raise
     except (OutOfMemoryError, ReadOnlyError) as error:  # INFO has told, if it could be asked
         return found if found.dangers else replace(found, dangers=(_refuses_writes(error),))
     except TimeoutError:  # a planned fail-over pauses them for a moment

@@ -139,6 +139,16 @@ def test_tls__to_the_primary_and_the_sentinels(product):
     product.manage("check_stores")
 
 
+def test_tls__sentinels_that_want_another_password(product):
+    right = product.environ["REDIS_SENTINEL_PASSWORD"]
+    product.environ["REDIS_SENTINEL_PASSWORD"] = "wrong"
+    with pytest.raises(subprocess.CalledProcessError) as failed:
+        product.manage("check_stores")
+    product.environ["REDIS_SENTINEL_PASSWORD"] = right
+    line = failed.value.stdout.splitlines()[0]
+    assert "The sentinels refuse REDIS_SENTINEL_PASSWORD, or the user." in line
+
+
 def test_tls__a_planned_fail_over(product):
     done = product.manage("failover_redis")
     assert f"127.0.0.1:{product.ports[1]} is the primary now" in done

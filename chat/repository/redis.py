@@ -26,6 +26,8 @@ from chat.repository.payload import pack, unpack
 
 logger = logging.getLogger(__name__)
 
+CHECK_KEY = ConversationKey("statekeep", "check")  # of a conversation that nobody has
+
 _ETAG = """
 local function etag_of(key)
   local kind = redis.call('TYPE', key).ok
@@ -34,9 +36,6 @@ local function etag_of(key)
   return redis.sha1hex(redis.call('GET', key))
 end
 """
-
-
-CHECK_KEY = ConversationKey("statekeep", "check")
 
 
 class _Script:

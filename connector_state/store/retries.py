@@ -9,6 +9,8 @@ import time
 
 from django.conf import settings
 from redis import exceptions
+from redis.asyncio import sentinel as asyncio_sentinel
+from redis.sentinel import MasterNotFoundError
 
 from connector_state.errors import Corrupt, Unavailable
 from connector_state.store.scripts import Script
@@ -17,6 +19,8 @@ from connector_state.store.scripts import Script
 _DENIED = re.compile(
     "NOPERM|NOAUTH|ACL failure|no permissions|can't run|[Uu]nknown (Redis )?command"
 )
+
+_PASSES = re.compile("ConnectionError|TimeoutError")
 
 logger = logging.getLogger(__name__)
 
@@ -109,9 +113,12 @@ def _raise_if_final(error: Exception) -> None:
 
 
 def is_denied(error: Exception) -> bool:
-    """Whether Redis refuses us: by user or password, by permissions, or by renamed commands."""
+    """Whether Redis, or each sentinel, refuses us: our password, a command or a key."""
     if isinstance(error, exceptions.AuthenticationError | exceptions.NoPermissionError):
         return True
+    if isinstance(error, MasterNotFoundError | asyncio_sentinel.MasterNotFoundError):
+        # It names what each sentinel answered. One that does not answer now may do so later.
+        return "AuthenticationError" in str(error) and not _PASSES.search(str(error))
     return isinstance(error, exceptions.ResponseError) and _DENIED.search(str(error)) is not None
 
 
