@@ -1,13 +1,9 @@
 """Django's settings, all made from config.env."""
 
 from datetime import timedelta
-from typing import Any
-
-from redis.backoff import NoBackoff
-from redis.retry import Retry
 
 from config import env, logs
-from config.env import database
+from config.env import cache, database
 from config.local import generated
 from config.paths import CHAT_PATHS_REGEX, HTTPS_REDIRECT_EXEMPT
 
@@ -78,40 +74,12 @@ DATABASES = {
     )
 }
 
+DATABASE_STATEMENT_TIMEOUT_SECONDS = ENV.database_statement_timeout_seconds
+
 # The contract fixes the keys in Redis, so they are used through get_redis_connection():
 # django.core.cache would prefix the keys and serialise the values.
-CACHES: dict[str, Any] = {
-    "default": {
-        "BACKEND": "django_redis.cache.RedisCache",
-        "LOCATION": ENV.effective_redis_url,
-        "KEY_PREFIX": "statekeep:cache",
-        "OPTIONS": {
-            "SERIALIZER": "django_redis.serializers.json.JSONSerializer",
-            "SOCKET_CONNECT_TIMEOUT": ENV.redis_connect_timeout_seconds,
-            "SOCKET_TIMEOUT": ENV.redis_timeout_seconds,
-            "CONNECTION_POOL_KWARGS": {
-                # One immediate retry, for a stale connection. The default would retry for many
-                # seconds; connector_state.store decides who waits for a fail-over, and how long.
-                "retry": Retry(NoBackoff(), 1),
-                "max_connections": 10_000,  # no limit: there are as many as threads
-            },
-        },
-    }
-}
+CACHES = {"default": cache.configuration(ENV)}
 if ENV.redis_sentinels:
-    CACHES["default"]["OPTIONS"] |= {
-        "CLIENT_CLASS": "django_redis.client.SentinelClient",
-        "CONNECTION_POOL_CLASS": "redis.sentinel.SentinelConnectionPool",
-        "SENTINELS": [
-            (host.strip("[]"), int(port))
-            for host, _, port in (s.rpartition(":") for s in ENV.redis_sentinels)
-        ],
-        "SENTINEL_KWARGS": {
-            "socket_connect_timeout": ENV.redis_connect_timeout_seconds,
-            "socket_timeout": ENV.redis_timeout_seconds,
-            "retry": Retry(NoBackoff(), 1),
-        },
-    }
     DJANGO_REDIS_CONNECTION_FACTORY = "django_redis.pool.SentinelConnectionFactory"
 
 REDIS_RETRY_SECONDS = ENV.redis_retry_seconds

@@ -2,12 +2,12 @@
 
 from pathlib import Path
 from typing import Literal, Self
-from urllib.parse import quote
+from urllib.parse import quote, urlsplit
 
 from pydantic import Field, SecretStr, field_validator, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
-from config.env import variables
+from config.env import store_urls, variables
 from config.local import valkey
 from config.local.generated import BASE_DIR, DATABASE_FILE
 
@@ -22,12 +22,15 @@ class Environment(BaseSettings):
     # Where things are
     data_dir: Path = Path("var")
     stores: Literal["embedded", "external"] = "external"
-    redis_url: variables.RedisUrl = Field(default="", repr=False)
+    redis_url: store_urls.RedisUrl = Field(default="", repr=False)
     redis_sentinels: variables.Sentinels = ()
-    database_url: variables.DatabaseUrl = Field(default="", repr=False)
+    redis_sentinel_username: str = ""
+    redis_sentinel_password: SecretStr = SecretStr("")
+    redis_sentinel_tls: bool = False
+    database_url: store_urls.DatabaseUrl = Field(default="", repr=False)
 
     # Secrets
-    secret_key: SecretStr = Field(min_length=32)
+    secret_key: variables.SecretKey
     connector_secret_keys: variables.FernetKeys = Field(min_length=1, repr=False)
     enrollment_tokens: variables.EnrollmentTokens = Field(default=(), repr=False)
 
@@ -68,7 +71,7 @@ class Environment(BaseSettings):
     enrollment_new_per_minute: int = Field(default=60, ge=1)
 
     # Connector state: the credentials of a dsx-connect
-    dsx_connect_redis_url: variables.RedisUrl = Field(default="", repr=False)
+    dsx_connect_redis_url: store_urls.RedisUrl = Field(default="", repr=False)
     dsx_connect_env: str = Field(default="", pattern=r"^[A-Za-z0-9_.-]{0,64}$")
     dsx_connect_max_connectors: int = Field(default=1_000, ge=1)
     dsx_connect_lookups_per_second: int = Field(default=50, ge=1)
@@ -117,8 +120,14 @@ class Environment(BaseSettings):
     @model_validator(mode="after")
     def check_sentinel_url(self) -> Self:
         """Refuse sentinels without a REDIS_URL, which names the service."""
-        if self.redis_sentinels and not self.redis_url:
-            raise ValueError("REDIS_SENTINELS needs REDIS_URL=redis://SERVICE_NAME/DB")
+        scheme = urlsplit(self.redis_url).scheme
+        if self.redis_sentinels and scheme not in {"redis", "rediss"}:
+            raise ValueError("REDIS_SENTINELS needs REDIS_URL=redis://SERVICE_NAME/DB, or rediss")
+        if self.redis_sentinel_tls and not (self.redis_sentinels and scheme == "rediss"):
+            raise ValueError(
+                "REDIS_SENTINEL_TLS needs REDIS_SENTINELS and REDIS_URL=rediss://SERVICE_NAME/DB, "
+                "whose parameters (such as ssl_ca_certs) hold for the sentinels too"
+            )
         return self
 
     @model_validator(mode="after")

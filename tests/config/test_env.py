@@ -61,7 +61,7 @@ def test_load__the_environment_wins_over_what_was_generated(load, tmp_path):
 
 def test_load__embedded_takes_recorded_values_as_they_stand(load, tmp_path, monkeypatch):
     monkeypatch.setenv("PLAN", "large")
-    secret = "${PLAN} # 'and' \\ \"more\" than enough of it"
+    secret = "${PLAN} # 'and' \\ \"more\" than enough of it to be a key"
     settings = {**ENVIRONMENT, "SECRET_KEY": secret, "CHAT_MODEL": "a\nCHAT_MAX_MESSAGES=60"}
     generated.write(tmp_path / generated.FILE, settings)
     environment = load()
@@ -89,6 +89,9 @@ def test_load__after_an_external_run_wants_its_variables(load, tmp_path):
     ("name", "value"),
     [
         ("SECRET_KEY", "short"),
+        ("SECRET_KEY", "a secret key of 49 characters, good but for that."),
+        ("SECRET_KEY", "abcd" * 20),
+        ("SECRET_KEY", "django-insecure-" + "a key as startproject makes it, for nobody"),
         ("CONNECTOR_SECRET_KEYS", "not-a-fernet-key"),
         ("CONNECTOR_SECRET_KEYS", ","),
         ("ENROLLMENT_TOKENS", "good-token,group:"),
@@ -165,6 +168,31 @@ def test_load__a_good_address_is_taken(load, name, value):
     environment = load(**{**EXTERNAL, name: value})
     taken = getattr(environment, name.lower())
     assert taken == (tuple(value.split(",")) if name == "REDIS_SENTINELS" else value)
+
+
+@pytest.mark.parametrize(
+    ("name", "url", "parameter"),
+    [
+        ("DATABASE_URL", "postgresql://u@h/n?pgbouncer=true", "pgbouncer"),
+        (
+            "DATABASE_URL",
+            "postgresql://u@h/n?sslmode=require&connection_limit=1",
+            "connection_limit",
+        ),
+        ("DATABASE_URL", "postgresql://u@h/n?pool=true", "pool"),
+        ("DATABASE_URL", "postgresql://u@h/n?sslmode=require&sslmode=prefer", "sslmode"),
+        ("DATABASE_URL", "sqlite:////srv/db.sqlite3?sslmode=require", "sslmode"),
+        ("REDIS_URL", "redis://h/0?ssl_ca_certs=/ca.pem", "ssl_ca_certs"),
+        ("REDIS_URL", "rediss://h/0?ssl_ca=/ca.pem", "ssl_ca"),
+        ("REDIS_URL", "rediss://h/0?ssl_cert_reqs=maybe", "ssl_cert_reqs"),
+        ("REDIS_URL", "unix:///run/redis.sock?host=h", "host"),
+    ],
+)
+def test_load__an_unknown_parameter_of_a_url_is_named(load, name, url, parameter):
+    message = error_of(load, **{**EXTERNAL, name: url})
+    assert message.startswith(f"statekeep: {name}: ")
+    assert f"{parameter!r}" in message
+    assert url not in message
 
 
 def test_load__blank_items_are_dropped(load):
