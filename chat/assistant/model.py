@@ -14,7 +14,9 @@ from typing import TYPE_CHECKING, Any, NoReturn
 
 from django.conf import settings
 
+from chat import outgoing
 from chat.assistant.instructions import INSTRUCTIONS, tool_definitions
+from chat.assistant.reachable import OPENAI_URL
 from chat.conversations.json_values import clean_text
 from chat.conversations.state import MessageEntry
 from chat.deadline import Deadline
@@ -222,6 +224,13 @@ def _request(
 @lru_cache(maxsize=4)
 def _client(api_key: str, base_url: str) -> "OpenAI":
     """Return a client, one for each configuration, because it keeps its connections open."""
-    from openai import OpenAI  # importing it takes a second
+    from openai import DefaultHttpxClient, OpenAI  # importing it takes a second
 
-    return OpenAI(api_key=api_key or "none", base_url=base_url or None, max_retries=0)
+    url = base_url or OPENAI_URL
+    client = DefaultHttpxClient(
+        base_url=url,
+        trust_env=False,
+        verify=outgoing.tls_context(),
+        proxy=outgoing.proxy_for(url),
+    )
+    return OpenAI(api_key=api_key or "none", base_url=url, max_retries=0, http_client=client)

@@ -8,6 +8,7 @@ from urllib.parse import urlsplit
 import requests
 from django.conf import settings
 
+from chat import outgoing
 from chat.errors import ModelFailed
 from common.findings import Finding
 
@@ -48,13 +49,16 @@ def _list_models(url: str, timeout_seconds: float) -> tuple[int, set[str]]:
     deadline = time.monotonic() + timeout_seconds
     body = bytearray()
     try:
-        with requests.get(
-            f"{url.rstrip('/')}/models",
-            headers={"Authorization": f"Bearer {settings.OPENAI_API_KEY or 'none'}"},
-            timeout=timeout_seconds,
-            allow_redirects=False,
-            stream=True,
-        ) as response:
+        with (
+            outgoing.session(url) as session,
+            session.get(
+                f"{url.rstrip('/')}/models",
+                headers={"Authorization": f"Bearer {settings.OPENAI_API_KEY or 'none'}"},
+                timeout=timeout_seconds,
+                allow_redirects=False,
+                stream=True,
+            ) as response,
+        ):
             for chunk in response.iter_content(16_384):
                 body += chunk
                 if time.monotonic() > deadline or len(body) > LIST_MAX_BYTES:

@@ -266,7 +266,7 @@ def test_log__has_few_lines_of_a_flood_and_the_number_of_the_others(
     assert len(refused(caplog)) == LOGGED_AT_MOST
     caplog.clear()
     counting.tick()
-    assert caplog.messages == ["refused 15 more signed requests than are logged one by one"]
+    assert caplog.messages == ["refused 15 more requests than are logged one by one"]
     connector.get()
     assert len(refused(caplog)) == 1
 
