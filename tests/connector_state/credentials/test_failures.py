@@ -238,7 +238,7 @@ def test_log__holds_nothing_of_a_key_id_that_was_never_issued(connector, caplog,
         ("192.0.2.7", "192.0.2.7"),
         ("2001:DB8::1", "2001:db8::1"),
         ("fe80::1%attacker", "fe80::1"),
-        ("attacker", "an unreadable address"),
+        ("attacker", "unknown"),
         ("", "127.0.0.1"),
     ],
 )
