@@ -46,6 +46,13 @@ class StoreUnavailable(StoreError):
         self.is_outage = is_outage
 
 
+class SaveFailed(StoreUnavailable):
+    """The store failed to save this document, while it answers for others: no outage."""
+
+    def __init__(self, detail: str | None = None) -> None:
+        super().__init__(detail, is_outage=False)
+
+
 class StoreConflict(StoreError):
     """The store refused a compare-and-swap, because the ETag is another one.
 
