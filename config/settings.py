@@ -20,6 +20,7 @@ SECRET_KEY = ENV.secret_key.get_secret_value()
 ALLOWED_HOSTS = list(ENV.allowed_hosts)
 ROOT_URLCONF = "config.urls"
 WSGI_APPLICATION = "config.wsgi.application"
+TEST_RUNNER = "config.local.pytest_runner.PytestRunner"
 DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
 
 INSTALLED_APPS = [
@@ -257,6 +258,7 @@ SILENCED_SYSTEM_CHECKS = [
 
 STATIC_URL = "static/"
 WHITENOISE_USE_FINDERS = True  # nothing to collect before a start
+STATIC_ROOT = DATA_DIR / "static"  # of collectstatic, for a proxy that serves them by itself
 TIME_ZONE = "UTC"
 USE_TZ = True
 
