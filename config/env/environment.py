@@ -82,7 +82,7 @@ class Environment(BaseSettings):
     # Chat: tokens, the assistant, limits
     jwt_signing_key: variables.SigningKey = SecretStr("")
     jwt_jwks_url: variables.Url = ""
-    jwt_algorithms: variables.Algorithms = variables.ALGORITHMS
+    jwt_algorithms: variables.Algorithms = Field(default=variables.ALGORITHMS, min_length=1)
     jwt_issuer: variables.CommaSeparated = ()
     jwt_audience: variables.CommaSeparated = ()
     jwt_audience_claim: Literal["aud", "client_id", "azp", "appid", "cid"] = "aud"

@@ -1,6 +1,7 @@
 """An identity provider: a real HTTP server with a key set, and tokens of it."""
 
 import json
+import ssl
 import threading
 import time
 from http.server import BaseHTTPRequestHandler, HTTPServer
@@ -27,7 +28,7 @@ def public_jwk(private: Any, **members: Any) -> dict[str, Any]:
 class KeySet:
     """A real HTTP server with a key set; `entries`, if set, is what it holds."""
 
-    def __init__(self) -> None:
+    def __init__(self, tls: ssl.SSLContext | None = None) -> None:
         self.private = PRIVATE_KEY
         self.entries: list[Any] | None = None
         self.requests = 0
@@ -52,7 +53,9 @@ class KeySet:
                 pass
 
         self.server = HTTPServer(("127.0.0.1", 0), Handler)
-        self.url = f"http://127.0.0.1:{self.server.server_port}/keys"
+        if tls is not None:
+            self.server.socket = tls.wrap_socket(self.server.socket, server_side=True)
+        self.url = f"http{'s' if tls else ''}://127.0.0.1:{self.server.server_port}/keys"
         self.thread = threading.Thread(target=self.server.serve_forever, args=(0.02,), daemon=True)
         self.thread.start()
 
