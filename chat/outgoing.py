@@ -20,8 +20,9 @@ def tls_context() -> ssl.SSLContext | bool:
     path = settings.CA_BUNDLE
     if not path:
         return True
-    folder = {"capath": path} if Path(path).is_dir() else {"cafile": path}
-    return ssl.create_default_context(**folder)
+    if Path(path).is_dir():
+        return ssl.create_default_context(capath=path)
+    return ssl.create_default_context(cafile=path)
 
 
 def session(url: str = "") -> requests.Session:

@@ -206,5 +206,6 @@ def _next_time(conversation: Conversation, now: datetime) -> datetime:
     if conversation.updated_at < now:  # it is no earlier than the last turn
         return now
     turns = Turn.objects.of(conversation.key).order_by()
-    times = turns.aggregate(Max("accepted_at"), Max("answered_at")).values()
-    return max([now, *(moment + MICROSECOND for moment in times if moment)])
+    last = turns.aggregate(accepted=Max("accepted_at"), answered=Max("answered_at"))
+    later: list[datetime] = [moment + MICROSECOND for moment in last.values() if moment]
+    return max([now, *later])
