@@ -47,7 +47,8 @@ def proxies_for(url: str) -> dict[str, str]:
 
 def proxy_for(url: str) -> str | None:
     """Return the URL of the proxy to reach a URL by; None: it is called directly."""
-    return select_proxy(url, proxies_for(url))
+    proxy = select_proxy(url, proxies_for(url))
+    return proxy if proxy is None or "://" in proxy else f"http://{proxy}"  # as curl and requests
 
 
 def _is_loopback(host: str) -> bool:

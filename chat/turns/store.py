@@ -171,11 +171,11 @@ class _Storing:
         if not turns:
             return False
         since = turns[0].answered_at or turns[0].accepted_at
-        others = Turn.objects.filter(state=Turn.State.STORED, stored_at__gt=since).exclude(
+        others = Turn.objects.filter(state=Turn.State.STORED, accepted_at__gt=since).exclude(
             user_id=turns[0].user_id, conversation_id=turns[0].conversation_id
         )
         is_old = timezone.now() - since >= timedelta(seconds=NEVER_FITS_SECONDS)
-        return is_old and others[:NEVER_FITS_OTHERS].count() == NEVER_FITS_OTHERS
+        return is_old and others.order_by()[:NEVER_FITS_OTHERS].count() == NEVER_FITS_OTHERS
 
     def _make_smaller(self, turns: Sequence[Turn]) -> None:
         """Let the next try be half as large; set the turn aside if it is alone in the document."""

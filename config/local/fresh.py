@@ -11,6 +11,7 @@ from config.local.run import choose_chat_store
 KEEP_SECRETS = frozenset({"migrate", "runserver"})
 NEED_NO_STORE = frozenset(
     {"check", "collectstatic", "findstatic", "help", "makemigrations", "test", "version"}
+    | {"--help", "-h", "--version"}
 )
 
 

@@ -203,3 +203,5 @@ def test_proxy__no_proxy_holds(proxy, monkeypatch):
     assert outgoing.proxy_for("https://model.example/v1") is None
     assert outgoing.proxy_for("https://10.1.2.3/v1") is None
     assert outgoing.proxy_for("https://issuer.example/keys") == proxy.url
+    monkeypatch.setenv("https_proxy", proxy.url.removeprefix("http://"))
+    assert outgoing.proxy_for("https://issuer.example/keys") == proxy.url

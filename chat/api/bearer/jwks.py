@@ -121,12 +121,7 @@ def _reason(key_id: str | None, algorithm: str, found: int, good: int) -> str:
 def _fetch(url: str) -> Keys:
     """Return the keys at a URL that verify signatures."""
     with outgoing.session(url) as session:
-        answer = session.get(
-            url,
-            timeout=WAIT_SECONDS,
-            allow_redirects=False,
-            stream=True,
-        )
+        answer = session.get(url, timeout=WAIT_SECONDS, allow_redirects=False, stream=True)
         content = b"".join(_chunks(answer))
     if answer.status_code != 200:
         raise ValueError(f"the answer's status is {answer.status_code}")

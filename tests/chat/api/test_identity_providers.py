@@ -127,6 +127,8 @@ def test_log__is_bounded_and_escaped(key_set, caplog):
     line = refused(key_set.token(sub="alice", iss="\x1b[2J\nforged \u202e" + "x" * 9_000), caplog)
     assert "\\x1b[2J\\nforged \\u202e" in line
     assert len(line) < 400
+    critical = jwt.encode({"sub": "a"}, "k" * 32, headers={"crit": ["x" * 5_000], "x" * 5_000: 1})
+    assert len(refused(critical, caplog)) < 400
     deep = json.loads("[" * 200 + "]" * 200)
     assert len(refused(key_set.token(sub="alice", aud=deep), caplog)) < 400
 
