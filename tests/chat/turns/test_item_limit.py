@@ -7,9 +7,13 @@ import pytest
 from django.core.management import call_command
 
 from chat import repository
+from chat.conversations.state import ConversationKey
+from chat.errors import StoreUnavailable
 from chat.models import Turn
+from chat.repository.breaker import FAILURES_TO_OPEN
 from chat.turns import store
-from tests.chat.drive import ask, contents, document
+from tests.chat.drive import ALICE, ask, contents, document
+from tests.chat.samples import soon
 from tests.sidecar.fault_proxy import FaultProxy
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -40,9 +44,13 @@ def fill(conversation: str = "big") -> list[str]:
 
 def test_item_limit__of_one_conversation_does_not_concern_others():
     fill()
-    for number in range(3):
-        assert ask(f"more {number} {BIG}", "big").degraded
-        assert not ask(f"small {number}", "other", user="bob").degraded
+    store_of_all = repository.conversation_repository()
+    stored = store_of_all.get(ConversationKey(ALICE, "big"), soon())
+    larger = stored.state.model_copy(update={"messages": stored.state.messages * 2})
+    for _ in range(FAILURES_TO_OPEN + 1):  # as of several messages at once
+        with pytest.raises(StoreUnavailable):
+            store_of_all.save(larger, stored.etag, 60, soon())
+    assert not ask("small", "other", user="bob").degraded
 
 
 def test_item_limit__waits_while_nobody_knows_that_it_is_one(monkeypatch):
