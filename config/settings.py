@@ -169,6 +169,7 @@ CA_BUNDLE = ENV.requests_ca_bundle or ENV.ssl_cert_file
 OPENAI_API_KEY = ENV.openai_api_key.get_secret_value()
 OPENAI_BASE_URL = ENV.openai_base_url
 CHAT_MODEL = ENV.chat_model
+CHAT_CONTEXT_BYTES = ENV.chat_context_bytes
 CHAT_TURN_SECONDS = ENV.chat_turn_seconds
 CHAT_RATE_PER_MINUTE = ENV.chat_rate_per_minute
 CHAT_MAX_TURNS_PER_USER = ENV.chat_max_turns_per_user

@@ -13,8 +13,8 @@ import pytest
 
 from chat import outgoing
 from chat.api.bearer import jwks
-from chat.assistant import model, reachable
-from chat.assistant.model import _client
+from chat.assistant import reachable, server
+from chat.assistant.server import _client
 from chat.deadline import Deadline
 from chat.errors import ModelFailed, StoreMissing, StoreUnavailable, Unavailable
 from chat.repository import conversation_repository
@@ -105,8 +105,8 @@ def tls_keys(authority, settings) -> Iterator[KeySet]:
 
 
 def ask_model() -> str:
-    answer = model._ask([{"role": "user", "content": "hello"}], Deadline(10), may_call=False)
-    return answer.content or ""
+    messages = [{"role": "user", "content": "hello"}]
+    return server.ask_once(messages, Deadline(10), may_call=False).content
 
 
 def test_own_authority__all_our_calls_trust_it(others, tls_keys, authority, settings):
@@ -127,7 +127,7 @@ def test_own_authority__is_not_trusted_unless_it_is_named(others, tls_keys, sett
         conversation_repository().get(fresh_key(), soon())
     with pytest.raises(ModelFailed):
         reachable.examine_assistant(5)
-    with pytest.raises(ModelFailed):
+    with pytest.raises(server.ServerFailed):
         ask_model()
     assert others.targets == []
 
@@ -179,7 +179,7 @@ def test_proxy__is_used_for_the_model_and_the_identity_provider(proxy, settings)
     with outgoing.session("http://issuer.example/keys") as session:
         session.get("http://issuer.example/keys", timeout=5)
     assert proxy.targets == [
-        "http://model.example/v1/models",
+        "http://model.example/v1/chat/completions",
         "http://model.example/v1/chat/completions",
         "http://issuer.example/keys",
     ]
