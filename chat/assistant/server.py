@@ -7,6 +7,7 @@ import logging
 import math
 import re
 import time
+import weakref
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
@@ -213,17 +214,20 @@ def _client(api_key: str, base_url: str) -> "OpenAI":
     query = dict(parse_qsl(url.query, keep_blank_values=True))
     path = url.path.rstrip("/").removesuffix("/chat/completions")
     base = urlunsplit(url._replace(path=path, query="", fragment=""))
-    return OpenAI(
+    http = DefaultHttpxClient(
+        base_url=base,
+        trust_env=False,
+        verify=outgoing.tls_context(),
+        proxy=outgoing.proxy_for(base),
+    )
+    client = OpenAI(
         api_key=api_key or "none",
         base_url=base,
-        http_client=DefaultHttpxClient(
-            base_url=base,
-            trust_env=False,
-            verify=outgoing.tls_context(),
-            proxy=outgoing.proxy_for(base),
-        ),
+        http_client=http,
         default_query=query,
         # Azure's deployments take the key here alone, and ignore it in Authorization.
         default_headers={"api-key": api_key} if api_key and "api-version" in query else {},
         max_retries=0,
     )
+    weakref.finalize(client, http.close)  # the package closes only a client that it made itself
+    return client
