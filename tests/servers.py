@@ -177,4 +177,5 @@ def gunicorn(environ: dict[str, str], log: Path, workers: int = 2, threads: int 
     command = [sys.executable, "-m", "gunicorn", "config.wsgi:application", "--no-control-socket"]
     command += ["--bind", f"127.0.0.1:{port}", "--workers", str(workers)]
     command += ["--worker-class", "gthread", "--threads", str(threads)]
+    command += ["--limit-request-field_size", "20000"]  # a token may have 16 KiB
     return Server(command, port, environ, log)

@@ -20,6 +20,7 @@ from chat.errors import RateLimited
 
 logger = logging.getLogger(__name__)
 
+WINDOW_SECONDS = 60
 KEY_PREFIX = "statekeep:chat:rate"
 # A Redis that hangs delays one message by this much; then nobody is limited for some seconds.
 TIMEOUT_SECONDS = 0.5
@@ -51,7 +52,8 @@ def check_rate(user_id: str) -> None:
         return
     raise RateLimited(
         f"At most {settings.CHAT_RATE_PER_MINUTE} messages a minute.",
-        retry_after_seconds=max(1, math.ceil(reset_time - time.time())),
+        # By a clock that stepped back the window would end in hours; Redis drops it in a minute.
+        retry_after_seconds=min(max(1, math.ceil(reset_time - time.time())), WINDOW_SECONDS),
     )
 
 

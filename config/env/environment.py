@@ -95,8 +95,11 @@ class Environment(BaseSettings):
     # Chat: tokens, the assistant, limits
     jwt_signing_key: variables.SigningKey = SecretStr("")
     jwt_jwks_url: variables.Url = ""
-    jwt_issuer: str = ""
-    jwt_audience: str = ""
+    jwt_algorithms: variables.Algorithms = Field(default=variables.ALGORITHMS, min_length=1)
+    jwt_issuer: variables.CommaSeparated = ()
+    jwt_audience: variables.CommaSeparated = ()
+    jwt_audience_claim: Literal["aud", "client_id", "azp", "appid", "cid"] = "aud"
+    jwt_leeway_seconds: int = Field(default=60, ge=0, le=300)
     jwt_access_seconds: int = Field(default=900, ge=60, le=86_400)
     jwt_refresh_seconds: int = Field(default=1_209_600, ge=300, le=31_536_000)
     openai_api_key: variables.HeaderSecret = SecretStr("")
@@ -110,6 +113,11 @@ class Environment(BaseSettings):
     chat_max_reads_per_process: int = Field(default=3, ge=1)
     chat_keep_turns_seconds: int = Field(default=86_400, ge=60)
     cors_allowed_origins: variables.Origins = ()
+    cors_allowed_headers: variables.HeaderNames = ()
+
+    # Calls to others: the identity provider, an https sidecar, the model's server
+    requests_ca_bundle: variables.Certificates = ""
+    ssl_cert_file: variables.Certificates = ""
 
     @field_validator("data_dir")
     @classmethod
@@ -147,6 +155,8 @@ class Environment(BaseSettings):
                 raise ValueError("JWT_SIGNING_KEY and JWT_JWKS_URL exclude each other: set one")
             if not (self.jwt_issuer and self.jwt_audience):
                 raise ValueError("JWT_JWKS_URL needs JWT_ISSUER and JWT_AUDIENCE")
+        elif self.jwt_audience_claim != "aud":
+            raise ValueError("JWT_AUDIENCE_CLAIM needs JWT_JWKS_URL")
         elif not self.jwt_signing_key.get_secret_value():
             raise ValueError(
                 "JWT_SIGNING_KEY is not set (32 bytes at least), nor is JWT_JWKS_URL; "

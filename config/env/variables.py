@@ -3,7 +3,10 @@
 A check says what a value must be, and never what it is: it may be a secret.
 """
 
+import re
+import ssl
 from collections.abc import Callable
+from pathlib import Path
 from typing import Annotated, Any
 from urllib.parse import SplitResult, urlsplit
 
@@ -14,6 +17,8 @@ from pydantic_settings import NoDecode
 
 ENROLLMENT_TOKEN_MIN_CHARACTERS = 8
 GROUP_MAX_CHARACTERS = 64
+ALGORITHMS = ("RS256", "RS384", "RS512", "PS256", "ES256", "EdDSA")
+ALLOWED_ALGORITHMS = frozenset({*ALGORITHMS, "PS384", "PS512", "ES384", "ES512"})
 SIGNING_KEY_MIN_BYTES = 32  # HS256 wants a key as long as its digest
 
 
@@ -81,6 +86,16 @@ def _is_random_enough(key: SecretStr) -> bool:
     )
 
 
+def _holds_certificates(path: str) -> bool:
+    if Path(path).is_dir():
+        return True
+    try:
+        ssl.create_default_context(cafile=path)
+    except OSError:  # as SSLError is
+        return False
+    return True
+
+
 def _fits_a_header(value: SecretStr) -> bool:
     secret = value.get_secret_value()
     return secret.isascii() and secret.isprintable() and " " not in secret
@@ -136,6 +151,20 @@ SigningKey = Annotated[
     SecretStr, check(_is_long_enough, f"must have {SIGNING_KEY_MIN_BYTES} bytes at least")
 ]
 """For HS256; empty for none."""
+
+Algorithms = Annotated[
+    CommaSeparated, _check_each(ALLOWED_ALGORITHMS.__contains__, "asymmetric algorithms of JWS")
+]
+"""Of tokens that a key of a JWKS verifies."""
+
+HeaderNames = Annotated[
+    CommaSeparated, _check_each(re.compile("[A-Za-z0-9-]+").fullmatch, "names of headers")
+]
+
+Certificates = Annotated[
+    str, check(_holds_certificates, "must be a file or folder of CA certificates")
+]
+"""A PEM file, or a folder as c_rehash makes it; empty for the built-in list."""
 
 HeaderSecret = Annotated[
     SecretStr, check(_fits_a_header, "may hold printable ASCII alone, and no space")

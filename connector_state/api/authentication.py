@@ -12,7 +12,7 @@ from rest_framework.authentication import BaseAuthentication
 from rest_framework.permissions import BasePermission
 from rest_framework.request import Request
 
-from common.client_ip import loggable_address
+from common.client_ip import client_address
 from connector_state.api.waiting import Waits, waits_of
 from connector_state.credentials import failures, foreign, signing
 from connector_state.credentials.issuing import was_issued
@@ -104,7 +104,7 @@ async def report_refusal(
             refusal.reason,
             connector_uuid,
             key,
-            loggable_address(request),
+            client_address(request),
         )
 
 

@@ -217,6 +217,40 @@ def test_load__sentinels_need_a_service(load):
     assert "REDIS_URL=redis://SERVICE_NAME/DB" in error_of(load, **environ)
 
 
+JWKS = {
+    **EXTERNAL,
+    "JWT_SIGNING_KEY": "",
+    "JWT_JWKS_URL": "https://issuer.example/keys",
+    "JWT_ISSUER": "https://one/, https://two/",
+    "JWT_AUDIENCE": "a,b",
+}
+
+
+def test_jwks__lists_are_split(load):
+    environment = load(**JWKS, JWT_ALGORITHMS="ES256, RS256")
+    assert environment.jwt_issuer == ("https://one/", "https://two/")
+    assert environment.jwt_audience == ("a", "b")
+    assert environment.jwt_algorithms == ("ES256", "RS256")
+
+
+@pytest.mark.parametrize("algorithms", ["HS256", "RS256,none", "ES256K", ","])
+def test_jwks__never_an_algorithm_with_a_secret(load, algorithms):
+    assert "JWT_ALGORITHMS: " in error_of(load, **JWKS, JWT_ALGORITHMS=algorithms)
+
+
+def test_jwks__needs_an_issuer_and_an_audience(load):
+    for name in ("JWT_ISSUER", "JWT_AUDIENCE"):
+        assert "needs JWT_ISSUER and JWT_AUDIENCE" in error_of(load, **{**JWKS, name: " , "})
+
+
+def test_jwks__client_id_is_looked_for_only_beside_it(load):
+    assert "JWT_AUDIENCE_CLAIM" in error_of(load, **EXTERNAL, JWT_AUDIENCE_CLAIM="client_id")
+
+
+def test_cors__a_name_that_no_header_has(load):
+    assert "CORS_ALLOWED_HEADERS: " in error_of(load, **EXTERNAL, CORS_ALLOWED_HEADERS="a b,c")
+
+
 def test_repr__holds_no_secret(load):
     passwords = {"REDIS_URL": "redis://:hunter2@r/0", "DATABASE_URL": "postgres://u:hunter2@h/n"}
     shown = repr(load(**{**EXTERNAL, **passwords}))
