@@ -7,18 +7,19 @@ client library's retries are off, because it does not know the deadline; _ask re
 import json
 import logging
 import math
-import time
 from collections.abc import Sequence
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from django.conf import settings
 
+from chat.assistant import hearing
 from chat.assistant.instructions import INSTRUCTIONS, tool_definitions
 from chat.conversations.json_values import clean_text
 from chat.conversations.state import MessageEntry
 from chat.deadline import Deadline
 from chat.errors import ModelFailed, ModelTimeout
+from chat.live.words import REPLY_MAX_CHARACTERS, Words
 from chat.tools.toolbox import Call, Toolbox
 from common import strict_json
 
@@ -30,8 +31,6 @@ logger = logging.getLogger(__name__)
 
 MAX_ROUNDS = 8
 MAX_CALLS_PER_ROUND = 16
-REPLY_MAX_CHARACTERS = 20_000
-ANSWER_MAX_BYTES = 1_048_576
 RETRY_PAUSE_SECONDS = 0.5
 RETRY_PAUSE_MAX_SECONDS = 5.0
 RETRIED_STATUS = frozenset({429, 500, 502, 503, 504})
@@ -67,7 +66,9 @@ class ModelAssistant:
             *_calls_and_results(tools.done, "done"),
         ]
         for round_number in range(1, MAX_ROUNDS + 1):
-            answer = _ask(conversation, deadline, may_call=round_number < MAX_ROUNDS)
+            tools.words.begin()
+            may_call = round_number < MAX_ROUNDS
+            answer = _ask(conversation, deadline, may_call, tools.words)
             calls = _asked_calls(answer)
             if not calls or round_number == MAX_ROUNDS:
                 return _reply(answer)
@@ -150,8 +151,13 @@ def _fail(reason: str, cause: Exception | None = None) -> NoReturn:
 # --- The call to the server ----------------------------------------------------------------------
 
 
-def _ask(conversation: list[Json], deadline: Deadline, may_call: bool) -> "ChatCompletionMessage":
-    """Ask the model; ask once more after an error that may be temporary, if there is time."""
+def _ask(
+    conversation: list[Json], deadline: Deadline, may_call: bool, words: Words
+) -> "ChatCompletionMessage":
+    """Ask the model; ask once more after an error that may be temporary, if there is time.
+
+    Not after words were shown: a second answer would not go on where the first one broke off.
+    """
     import httpx2
     import openai
 
@@ -159,7 +165,7 @@ def _ask(conversation: list[Json], deadline: Deadline, may_call: bool) -> "ChatC
         if deadline.passed:
             raise ModelTimeout()
         try:
-            return _request(conversation, deadline, may_call)
+            return _request(conversation, deadline, may_call, words)
         except (openai.APITimeoutError, httpx2.TimeoutException) as error:
             logger.warning("the model did not answer in time")
             raise ModelTimeout() from error
@@ -170,7 +176,7 @@ def _ask(conversation: list[Json], deadline: Deadline, may_call: bool) -> "ChatC
                 _fail(reason, error)
         except (openai.APIConnectionError, httpx2.HTTPError) as error:
             reason, pause = type(error.__cause__ or error).__name__, RETRY_PAUSE_SECONDS
-            if last:
+            if last or words.reply:
                 _fail(reason, error)
         except (openai.OpenAIError, ValueError) as error:
             # Only the name: the text of an error may hold the reply, or the key that was sent.
@@ -178,7 +184,7 @@ def _ask(conversation: list[Json], deadline: Deadline, may_call: bool) -> "ChatC
         if pause > min(RETRY_PAUSE_MAX_SECONDS, deadline.remaining_seconds / 2):
             _fail(reason)
         logger.info("asking the model again after %s", reason)
-        time.sleep(pause)
+        words.pause(pause)
     raise AssertionError("the last try returns or raises")
 
 
@@ -192,7 +198,7 @@ def _retry_pause(header: str | None) -> float:
 
 
 def _request(
-    conversation: list[Json], deadline: Deadline, may_call: bool
+    conversation: list[Json], deadline: Deadline, may_call: bool, words: Words
 ) -> "ChatCompletionMessage":
     from openai.types.chat import ChatCompletion
 
@@ -203,17 +209,9 @@ def _request(
         "tool_choice": "auto" if may_call else "none",
         "timeout": max(deadline.remaining_seconds, 0.01),
     }
-    body = bytearray()
     client = _client(settings.OPENAI_API_KEY, settings.OPENAI_BASE_URL)
-    with client.chat.completions.with_streaming_response.create(**arguments) as response:
-        # The client's timeout limits single reads; an answer that comes slowly is stopped here.
-        for chunk in response.iter_bytes():
-            body += chunk
-            if deadline.passed:
-                raise ModelTimeout()
-            if len(body) > ANSWER_MAX_BYTES:
-                _fail(f"its answer has more than {ANSWER_MAX_BYTES} bytes")
-    completion = ChatCompletion.model_validate_json(bytes(body))
+    body = hearing.completion(client, arguments, words, deadline)
+    completion = ChatCompletion.model_validate_json(body)
     if not completion.choices:
         _fail("its answer has no choices")
     return completion.choices[0].message
