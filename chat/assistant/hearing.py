@@ -26,13 +26,11 @@ STREAMING_REFUSED = frozenset({400, 404, 405, 406, 415, 422, 501})
 
 Json = dict[str, Any]
 
-_not_streaming: set[tuple[str, str]] = set()  # base URLs and models that refused, and then answered
-
 
 def completion(client: "OpenAI", arguments: Json, words: Words, deadline: Deadline) -> bytes:
     """Return the body of the completion; its words are told where somebody follows them.
 
-    A server that refuses to stream is asked without, and from then on so at once.
+    A server that refuses to stream is asked without.
 
     Raises:
         Stopped: by the user.
@@ -42,17 +40,13 @@ def completion(client: "OpenAI", arguments: Json, words: Words, deadline: Deadli
     """
     import openai
 
-    server = str(client.base_url), str(arguments["model"])
-    if not words.is_followed or server in _not_streaming:
-        return _tell(client, arguments, words, deadline)
-    try:
-        return _tell(client, {**arguments, "stream": True}, words, deadline)
-    except openai.APIStatusError as error:
-        if error.status_code not in STREAMING_REFUSED:
-            raise
-    body = _tell(client, arguments, words, deadline)
-    _not_streaming.add(server)
-    return body
+    if words.is_followed:
+        try:
+            return _tell(client, {**arguments, "stream": True}, words, deadline)
+        except openai.APIStatusError as error:
+            if error.status_code not in STREAMING_REFUSED:
+                raise
+    return _tell(client, arguments, words, deadline)
 
 
 def _tell(client: "OpenAI", arguments: Json, words: Words, deadline: Deadline) -> bytes:

@@ -39,7 +39,8 @@ def under_way(words: Words) -> Iterator[None]:
         yield
     finally:
         with _changed:
-            del _words[words.turn.id]
+            if _words.get(words.turn.id) is words:  # else the turn was taken up again meanwhile
+                del _words[words.turn.id]
 
 
 def words_of(turn_id: str) -> Words | None:
