@@ -161,6 +161,7 @@ JWT_AUDIENCE = ENV.jwt_audience
 OPENAI_API_KEY = ENV.openai_api_key.get_secret_value()
 OPENAI_BASE_URL = ENV.openai_base_url
 CHAT_MODEL = ENV.chat_model
+CHAT_CONTEXT_BYTES = ENV.chat_context_bytes
 CHAT_TURN_SECONDS = ENV.chat_turn_seconds
 CHAT_RATE_PER_MINUTE = ENV.chat_rate_per_minute
 CHAT_MAX_TURNS_PER_USER = ENV.chat_max_turns_per_user

@@ -4,25 +4,25 @@ Whatever way the server answers, what is returned is the body of a completion th
 """
 
 import json
-import logging
 from collections.abc import Generator, Iterator
 from functools import partial
 from itertools import chain
 from typing import TYPE_CHECKING, Any
 
+from chat.assistant.answers import KEPT_OF_MESSAGE, THOUGHT, Unusable
 from chat.deadline import Deadline
-from chat.errors import ModelFailed, ModelTimeout
+from chat.errors import ModelTimeout
 from chat.live.waiting import until_stopped
 from chat.live.words import Words
 
 if TYPE_CHECKING:
     from openai import OpenAI
 
-logger = logging.getLogger(__name__)
-
 ANSWER_MAX_BYTES = 1_048_576
 STREAM_MAX_BYTES = 16 * ANSWER_MAX_BYTES  # each word comes in some 200 bytes of JSON
 STREAMING_REFUSED = frozenset({400, 404, 405, 406, 415, 422, 501})
+
+_BEFORE_JSON = b"\xef\xbb\xbf \t\r\n"
 
 Json = dict[str, Any]
 
@@ -35,7 +35,7 @@ def completion(client: "OpenAI", arguments: Json, words: Words, deadline: Deadli
     Raises:
         Stopped: by the user.
         ModelTimeout: the answer was not whole at the deadline.
-        ModelFailed: the answer is too large, or breaks off.
+        Unusable: the answer is too large, or breaks off.
         openai.OpenAIError, httpx2.HTTPError: as the client raises them.
     """
     import openai
@@ -50,11 +50,24 @@ def completion(client: "OpenAI", arguments: Json, words: Words, deadline: Deadli
 
 
 def _tell(client: "OpenAI", arguments: Json, words: Words, deadline: Deadline) -> bytes:
+    beginning: str | None = ""  # of the text, while it may be what the model thinks
     for heard in until_stopped(partial(_ask, client, arguments, deadline), words, deadline):
         if isinstance(heard, bytes):
             return heard
-        words.add(heard)
+        if beginning is not None:
+            beginning += heard
+            if _is_thought(beginning.lstrip()):
+                continue
+            words.add(THOUGHT.sub("", beginning, count=1))
+            beginning = None
+        else:
+            words.add(heard)
     raise AssertionError("the last that is heard is the body")
+
+
+def _is_thought(text: str) -> bool:
+    """Whether a text that begins so is thought up to here, as far as can be told."""
+    return "</think>" not in text and (text.startswith("<think>") or "<think>".startswith(text))
 
 
 def _ask(
@@ -65,17 +78,14 @@ def _ask(
         received = _limited(response.iter_bytes(), deadline)
         first = next(received, b"")
         # By what it is: servers that don't know `stream` answer as ever, and some name it anyhow.
-        if first.lstrip().startswith(b"{"):
-            body = bytearray(first)
-            for chunk in received:
-                body += chunk
-                _check(len(body) <= ANSWER_MAX_BYTES, "its answer is too large")
-            yield bytes(body)
-        else:
-            try:
-                yield from _streamed(chain([first], received))
-            except (AttributeError, TypeError) as error:
-                raise ValueError("an event has another shape") from error
+        if arguments.get("stream") and not first.lstrip(_BEFORE_JSON).startswith((b"{", b"[")):
+            yield from _streamed(chain([first], received))
+            return
+        body = bytearray(first)
+        for chunk in received:
+            body += chunk
+            _check(len(body) <= ANSWER_MAX_BYTES, "its answer is too large")
+        yield bytes(body)
 
 
 def _limited(chunks: Iterator[bytes], deadline: Deadline) -> Iterator[bytes]:
@@ -90,32 +100,70 @@ def _limited(chunks: Iterator[bytes], deadline: Deadline) -> Iterator[bytes]:
 
 
 def _streamed(chunks: Iterator[bytes]) -> Generator[str | bytes, None, None]:
-    text: list[str] = []
-    calls: dict[int, Json] = {}
-    size, is_whole = 0, False
+    answer = _Parts()
     for data in _events(chunks):
         if data == b"[DONE]":
-            is_whole = True
+            answer.is_whole = True
             break
-        event = json.loads(data)
-        _check("error" not in event, "its stream ends with an error")
-        for choice in event.get("choices") or ():
-            is_whole = is_whole or bool(choice.get("finish_reason"))
-            delta = choice.get("delta") or {}
-            for call in delta.get("tool_calls") or ():
-                size += _put_together(calls, call)
-            if isinstance(piece := delta.get("content"), str) and piece:
-                size += len(piece)
-                text.append(piece)
-                yield piece
-        _check(size <= ANSWER_MAX_BYTES, "its answer is too large")
-    _check(is_whole, "its stream breaks off")
-    message: Json = {"role": "assistant", "content": "".join(text) or None}
-    if calls:
-        message["tool_calls"] = list(calls.values())
-    choice = {"index": 0, "finish_reason": "stop", "message": message}
-    body = {"id": "", "object": "chat.completion", "created": 0, "model": "", "choices": [choice]}
-    yield json.dumps(body).encode()
+        try:
+            event = json.loads(data)
+            _check("choices" in event or "error" not in event, "its stream ends with an error")
+            for choice in event.get("choices") or ():
+                if piece := answer.add(choice):
+                    yield piece
+        except (ValueError, AttributeError, TypeError) as error:
+            raise Unusable("an event of its stream can't be read") from error
+        _check(answer.size <= ANSWER_MAX_BYTES, "its answer is too large")
+    _check(answer.is_whole, "its stream breaks off")
+    yield answer.as_body()
+
+
+class _Parts:
+    """What came of a streamed answer. `is_whole`: its end came, too."""
+
+    def __init__(self) -> None:
+        self.size = 0
+        self.is_whole = False
+        self._ending: str | None = None
+        self._texts: dict[str, list[str]] = {name: [] for name in ("content", *KEPT_OF_MESSAGE)}
+        self._calls: dict[int, Json] = {}
+
+    def add(self, choice: Json) -> str:
+        """Add what is new in an event, and return the text for the user in it."""
+        self._ending = choice.get("finish_reason") or self._ending
+        self.is_whole = self.is_whole or self._ending is not None
+        delta = choice.get("delta") or {}
+        for part in delta.get("tool_calls") or ():
+            self._add_to_call(part)
+        for name, pieces in self._texts.items():
+            if isinstance(piece := delta.get(name), str):
+                self.size += len(piece)
+                pieces.append(piece)
+        content = delta.get("content")
+        return content if isinstance(content, str) else ""
+
+    def _add_to_call(self, part: Json) -> None:
+        """Without an index it goes on with the last call, unless it names a function."""
+        function = part.get("function") or {}
+        name, arguments = function.get("name") or "", function.get("arguments") or ""
+        if not isinstance(arguments, str):  # some send an object, whole
+            arguments = json.dumps(arguments)
+        index = part.get("index")
+        if index is None:
+            index = len(self._calls) if name or not self._calls else max(self._calls)
+        call = self._calls.setdefault(index, {"function": {"name": "", "arguments": ""}})
+        call |= {key: value for key, value in part.items() if key != "function" and value}
+        call["function"]["name"] = call["function"]["name"] or name
+        call["function"]["arguments"] += arguments
+        self.size += len(name) + len(arguments) + 1
+
+    def as_body(self) -> bytes:
+        """Return the body of a completion that says the same."""
+        message: Json = {name: "".join(pieces) for name, pieces in self._texts.items() if pieces}
+        message["tool_calls"] = list(self._calls.values())
+        return json.dumps(
+            {"choices": [{"finish_reason": self._ending, "message": message}]}
+        ).encode()
 
 
 def _events(chunks: Iterator[bytes]) -> Iterator[bytes]:
@@ -127,28 +175,6 @@ def _events(chunks: Iterator[bytes]) -> Iterator[bytes]:
                 yield data
 
 
-def _put_together(calls: dict[int, Json], part: Json) -> int:
-    """Add a part of a tool call to the calls so far, and return its size.
-
-    A part without an index goes on with the last call, unless it names a function.
-    """
-    function = part.get("function") or {}
-    index = part.get("index")
-    if index is None:
-        index = len(calls) if function.get("name") or not calls else max(calls)
-    call = calls.setdefault(
-        index, {"id": "", "type": "function", "function": {"name": "", "arguments": ""}}
-    )
-    call["id"] = call["id"] or part.get("id") or ""
-    name, arguments = function.get("name") or "", function.get("arguments") or ""
-    if not isinstance(arguments, str):  # some send an object, whole
-        arguments = json.dumps(arguments)
-    call["function"]["name"] = call["function"]["name"] or name
-    call["function"]["arguments"] += arguments
-    return len(name) + len(arguments) + 1
-
-
-def _check(is_right: bool, reason: str) -> None:
+def _check(is_right: object, reason: str) -> None:
     if not is_right:
-        logger.warning("the model failed: %s", reason)
-        raise ModelFailed()
+        raise Unusable(reason)

@@ -89,6 +89,7 @@ class Environment(BaseSettings):
     openai_api_key: variables.HeaderSecret = SecretStr("")
     openai_base_url: variables.Url = ""
     chat_model: str = "gpt-4o-mini"
+    chat_context_bytes: int = Field(default=262_144, ge=16_384)
     chat_turn_seconds: float = Field(default=30.0, ge=1, le=300)
     chat_rate_per_minute: int = Field(default=20, ge=0)
     chat_max_turns_per_user: int = Field(default=16, ge=1)
