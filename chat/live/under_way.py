@@ -60,12 +60,12 @@ def _work() -> None:
         running = dict(_words)
         _stop(running)
         fresh = {
-            turn_id: words
+            turn_id: words.said
             for turn_id, words in running.items()
-            if versions.get(turn_id) != words.version
+            if words.is_followed and versions.get(turn_id) != words.version
         }
         versions = {turn_id: words.version for turn_id, words in running.items()}
-        published.publish({turn_id: words.said for turn_id, words in fresh.items()})
+        published.publish(fresh)
 
 
 def _stop(running: dict[str, Words]) -> None:
