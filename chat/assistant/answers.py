@@ -16,7 +16,8 @@ Json = dict[str, Any]
 
 # Without what the model thought, DeepSeek refuses the results of its calls, and without the
 # signature of a call so does Gemini. Other servers send neither, and get neither.
-KEPT_OF_MESSAGE = ("reasoning_content",)
+THOUGHTS = "reasoning_content"
+KEPT_OF_MESSAGE = (THOUGHTS,)
 KEPT_OF_CALL = ("extra_content",)
 SHOWN_CHARACTERS = 64
 
@@ -96,11 +97,11 @@ def read_choice(choice: object) -> Answer:
     if not isinstance(message, dict):
         raise Unusable(f"message is {_kind(message)}")
     calls = _calls(message)
-    content = _text(message.get("content"))
+    content = read_text(message.get("content"))
     if content is None and not calls:
         raise Unusable(f"content is {_kind(message['content'])}")
     if not content and not calls:
-        content = _text(message.get("refusal"))
+        content = read_text(message.get("refusal"))
     ending = choice.get("finish_reason")
     return Answer(
         THOUGHT.sub("", clean_text(content or ""), count=1).strip(),
@@ -110,10 +111,10 @@ def read_choice(choice: object) -> Answer:
     )
 
 
-def _text(content: object) -> str | None:
+def read_text(content: object) -> str | None:
     """Return content as text: it may be a list of parts, of which some are not text."""
     if isinstance(content, list):
-        return "".join(_text(part) or "" for part in content)
+        return "".join(read_text(part) or "" for part in content)
     if isinstance(content, dict):
         return "" if content.get("type") in {"thinking", "reasoning"} else _text_of_part(content)
     if content is None:
@@ -124,7 +125,7 @@ def _text(content: object) -> str | None:
 def _text_of_part(part: Json) -> str | None:
     for name in ("text", "value", "content"):
         if name in part:
-            return _text(part[name])
+            return read_text(part[name])
     return None
 
 

@@ -9,7 +9,8 @@ from functools import partial
 from itertools import chain
 from typing import TYPE_CHECKING, Any
 
-from chat.assistant.answers import KEPT_OF_MESSAGE, THOUGHT, Unusable
+from chat.assistant.answers import Unusable
+from chat.assistant.pieces import Pieces
 from chat.deadline import Deadline
 from chat.errors import ModelTimeout
 from chat.live.waiting import until_stopped
@@ -50,24 +51,11 @@ def completion(client: "OpenAI", arguments: Json, words: Words, deadline: Deadli
 
 
 def _tell(client: "OpenAI", arguments: Json, words: Words, deadline: Deadline) -> bytes:
-    beginning: str | None = ""  # of the text, while it may be what the model thinks
     for heard in until_stopped(partial(_ask, client, arguments, deadline), words, deadline):
         if isinstance(heard, bytes):
             return heard
-        if beginning is not None:
-            beginning += heard
-            if _is_thought(beginning.lstrip()):
-                continue
-            words.add(THOUGHT.sub("", beginning, count=1))
-            beginning = None
-        else:
-            words.add(heard)
+        words.add(heard)
     raise AssertionError("the last that is heard is the body")
-
-
-def _is_thought(text: str) -> bool:
-    """Whether a text that begins so is thought up to here, as far as can be told."""
-    return "</think>" not in text and (text.startswith("<think>") or "<think>".startswith(text))
 
 
 def _ask(
@@ -100,70 +88,19 @@ def _limited(chunks: Iterator[bytes], deadline: Deadline) -> Iterator[bytes]:
 
 
 def _streamed(chunks: Iterator[bytes]) -> Generator[str | bytes, None, None]:
-    answer = _Parts()
+    pieces = Pieces()
     for data in _events(chunks):
         if data == b"[DONE]":
-            answer.is_whole = True
+            pieces.is_whole = True
             break
         try:
-            event = json.loads(data)
-            _check("choices" in event or "error" not in event, "its stream ends with an error")
-            for choice in event.get("choices") or ():
-                if piece := answer.add(choice):
-                    yield piece
-        except (ValueError, AttributeError, TypeError) as error:
-            raise Unusable("an event of its stream can't be read") from error
-        _check(answer.size <= ANSWER_MAX_BYTES, "its answer is too large")
-    _check(answer.is_whole, "its stream breaks off")
-    yield answer.as_body()
-
-
-class _Parts:
-    """What came of a streamed answer. `is_whole`: its end came, too."""
-
-    def __init__(self) -> None:
-        self.size = 0
-        self.is_whole = False
-        self._ending: str | None = None
-        self._texts: dict[str, list[str]] = {name: [] for name in ("content", *KEPT_OF_MESSAGE)}
-        self._calls: dict[int, Json] = {}
-
-    def add(self, choice: Json) -> str:
-        """Add what is new in an event, and return the text for the user in it."""
-        self._ending = choice.get("finish_reason") or self._ending
-        self.is_whole = self.is_whole or self._ending is not None
-        delta = choice.get("delta") or {}
-        for part in delta.get("tool_calls") or ():
-            self._add_to_call(part)
-        for name, pieces in self._texts.items():
-            if isinstance(piece := delta.get(name), str):
-                self.size += len(piece)
-                pieces.append(piece)
-        content = delta.get("content")
-        return content if isinstance(content, str) else ""
-
-    def _add_to_call(self, part: Json) -> None:
-        """Without an index it goes on with the last call, unless it names a function."""
-        function = part.get("function") or {}
-        name, arguments = function.get("name") or "", function.get("arguments") or ""
-        if not isinstance(arguments, str):  # some send an object, whole
-            arguments = json.dumps(arguments)
-        index = part.get("index")
-        if index is None:
-            index = len(self._calls) if name or not self._calls else max(self._calls)
-        call = self._calls.setdefault(index, {"function": {"name": "", "arguments": ""}})
-        call |= {key: value for key, value in part.items() if key != "function" and value}
-        call["function"]["name"] = call["function"]["name"] or name
-        call["function"]["arguments"] += arguments
-        self.size += len(name) + len(arguments) + 1
-
-    def as_body(self) -> bytes:
-        """Return the body of a completion that says the same."""
-        message: Json = {name: "".join(pieces) for name, pieces in self._texts.items() if pieces}
-        message["tool_calls"] = list(self._calls.values())
-        return json.dumps(
-            {"choices": [{"finish_reason": self._ending, "message": message}]}
-        ).encode()
+            shown = pieces.add(json.loads(data))
+        except (ValueError, RecursionError):
+            raise Unusable("an event of its stream is not JSON") from None
+        if shown:
+            yield shown
+    _check(pieces.is_whole, "its stream breaks off")
+    yield json.dumps(pieces.document).encode()
 
 
 def _events(chunks: Iterator[bytes]) -> Iterator[bytes]:
@@ -175,6 +112,6 @@ def _events(chunks: Iterator[bytes]) -> Iterator[bytes]:
                 yield data
 
 
-def _check(is_right: object, reason: str) -> None:
+def _check(is_right: bool, reason: str) -> None:
     if not is_right:
         raise Unusable(reason)

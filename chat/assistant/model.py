@@ -6,18 +6,17 @@ from typing import Any
 from django.conf import settings
 
 from chat.assistant import server
-from chat.assistant.answers import Answer
+from chat.assistant.answers import THOUGHTS, Answer
 from chat.assistant.messages import Part, Turn, fit, request_messages, turns_of
-from chat.assistant.server import ContextTooLong, ServerFailed, failed
+from chat.assistant.server import ContextTooLong, ServerFailed, ThoughtsWanted, failed
 from chat.assistant.words import done_in_words, has_effect
 from chat.conversations.json_values import encoded_size
 from chat.conversations.state import MessageEntry
 from chat.deadline import Deadline
 from chat.live.words import REPLY_MAX_CHARACTERS, Words
-from chat.tools.toolbox import Toolbox, shown_arguments
+from chat.tools.toolbox import MAX_CALLS, Toolbox, shown_arguments
 
 MAX_ROUNDS = 8
-MAX_CALLS_PER_ROUND = 16
 CONTEXT_MIN_BYTES = 4_096
 
 Json = dict[str, Any]
@@ -58,6 +57,7 @@ class _Dialogue:
         self._deadline = deadline
         self._words = words
         self._max_bytes: int = settings.CHAT_CONTEXT_BYTES
+        self._is_thoughtful = False
 
     def add(self, answer: Answer, calls: Sequence[Json]) -> None:
         self._turns[-1].append(Part("assistant", answer.content, calls, answer.extra))
@@ -65,6 +65,9 @@ class _Dialogue:
     def ask(self, may_call: bool) -> Answer:
         while True:
             messages = request_messages(fit(self._turns, self._max_bytes))
+            for message in messages if self._is_thoughtful else ():
+                if message["role"] == "assistant":
+                    message.setdefault(THOUGHTS, " ")  # no server takes an empty one
             self._words.begin()
             try:
                 return server.ask(messages, self._deadline, may_call, self._words)
@@ -73,13 +76,16 @@ class _Dialogue:
                 self._max_bytes = min(self._max_bytes, encoded_size(messages)) // 2
                 if self._max_bytes < CONTEXT_MIN_BYTES:
                     raise failed(error) from error
+            except ThoughtsWanted as error:
+                if self._is_thoughtful:
+                    raise failed(error) from error
+                self._is_thoughtful = True
 
 
 def _call_all(answer: Answer, tools: Toolbox) -> list[Json]:
     """Carry out the calls of an answer; return them with their results."""
-    if len(answer.calls) > MAX_CALLS_PER_ROUND:
-        raise failed(ServerFailed(f"it called {len(answer.calls)} tools at once"))
-    results = tools.call_all([asked.call for asked in answer.calls])
+    calls = answer.calls[: MAX_CALLS + 1]  # the result of the last says that it was too much
+    results = tools.call_all([asked.call for asked in calls])
     return [
         {
             "tool": asked.call.tool,
@@ -87,7 +93,7 @@ def _call_all(answer: Answer, tools: Toolbox) -> list[Json]:
             "result": result,
             "extra": asked.extra,
         }
-        for asked, result in zip(answer.calls, results, strict=True)
+        for asked, result in zip(calls, results, strict=True)
     ]
 
 

@@ -17,8 +17,9 @@ from urllib.parse import parse_qsl, urlsplit, urlunsplit
 from django.conf import settings
 
 from chat.assistant import hearing
-from chat.assistant.answers import Answer, Unusable, read_completion, read_document
+from chat.assistant.answers import THOUGHTS, Answer, Unusable, read_completion, read_document
 from chat.assistant.instructions import tool_definitions
+from chat.assistant.pieces import read_stream
 from chat.assistant.refusals import in_words, is_too_long, read_refusal
 from chat.deadline import Deadline
 from chat.errors import ModelFailed, ModelTimeout
@@ -54,8 +55,16 @@ class NotConnected(ServerFailed):
     """There is no connection to the server, or it broke."""
 
 
-class ContextTooLong(ServerFailed):
-    """The request exceeds what the model takes; a shorter one may not."""
+class OtherWanted(ServerFailed):
+    """The server may take the same conversation in another form."""
+
+
+class ContextTooLong(OtherWanted):
+    """The request exceeds what the model takes."""
+
+
+class ThoughtsWanted(OtherWanted):
+    """DeepSeek wants what the model thought beside each of its messages, of old ones too."""
 
 
 def ask(messages: list[Json], deadline: Deadline, may_call: bool, words: Words) -> Answer:
@@ -67,11 +76,11 @@ def ask(messages: list[Json], deadline: Deadline, may_call: bool, words: Words) 
         Stopped: by the user.
         ModelTimeout: there was no answer before the deadline.
         ModelFailed: the server answered with an error, or with something unusable. It is logged.
-        ContextTooLong: not logged.
+        OtherWanted: not logged.
     """
     try:
         return ask_once(messages, deadline, may_call, words)
-    except ContextTooLong:
+    except OtherWanted:
         raise
     except ServerFailed as error:
         pause_max = min(RETRY_PAUSE_MAX_SECONDS, deadline.remaining_seconds / 2)
@@ -81,7 +90,7 @@ def ask(messages: list[Json], deadline: Deadline, may_call: bool, words: Words) 
         words.pause(error.pause_seconds)
     try:
         return ask_once(messages, deadline, may_call, words)
-    except ContextTooLong:
+    except OtherWanted:
         raise
     except ServerFailed as error:
         raise failed(error) from error
@@ -113,7 +122,7 @@ def ask_once(messages: list[Json], deadline: Deadline, may_call: bool, words: Wo
         raise ModelTimeout()
     try:
         body = _request(messages, deadline, may_call, words)
-        document = read_document(body)
+        document = _document(body)
         if document.get("error") and not document.get("choices"):
             raise _refused(HTTPStatus.OK, body, messages)
         return read_completion(document)
@@ -133,6 +142,13 @@ def ask_once(messages: list[Json], deadline: Deadline, may_call: bool, words: Wo
         raise ServerFailed(type(error).__name__) from error
 
 
+def _document(body: bytes) -> Json:
+    """Return the completion; some proxies stream it though nobody asked for that."""
+    if body.lstrip().startswith((b"data:", b"event:", b":")):
+        return read_stream(body.decode("utf-8", "replace").splitlines())
+    return read_document(body)
+
+
 def _refused(
     status: int, body: bytes, messages: list[Json], pause_seconds: float = RETRY_PAUSE_SECONDS
 ) -> ServerFailed:
@@ -143,6 +159,8 @@ def _refused(
     reason = in_words(status, code, message, [*_texts(messages), settings.OPENAI_API_KEY])
     if is_too_long(status, code, message):
         return ContextTooLong(reason, status)
+    if THOUGHTS in message:
+        return ThoughtsWanted(reason, status)
     return ServerFailed(reason, status, pause_seconds if status in RETRIED_STATUS else math.inf)
 
 
@@ -189,9 +207,10 @@ def _client(api_key: str, base_url: str) -> "OpenAI":
     # Without a base URL the package would read OPENAI_BASE_URL itself, and take "" for one.
     url = urlsplit(base_url or OPENAI_URL)
     query = dict(parse_qsl(url.query, keep_blank_values=True))
+    path = url.path.rstrip("/").removesuffix("/chat/completions")
     return OpenAI(
         api_key=api_key or "none",
-        base_url=urlunsplit(url._replace(query="", fragment="")),
+        base_url=urlunsplit(url._replace(path=path, query="", fragment="")),
         default_query=query,
         # Azure's deployments take the key here alone, and ignore it in Authorization.
         default_headers={"api-key": api_key} if api_key and "api-version" in query else {},

@@ -126,6 +126,7 @@ def running(server: ModelServer, ssl_context: Any = None) -> Iterator[ModelServe
             pass
 
     with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as http:
+        http.handle_error = lambda *arguments: None  # a client that goes away
         scheme = "http"
         if ssl_context is not None:
             http.socket = ssl_context.wrap_socket(http.socket, server_side=True)
