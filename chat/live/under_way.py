@@ -19,6 +19,7 @@ from chat.models import Turn
 logger = logging.getLogger(__name__)
 
 TICK_SECONDS = 0.25
+WITHOUT_DATABASE_SECONDS = 1.0
 
 _words: dict[str, Words] = {}
 _changed = threading.Condition()
@@ -76,3 +77,4 @@ def _stop(running: dict[str, Words]) -> None:
     except Error as error:
         logger.warning("no turn can be stopped: the database does not answer (%r)", error)
         connections.close_all()
+        time.sleep(WITHOUT_DATABASE_SECONDS)
