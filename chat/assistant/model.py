@@ -57,7 +57,7 @@ class _Dialogue:
         self._deadline = deadline
         self._words = words
         self._max_bytes: int = settings.CHAT_CONTEXT_BYTES
-        self._is_thoughtful = False
+        self._sends_thoughts = False
 
     def add(self, answer: Answer, calls: Sequence[Json]) -> None:
         self._turns[-1].append(Part("assistant", answer.content, calls, answer.extra))
@@ -65,7 +65,7 @@ class _Dialogue:
     def ask(self, may_call: bool) -> Answer:
         while True:
             messages = request_messages(fit(self._turns, self._max_bytes))
-            for message in messages if self._is_thoughtful else ():
+            for message in messages if self._sends_thoughts else ():
                 if message["role"] == "assistant":
                     message.setdefault(THOUGHTS, " ")  # no server takes an empty one
             self._words.begin()
@@ -77,9 +77,9 @@ class _Dialogue:
                 if self._max_bytes < CONTEXT_MIN_BYTES:
                     raise failed(error) from error
             except ThoughtsWanted as error:
-                if self._is_thoughtful:
+                if self._sends_thoughts:
                     raise failed(error) from error
-                self._is_thoughtful = True
+                self._sends_thoughts = True
 
 
 def _call_all(answer: Answer, tools: Toolbox) -> list[Json]:

@@ -40,6 +40,7 @@ def with_fields(choice: dict | None = None, message: dict | None = None, **top) 
         with_fields(message={"reasoning_content": "hm", "reasoning": "hm", "tool_calls": ""}),
         said([{"type": "text", "text": "Do"}, {"type": "text", "text": "ne."}]),
         said([{"type": "thinking", "thinking": [{"type": "text", "text": "hm"}]}, "Done."]),
+        said([{"type": "reasoning", "text": "hm"}, {"type": "text", "text": "Done."}]),
         said([{"type": "image_url", "image_url": {"url": "x"}}, {"text": {"value": "Done."}}]),
         said({"type": "text", "text": "Done."}),
         said([{"type": "output_text", "text": "Done.", "annotations": []}]),
