@@ -72,7 +72,7 @@ def _ask(
         body = bytearray(first)
         for chunk in received:
             body += chunk
-            _check(len(body) <= ANSWER_MAX_BYTES, "its answer is too large")
+            _check_size(len(body), ANSWER_MAX_BYTES)
         yield bytes(body)
 
 
@@ -81,7 +81,7 @@ def _limited(chunks: Iterator[bytes], deadline: Deadline) -> Iterator[bytes]:
     size = 0
     for chunk in chunks:
         size += len(chunk)
-        _check(size <= STREAM_MAX_BYTES, "its stream is too large")
+        _check_size(size, STREAM_MAX_BYTES)
         if deadline.passed:
             raise ModelTimeout()
         yield chunk
@@ -99,7 +99,8 @@ def _streamed(chunks: Iterator[bytes]) -> Generator[str | bytes, None, None]:
             raise Unusable("an event of its stream is not JSON") from None
         if shown:
             yield shown
-    _check(pieces.is_whole, "its stream breaks off")
+    if not pieces.is_whole:
+        raise Unusable("its stream breaks off")
     yield json.dumps(pieces.document).encode()
 
 
@@ -112,6 +113,6 @@ def _events(chunks: Iterator[bytes]) -> Iterator[bytes]:
                 yield data
 
 
-def _check(is_right: bool, reason: str) -> None:
-    if not is_right:
-        raise Unusable(reason)
+def _check_size(size: int, most: int) -> None:
+    if size > most:
+        raise Unusable(f"its answer has more than {most} bytes")

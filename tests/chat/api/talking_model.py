@@ -42,23 +42,24 @@ class Asked:
 
 
 class TalkingModel:
-    """`takes_streams` False: it refuses to stream."""
+    """`on_stream`: what it does when it is asked to: "stream", "refuse", or "answer" whole."""
 
     def __init__(self) -> None:
-        self.takes_streams = True
+        self.on_stream = "stream"
         self._asked: queue.Queue[Asked] = queue.Queue()
         model = self
 
         class Handler(BaseHTTPRequestHandler):
             def do_POST(self) -> None:
                 body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
-                if body.get("stream") and not model.takes_streams:
+                is_stream = body.get("stream") and model.on_stream == "stream"
+                if body.get("stream") and model.on_stream == "refuse":
                     self.answer(400, {"error": {"message": "no streaming here"}})
                     return
                 asked = Asked(body)
                 model._asked.put(asked)
                 try:
-                    self.stream(asked) if body.get("stream") else self.answer(200, whole(asked))
+                    self.stream(asked) if is_stream else self.answer(200, whole(asked))
                 except OSError:
                     asked.client_left.set()
 

@@ -171,11 +171,12 @@ def test_stream__tells_each_tool_call_and_words_before_it_are_no_reply(sites, us
     assert answer["tool_calls"][0]["result"]["task_id"] == 1
 
 
-def test_stream__a_server_that_can_not_stream_is_asked_without(sites, user, model, monkeypatch):
-    monkeypatch.setattr(model, "takes_streams", False)
+@pytest.mark.parametrize("on_stream", ["refuse", "answer"])
+def test_stream__a_model_that_can_not_stream(sites, user, model, monkeypatch, on_stream):
+    monkeypatch.setattr(model, "on_stream", on_stream)
     stream = Stream(sites["gunicorn"], user)
     asked = model.asked()
-    assert "stream" not in asked.body
+    assert ("stream" in asked.body) == (on_stream == "answer")
     asked.say("One two.")
     asked.end()
     assert [data.get("text") for _, data in stream.rest()] == [None, "One ", "two.", None]
