@@ -75,17 +75,24 @@ def _calling(calls: Sequence[Json]) -> Turn:
 # --- The budget -----------------------------------------------------------------------------------
 
 
-def fit(turns: Sequence[Turn], max_bytes: int) -> list[Turn]:
-    """Return the turns, cut to a size if they exceed it.
-
-    Old tool results are shortened first, those of the newest calls never before others; then the
-    oldest turns go, whole. The last turn stays, with its newest results shortened if need be.
+def messages_within(turns: Sequence[Turn], max_bytes: int) -> list[Json]:
+    """Return turns as request_messages does, cut to a size if they exceed it.
 
     Args:
         max_bytes: of the messages as JSON in UTF-8.
     """
+    messages = request_messages(turns)
+    excess = encoded_size(messages) - max_bytes
+    return request_messages(_cut(turns, excess)) if excess > 0 else messages
+
+
+def _cut(turns: Sequence[Turn], excess: int) -> list[Turn]:
+    """Return the turns without so many bytes, if that is possible.
+
+    Old tool results are shortened first, those of the newest calls never before others; then the
+    oldest turns go, whole. The last turn stays, with its newest results shortened if need be.
+    """
     kept = [list(turn) for turn in turns]
-    excess = sum(_size(part) for turn in kept for part in turn) - max_bytes
     newest = kept[-1][-1]
     for turn in kept:
         for place, part in enumerate(turn):

@@ -7,7 +7,7 @@ from django.conf import settings
 
 from chat.assistant import server
 from chat.assistant.answers import THOUGHTS, Answer
-from chat.assistant.messages import Part, Turn, fit, request_messages, turns_of
+from chat.assistant.messages import Part, Turn, messages_within, turns_of
 from chat.assistant.server import ContextTooLong, ServerFailed, ThoughtsWanted, failed
 from chat.assistant.words import done_in_words, has_effect
 from chat.conversations.json_values import encoded_size
@@ -64,7 +64,7 @@ class _Dialogue:
 
     def ask(self, may_call: bool) -> Answer:
         while True:
-            messages = request_messages(fit(self._turns, self._max_bytes))
+            messages = messages_within(self._turns, self._max_bytes)
             for message in messages if self._sends_thoughts else ():
                 if message["role"] == "assistant":
                     message.setdefault(THOUGHTS, " ")  # no server takes an empty one
