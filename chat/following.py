@@ -60,15 +60,13 @@ def follow(request: ChatRequest) -> Following:
 
 def _answer(accepted: Accepted, words: Words) -> None:
     close_old_connections()
-    failure: Exception | None = None
     try:
         answer_accepted(accepted, words)
-    except Exception as error:
-        failure = error
-        if not isinstance(error, ChatError):
-            logger.exception("turn %s failed", accepted.turn.id)
+    except ChatError:
+        pass  # those who follow are told
+    except Exception:
+        logger.exception("turn %s failed", accepted.turn.id)
     finally:
-        words.end(failure)
         close_old_connections()
 
 

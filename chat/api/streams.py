@@ -1,6 +1,6 @@
 """A turn as server-sent events: accepted, tool_call, delta, and done or error.
 
-The turn is answered in a thread of its own (chat.turns.answer). A stream follows it, and holds none
+The turn is answered in a thread of its own (chat.following). A stream follows it, and holds none
 of it: it may be slow, or end at any time. https://html.spec.whatwg.org/#server-sent-events
 """
 
@@ -20,6 +20,7 @@ HEARTBEAT_SECONDS = 10.0
 LOOK_SECONDS = 1.0  # after which a client that has left is noticed
 
 Followed = Words | WordsElsewhere
+AsError = Callable[[BaseException], dict[str, Any]]
 
 
 class EventStream:
@@ -34,7 +35,7 @@ class EventStream:
     def __init__(
         self,
         followed: Followed,
-        as_error: Callable[[Exception], dict[str, Any]],
+        as_error: AsError,
         on_close: Callable[[], None],
     ) -> None:
         self._events = _heartbeats(_events(followed, as_error))
@@ -71,7 +72,7 @@ def _heartbeats(events: Iterator[bytes]) -> Iterator[bytes]:
             yield b""
 
 
-def _events(followed: Followed, as_error: Callable[[Exception], dict[str, Any]]) -> Iterator[bytes]:
+def _events(followed: Followed, as_error: AsError) -> Iterator[bytes]:
     """Yield each event, and nothing (b"") where there is none for a second."""
     turn = turn_as_json(followed.turn)
     conversation_id = turn["conversation_id"]

@@ -73,7 +73,7 @@ class ChatView(ChatAPIView):
         over = partial(following.turn_is_over.add_done_callback, lambda _: give_back())
         return event_response(EventStream(following.words, self._as_error, over))
 
-    def _as_error(self, error: Exception) -> dict[str, Any]:
+    def _as_error(self, error: BaseException) -> dict[str, Any]:
         """Return what the JSON answer to the error says, and its status."""
         response = self.get_exception_handler()(error, self.get_exception_handler_context())
         if response is None:

@@ -22,7 +22,7 @@ class WordsElsewhere:
         self.said = Said(-1)
         self.version = 0
         self.is_over = False
-        self.failure: Exception | None = None
+        self.failure: BaseException | None = None
         self._storing_ends_at: float | None = None
         self._look()
 

@@ -48,7 +48,7 @@ class Words:
         self.said = Said(len(turn.tool_calls))
         self.version = 0
         self.is_over = False
-        self.failure: Exception | None = None
+        self.failure: BaseException | None = None
         self._length = 0
         self._stopped = threading.Event()
         self._on_stop: Callable[[], None] = lambda: None
@@ -95,7 +95,7 @@ class Words:
             self.version += 1
             self._changed.notify_all()
 
-    def end(self, failure: Exception | None = None) -> None:
+    def end(self, failure: BaseException | None = None) -> None:
         """Note that the turn is over: its row says all, or the failure does."""
         self.failure, self.is_over = failure, True
         self.note_change()

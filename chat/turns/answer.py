@@ -39,8 +39,15 @@ def answer(request: ChatRequest) -> Turn:
 def answer_accepted(accepted: Accepted, words: Words | None = None) -> None:
     """Take the steps after the first; see answer. `words` tell what is said meanwhile."""
     words = words or Words(accepted.turn)
-    with under_way(words):
-        _answer(accepted, words)
+    failure: BaseException | None = None
+    try:
+        with under_way(words):
+            _answer(accepted, words)
+    except BaseException as error:
+        failure = error
+        raise
+    finally:
+        words.end(failure)
 
 
 def _answer(accepted: Accepted, words: Words) -> None:

@@ -3,6 +3,7 @@
 import json
 import uuid
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pytest
@@ -52,23 +53,33 @@ def there(here, sites):
     return sites["gunicorn" if here is sites["granian"] else "granian"]
 
 
+def post(server, user: str, message: str, key: str, **headers: str) -> requests.Response:
+    headers |= {"Authorization": f"Bearer {token(sub=user)}", "Idempotency-Key": key}
+    return requests.post(
+        f"{server.url}/api/{user}/chat",
+        json={"message": message, "conversation_id": "c1"},
+        headers=headers,
+        stream="Accept" in headers,
+        timeout=ANSWER_SECONDS_MAX,
+    )
+
+
+def stop(server, user: str, turn_id: str) -> dict[str, Any]:
+    url = f"{server.url}/api/{user}/conversations/c1/turns/{turn_id}/stop"
+    headers = {"Authorization": f"Bearer {token(sub=user)}"}
+    answer = requests.post(url, headers=headers, timeout=ANSWER_SECONDS_MAX)
+    assert answer.status_code == 200, answer.text
+    return answer.json()
+
+
 class Stream:
     """A message whose answer comes as events; the same key again is a repeat."""
 
     def __init__(self, server, user: str, message: str = "hello", key: str | None = None) -> None:
         self.key = key or uuid.uuid4().hex
         self.server, self.user, self.message = server, user, message
-        self.answer = self._post(server, **EVENTS)
+        self.answer = post(server, user, message, self.key, **EVENTS)
         self._lines = self.answer.iter_lines(chunk_size=1)
-
-    def _post(self, server, **headers: str) -> requests.Response:
-        headers |= {"Authorization": f"Bearer {token(sub=self.user)}", "Idempotency-Key": self.key}
-        body = {"message": self.message, "conversation_id": "c1"}
-        url = f"{server.url}/api/{self.user}/chat"
-        is_stream = "Accept" in headers
-        return requests.post(
-            url, json=body, headers=headers, stream=is_stream, timeout=ANSWER_SECONDS_MAX
-        )
 
     def next(self) -> tuple[str, dict[str, Any]]:
         """The next event; comments are passed over."""
@@ -102,14 +113,7 @@ class Stream:
         return Stream(server or self.server, self.user, self.message, self.key)
 
     def as_json(self, server=None) -> requests.Response:
-        return self._post(server or self.server)
-
-    def stop(self, server, turn_id: str) -> dict[str, Any]:
-        url = f"{server.url}/api/{self.user}/conversations/c1/turns/{turn_id}/stop"
-        headers = {"Authorization": f"Bearer {token(sub=self.user)}"}
-        answer = requests.post(url, headers=headers, timeout=ANSWER_SECONDS_MAX)
-        assert answer.status_code == 200, answer.text
-        return answer.json()
+        return post(server or self.server, self.user, self.message, self.key)
 
 
 @pytest.fixture
@@ -231,6 +235,30 @@ def test_repeat__attaches_while_the_turn_is_under_way(here, there, user, model):
     assert same.rest()[-1] == other.rest()[-1] == done
 
 
+def test_repeat__attaches_to_a_turn_that_is_answered_as_json(here, there, user, model):
+    with ThreadPoolExecutor(1) as pool:
+        first = pool.submit(post, here, user, "hello", "k")
+        asked = model.asked()
+        assert "stream" not in asked.body
+        attached = [Stream(server, user, key="k") for server in (here, there)]
+        asked.say("One two.")
+        asked.end()
+        for stream in attached:
+            name, done = stream.rest()[-1]
+            assert (name, done) == ("done", {**first.result().json(), "degraded": False})
+
+
+def test_stop__of_a_turn_that_is_answered_as_json(here, there, user, model):
+    with ThreadPoolExecutor(1) as pool:
+        first = pool.submit(post, here, user, "hello", "k")
+        asked = model.asked()
+        turn_id = messages(there, user)[0]["turn_id"]
+        stop(there, user, turn_id)
+        answer = first.result().json()
+        assert (answer["reply"], answer["stopped"]) == ("", True)
+        asked.end()
+
+
 def test_reading__a_client_that_never_reads_holds_no_turn(here, user, model):
     stream = Stream(here, user)  # nothing of it is read
     asked = model.asked()
@@ -251,14 +279,14 @@ def test_stop__ends_the_words_from_another_worker(here, there, user, model):
     asked = model.asked()
     asked.say("One ")
     stream.text(4)
-    assert stream.stop(there, turn_id) == {"turn_id": turn_id, "status": "stopping"}
+    assert stop(there, user, turn_id) == {"turn_id": turn_id, "status": "stopping"}
     [(name, done)] = stream.rest()  # the model says no more, and does not end
     assert (name, done["reply"], done["stopped"]) == ("done", "One", True)
     asked.say("two.")
     asked.say("three.")
     asked.end()
     assert stream.as_json(there).json() == {k: v for k, v in done.items() if k != "degraded"}
-    assert stream.stop(there, turn_id)["status"] == "stopped"
+    assert stop(there, user, turn_id)["status"] == "stopped"
     reply = messages(there, user)[1]
     assert (reply["content"], reply["stopped"], reply["status"]) == ("One", True, "stored")
 
@@ -267,7 +295,7 @@ def test_stop__before_the_first_word(sites, user, model):
     stream = Stream(sites["granian"], user)
     turn_id = stream.next()[1]["turn_id"]
     asked = model.asked()
-    stream.stop(sites["granian"], turn_id)
+    stop(sites["granian"], user, turn_id)
     [(name, done)] = stream.rest()
     assert (name, done["reply"], done["stopped"]) == ("done", "", True)
     asked.end()
@@ -280,7 +308,7 @@ def test_stop__of_an_answered_turn_changes_nothing(sites, user, model):
     asked.say("One.")
     asked.end()
     done = stream.rest()[-1][1]
-    assert stream.stop(sites["granian"], turn_id)["status"] == "answered"
+    assert stop(sites["granian"], user, turn_id)["status"] == "answered"
     assert stream.as_json().json() == {k: v for k, v in done.items() if k != "degraded"}
 
 
