@@ -4,6 +4,7 @@ import re
 from datetime import timedelta
 
 import pytest
+from django.db import connections
 from django.utils import timezone
 
 from chat.api import streams
@@ -23,6 +24,8 @@ pytestmark = pytest.mark.django_db(transaction=True)
 def _fresh_redis(monkeypatch):
     published.forget_redis()
     monkeypatch.setattr(elsewhere, "POLL_SECONDS", 0.01)
+    # The threads of turns outlive the tests; their connections may not, or no database is dropped.
+    monkeypatch.setitem(connections.settings["default"], "CONN_MAX_AGE", 0)
     yield
     published.forget_redis()
 
