@@ -79,7 +79,10 @@ def read_completion(document: Json) -> Answer:
     if not choices:
         raise Unusable("choices is empty")
     for choice in choices:
-        answer = read_choice(choice)
+        try:
+            answer = read_choice(choice)
+        except RecursionError:
+            raise Unusable("a choice is nested too deeply") from None
         if answer.content or answer.calls:
             break
     return answer

@@ -2,6 +2,7 @@
 
 import gzip
 import json
+from functools import reduce
 
 import pytest
 
@@ -88,6 +89,7 @@ def test_reads__json_however_it_comes(server, raw):
         ({"choices": [{"message": ["a secret"]}]}, "message is a list"),
         (said(5), "content is a number"),
         (said({"secret": "a secret"}), "content is an object"),
+        (said(reduce(lambda inner, _: [inner], range(700), "a secret")), "nested too deeply"),
         (said(""), "its answer is empty"),
         (said(None, reasoning_content="a secret"), "its answer is empty"),
         (with_fields({"finish_reason": "content_filter"}, {"content": None}), "content_filter"),
