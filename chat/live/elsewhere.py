@@ -49,7 +49,7 @@ class WordsElsewhere:
             self._end(None)
 
     def _hear(self) -> None:
-        heard = published.read(self.turn.pk)
+        heard = published.read(self.turn.lease_token)
         if heard is None:
             return
         if heard.calls != self.said.calls:

@@ -1,7 +1,8 @@
 """Words in Redis, where other processes read them.
 
 They are a copy, and may be missing: whoever follows a turn without them sees its tool calls, and
-the reply when it is whole.
+the reply when it is whole. The key is the token of the turn's lease, so that nobody takes what an
+earlier attempt at the turn has said for words of this one.
 """
 
 import json
@@ -28,14 +29,14 @@ _asked_again_at = 0.0
 
 
 def publish(said: Mapping[str, Said]) -> None:
-    """Write the words of these turns, by turn id, in place of what was written before."""
+    """Write the words of these turns, by lease token, in place of what was written before."""
     global _asked_again_at
     if not said or time.monotonic() < _asked_again_at:
         return
     pipeline = _redis().pipeline(transaction=False)
     lasts = int(settings.CHAT_TURN_SECONDS) + MARGIN_SECONDS
-    for turn_id, words in said.items():
-        pipeline.set(KEY_PREFIX + turn_id, json.dumps([words.calls, words.text]), ex=lasts)
+    for token, words in said.items():
+        pipeline.set(KEY_PREFIX + token, json.dumps([words.calls, words.text]), ex=lasts)
     try:
         pipeline.execute()
     except (RedisError, OSError) as error:
@@ -43,10 +44,10 @@ def publish(said: Mapping[str, Said]) -> None:
         logger.warning("words are not published: Redis does not answer (%r)", error)
 
 
-def read(turn_id: str) -> Said | None:
-    """Return what another process has published of a turn, None if nothing is there."""
+def read(lease_token: str) -> Said | None:
+    """Return what another process has published under this lease, None if nothing is there."""
     try:
-        stored: Any = _redis().get(KEY_PREFIX + turn_id)
+        stored: Any = _redis().get(KEY_PREFIX + lease_token)
     except (RedisError, OSError):
         return None
     if stored is None:

@@ -61,7 +61,7 @@ def _work() -> None:
         running = dict(_words)
         _stop(running)
         fresh = {
-            turn_id: words.said
+            words.turn.lease_token: words.said
             for turn_id, words in running.items()
             if words.is_followed and versions.get(turn_id) != words.version
         }

@@ -91,7 +91,7 @@ def test_words__have_a_limit(turn):
 
 
 def test_elsewhere__without_redis_tells_the_reply_when_it_is_whole(turn, redis_away):
-    published.publish({turn.id: Said(0, ["One "])})
+    published.publish({turn.lease_token: Said(0, ["One "])})
     followed = WordsElsewhere(turn)
     assert (followed.said.text, followed.is_over) == ("", False)
     Turn.objects.update(state=Turn.State.STORED, reply="One two.", answered_at=timezone.now())
@@ -106,11 +106,13 @@ def test_elsewhere__without_redis_tells_the_reply_when_it_is_whole(turn, redis_a
 
 
 def test_elsewhere__hears_what_is_published(turn):
-    published.publish({turn.id: Said(0, ["One ", "two"])})
+    published.publish({turn.lease_token: Said(0, ["One ", "two"])})
     followed = WordsElsewhere(turn)
-    published.publish({turn.id: Said(0, ["One ", "two", " three."])})
+    published.publish({turn.lease_token: Said(0, ["One ", "two", " three."])})
     followed.wait(0, 1)
     assert followed.said.pieces == ["One two", " three."]
+    Turn.objects.update(lease_token="of a later attempt")
+    assert WordsElsewhere(turn).said.text == ""
 
 
 @pytest.mark.parametrize(
