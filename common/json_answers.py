@@ -4,6 +4,7 @@ import json
 from typing import Any
 
 from django.http import HttpResponse
+from rest_framework.negotiation import BaseContentNegotiation
 
 _encode = json.JSONEncoder(ensure_ascii=False).encode
 
@@ -35,3 +36,13 @@ def no_content(headers: dict[str, str] | None = None) -> HttpResponse:
     del response.headers["Content-Type"]
     response.headers["Cache-Control"] = "no-store"
     return response
+
+
+class JSONNegotiation(BaseContentNegotiation):
+    """Answers JSON, whatever the client says that it accepts."""
+
+    def select_parser(self, request: Any, parsers: Any) -> Any:
+        return parsers[0]
+
+    def select_renderer(self, request: Any, renderers: Any, format_suffix: Any = None) -> Any:
+        return renderers[0], renderers[0].media_type

@@ -16,6 +16,7 @@ from chat.impatience import impatient_pool
 
 logger = logging.getLogger(__name__)
 
+WINDOW_SECONDS = 60
 KEY_PREFIX = "statekeep:chat:rate"
 # After a Redis that hung, which delays one message by half a second, nobody is limited so long.
 WITHOUT_REDIS_SECONDS = 5.0
@@ -46,7 +47,8 @@ def check_rate(user_id: str) -> None:
         return
     raise RateLimited(
         f"At most {settings.CHAT_RATE_PER_MINUTE} messages a minute.",
-        retry_after_seconds=max(1, math.ceil(reset_time - time.time())),
+        # By a clock that stepped back the window would end in hours; Redis drops it in a minute.
+        retry_after_seconds=min(max(1, math.ceil(reset_time - time.time())), WINDOW_SECONDS),
     )
 
 

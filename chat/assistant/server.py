@@ -6,6 +6,7 @@ The package's own retries are off, because it does not know the deadline; `ask` 
 import logging
 import math
 import re
+import weakref
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
@@ -16,6 +17,7 @@ from urllib.parse import parse_qsl, urlsplit, urlunsplit
 
 from django.conf import settings
 
+from chat import outgoing
 from chat.assistant import hearing
 from chat.assistant.answers import THOUGHTS, Answer, Unusable, read_completion, read_document
 from chat.assistant.instructions import tool_definitions
@@ -202,17 +204,27 @@ def _request(messages: list[Json], deadline: Deadline, may_call: bool, words: Wo
 @lru_cache(maxsize=4)
 def _client(api_key: str, base_url: str) -> "OpenAI":
     """Return a client, one for each configuration, because it keeps its connections open."""
-    from openai import OpenAI  # importing it takes a second
+    from openai import DefaultHttpxClient, OpenAI  # importing it takes a second
 
     # Without a base URL the package would read OPENAI_BASE_URL itself, and take "" for one.
     url = urlsplit(base_url or OPENAI_URL)
     query = dict(parse_qsl(url.query, keep_blank_values=True))
     path = url.path.rstrip("/").removesuffix("/chat/completions")
-    return OpenAI(
+    base = urlunsplit(url._replace(path=path, query="", fragment=""))
+    http = DefaultHttpxClient(
+        base_url=base,
+        trust_env=False,
+        verify=outgoing.tls_context(),
+        proxy=outgoing.proxy_for(base),
+    )
+    client = OpenAI(
         api_key=api_key or "none",
-        base_url=urlunsplit(url._replace(path=path, query="", fragment="")),
+        base_url=base,
+        http_client=http,
         default_query=query,
         # Azure's deployments take the key here alone, and ignore it in Authorization.
         default_headers={"api-key": api_key} if api_key and "api-version" in query else {},
         max_retries=0,
     )
+    weakref.finalize(client, http.close)  # the package closes only a client that it made itself
+    return client

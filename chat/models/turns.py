@@ -3,9 +3,10 @@
 import logging
 import secrets
 from collections.abc import Iterable
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any, ClassVar, Self
 
+from django.conf import settings
 from django.db import Error, models
 from django.db.models import Q
 from django.utils import timezone
@@ -18,6 +19,8 @@ from chat.models.keyed import Keyed, KeyedRows
 logger = logging.getLogger(__name__)
 
 INTERRUPTED = "interrupted"
+LEASE_MARGIN_SECONDS = 5
+CLOCKS_DIFFER = timedelta(seconds=5)  # of several servers
 
 
 class TurnRows(KeyedRows["Turn"]):
@@ -30,6 +33,16 @@ class TurnRows(KeyedRows["Turn"]):
     def dead_letters(self) -> Self:
         """Return those that the store refuses for good."""
         return self.filter(state=Turn.State.DEAD_LETTER)
+
+    def shorten_leases(self) -> None:
+        """Let no lease last longer from now on than a turn may.
+
+        One that does was taken before the clock stepped back. Whoever holds it has a deadline by
+        the monotonic clock, which ends no later than the shortened lease.
+        """
+        latest = timezone.now() + lease_length()
+        too_long = self.filter(state=Turn.State.ACCEPTED, lease_until__gt=latest + CLOCKS_DIFFER)
+        too_long.update(lease_until=latest)
 
     def under_lease_of(self, turn: "Turn") -> Self:
         """Return the row of this turn, nothing if another process has taken it up since."""
@@ -170,6 +183,11 @@ class Turn(Keyed):
         """Whether the document holds the turn as it is now."""
         stored = [message for message in state.messages if message.turn_id == self.id]
         return list(map(_gist, stored)) == list(map(_gist, self.messages()))
+
+
+def lease_length() -> timedelta:
+    """Return how long a turn is leased for: its own deadline ends a little before."""
+    return timedelta(seconds=settings.CHAT_TURN_SECONDS + LEASE_MARGIN_SECONDS)
 
 
 TO_STORE = (Turn.State.ANSWERED, Turn.State.FAILED)

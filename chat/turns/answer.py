@@ -64,7 +64,7 @@ def _answer(accepted: Accepted, words: Words) -> None:
             turn.reply, turn.stopped = words.reply, True
         except ModelFailed as error:
             failure = error
-        finish(turn, failure)
+        finish(turn, failure, accepted.conversation.deadline)
         if not turn.degraded:
             store_turn(accepted)
     except TurnConflict:

@@ -14,7 +14,7 @@ from django.conf import settings
 from django.contrib.auth import SESSION_KEY
 from django.core.handlers.wsgi import WSGIRequest
 
-from chat.api.authentication import user_id_of
+from chat.api.bearer.tokens import user_id_of
 from chat.api.parsing import BODY_MAX_BYTES
 from chat.errors import ChatError
 from config.door.receive import MEMORY_BYTES

@@ -12,9 +12,9 @@ from rest_framework.authentication import BaseAuthentication
 from rest_framework.permissions import BasePermission
 from rest_framework.request import Request
 
-from common.client_ip import loggable_address
+from common.client_ip import client_address
 from connector_state.api.waiting import Waits, waits_of
-from connector_state.credentials import failures, signing
+from connector_state.credentials import failures, foreign, signing
 from connector_state.credentials.issuing import was_issued
 from connector_state.credentials.live import LiveCredential
 from connector_state.errors import (
@@ -95,7 +95,7 @@ async def report_refusal(
         refusal: why.
         request: what was refused.
         connector_uuid: of its path, where it has the form of a UUID.
-        key_id: of its header, where it has one; logged only if we issued it.
+        key_id: of its header, where it has one; logged only if we, or the dsx-connect, issued it.
     """
     if failures.count(refusal.reason):
         key = await waits_of(request).run(_describe_key_id, key_id, refusal.reason)
@@ -104,11 +104,13 @@ async def report_refusal(
             refusal.reason,
             connector_uuid,
             key,
-            loggable_address(request),
+            client_address(request),
         )
 
 
 def _describe_key_id(key_id: str | None, reason: str) -> str:
+    if reason == foreign.NOT_ACCEPTED:
+        return f"key id {key_id} of the dsx-connect, which nobody accepted for this connector"
     try:
         if key_id is None or not was_issued(key_id):
             return "unknown key id"
@@ -140,6 +142,8 @@ async def _authenticate(
     is_small = len(body) <= HASHED_AT_ONCE_BYTES
     if not (signing.verify(*signed) if is_small else await waits.run(signing.verify, *signed)):
         raise SignatureRefused()
+    if not credential.has_connector:
+        await waits.run(foreign.admit, credential.connector_uuid)
     principal = ConnectorPrincipal(credential.connector_uuid, header.key_id, credential.policy)
     return principal, Nonce(header.key_id, header.nonce)
 
@@ -154,6 +158,8 @@ async def _check_freshness(header: signing.AuthorizationHeader, waits: Waits) ->
     credential = await waits.find_live(header.key_id)
     if credential is None:
         raise SignatureRefused(reason=UNKNOWN_KEY_ID)
+    if credential.refusal:
+        raise SignatureRefused(reason=credential.refusal)
     return credential
 
 
