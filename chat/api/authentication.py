@@ -4,6 +4,7 @@ A process accepts one algorithm: HS256 with JWT_SIGNING_KEY, or RS256 with the k
 Tokens of another issuer need only `exp`, and `sub` or `user_id`.
 """
 
+from collections.abc import MutableMapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -23,6 +24,7 @@ HEADER_TYPES = frozenset({"jwt", "at+jwt", "application/at+jwt"})
 INTEGER_MAX = 2**63 - 1
 NOT_IN_USER_IDS = ("/", "||")  # routes end a user id at the first, Dapr splits keys at the second
 TIME_MAX = 10**11  # seconds since 1970
+USER_ID = "statekeep.user_id"  # in WSGI's environ, where what a client sends is named HTTP_…
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,10 +46,8 @@ class BearerAuthentication(BaseAuthentication):
             TokenRefused: the token is not valid.
             Unavailable: the keys to verify it with can't be fetched.
         """
-        scheme, _, token = request.META.get("HTTP_AUTHORIZATION", "").partition(" ")
-        if scheme.lower() != "bearer":
-            return None
-        return ChatPrincipal(user_id_of(token.strip())), None
+        user_id = user_id_in(request.META)
+        return None if user_id is None else (ChatPrincipal(user_id), None)
 
     def authenticate_header(self, request: Request) -> str:
         return 'Bearer realm="chat"'
@@ -63,6 +63,21 @@ class OwnPath(BasePermission):
         if principal.user_id != view.kwargs["user_id"]:
             raise Forbidden()
         return True
+
+
+def user_id_in(environ: MutableMapping[str, Any]) -> str | None:
+    """Return the user id of the token in WSGI's environ, or None for another scheme.
+
+    It is kept there: config.door asks before it receives a body, and then the view does.
+
+    Raises:
+        TokenRefused, Unavailable: as in user_id_of.
+    """
+    if USER_ID not in environ:
+        scheme, _, token = environ.get("HTTP_AUTHORIZATION", "").partition(" ")
+        environ[USER_ID] = user_id_of(token.strip()) if scheme.lower() == "bearer" else None
+    user_id: str | None = environ[USER_ID]
+    return user_id
 
 
 def user_id_of(token: str) -> str:

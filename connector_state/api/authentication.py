@@ -82,8 +82,8 @@ class DSXHMACAuthentication(BaseAuthentication):
 
 async def report_refusal(
     refusal: SignatureRefused, request: HttpRequest, connector_uuid: str, key_id: str | None
-) -> None:
-    """Count a refused signature by its reason, and log whom it was about.
+) -> bool:
+    """Count a refused signature by its reason, and log whom it was about; return whether it did.
 
     Nothing that a stranger could write is logged. In a flood only some are, by failures.
 
@@ -93,7 +93,7 @@ async def report_refusal(
         connector_uuid: of its path, where it has the form of a UUID.
         key_id: of its header, where it has one; logged only if we issued it.
     """
-    if failures.count(refusal.reason):
+    if is_logged := failures.count(refusal.reason):
         key = await waits_of(request).run(_describe_key_id, key_id, refusal.reason)
         logger.warning(
             "refused a signed request: %s; connector %s, %s, from %s",
@@ -102,6 +102,7 @@ async def report_refusal(
             key,
             loggable_address(request),
         )
+    return is_logged
 
 
 def _describe_key_id(key_id: str | None, reason: str) -> str:

@@ -13,6 +13,7 @@ from rest_framework.views import APIView
 
 from common.json_answers import NOT_KEPT, json_response, no_content
 from connector_state.api.authentication import (
+    UNKNOWN_KEY_ID,
     DSXHMACAuthentication,
     OwnConnector,
     report_refusal,
@@ -21,6 +22,7 @@ from connector_state.api.waiting import ON_LOOP, finish_now, waits_of
 from connector_state.core import decide
 from connector_state.core.decide import Answer, Decision
 from connector_state.core.request import StateRequest
+from connector_state.credentials import marks
 from connector_state.errors import SignatureRefused
 from connector_state.store.calls import Caller, Nonce
 
@@ -66,8 +68,10 @@ class ConnectorAPIView(APIView):
         except Exception as exc:
             if isinstance(exc, SignatureRefused) and self.principal is not None:
                 # Only the store can tell a replay or a mark: it is reported as the others are.
-                uuid, key_id = self.kwargs["connector_uuid"], self.principal.key_id
-                await report_refusal(exc, request, uuid, key_id)
+                uuid, key_id = self.principal.uuid, self.principal.key_id
+                is_logged = await report_refusal(exc, request, uuid, key_id)
+                if is_logged and exc.reason == UNKNOWN_KEY_ID:  # not for each call of a flood
+                    await waits_of(request).run(marks.check, uuid)
             response = self.handle_exception(exc)
         if self.nonce is not None and not self.nonce.claimed and _is_success(response.status_code):
             raise RuntimeError(f"{type(self).__name__} answered without claiming the nonce")
