@@ -23,7 +23,10 @@ SET = "redis.call('SET', KEYS[#KEYS], ARGV[#ARGV]) return 1"
 COMMANDS = """
 import pickle, sys
 from django.conf import settings
-settings.configure(HMAC_SKEW_SECONDS=60, AUDIT_MAX_ENTRIES=10_000, AUDIT_MAX_AGE_SECONDS=2_592_000)
+settings.configure(
+    HMAC_SKEW_SECONDS=60, AUDIT_MAX_ENTRIES=10_000, AUDIT_MAX_AGE_SECONDS=2_592_000,
+    STATE_KEEP_VERSIONS=3, STATE_KEEP_DAYS=7, STATE_HISTORY_MAX_BYTES=1 << 28,
+)
 from connector_state.store import connection
 from connector_state.store.calls import Caller, Limits, Nonce
 from connector_state.store.keys import Address
@@ -34,8 +37,9 @@ def record(source, keys, arguments):
     commands.append((source.text, keys, arguments))
     raise Sent
 connection._evaluate, commands = record, []
-value, (kind, number) = b"x" * 1500, pickle.load(sys.stdin.buffer)
+kind, number = pickle.load(sys.stdin.buffer)
 for n in range(number):
+    value = b"%d" % n + b"x" * 1500  # another one each time, or there would be no history
     caller = Caller("a-key-id-of-20-bytes", Nonce("a-key-id-of-20-bytes", f"nonce-{n:010}"),
                     Limits(1_000_000, 250_000, 1 << 30))
     store = StateStore("3f8e0c8e-6f0a-4c8e-9a52-2f1d6c7b9e11", caller)

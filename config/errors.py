@@ -36,6 +36,7 @@ STATUS: dict[type, HTTPStatus] = {
     state.LengthRequired: HTTPStatus.LENGTH_REQUIRED,
     state.ValueTooLarge: HTTPStatus.REQUEST_ENTITY_TOO_LARGE,
     state.PreconditionFailed: HTTPStatus.PRECONDITION_FAILED,
+    state.VersionGone: HTTPStatus.NOT_FOUND,
     state.RateLimited: HTTPStatus.TOO_MANY_REQUESTS,
     state.Unavailable: HTTPStatus.SERVICE_UNAVAILABLE,
     state.Corrupt: HTTPStatus.INTERNAL_SERVER_ERROR,

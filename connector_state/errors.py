@@ -69,6 +69,13 @@ class PreconditionFailed(ConnectorStateError):
         self.etag = etag
 
 
+class VersionGone(ConnectorStateError):
+    """No version of the value has this ETag, or it is not kept any more."""
+
+    code = "version_gone"
+    detail = "No version with this ETag is kept; read the current value, without `version`."
+
+
 class RateLimited(ConnectorStateError):
     """Too many requests came in too short a time."""
 

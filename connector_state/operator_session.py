@@ -3,12 +3,14 @@
 from collections.abc import Iterator
 from dataclasses import dataclass
 
+from connector_state.errors import VersionGone
 from connector_state.models import Connector
 from connector_state.store.calls import Caller, Limits
+from connector_state.store.history import History, history_of
 from connector_state.store.index import KeySummary, NamespaceSummary, list_keys, list_namespaces
-from connector_state.store.keys import check_namespace
+from connector_state.store.keys import Address, check_namespace
 from connector_state.store.policy import Policy
-from connector_state.store.values import StateStore
+from connector_state.store.values import Condition, Entry, Operation, StateStore
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,6 +38,35 @@ class OperatorSession:
     def store(self) -> StateStore:
         """Return the connector's values, for one call."""
         return StateStore(self.uuid, self.caller)
+
+    def history(self, address: Address) -> History:
+        """Return the earlier versions of a key."""
+        return history_of(self.uuid, self.caller, address)
+
+    def version(self, address: Address, etag: str) -> bytes:
+        """Return the value of a key that has this ETag, or had it.
+
+        Raises:
+            VersionGone: it is not kept.
+        """
+        (entry,) = self.store.operate([Operation("version", address, etag=etag)])
+        if not isinstance(entry, Entry):
+            raise VersionGone()
+        return entry.value
+
+    def restore(self, address: Address, etag: str, if_match: str | None) -> str:
+        """Store an earlier version of a key again, without an expiry; return its ETag.
+
+        Args:
+            if_match: the ETag of the value that it replaces; None if there must be none.
+
+        Raises:
+            VersionGone: the version is not kept (any more).
+            PreconditionFailed: another value is stored by now; nothing was written.
+        """
+        value = self.version(address, etag)
+        condition = Condition(if_match=if_match or "", if_none_match="" if if_match else "*")
+        return self.store.put(address, value, condition=condition)
 
     def namespaces(self) -> Iterator[NamespaceSummary]:
         """Yield all namespaces, which are read in pages."""

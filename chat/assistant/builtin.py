@@ -193,7 +193,7 @@ def _choose(tools: Toolbox, command: Command) -> list[int] | str:
     if is_sure and len(matches) == 1:
         return [matches[0]["id"]]
     or_yes = ", or with yes" if len(matches) == 1 else ""
-    return f"{WHICH}\n{_lines(matches, len(matches))}\nAnswer with its number{or_yes}."
+    return f"{WHICH}\n{task_lines(matches, len(matches))}\nAnswer with its number{or_yes}."
 
 
 def _numbers(target: str) -> list[int]:
@@ -236,10 +236,13 @@ def _list(tools: Toolbox, command: Command, numbers: list[int]) -> str:
     if not result["tasks"]:
         return f"You have no {kind}tasks."
     noun = "task" if result["count"] == 1 else "tasks"
-    return f"You have {result['count']} {kind}{noun}:\n{_lines(result['tasks'], result['count'])}"
+    return (
+        f"You have {result['count']} {kind}{noun}:\n{task_lines(result['tasks'], result['count'])}"
+    )
 
 
-def _lines(tasks: list[Result], count: int) -> str:
+def task_lines(tasks: list[Result], count: int) -> str:
+    """Return a line for each of the first tasks, and how many more of `count` there are."""
     shown = [
         f"{task['id']}. {task['title']} ({'completed' if task['completed'] else 'active'})"
         for task in tasks[:SHOWN_MAX]

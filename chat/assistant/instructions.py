@@ -1,5 +1,6 @@
 """The system prompt of the model, and the definitions of its tools."""
 
+from functools import cache
 from typing import Any
 
 from chat.tools.tasks import TOOLS, Tool
@@ -20,6 +21,7 @@ You look after the user's task list. You can add, list, complete, update and del
 """
 
 
+@cache  # making a schema takes a millisecond
 def tool_definitions() -> list[dict[str, Any]]:
     """Return the tools as the `tools` parameter of the OpenAI protocol."""
     return [_definition(name, tool) for name, tool in TOOLS.items()]

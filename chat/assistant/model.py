@@ -1,40 +1,23 @@
-"""The assistant on a model, of any server that speaks the OpenAI protocol.
+"""The assistant on a model, of any server that speaks the OpenAI protocol."""
 
-Each stored message is sent with its own role, so no text of a user can pass as another role's. The
-client library's retries are off, because it does not know the deadline; _ask retries once.
-"""
-
-import json
-import logging
-import math
-import time
 from collections.abc import Sequence
-from functools import lru_cache
-from typing import TYPE_CHECKING, Any, NoReturn
+from typing import Any
 
 from django.conf import settings
 
-from chat.assistant.instructions import INSTRUCTIONS, tool_definitions
-from chat.conversations.json_values import clean_text
+from chat.assistant import server
+from chat.assistant.answers import THOUGHTS, Answer
+from chat.assistant.messages import Part, Turn, messages_within, turns_of
+from chat.assistant.server import ContextTooLong, ServerFailed, ThoughtsWanted, failed
+from chat.assistant.words import done_in_words, has_effect
+from chat.conversations.json_values import encoded_size
 from chat.conversations.state import MessageEntry
 from chat.deadline import Deadline
-from chat.errors import ModelFailed, ModelTimeout
-from chat.tools.toolbox import Call, Toolbox
-from common import strict_json
-
-if TYPE_CHECKING:
-    from openai import OpenAI
-    from openai.types.chat import ChatCompletionMessage
-
-logger = logging.getLogger(__name__)
+from chat.tools.toolbox import MAX_CALLS, Toolbox, shown_arguments
 
 MAX_ROUNDS = 8
-MAX_CALLS_PER_ROUND = 16
 REPLY_MAX_CHARACTERS = 20_000
-ANSWER_MAX_BYTES = 1_048_576
-RETRY_PAUSE_SECONDS = 0.5
-RETRY_PAUSE_MAX_SECONDS = 5.0
-RETRIED_STATUS = frozenset({429, 500, 502, 503, 504})
+CONTEXT_MIN_BYTES = 4_096
 
 Json = dict[str, Any]
 
@@ -55,173 +38,69 @@ class ModelAssistant:
             ModelTimeout: the model did not answer before the deadline.
             ModelFailed: the model answered with an error, or with something unusable.
         """
-        conversation = [
-            {"role": "system", "content": INSTRUCTIONS},
-            *(
-                part
-                for index, entry in enumerate(window)
-                for part in _as_messages(entry, str(index))
-            ),
-            {"role": "user", "content": message},
-            # A turn that is taken up again: the model sees the calls that are done already.
-            *_calls_and_results(tools.done, "done"),
-        ]
+        # A turn that is taken up again: the model sees the calls that are done already.
+        dialogue = _Dialogue(turns_of(window, message, tools.done), deadline)
         for round_number in range(1, MAX_ROUNDS + 1):
-            answer = _ask(conversation, deadline, may_call=round_number < MAX_ROUNDS)
-            calls = _asked_calls(answer)
-            if not calls or round_number == MAX_ROUNDS:
-                return _reply(answer)
-            results = tools.call_all([call for _, call in calls])
-            asked = [(call_id, call.tool, call.arguments) for call_id, call in calls]
-            conversation += _call_messages(answer.content, asked, results)
-        raise AssertionError("the last round returns")
+            is_last = round_number == MAX_ROUNDS
+            answer = dialogue.ask(may_call=not is_last)
+            if not answer.calls or is_last:
+                break
+            dialogue.add(answer, _call_all(answer, tools))
+        return _reply(answer, tools.done)
 
 
-# --- The messages to the model ------------------------------------------------------------------
+class _Dialogue:
+    """The conversation with the model in a turn, cut to what the model takes."""
+
+    def __init__(self, turns: list[Turn], deadline: Deadline) -> None:
+        self._turns = turns
+        self._deadline = deadline
+        self._max_bytes: int = settings.CHAT_CONTEXT_BYTES
+        self._sends_thoughts = False
+
+    def add(self, answer: Answer, calls: Sequence[Json]) -> None:
+        self._turns[-1].append(Part("assistant", answer.content, calls, answer.extra))
+
+    def ask(self, may_call: bool) -> Answer:
+        while True:
+            messages = messages_within(self._turns, self._max_bytes)
+            for message in messages if self._sends_thoughts else ():
+                if message["role"] == "assistant":
+                    message.setdefault(THOUGHTS, " ")  # no server takes an empty one
+            try:
+                return server.ask(messages, self._deadline, may_call)
+            except ContextTooLong as error:
+                # This model takes less than CHAT_CONTEXT_BYTES: half of it may fit.
+                self._max_bytes = min(self._max_bytes, encoded_size(messages)) // 2
+                if self._max_bytes < CONTEXT_MIN_BYTES:
+                    raise failed(error) from error
+            except ThoughtsWanted as error:
+                if self._sends_thoughts:
+                    raise failed(error) from error
+                self._sends_thoughts = True
 
 
-def _as_messages(entry: MessageEntry, prefix: str) -> list[Json]:
-    """Return a stored message as messages of the protocol: tool calls, results, then the text."""
-    calls = [call.model_dump() for call in entry.tool_calls or ()]
-    parts = _calls_and_results(calls, prefix) if entry.role == "assistant" else []
-    if entry.content or not parts:
-        parts.append({"role": entry.role, "content": entry.content})
-    return parts
-
-
-def _calls_and_results(calls: Sequence[Json], prefix: str) -> list[Json]:
-    if not calls:
-        return []
-    asked = [
-        (f"call_{prefix}_{index}", call["tool"], call["parameters"])
-        for index, call in enumerate(calls)
-    ]
-    return _call_messages(None, asked, [call["result"] for call in calls])
-
-
-def _call_messages(
-    content: str | None, calls: Sequence[tuple[str, str, object]], results: Sequence[object]
-) -> list[Json]:
-    """Return the message that calls tools (each with id, name, arguments), and their results."""
-    asked: Json = {"role": "assistant", "content": content, "tool_calls": []}
-    answered: list[Json] = []
-    for (call_id, name, arguments), result in zip(calls, results, strict=True):
-        function = {"name": name, "arguments": json.dumps(arguments)}
-        asked["tool_calls"].append({"id": call_id, "type": "function", "function": function})
-        answered.append({"role": "tool", "tool_call_id": call_id, "content": json.dumps(result)})
-    return [asked, *answered]
-
-
-# --- The answer of the model ---------------------------------------------------------------------
-
-
-def _asked_calls(answer: "ChatCompletionMessage") -> list[tuple[str, Call]]:
-    asked = [call for call in answer.tool_calls or () if call.type == "function"]
-    if len(asked) > MAX_CALLS_PER_ROUND:
-        _fail(f"it called {len(asked)} tools at once")
+def _call_all(answer: Answer, tools: Toolbox) -> list[Json]:
+    """Carry out the calls of an answer; return them with their results."""
+    calls = answer.calls[: MAX_CALLS + 1]  # the result of the last says that it was too much
+    results = tools.call_all([asked.call for asked in calls])
     return [
-        (call.id, Call(clean_text(call.function.name), _arguments(call.function.arguments)))
-        for call in asked
+        {
+            "tool": asked.call.tool,
+            "parameters": shown_arguments(asked.call),
+            "result": result,
+            "extra": asked.extra,
+        }
+        for asked, result in zip(calls, results, strict=True)
     ]
 
 
-def _arguments(text: str) -> object:
-    """Return the arguments, parsed; text that is not JSON as it is, for the toolbox to refuse."""
-    try:
-        parsed: object = strict_json.loads(text or "{}")
-        json.dumps(parsed, ensure_ascii=False).encode()  # half a surrogate pair can't be stored
-    except (ValueError, RecursionError):
-        return clean_text(text)
-    return parsed
-
-
-def _reply(answer: "ChatCompletionMessage") -> str:
-    reply = clean_text(answer.content or "").strip()
+def _reply(answer: Answer, done: Sequence[Json]) -> str:
+    reply = answer.content
+    # A failure would make the user repeat what is done already.
+    if not reply and (has_effect(done) or not answer.calls):
+        reply = done_in_words(done)
     if not reply:
-        _fail("its answer is empty")
+        ending = f" (finish_reason: {answer.ending!a})" if answer.ending else ""
+        raise failed(ServerFailed(f"its answer is empty{ending}"))
     return reply[:REPLY_MAX_CHARACTERS]
-
-
-def _fail(reason: str, cause: Exception | None = None) -> NoReturn:
-    logger.warning("the model failed: %s", reason)
-    raise ModelFailed() from cause
-
-
-# --- The call to the server ----------------------------------------------------------------------
-
-
-def _ask(conversation: list[Json], deadline: Deadline, may_call: bool) -> "ChatCompletionMessage":
-    """Ask the model; ask once more after an error that may be temporary, if there is time."""
-    import httpx2
-    import openai
-
-    for last in (False, True):
-        if deadline.passed:
-            raise ModelTimeout()
-        try:
-            return _request(conversation, deadline, may_call)
-        except (openai.APITimeoutError, httpx2.TimeoutException) as error:
-            logger.warning("the model did not answer in time")
-            raise ModelTimeout() from error
-        except openai.APIStatusError as error:
-            reason = f"HTTP {error.status_code}"
-            pause = _retry_pause(error.response.headers.get("Retry-After"))
-            if last or error.status_code not in RETRIED_STATUS:
-                _fail(reason, error)
-        except (openai.APIConnectionError, httpx2.HTTPError) as error:
-            reason, pause = type(error.__cause__ or error).__name__, RETRY_PAUSE_SECONDS
-            if last:
-                _fail(reason, error)
-        except (openai.OpenAIError, ValueError) as error:
-            # Only the name: the text of an error may hold the reply, or the key that was sent.
-            _fail(type(error).__name__, error)
-        if pause > min(RETRY_PAUSE_MAX_SECONDS, deadline.remaining_seconds / 2):
-            _fail(reason)
-        logger.info("asking the model again after %s", reason)
-        time.sleep(pause)
-    raise AssertionError("the last try returns or raises")
-
-
-def _retry_pause(header: str | None) -> float:
-    """Return the seconds to wait for a Retry-After; infinity if it is not a number, as a date."""
-    try:
-        seconds = float(header or 0)
-    except ValueError:
-        return math.inf
-    return max(seconds, RETRY_PAUSE_SECONDS) if math.isfinite(seconds) else math.inf
-
-
-def _request(
-    conversation: list[Json], deadline: Deadline, may_call: bool
-) -> "ChatCompletionMessage":
-    from openai.types.chat import ChatCompletion
-
-    arguments: Json = {
-        "model": settings.CHAT_MODEL,
-        "messages": conversation,
-        "tools": tool_definitions(),
-        "tool_choice": "auto" if may_call else "none",
-        "timeout": max(deadline.remaining_seconds, 0.01),
-    }
-    body = bytearray()
-    client = _client(settings.OPENAI_API_KEY, settings.OPENAI_BASE_URL)
-    with client.chat.completions.with_streaming_response.create(**arguments) as response:
-        # The client's timeout limits single reads; an answer that comes slowly is stopped here.
-        for chunk in response.iter_bytes():
-            body += chunk
-            if deadline.passed:
-                raise ModelTimeout()
-            if len(body) > ANSWER_MAX_BYTES:
-                _fail(f"its answer has more than {ANSWER_MAX_BYTES} bytes")
-    completion = ChatCompletion.model_validate_json(bytes(body))
-    if not completion.choices:
-        _fail("its answer has no choices")
-    return completion.choices[0].message
-
-
-@lru_cache(maxsize=4)
-def _client(api_key: str, base_url: str) -> "OpenAI":
-    """Return a client, one for each configuration, because it keeps its connections open."""
-    from openai import OpenAI  # importing it takes a second
-
-    return OpenAI(api_key=api_key or "none", base_url=base_url or None, max_retries=0)

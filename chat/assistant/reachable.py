@@ -1,72 +1,53 @@
-"""Check whether the assistant can be reached, by a call that costs nothing."""
+"""Check whether the assistant would answer, by asking it as a chat does."""
 
-import json
 import logging
-import time
 from urllib.parse import urlsplit
 
-import requests
 from django.conf import settings
 
-from chat.errors import ModelFailed
+from chat.assistant.messages import Part, request_messages
+from chat.assistant.server import OPENAI_URL, NotConnected, ServerFailed, ask_once
+from chat.deadline import Deadline
+from chat.errors import ModelFailed, ModelTimeout
 from common.findings import Finding
 
 logger = logging.getLogger(__name__)
 
-OPENAI_URL = "https://api.openai.com/v1"
-LIST_MAX_BYTES = 1_048_576
+QUESTION = "Answer with the word OK. Call no tool."
 
 
 def examine_assistant(timeout_seconds: float) -> Finding:
-    """Describe the configured assistant. A model's server is asked for the list of its models.
+    """Describe the configured assistant. A model is asked for the shortest answer.
 
     Raises:
-        ModelFailed: the server does not answer in time, fails, or refuses the key.
+        ModelFailed: a chat would not be answered now; the detail says why.
     """
     if not (settings.OPENAI_API_KEY or settings.OPENAI_BASE_URL):
         return Finding("the built-in assistant")
-    url = settings.OPENAI_BASE_URL or OPENAI_URL
-    description = f"{settings.CHAT_MODEL} at {_host(url)}"  # not the URL: it may hold a password
-    status, models = _list_models(url, timeout_seconds)
-    if status in {401, 403}:
-        raise ModelFailed(f"{_host(url)} refuses OPENAI_API_KEY.")
-    if status >= 500:
-        raise ModelFailed(f"{_host(url)} answers with status {status}.")
-    if models and settings.CHAT_MODEL not in models:
-        problem = f"It does not list the model {settings.CHAT_MODEL}."
-        return Finding(description, problems=(problem,))
-    return Finding(description)
+    host = _host(settings.OPENAI_BASE_URL or OPENAI_URL)
+    messages = request_messages([[Part("user", QUESTION)]])
+    try:
+        answer = ask_once(messages, Deadline(timeout_seconds), may_call=True)
+    except ModelTimeout as error:
+        raise ModelFailed(f"{host} did not answer in time.") from error
+    except ServerFailed as error:
+        logger.warning("the model's server gives no answer: %s", error)
+        raise ModelFailed(_in_words(host, error)) from error
+    if not (answer.content or answer.calls):
+        raise ModelFailed(f"{host} answers with nothing.")
+    return Finding(f"{settings.CHAT_MODEL} at {host}")
+
+
+def _in_words(host: str, error: ServerFailed) -> str:
+    if error.status in {401, 403}:
+        return f"{host} refuses OPENAI_API_KEY."
+    if error.status:
+        return f"{host} answers with status {str(error).removeprefix('HTTP ')}."
+    if isinstance(error, NotConnected):
+        return f"{host} does not answer."
+    return f"{host} answers, but a chat can't use it: {error}."
 
 
 def _host(url: str) -> str:
-    parts = urlsplit(url)
+    parts = urlsplit(url)  # not the URL: it may hold a password
     return f"{parts.hostname}:{parts.port}" if parts.port else str(parts.hostname)
-
-
-def _list_models(url: str, timeout_seconds: float) -> tuple[int, set[str]]:
-    """Return the status of `GET models` and the ids listed; no ids if they can't be read."""
-    deadline = time.monotonic() + timeout_seconds
-    body = bytearray()
-    try:
-        with requests.get(
-            f"{url.rstrip('/')}/models",
-            headers={"Authorization": f"Bearer {settings.OPENAI_API_KEY or 'none'}"},
-            timeout=timeout_seconds,
-            allow_redirects=False,
-            stream=True,
-        ) as response:
-            for chunk in response.iter_content(16_384):
-                body += chunk
-                if time.monotonic() > deadline or len(body) > LIST_MAX_BYTES:
-                    return response.status_code, set()  # slow or long, but it answers
-            return response.status_code, _ids(bytes(body))
-    except (requests.RequestException, OSError) as error:
-        logger.warning("the model's server did not answer: %s", type(error).__name__)
-        raise ModelFailed(f"{_host(url)} does not answer.") from error
-
-
-def _ids(body: bytes) -> set[str]:
-    try:
-        return {str(model["id"]) for model in json.loads(body)["data"]}
-    except (ValueError, TypeError, LookupError, RecursionError):
-        return set()

@@ -6,13 +6,22 @@ a transaction (chat.tools.toolbox).
 """
 
 import json
+import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Annotated, Any, Literal
 
 from django.utils import timezone
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    ValidationError,
+    model_validator,
+)
 
 from chat.conversations.json_values import check_text
 from chat.models import ChatUser, Task
@@ -39,7 +48,18 @@ def _not_blank(text: str) -> str:
     return text
 
 
-TaskId = Annotated[int, Field(ge=1, le=TASK_ID_MAX)]
+def _whole_number(value: object) -> object:
+    """Take "3" and 3.0 for 3, as models write it. What may mean something else is refused."""
+    if isinstance(value, str) and re.fullmatch(r"\s*[0-9]{1,16}\s*", value, re.ASCII):
+        return int(value)
+    if isinstance(value, float) and value.is_integer():
+        return int(value)
+    if type(value) is not int:
+        raise ValueError("must be the task's number, such as 3")
+    return value
+
+
+TaskId = Annotated[int, BeforeValidator(_whole_number), Field(ge=1, le=TASK_ID_MAX)]
 Title = Annotated[
     str, AfterValidator(_trimmed), AfterValidator(_not_blank), Field(min_length=1, max_length=200)
 ]
@@ -47,9 +67,22 @@ Description = Annotated[str, AfterValidator(_trimmed), Field(max_length=1000)]
 
 
 class Parameters(BaseModel):
-    """Parameters of a tool: unknown ones are refused, and none is converted to another type."""
+    """Parameters of a tool: unknown ones are refused, and only task numbers are converted."""
 
     model_config = ConfigDict(extra="forbid", strict=True)
+
+    @model_validator(mode="before")
+    @classmethod
+    def drop_nulls(cls, values: Any) -> Any:
+        """Take null for an optional parameter as if it were not given."""
+        if not isinstance(values, dict):
+            return values
+        fields = cls.model_fields
+        return {
+            name: value
+            for name, value in values.items()
+            if value is not None or name not in fields or fields[name].is_required()
+        }
 
 
 class AddTask(Parameters):
@@ -192,7 +225,12 @@ class Tool:
             return self.parameters.model_validate(arguments)
         except ValidationError as error:
             fields = self.parameters.model_fields
-            raise ToolRefused(in_words(error, fields, whole="parameters")) from None
+            named = (
+                name if field.is_required() else f"{name} (optional)"
+                for name, field in fields.items()
+            )
+            reason = in_words(error, fields, whole="parameters")
+            raise ToolRefused(f"{reason}. The parameters are: {', '.join(named)}.") from None
 
 
 TOOLS: dict[str, Tool] = {

@@ -7,6 +7,7 @@ its row is there (the conversation was not deleted) under our lease.
 import json
 import math
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
@@ -92,7 +93,7 @@ class Toolbox:
             row.tool_calls.append(
                 {
                     "tool": call.tool[:NAME_MAX_CHARACTERS],
-                    "parameters": _shown(call.arguments),
+                    "parameters": shown_arguments(call),
                     "result": result,
                 }
             )
@@ -166,8 +167,14 @@ def _size(arguments: object) -> float:
         return math.inf
 
 
-def _shown(arguments: object) -> dict[str, Any]:
-    """Return the arguments for the journal; what the document can't hold is cut and cleaned."""
+def shown_arguments(call: Call) -> dict[str, Any]:
+    """Return the arguments for the journal, as the tool takes them: a task's number is a number.
+
+    Of those that it refuses, what the document can't hold is cut and cleaned.
+    """
+    arguments = call.arguments
+    with suppress(ToolRefused):
+        return _parse(call)[1].model_dump(exclude_unset=True)
     if isinstance(arguments, dict) and _size(arguments) <= ARGUMENTS_MAX_BYTES:
         try:
             return check_object(arguments)

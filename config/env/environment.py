@@ -58,6 +58,9 @@ class Environment(BaseSettings):
     state_max_keys: int = Field(default=250_000, ge=0)
     state_max_bytes: int = Field(default=1_073_741_824, ge=0)
     state_max_requests_per_second: int = Field(default=500, ge=0)
+    state_keep_versions: int = Field(default=3, ge=0, le=50)
+    state_keep_days: int = Field(default=7, ge=0, le=50)
+    state_history_max_bytes: int = Field(default=268_435_456, ge=0)
     audit_max_entries: int = Field(default=10_000, ge=100)
     audit_max_age_seconds: int = Field(default=2_592_000, ge=60)
     enrollment_max_connectors: int = Field(default=1_000, ge=1)
@@ -89,6 +92,7 @@ class Environment(BaseSettings):
     openai_api_key: variables.HeaderSecret = SecretStr("")
     openai_base_url: variables.Url = ""
     chat_model: str = "gpt-4o-mini"
+    chat_context_bytes: int = Field(default=262_144, ge=16_384)
     chat_turn_seconds: float = Field(default=30.0, ge=1, le=300)
     chat_rate_per_minute: int = Field(default=20, ge=0)
     chat_max_turns_per_user: int = Field(default=16, ge=1)

@@ -10,7 +10,7 @@ from typing import Any
 from connector_state.core import parameters
 from connector_state.core.batch import read_batch, result_json
 from connector_state.core.request import StateRequest
-from connector_state.errors import InvalidRequest
+from connector_state.errors import InvalidRequest, VersionGone
 from connector_state.store.keys import Address, check_namespace
 from connector_state.store.policy import Policy
 from connector_state.store.values import Deleted, Entry, Operation, Result, Written
@@ -36,17 +36,22 @@ class Decision:
 def read(request: StateRequest, policy: Policy, ns: str, key: str) -> Decision:
     """Decide a GET or HEAD of a value: `{"value": "..."}`, empty when nothing is stored.
 
+    `?version=ETAG` reads the value that has this ETag or had it.
+
     Raises:
-        InvalidRequest, Forbidden; the answer raises Corrupt.
+        InvalidRequest, Forbidden; the answer raises Corrupt, or VersionGone.
     """
     address = Address(ns, key)
     policy.check_namespace(ns)
+    version = parameters.version(request.query)
     known = ""
     if request.if_none_match is not None:
         known = parameters.header_condition("If-None-Match", request.if_none_match)
 
     def answer(results: Sequence[Result]) -> Answer:
         (entry,) = results
+        if entry is None and version:
+            raise VersionGone()
         if entry is None:
             return Answer(200, {"value": ""})
         assert isinstance(entry, Entry)
@@ -55,7 +60,8 @@ def read(request: StateRequest, policy: Policy, ns: str, key: str) -> Decision:
             return Answer(304, None, headers)
         return Answer(200, {"value": entry.text}, headers)
 
-    return Decision([Operation("get", address)], answer)
+    operation = Operation("version" if version else "get", address, etag=version)
+    return Decision([operation], answer)
 
 
 def store(request: StateRequest, policy: Policy, ns: str, key: str) -> Decision:

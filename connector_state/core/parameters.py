@@ -56,6 +56,23 @@ def read_query(raw: str, known: Collection[str], *, strict: bool) -> dict[str, s
     return parameters
 
 
+def version(query: str) -> str:
+    """Return the ETag of `version` in a query as it was sent, or "" where there is none.
+
+    Raises:
+        InvalidRequest: it is no ETag.
+    """
+    if "version" not in query:  # a read ignores all other parameters, well-formed or not
+        return ""
+    text = read_query(query, ("version",), strict=False).get("version")
+    if text is None:
+        return ""
+    match = _QUERY_ETAG.fullmatch(text)
+    if match is None or match[1] is None:
+        raise _invalid("version", "must be an ETag that this service returned")
+    return match[1]
+
+
 def ttl_seconds(parameters: dict[str, str]) -> int | None:
     """Return `ttl`, or None."""
     text = parameters.get("ttl")

@@ -7,6 +7,7 @@ What a call does is written once, as a generator without I/O (Steps): it yields 
 needs, and is sent their replies. `in_thread` and `on_loop` make functions of it.
 """
 
+import asyncio
 import secrets
 from collections.abc import Callable, Coroutine, Generator, Iterable, Sequence
 from dataclasses import dataclass, field, replace
@@ -20,9 +21,12 @@ from connector_state.errors import (
     PreconditionFailed,
     RateLimited,
     SignatureRefused,
+    Unavailable,
 )
 from connector_state.store import connection, loop
 from connector_state.store.keys import connector_keys
+from connector_state.store.retries import STORE_FULL
+from connector_state.store.room import make_room
 from connector_state.store.scripts import Script
 
 OPERATOR = "operator:"  # what an operator's name begins with as a caller; no key id holds a ":"
@@ -99,10 +103,7 @@ def in_thread(steps: Callable[P, Steps[T]]) -> Callable[P, T]:
         try:
             step = next(generator)
             while True:
-                reply = connection.run(
-                    step.script, step.keys, step.arguments, when_full=step.when_full
-                )
-                step = generator.send(reply)
+                step = generator.send(_run_in_thread(step))
         except StopIteration as end:
             result: T = end.value
             return result
@@ -119,15 +120,33 @@ def on_loop(steps: Callable[P, Steps[T]]) -> Callable[P, Coroutine[Any, Any, T]]
         try:
             step = next(generator)
             while True:
-                reply = await loop.run(
-                    step.script, step.keys, step.arguments, when_full=step.when_full
-                )
-                step = generator.send(reply)
+                step = generator.send(await _run_on_loop(step))
         except StopIteration as end:
             result: T = end.value
             return result
 
     return run
+
+
+# A full Redis gives up history before it refuses a value: both runs below try again then.
+
+
+def _run_in_thread(step: ScriptCall) -> list[Any]:
+    while True:
+        try:
+            return connection.run(step.script, step.keys, step.arguments, when_full=step.when_full)
+        except Unavailable as error:
+            if error.code != STORE_FULL or not make_room():
+                raise
+
+
+async def _run_on_loop(step: ScriptCall) -> list[Any]:
+    while True:
+        try:
+            return await loop.run(step.script, step.keys, step.arguments, when_full=step.when_full)
+        except Unavailable as error:
+            if error.code != STORE_FULL or not await asyncio.to_thread(make_room):
+                raise
 
 
 def call_steps(

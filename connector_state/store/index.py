@@ -17,10 +17,10 @@ from connector_state.store.keys import KEY_MAX_BYTES, Address, connector_keys
 from connector_state.store.scripts import Script
 from connector_state.store.values import ttl_seconds
 
-_LIST_KEYS = Script("admit", "index", "list_keys")
-_DESCRIBE = Script("admit", "index", "describe")
-_LIST_NAMESPACES = Script("admit", "index", "list_namespaces")
-_REINDEX = Script("admit", "index", "reindex")
+_LIST_KEYS = Script("admit", "history", "index", "list_keys")
+_DESCRIBE = Script("admit", "history", "index", "describe")
+_LIST_NAMESPACES = Script("admit", "history", "index", "list_namespaces")
+_REINDEX = Script("admit", "history", "index", "reindex")
 
 REINDEX_BATCH = 500
 GONE_AT_MOST = 1000  # members without a value, met for one page

@@ -16,7 +16,7 @@ KEY_MAX_BYTES = 512
 # Statekeep's own keys of a connector, in the order in which scripts take them: those of
 # scripts/admit.lua, with which all begin, and those of scripts/index.lua.
 ADMISSION_KEYS = ("revoked", "rate", "last_used")
-INDEX_KEYS = ("index", "sizes", "expiries", "audit")
+INDEX_KEYS = ("index", "sizes", "expiries", "audit", "history")
 OWN_KEYS = ADMISSION_KEYS + INDEX_KEYS
 
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f]")

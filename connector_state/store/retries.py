@@ -14,6 +14,7 @@ from connector_state.store.scripts import Script
 
 logger = logging.getLogger(__name__)
 
+STORE_FULL = "store_full"  # code of Unavailable
 RETRY_PAUSE_SECONDS = 0.05
 OUTAGE_GAP_SECONDS = 10  # with no call that failed in between, it is another outage
 
@@ -107,4 +108,4 @@ def keeps_connection(error: Exception) -> bool:
 
 
 def _full() -> Unavailable:
-    return Unavailable("The state store is full; nothing can be added.", code="store_full")
+    return Unavailable("The state store is full; nothing can be added.", code=STORE_FULL)

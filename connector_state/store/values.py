@@ -20,7 +20,8 @@ from connector_state.store.keys import Address
 from connector_state.store.scripts import Script
 
 _READ = Script("admit", "read")
-_OPERATE = Script("admit", "index", "operate")
+_OPERATE = Script("admit", "history", "index", "thin", "remember", "operate")
+VERSIONS = Script("admit", "history", "index", "thin", "versions")
 
 TTL = int | Literal["keep"] | None
 
@@ -37,14 +38,17 @@ class Condition:
 class Operation:
     """One read or write of a batch.
 
-    A put without `ttl_seconds` removes an expiry; with "keep" it leaves the one that it finds.
+    A put without `ttl_seconds` removes an expiry; with "keep" it leaves the one that it finds. An
+    erase is a delete that forgets the key's earlier versions too. A version is a get of the value
+    that has the ETag `etag`, or had it (store.history); it can't be part of a batch.
     """
 
-    kind: Literal["get", "put", "delete", "expire"]
+    kind: Literal["get", "version", "put", "delete", "erase", "expire"]
     address: Address
     value: bytes = b""
     ttl_seconds: TTL = None
     condition: Condition = Condition()
+    etag: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,6 +115,10 @@ def _operate(store: _Store, operations: Sequence[Operation]) -> Steps[list[Resul
     """
     uuid, caller = store.connector_uuid, store.caller
     members = [operation.address.member for operation in operations]
+    if operations[0].kind == "version":
+        arguments = version_arguments(members[0], operations[0].etag)
+        found = yield from call_steps(VERSIONS, uuid, caller, arguments, members)
+        return [Entry(found[0], operations[0].etag, None) if found else None]
     kinds = {operation.kind for operation in operations}
     if kinds == {"get"}:
         replies = yield from call_steps(_READ, uuid, caller, (), members)
@@ -126,9 +134,22 @@ def _operate(store: _Store, operations: Sequence[Operation]) -> Steps[list[Resul
     return list(map(_result, operations, etags, replies))
 
 
+def version_arguments(member: str, etag: str) -> list[Argument]:
+    """Return the arguments of VERSIONS for a member; `etag` may be "" for all of its versions."""
+    return [member, etag, settings.STATE_KEEP_VERSIONS, settings.STATE_KEEP_DAYS]
+
+
 def _limits(limits: Limits) -> list[Argument]:
     oldest = int(time.time() - settings.AUDIT_MAX_AGE_SECONDS) * 1000
-    return [limits.max_keys, limits.max_bytes, settings.AUDIT_MAX_ENTRIES, oldest]
+    return [
+        limits.max_keys,
+        limits.max_bytes,
+        settings.AUDIT_MAX_ENTRIES,
+        oldest,
+        settings.STATE_KEEP_VERSIONS,
+        settings.STATE_KEEP_DAYS,
+        settings.STATE_HISTORY_MAX_BYTES,
+    ]
 
 
 def _get(store: _Store, address: Address) -> Steps[Entry | None]:
@@ -157,14 +178,22 @@ def _put(
     return result.etag
 
 
-def _delete(store: _Store, address: Address, condition: Condition = Condition()) -> Steps[bool]:
+def _delete(
+    store: _Store,
+    address: Address,
+    condition: Condition = Condition(),
+    *,
+    with_history: bool = False,
+) -> Steps[bool]:
     """Delete what stands at the address; return whether anything did.
+
+    Its earlier versions, and itself as one, are kept for a time, unless `with_history`.
 
     Raises:
         PreconditionFailed: the condition does not hold; nothing was deleted.
     """
-    operation = Operation("delete", address, condition=condition)
-    (result,) = yield from _operate(store, [operation])
+    kind: Literal["erase", "delete"] = "erase" if with_history else "delete"
+    (result,) = yield from _operate(store, [Operation(kind, address, condition=condition)])
     assert isinstance(result, Deleted)
     return result.existed
 
@@ -214,7 +243,7 @@ def _result(operation: Operation, etag: str, reply: Any) -> Result:
         return _entry(reply)
     if operation.kind == "put":
         return Written(etag)
-    return (Deleted if operation.kind == "delete" else Expiring)(existed=reply == b"1")
+    return (Expiring if operation.kind == "expire" else Deleted)(existed=reply == b"1")
 
 
 def _entry(reply: list[Any]) -> Entry | None:

@@ -28,7 +28,8 @@ def httpserver_of():
         asked: list[tuple[str, str]] = []
 
         class Handler(BaseHTTPRequestHandler):
-            def do_GET(self) -> None:
+            def do_POST(self) -> None:
+                self.rfile.read(int(self.headers["Content-Length"]))
                 asked.append((self.path, self.headers["Authorization"]))
                 content = json.dumps(body).encode()
                 self.send_response(status)

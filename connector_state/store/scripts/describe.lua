@@ -1,6 +1,6 @@
 -- What stands under members of the index. Those without a value are taken out of it.
 --
--- KEYS  9 … the key of each member's value
+-- KEYS  10 … the key of each member's value
 -- ARGV  5 how many values to describe at most   6 … members
 --
 -- Returns {'ok', members looked at, then for each value: number of its member, size, etag, ttl ms
@@ -9,9 +9,9 @@
 local BYTES_AT_MOST = 1048576 -- to hash in one call
 
 local reply, most, bytes = {'ok', 0}, 2 + 4 * tonumber(ARGV[5]), 0
-for number = 1, #KEYS - 8 do
+for number = 1, #KEYS - 9 do
   if #reply == most or bytes >= BYTES_AT_MOST then break end
-  local key = KEYS[8 + number]
+  local key = KEYS[9 + number]
   local value = redis.pcall('GET', key)
   if type(value) == 'string' then
     bytes = bytes + #value

@@ -1,6 +1,6 @@
 -- What scripts that touch the index go on with.
 --
--- KEYS  5 index   6 sizes   7 expiries   8 audit
+-- KEYS  5 index   6 sizes   7 expiries   8 audit   (9 history: history.lua, which stands before this)
 
 local index, sizes, expiries, audit = KEYS[5], KEYS[6], KEYS[7], KEYS[8]
 
@@ -37,6 +37,9 @@ local function sweep(most)
   if not any_marks_or_expiries then return 0 end
   local before_now = string.format('(%.0f', now_ms)
   local due = call('ZRANGEBYSCORE', expiries, '-inf', before_now, 'LIMIT', 0, most)
-  for _, member in ipairs(due) do forget(member) end
+  for _, member in ipairs(due) do
+    forget(member)
+    drop_history(member)
+  end
   return #due
 end

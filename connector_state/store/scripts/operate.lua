@@ -1,9 +1,11 @@
 -- Read and write values of one connector: all of a request's operations, or none of its writes.
 --
--- KEYS  9 … the key of each operation's value
+-- KEYS  10 … the key of each operation's value
 -- ARGV  5 most keys   6 most bytes (0: any)   7 audit entries kept   8 oldest audit id kept
+--       9 to 11 of remember.lua
 --       then seven for each operation, which names another member than the others:
---       'get' | 'put' | 'delete' | 'expire', member, value of a put, its ETag,
+--       'get' | 'put' | 'delete' | 'erase' (a delete that forgets the history too) | 'expire',
+--       member, value of a put, its ETag,
 --       ttl ms ('' for none, 'keep' for what a put finds there), if_match, if_none_match
 -- The two conditions are '', '*' or ETags separated by commas.
 --
@@ -16,16 +18,25 @@ local SWEPT_PER_WRITE = 4
 local SWEPT_FOR_ROOM, SWEEPS_FOR_ROOM = 100, 20 -- some 20 ms, in which nobody else is served
 local TRIMMED_EVERY = 16 -- writes, on average
 -- Where an operation's arguments are, beside 7 * its number.
-local KIND, MEMBER, VALUE, ETAG, TTL, IF_MATCH, IF_NONE_MATCH = 2, 3, 4, 5, 6, 7, 8
+local KIND, MEMBER, VALUE, ETAG, TTL, IF_MATCH, IF_NONE_MATCH = 5, 6, 7, 8, 9, 10, 11
 
-local count = #KEYS - 8
+local count = #KEYS - 9
 local reply, writes = {'ok'}, {}
+
+-- Run a command that replaces a value; return the value, or false where there was none.
+local function replace(command, key, ...)
+  local old = redis.pcall(command, key, ...)
+  if type(old) ~= 'table' then return old end
+  -- What is no string is nothing of ours, and goes. Any other error is raised by the second try.
+  if string.find(old.err, 'WRONGTYPE', 1, true) then call('DEL', key) end
+  return call(command, key, ...)
+end
 
 -- Reads come first: one that fails does so before anything was written.
 for number = 1, count do
   if ARGV[7 * number + KIND] == 'get' then
-    local value = call('GET', KEYS[8 + number])
-    reply[1 + number] = value and {value, call('PTTL', KEYS[8 + number])} or {}
+    local value = call('GET', KEYS[9 + number])
+    reply[1 + number] = value and {value, call('PTTL', KEYS[9 + number])} or {}
   else
     writes[#writes + 1] = number
   end
@@ -35,7 +46,7 @@ if not done then
   for _, number in ipairs(writes) do
     local if_match, if_none_match = ARGV[7 * number + IF_MATCH], ARGV[7 * number + IF_NONE_MATCH]
     if if_match ~= '' or if_none_match ~= '' then
-      local value = call('GET', KEYS[8 + number])
+      local value = call('GET', KEYS[9 + number])
       local etag = value and redis.sha1hex(value) or ''
       local function is_named_by(list)
         if etag == '' then return false end
@@ -59,7 +70,7 @@ if not done then
       if kind == 'put' then
         keys = keys + (old and 0 or 1)
         bytes = bytes + #ARGV[7 * number + VALUE] - (old or 0)
-      elseif kind == 'delete' and old then
+      elseif kind ~= 'expire' and old then
         keys = keys - 1
         bytes = bytes - old
       end
@@ -79,27 +90,38 @@ if not done then
 
   done = ''
   for _, number in ipairs(writes) do
-    local key, member, value = KEYS[8 + number], ARGV[7 * number + MEMBER], ARGV[7 * number + VALUE]
+    local key, member, value = KEYS[9 + number], ARGV[7 * number + MEMBER], ARGV[7 * number + VALUE]
     local kind, ttl = ARGV[7 * number + KIND], ARGV[7 * number + TTL]
     if ttl == 'keep' then ttl = math.max(call('PTTL', key), -1) end
     local expires_ms = ttl ~= '' and ttl ~= -1 and string.format('%.0f', now_ms + ttl)
     local existed, size = 1, #value
-    if kind == 'delete' then
-      existed = call('DEL', key)
+    if kind == 'delete' or kind == 'erase' then
+      existed = call('EXISTS', key)
+      local old = replace('GETDEL', key)
+      if kind == 'erase' then
+        drop_history(member)
+      elseif old then
+        remember(member, old, old_sizes[number], DELETED, 0)
+      end
       forget(member)
     elseif kind == 'expire' then
       size = call('STRLEN', key) -- an error for what is no string
       existed = expires_ms and call('PEXPIREAT', key, expires_ms) or call('EXISTS', key)
       if not expires_ms then call('PERSIST', key) end
-    elseif expires_ms then
-      call('SET', key, value, 'PXAT', expires_ms)
+      remember_expiry(member, expires_ms)
     else
-      call('SET', key, value)
+      local old = replace('SET', key, value, 'GET', unpack(expires_ms and {'PXAT', expires_ms} or {}))
+      if old == value then
+        remember_expiry(member, expires_ms)
+      else
+        remember(member, old, old_sizes[number], ARGV[7 * number + ETAG], size, expires_ms)
+      end
     end
     if existed == 1 then
-      if kind ~= 'delete' then note(member, old_sizes[number], size, expires_ms) end
-      call('XADD', audit, 'MAXLEN', '~', ARGV[7], '*', 'op', kind, 'by', caller,
-        'member', member, 'size', size, 'etag', ARGV[7 * number + ETAG])
+      if kind == 'put' or kind == 'expire' then note(member, old_sizes[number], size, expires_ms) end
+      call('XADD', audit, 'MAXLEN', '~', ARGV[7], '*',
+        'op', kind == 'erase' and 'delete' or kind, 'by', caller, 'member', member,
+        'size', size, 'etag', ARGV[7 * number + ETAG])
     end
     done = done .. existed
   end

@@ -1,13 +1,13 @@
 -- Bring the index to what stands in Redis, for the given members.
 --
--- KEYS  9 … the key of each member's value
+-- KEYS  10 … the key of each member's value
 -- ARGV  5 … members
 --
 -- Returns {'ok', added, forgotten, then members whose value is not a string}.
 
 local reply = {'ok', 0, 0}
 for at = 5, #ARGV do
-  local member, key = ARGV[at], KEYS[4 + at]
+  local member, key = ARGV[at], KEYS[5 + at]
   local kind = call('TYPE', key).ok
   if kind == 'string' then
     local left = call('PTTL', key)

@@ -174,7 +174,7 @@ def test_model__errors_are_502(model, status):
 ANSWERS_WITH_A_SECRET = [
     b"a secret",
     b'{"choices": [{"message": {"content": "a secret',
-    b'{"choices": [{"message": {"role": "assistant", "content": [{"text": "a secret"}]}}]}',
+    b'{"choices": [{"message": {"role": "assistant", "content": {"word": "a secret"}}}]}',
     b'{"choices": ["a secret"]}',
 ]
 

@@ -1,0 +1,186 @@
+"""A model's answer as servers really send it: only its text and its tool calls are needed.
+
+What else is there may be missing, null, or of a type that the protocol does not know.
+"""
+
+import json
+import re
+from dataclasses import dataclass, field
+from typing import Any
+
+from chat.conversations.json_values import check_value, clean_text
+from chat.tools.toolbox import Call
+from common import strict_json
+
+Json = dict[str, Any]
+
+# Without what the model thought, DeepSeek refuses the results of its calls, and without the
+# signature of a call so does Gemini. Other servers send neither, and get neither.
+THOUGHTS = "reasoning_content"
+KEPT_OF_MESSAGE = (THOUGHTS,)
+KEPT_OF_CALL = ("extra_content",)
+SHOWN_CHARACTERS = 64
+
+# Servers without a parser for it leave what the model thought at the beginning of its text.
+THOUGHT = re.compile(r"\A\s*<think>.*?</think>", re.DOTALL)
+
+
+class Unusable(Exception):
+    """The answer can't be used. The text names the field, and quotes nothing of the reply."""
+
+
+@dataclass(frozen=True, slots=True)
+class AskedCall:
+    """A tool call in an answer; `extra` is sent back with its result."""
+
+    call: Call
+    extra: Json = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """Text, calls, or both; `extra` is sent back with the message. `ending` says why it ended."""
+
+    content: str
+    calls: tuple[AskedCall, ...] = ()
+    extra: Json = field(default_factory=dict)
+    ending: str = ""
+
+
+def read_document(body: bytes) -> Json:
+    """Return the JSON object of a body.
+
+    Raises:
+        Unusable: it is none.
+    """
+    text = body.decode("utf-8-sig", "replace").strip()
+    if not text:
+        raise Unusable("its answer is empty")
+    try:
+        document = json.loads(text)
+    except (ValueError, RecursionError):
+        raise Unusable("its answer is not JSON") from None
+    if isinstance(document, list) and len(document) == 1:  # Gemini, for errors
+        document = document[0]
+    if not isinstance(document, dict):
+        raise Unusable(f"its answer is {_kind(document)}")
+    return document
+
+
+def read_completion(document: Json) -> Answer:
+    """Return the answer in a chat completion: the first of its choices that has text or calls.
+
+    Raises:
+        Unusable: there is no choice, or none can be read.
+    """
+    choices = document.get("choices")
+    if not isinstance(choices, list):
+        raise Unusable(f"choices is {_kind(choices)}")
+    if not choices:
+        raise Unusable("choices is empty")
+    for choice in choices:
+        try:
+            answer = read_choice(choice)
+        except RecursionError:
+            raise Unusable("a choice is nested too deeply") from None
+        if answer.content or answer.calls:
+            break
+    return answer
+
+
+def read_choice(choice: object) -> Answer:
+    """Return the answer in a choice, which may be without text and calls.
+
+    Raises:
+        Unusable: its message can't be read.
+    """
+    if not isinstance(choice, dict):
+        raise Unusable(f"a choice is {_kind(choice)}")
+    message = choice.get("message", choice.get("delta"))
+    if not isinstance(message, dict):
+        raise Unusable(f"message is {_kind(message)}")
+    calls = _calls(message)
+    content = read_text(message.get("content"))
+    if content is None and not calls:
+        raise Unusable(f"content is {_kind(message['content'])}")
+    if not content and not calls:
+        content = read_text(message.get("refusal"))
+    ending = choice.get("finish_reason")
+    return Answer(
+        THOUGHT.sub("", clean_text(content or ""), count=1).strip(),
+        calls,
+        _kept(message, KEPT_OF_MESSAGE),
+        ending[:SHOWN_CHARACTERS] if isinstance(ending, str) else "",
+    )
+
+
+def read_text(content: object) -> str | None:
+    """Return content as text: it may be a list of parts, of which some are not text."""
+    if isinstance(content, list):
+        return "".join(read_text(part) or "" for part in content)
+    if isinstance(content, dict):
+        return "" if content.get("type") in {"thinking", "reasoning"} else _text_of_part(content)
+    if content is None:
+        return ""
+    return content if isinstance(content, str) else None
+
+
+def _text_of_part(part: Json) -> str | None:
+    for name in ("text", "value", "content"):
+        if name in part:
+            return read_text(part[name])
+    return None
+
+
+# --- Tool calls -----------------------------------------------------------------------------------
+
+
+def _calls(message: Json) -> tuple[AskedCall, ...]:
+    asked = message.get("tool_calls") or message.get("function_call") or []
+    if not isinstance(asked, list):
+        asked = [asked]
+    found: list[AskedCall] = []
+    seen: list[tuple[object, Call]] = []
+    for item in asked:
+        if not isinstance(item, dict):
+            continue
+        function = item.get("function")
+        function = function if isinstance(function, dict) else item
+        name = function.get("name")
+        if not isinstance(name, str):
+            continue
+        call = Call(clean_text(name), _arguments(function.get("arguments")))
+        # The same call under the same id is one that the server sent twice.
+        if (item.get("id"), call) not in seen:
+            seen.append((item.get("id"), call))
+            found.append(AskedCall(call, _kept(item, KEPT_OF_CALL)))
+    return tuple(found)
+
+
+def _arguments(given: object) -> object:
+    """Return the arguments, parsed; text that is not JSON as it is, for the toolbox to refuse."""
+    for _ in range(2):  # some servers encode them twice
+        if isinstance(given, str):
+            try:
+                given = strict_json.loads(given.strip() or "{}")
+            except ValueError:
+                return clean_text(str(given))
+    try:
+        json.dumps(given, ensure_ascii=False).encode()  # half a surrogate pair can't be stored
+    except (ValueError, RecursionError):
+        return "nested too deeply, or not Unicode"
+    return {} if given is None else given
+
+
+def _kept(fields: Json, names: tuple[str, ...]) -> Json:
+    kept = {name: fields[name] for name in names if fields.get(name) is not None}
+    try:
+        check_value(kept)
+    except ValueError:
+        return {}
+    return kept
+
+
+def _kind(value: object) -> str:
+    kinds = {dict: "an object", list: "a list", str: "text", bool: "a boolean"}
+    return "missing" if value is None else kinds.get(type(value), "a number")

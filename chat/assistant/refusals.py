@@ -1,0 +1,89 @@
+"""What a model's server says about a request that it refuses, fit for a log.
+
+Servers quote what was sent to them, so whatever occurs in the request is cut out.
+"""
+
+import re
+from collections.abc import Iterable, Iterator
+
+from chat.assistant.answers import Unusable, read_document
+from common.visible import printable
+
+CODE_MAX_CHARACTERS = 64
+MESSAGE_MAX_CHARACTERS = 300
+QUOTE_MIN_CHARACTERS = 8  # shorter runs that both sides have are words of the language
+
+_TOO_LONG = re.compile(
+    r"(?i)context[ _-]?(?:length|size|window)|maximum context|prompt is too long|too many tokens"
+    r"|reduce the length|(?:request|input|prompt)[a-z ]* too (?:large|long)"
+)
+_KEY = re.compile(r"\b(?:sk|pk|key|gsk|xai)-[\w*-]{8,}")
+
+
+def read_refusal(body: bytes) -> tuple[str, str]:
+    """Return the code and the message of an error's body, "" for what it does not have."""
+    try:
+        document = read_document(body)
+    except Unusable:
+        return "", ""
+    error = document.get("error")
+    if isinstance(error, str):
+        return "", error
+    error = error if isinstance(error, dict) else document
+    code = error.get("code") or error.get("type") or ""
+    message = error.get("message") or error.get("msg") or ""
+    detail = error.get("detail")  # FastAPI's, which has the input beside the message
+    if isinstance(detail, list) and detail and isinstance(detail[0], dict):
+        code, message = detail[0].get("type"), f"{detail[0].get('loc')}: {detail[0].get('msg')}"
+    elif isinstance(detail, str):
+        message = message or detail
+    return (
+        str(code) if isinstance(code, str | int) else "",
+        message if isinstance(message, str) else "",
+    )
+
+
+def is_too_long(status: int, code: str, message: str) -> bool:
+    """Whether a server refused a request because it exceeds the model's context."""
+    return status == 413 or bool(_TOO_LONG.search(f"{code} {message}"))
+
+
+def in_words(status: int, code: str, message: str, sent: Iterable[str]) -> str:
+    """Return a refusal in one line, bounded and escaped.
+
+    Args:
+        sent: the texts of the request, and the key: what occurs in them is left out.
+    """
+    texts = {" ".join(text.split()).casefold() for text in sent} - {""}
+    parts = (
+        _without(code, texts, CODE_MAX_CHARACTERS),
+        _without(message, texts, MESSAGE_MAX_CHARACTERS),
+    )
+    said = ": ".join(printable(part) for part in parts if part)
+    return f"HTTP {status} ({said})" if said else f"HTTP {status}"
+
+
+def _without(text: str, sent: set[str], max_characters: int) -> str:
+    """Return the beginning of a text, with "…" for each run of characters that was sent."""
+    beginning = text[: 2 * max_characters]  # so that no run is cut where it can't be recognised
+    text = _KEY.sub("…", " ".join(beginning.split()))
+    if len(text.casefold()) != len(text):  # a few letters become two: positions would differ
+        text = text.casefold()
+    quoted = [False] * len(text)
+    for start, end in _quoted(text.casefold(), sent):
+        quoted[start:end] = [True] * (end - start)
+    kept = "".join("\0" if is_quoted else c for c, is_quoted in zip(text, quoted, strict=True))
+    kept = re.sub("\0+", "…", kept)
+    return kept if len(kept) <= max_characters else kept[:max_characters] + "…"
+
+
+def _quoted(text: str, sent: set[str]) -> Iterator[tuple[int, int]]:
+    """Yield the places in the text that were sent; short texts count as whole words."""
+    for one in sent:
+        if len(one) < QUOTE_MIN_CHARACTERS:
+            for found in re.finditer(rf"(?<!\w){re.escape(one)}(?!\w)", text):
+                yield found.span()
+            continue
+        for start in range(len(text) - QUOTE_MIN_CHARACTERS + 1):
+            if text[start : start + QUOTE_MIN_CHARACTERS] in one:
+                yield start, start + QUOTE_MIN_CHARACTERS

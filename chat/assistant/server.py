@@ -1,0 +1,221 @@
+"""The model's server, asked by the openai package; its answers are read by chat.assistant.answers.
+
+The package's own retries are off, because it does not know the deadline; `ask` retries once.
+"""
+
+import logging
+import math
+import re
+import time
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from email.utils import parsedate_to_datetime
+from functools import lru_cache
+from http import HTTPStatus
+from typing import TYPE_CHECKING, Any
+from urllib.parse import parse_qsl, urlsplit, urlunsplit
+
+from django.conf import settings
+
+from chat.assistant.answers import THOUGHTS, Answer, Unusable, read_completion, read_document
+from chat.assistant.instructions import tool_definitions
+from chat.assistant.pieces import read_stream
+from chat.assistant.refusals import in_words, is_too_long, read_refusal
+from chat.deadline import Deadline
+from chat.errors import ModelFailed, ModelTimeout
+
+if TYPE_CHECKING:
+    from openai import OpenAI
+
+logger = logging.getLogger(__name__)
+
+OPENAI_URL = "https://api.openai.com/v1"
+ANSWER_MAX_BYTES = 1_048_576
+RETRY_PAUSE_SECONDS = 0.5
+RETRY_PAUSE_MAX_SECONDS = 5.0
+RETRIED_STATUS = frozenset({408, 429, 500, 502, 503, 504, 529})
+
+Json = dict[str, Any]
+
+
+class ServerFailed(Exception):
+    """The server gave no answer that can be used.
+
+    The text says why, for a log: it has nothing of the conversation. `status` is that of HTTP, 0
+    without one. `pause_seconds`: after which it may be asked again; infinity: don't.
+    """
+
+    def __init__(self, reason: str, status: int = 0, pause_seconds: float = math.inf) -> None:
+        super().__init__(reason)
+        self.status = status
+        self.pause_seconds = pause_seconds
+
+
+class NotConnected(ServerFailed):
+    """There is no connection to the server, or it broke."""
+
+
+class OtherWanted(ServerFailed):
+    """The server may take the same conversation in another form."""
+
+
+class ContextTooLong(OtherWanted):
+    """The request exceeds what the model takes."""
+
+
+class ThoughtsWanted(OtherWanted):
+    """DeepSeek wants what the model thought beside each of its messages, of old ones too."""
+
+
+def ask(messages: list[Json], deadline: Deadline, may_call: bool) -> Answer:
+    """Ask the model; ask once more after an error that may be temporary, if there is time.
+
+    Raises:
+        ModelTimeout: there was no answer before the deadline.
+        ModelFailed: the server answered with an error, or with something unusable. It is logged.
+        OtherWanted: not logged.
+    """
+    try:
+        return ask_once(messages, deadline, may_call)
+    except OtherWanted:
+        raise
+    except ServerFailed as error:
+        if error.pause_seconds > min(RETRY_PAUSE_MAX_SECONDS, deadline.remaining_seconds / 2):
+            raise failed(error) from error
+        logger.info("asking the model again after %s", error)
+        time.sleep(error.pause_seconds)
+    try:
+        return ask_once(messages, deadline, may_call)
+    except OtherWanted:
+        raise
+    except ServerFailed as error:
+        raise failed(error) from error
+
+
+def failed(error: ServerFailed) -> ModelFailed:
+    """Log why the model failed, and return what its caller is told."""
+    logger.warning("the model failed: %s", error)
+    return ModelFailed()
+
+
+def ask_once(messages: list[Json], deadline: Deadline, may_call: bool) -> Answer:
+    """Ask the model.
+
+    Args:
+        messages: of the protocol.
+        may_call: whether it may call tools.
+
+    Raises:
+        ModelTimeout: there was no answer before the deadline.
+        ServerFailed: the server answered with an error, or with something unusable.
+    """
+    import httpx2
+    import openai
+
+    if deadline.passed:
+        raise ModelTimeout()
+    try:
+        body = _request(messages, deadline, may_call)
+        document = _document(body)
+        if document.get("error") and not document.get("choices"):
+            raise _refused(HTTPStatus.OK, body, messages)
+        return read_completion(document)
+    except (openai.APITimeoutError, httpx2.TimeoutException) as error:
+        logger.warning("the model did not answer in time")
+        raise ModelTimeout() from error
+    except openai.APIStatusError as error:
+        pause = _retry_pause(error.response.headers.get("Retry-After"))
+        raise _refused(error.status_code, error.response.content, messages, pause) from error
+    except (openai.APIConnectionError, httpx2.HTTPError) as error:
+        reason = type(error.__cause__ or error).__name__
+        raise NotConnected(reason, pause_seconds=RETRY_PAUSE_SECONDS) from error
+    except Unusable as error:
+        raise ServerFailed(str(error)) from error
+    except (openai.OpenAIError, ValueError) as error:
+        # Only the name: the text of an error may hold the reply, or the key that was sent.
+        raise ServerFailed(type(error).__name__) from error
+
+
+def _document(body: bytes) -> Json:
+    """Return the completion; some proxies stream it though nobody asked for that."""
+    if body.lstrip().startswith((b"data:", b"event:", b":")):
+        return read_stream(body.decode("utf-8", "replace").splitlines())
+    return read_document(body)
+
+
+def _refused(
+    status: int, body: bytes, messages: list[Json], pause_seconds: float = RETRY_PAUSE_SECONDS
+) -> ServerFailed:
+    """Return a refusal, in the server's words but without the conversation."""
+    code, message = read_refusal(body)
+    if status == HTTPStatus.OK and re.fullmatch("[45][0-9]{2}", code):
+        status = int(code)  # OpenRouter and others answer 200, and say here what it was
+    reason = in_words(status, code, message, [*_texts(messages), settings.OPENAI_API_KEY])
+    if is_too_long(status, code, message):
+        return ContextTooLong(reason, status)
+    if THOUGHTS in message:
+        return ThoughtsWanted(reason, status)
+    return ServerFailed(reason, status, pause_seconds if status in RETRIED_STATUS else math.inf)
+
+
+def _texts(messages: list[Json]) -> Iterator[str]:
+    for message in messages:
+        if message["role"] != "system":
+            yield message["content"]
+        for call in message.get("tool_calls", ()):
+            yield from (call["function"]["name"], call["function"]["arguments"])
+
+
+def _retry_pause(header: str | None) -> float:
+    """Return the seconds to wait for a Retry-After: a number or a date; infinity if neither."""
+    if not header:
+        return RETRY_PAUSE_SECONDS
+    try:
+        seconds = float(header)
+    except ValueError:
+        try:
+            moment = parsedate_to_datetime(header)
+        except ValueError:
+            return math.inf
+        seconds = (moment.replace(tzinfo=moment.tzinfo or UTC) - datetime.now(UTC)).total_seconds()
+    return max(seconds, RETRY_PAUSE_SECONDS) if math.isfinite(seconds) else math.inf
+
+
+def _request(messages: list[Json], deadline: Deadline, may_call: bool) -> bytes:
+    arguments: Json = {
+        "model": settings.CHAT_MODEL,
+        "messages": messages,
+        "tools": tool_definitions(),
+        "tool_choice": "auto" if may_call else "none",
+        "timeout": max(deadline.remaining_seconds, 0.01),
+    }
+    body = bytearray()
+    client = _client(settings.OPENAI_API_KEY, settings.OPENAI_BASE_URL)
+    with client.chat.completions.with_streaming_response.create(**arguments) as response:
+        # The client's timeout limits single reads; an answer that comes slowly is stopped here.
+        for chunk in response.iter_bytes():
+            body += chunk
+            if deadline.passed:
+                raise ModelTimeout()
+            if len(body) > ANSWER_MAX_BYTES:
+                raise Unusable(f"its answer has more than {ANSWER_MAX_BYTES} bytes")
+    return bytes(body)
+
+
+@lru_cache(maxsize=4)
+def _client(api_key: str, base_url: str) -> "OpenAI":
+    """Return a client, one for each configuration, because it keeps its connections open."""
+    from openai import OpenAI  # importing it takes a second
+
+    # Without a base URL the package would read OPENAI_BASE_URL itself, and take "" for one.
+    url = urlsplit(base_url or OPENAI_URL)
+    query = dict(parse_qsl(url.query, keep_blank_values=True))
+    path = url.path.rstrip("/").removesuffix("/chat/completions")
+    return OpenAI(
+        api_key=api_key or "none",
+        base_url=urlunsplit(url._replace(path=path, query="", fragment="")),
+        default_query=query,
+        # Azure's deployments take the key here alone, and ignore it in Authorization.
+        default_headers={"api-key": api_key} if api_key and "api-version" in query else {},
+        max_retries=0,
+    )

@@ -1,0 +1,44 @@
+"""Room in a full Redis, which gives up earlier versions of values before it refuses a new value."""
+
+import logging
+import threading
+import time
+
+from django_redis import get_redis_connection
+from redis.exceptions import RedisError
+
+from connector_state.store.keys import connector_keys
+
+logger = logging.getLogger(__name__)
+
+HISTORIES = connector_keys("*").named("history")  # a pattern for SCAN
+NOTHING_FOUND_SECONDS = 60  # SCAN takes a second for each million keys or so
+FREED_SECONDS = 0.02  # Redis frees a large hash in a thread of its own
+
+_lock = threading.Lock()
+_look_again_at = 0.0
+
+
+def make_room() -> bool:
+    """Delete the history of one connector; return whether there was one.
+
+    It blocks its thread. Callers of this process take turns, so that no more is given up than is
+    needed.
+    """
+    global _look_again_at
+    with _lock:
+        if time.monotonic() < _look_again_at:
+            return False
+        try:
+            redis = get_redis_connection()
+            found = next(redis.scan_iter(HISTORIES, count=1000), None)
+            if found is None:
+                _look_again_at = time.monotonic() + NOTHING_FOUND_SECONDS
+                return False
+            redis.unlink(found)
+        except RedisError as error:
+            logger.warning("could not make room in Redis: %s", error)
+            return False
+        logger.warning("Redis is full: gave up the history %s", found.decode())
+        time.sleep(FREED_SECONDS)
+        return True

@@ -1,0 +1,44 @@
+"""The assistant on a model without a turn: nothing is stored, and the tools do nothing."""
+
+from chat.assistant.model import ModelAssistant
+from chat.conversations.state import MessageEntry
+from chat.deadline import Deadline
+from chat.tools.toolbox import Call
+from tests.chat.assistant.model_server import MILK
+from tests.chat.samples import MORNING
+
+ADD = Call("add_task", MILK)
+
+
+class Tools:
+    """A toolbox that does nothing, and keeps what it was asked."""
+
+    def __init__(self, result=None) -> None:
+        self.result = {"success": True} if result is None else result
+        self.calls: list[Call] = []
+        self.done: list[dict] = []
+
+    def call_all(self, calls):
+        self.calls += calls
+        self.done += [
+            {"tool": one.tool, "parameters": MILK, "result": self.result} for one in calls
+        ]
+        return [self.result for _ in calls]
+
+
+def answered(tools=None, window=(), message="hello") -> str:
+    return ModelAssistant().answer(window, message, tools or Tools(), Deadline(20))
+
+
+def entry(role: str, content: str, *calls: dict) -> MessageEntry:
+    return MessageEntry.model_validate(
+        {"role": role, "content": content, "timestamp": MORNING, "tool_calls": list(calls) or None}
+    )
+
+
+def done(result: dict) -> dict:
+    return {"tool": "list_tasks", "parameters": {}, "result": result}
+
+
+USER, ASSISTANT = entry("user", "old question"), entry("assistant", "old answer")
+CALLED = entry("assistant", "", done({"success": True}))
