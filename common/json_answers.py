@@ -5,6 +5,7 @@ from typing import Any
 
 from django.http import HttpResponse
 from pydantic_core import PydanticSerializationError, to_json
+from rest_framework.negotiation import BaseContentNegotiation
 
 NOT_KEPT = {"Cache-Control": "no-store"}
 
@@ -40,3 +41,13 @@ def no_content(headers: dict[str, str] | None = None) -> HttpResponse:
     response = HttpResponse(status=204, headers={**(headers or {}), **NOT_KEPT, "Content-Type": ""})
     del response.headers["Content-Type"]
     return response
+
+
+class JSONNegotiation(BaseContentNegotiation):
+    """Answers JSON, whatever the client says that it accepts."""
+
+    def select_parser(self, request: Any, parsers: Any) -> Any:
+        return parsers[0]
+
+    def select_renderer(self, request: Any, renderers: Any, format_suffix: Any = None) -> Any:
+        return renderers[0], renderers[0].media_type

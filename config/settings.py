@@ -142,6 +142,10 @@ FILE_UPLOAD_HANDLERS = [
 ENROLLMENT_TOKENS = list(ENV.enrollment_tokens)
 ENROLLMENT_MAX_CONNECTORS = ENV.enrollment_max_connectors
 ENROLLMENT_NEW_PER_MINUTE = ENV.enrollment_new_per_minute
+DSX_CONNECT_REDIS_URL = ENV.dsx_connect_redis_url
+DSX_CONNECT_ENV = ENV.dsx_connect_env
+DSX_CONNECT_MAX_CONNECTORS = ENV.dsx_connect_max_connectors
+DSX_CONNECT_LOOKUPS_PER_SECOND = ENV.dsx_connect_lookups_per_second
 
 # --- Chat -------------------------------------------------------------------------------------
 
@@ -197,6 +201,7 @@ REST_FRAMEWORK = {
     "DEFAULT_AUTHENTICATION_CLASSES": [],
     "DEFAULT_PERMISSION_CLASSES": ["rest_framework.permissions.IsAuthenticated"],
     "DEFAULT_RENDERER_CLASSES": ["rest_framework.renderers.JSONRenderer"],
+    "DEFAULT_CONTENT_NEGOTIATION_CLASS": "common.json_answers.JSONNegotiation",
     "DEFAULT_PARSER_CLASSES": ["rest_framework.parsers.JSONParser"],
     "EXCEPTION_HANDLER": "config.errors.api_exception_handler",
     "URL_FORMAT_OVERRIDE": None,

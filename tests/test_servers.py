@@ -94,6 +94,14 @@ def product(request, tmp_path_factory):
 
 
 REGISTER = f"POST {PREFIX}/register".encode()
+
+
+def test_scans__are_refused_before_their_body_comes(product):
+    request = b"POST /dsx-connect/api/v1/scan/request HTTP/1.1\r\nHost: x\r\n"
+    status, body = product.raw(request + b"Content-Length: 900000\r\n\r\n")
+    assert (status, json.loads(body)["code"]) == (404, "not_served_here")
+
+
 VECTORS = json.loads((Path(__file__).parent / "vectors" / "dsx_hmac.json").read_text())
 PATHS = [urlsplit(case["path_and_query"]).path for case in VECTORS["cases"]]
 

@@ -23,11 +23,6 @@ class ChatAPIView(APIView):
     authentication_classes = [BearerAuthentication]
     permission_classes = [OwnPath]
 
-    def perform_content_negotiation(self, request: Request, force: bool = False) -> Any:
-        """Answer JSON, whatever the client says it accepts."""
-        renderer = self.get_renderers()[0]
-        return renderer, renderer.media_type
-
     @property
     def user_id(self) -> str:
         """The id of the token's user."""

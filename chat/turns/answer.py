@@ -46,7 +46,7 @@ def answer_accepted(accepted: Accepted) -> None:
             turn.reply = reply
         except ModelFailed as error:
             failure = error
-        finish(turn, failure)
+        finish(turn, failure, accepted.conversation.deadline)
         if not turn.degraded:
             store_turn(accepted)
     except TurnConflict:

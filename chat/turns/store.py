@@ -9,6 +9,7 @@ import logging
 import random
 import time
 from collections.abc import Sequence
+from contextlib import suppress
 
 from django.conf import settings
 from django.db.models.functions import Greatest
@@ -23,6 +24,7 @@ from chat.models.turns import TO_STORE, put_turns
 from chat.turns import deletion
 from chat.turns.accept import Accepted
 from chat.turns.open_conversation import OpenConversation, expiry_from_now
+from common.database_busy import DatabaseBusy
 
 logger = logging.getLogger(__name__)
 
@@ -40,13 +42,15 @@ def store_turn(accepted: Accepted) -> None:
     turn = accepted.turn
     if not _is_stored(turn, accepted.conversation, () if accepted.others_wait else (turn,)):
         turn.degraded = True
-        Turn.objects.filter(pk=turn.pk).update(degraded=True)
+        with suppress(DatabaseBusy):  # the row says that it waits, in any case
+            Turn.objects.filter(pk=turn.pk).update(degraded=True)
 
 
 def _is_stored(turn: Turn, conversation: OpenConversation, waiting: Sequence[Turn]) -> bool:
     try:
         state = store_waiting(conversation, waiting)
-    except StoreError as error:
+    except (StoreError, DatabaseBusy) as error:
+        # Of a busy database too: the reply is kept, and is stored later.
         logger.warning("%s goes on without the store: %s", conversation.key, error.code)
         return False
     if state is not None and has_turn(state, turn.id):

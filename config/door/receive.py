@@ -7,6 +7,7 @@ import asyncio
 import io
 import tempfile
 from collections.abc import Awaitable, Callable
+from contextlib import suppress
 from typing import IO, Any
 
 Receive = Callable[[], Awaitable[dict[str, Any]]]
@@ -15,6 +16,7 @@ MEMORY_BYTES = 65_536  # of one body; what is larger goes to disk
 WAIT_SECONDS = 10.0
 BYTES_PER_SECOND_LEAST = 65_536  # of a body that takes longer
 LOOK_SECONDS = 1.0  # from one look for late bodies to the next
+DISCARD_SECONDS = 2.0
 
 
 class ClientLeft(BaseException):
@@ -82,6 +84,7 @@ class Body:
         self._receive = receive
         self._file: IO[bytes] | None = None
         self._room: Room | None = None
+        self._more = True
         self.size = 0
 
     async def receive(self, most: int, room: Room) -> IO[bytes]:
@@ -115,6 +118,7 @@ class Body:
         except TimeoutError:
             detail = "The body took too long. Send it again."
             raise BodyRefused(408, code="body_too_slow", detail=detail) from None
+        self._more = message.get("more_body", False)
         if message["type"] == "http.disconnect":
             raise ClientLeft
         piece = message.get("body", b"")
@@ -125,7 +129,18 @@ class Body:
             raise BodyRefused(503, code="busy", detail=detail)
         self._room.free -= len(piece)
         self.size += len(piece)
-        return piece, message.get("more_body", False)
+        return piece, self._more
+
+    async def discard(self) -> None:
+        """Receive the rest of a body that was refused, and drop it, for two seconds at most.
+
+        The answer has been sent. A proxy that is still sending the body would take a connection
+        that is closed for a failure, and answer 502 instead.
+        """
+        with suppress(TimeoutError):
+            async with asyncio.timeout(DISCARD_SECONDS):
+                while self._more:
+                    self._more = (await self._receive()).get("more_body", False)
 
     def close(self) -> None:
         """Drop the body, and give its room back."""

@@ -2,13 +2,14 @@
 
 from pathlib import Path
 from typing import Literal, Self
+from urllib.parse import quote
 
 from pydantic import Field, SecretStr, field_validator, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from config.env import variables
 from config.local import valkey
-from config.local.generated import BASE_DIR
+from config.local.generated import BASE_DIR, DATABASE_FILE
 
 
 class Environment(BaseSettings):
@@ -66,6 +67,12 @@ class Environment(BaseSettings):
     enrollment_max_connectors: int = Field(default=1_000, ge=1)
     enrollment_new_per_minute: int = Field(default=60, ge=1)
 
+    # Connector state: the credentials of a dsx-connect
+    dsx_connect_redis_url: variables.RedisUrl = Field(default="", repr=False)
+    dsx_connect_env: str = Field(default="", pattern=r"^[A-Za-z0-9_.-]{0,64}$")
+    dsx_connect_max_connectors: int = Field(default=1_000, ge=1)
+    dsx_connect_lookups_per_second: int = Field(default=50, ge=1)
+
     # Chat: the conversation store
     dapr_http_port: int = Field(default=3500, ge=1, le=65_535)
     dapr_http_endpoint: variables.Endpoint = ""
@@ -115,6 +122,15 @@ class Environment(BaseSettings):
         return self
 
     @model_validator(mode="after")
+    def check_dsx_connect(self) -> Self:
+        """Refuse the Redis of a dsx-connect without its environment, which its keys begin with."""
+        if self.dsx_connect_redis_url and not self.dsx_connect_env:
+            raise ValueError(
+                "DSX_CONNECT_REDIS_URL needs DSX_CONNECT_ENV, the dsx-connect's DSXCONNECT_APP_ENV"
+            )
+        return self
+
+    @model_validator(mode="after")
     def check_jwt(self) -> Self:
         """Require one way to verify tokens: a key, or a JWKS with an issuer and an audience."""
         if self.jwt_jwks_url:
@@ -154,11 +170,11 @@ class Environment(BaseSettings):
 
     @property
     def effective_redis_url(self) -> str:
-        return self.redis_url or f"unix://{valkey.socket_path(self.data_dir)}"
+        return self.redis_url or f"unix://{quote(str(valkey.socket_path(self.data_dir)))}"
 
     @property
     def effective_database_url(self) -> str:
-        return self.database_url or f"sqlite:///{self.data_dir / 'db.sqlite3'}"
+        return self.database_url or f"sqlite:///{quote(str(self.data_dir / DATABASE_FILE))}"
 
     @property
     def https(self) -> bool:

@@ -13,7 +13,7 @@ from rest_framework.permissions import BasePermission
 
 from common.client_ip import loggable_address
 from connector_state.api.waiting import Waits, waits_of
-from connector_state.credentials import failures, signing
+from connector_state.credentials import failures, foreign, signing
 from connector_state.credentials.issuing import was_issued
 from connector_state.credentials.live import LiveCredential
 from connector_state.errors import (
@@ -91,7 +91,7 @@ async def report_refusal(
         refusal: why.
         request: what was refused.
         connector_uuid: of its path, where it has the form of a UUID.
-        key_id: of its header, where it has one; logged only if we issued it.
+        key_id: of its header, where it has one; logged only if we, or the dsx-connect, issued it.
     """
     if is_logged := failures.count(refusal.reason):
         key = await waits_of(request).run(_describe_key_id, key_id, refusal.reason)
@@ -106,6 +106,8 @@ async def report_refusal(
 
 
 def _describe_key_id(key_id: str | None, reason: str) -> str:
+    if reason == foreign.NOT_ACCEPTED:
+        return f"key id {key_id} of the dsx-connect, which nobody accepted for this connector"
     try:
         if key_id is None or not was_issued(key_id):
             return "unknown key id"
@@ -137,6 +139,8 @@ async def _authenticate(
     is_small = len(body) <= HASHED_AT_ONCE_BYTES
     if not (signing.verify(*signed) if is_small else await waits.run(signing.verify, *signed)):
         raise SignatureRefused()
+    if not credential.has_connector:
+        await waits.run(foreign.admit, credential.connector_uuid)
     principal = ConnectorPrincipal(credential.connector_uuid, header.key_id, credential.policy)
     return principal, Nonce(header.key_id, header.nonce)
 
@@ -151,6 +155,8 @@ async def _check_freshness(header: signing.AuthorizationHeader, waits: Waits) ->
     credential = await waits.find_live(header.key_id)
     if credential is None:
         raise SignatureRefused(reason=UNKNOWN_KEY_ID)
+    if credential.refusal:
+        raise SignatureRefused(reason=credential.refusal)
     return credential
 
 

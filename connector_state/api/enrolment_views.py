@@ -71,7 +71,8 @@ class HasToken(BasePermission):
 class RegisterView(ConnectorAPIView):
     """Enrol a connector, or take its heartbeat (POST).
 
-    Answers 201 the first time and 200 afterwards, with the same live credential.
+    Answers 201 the first time and 200 afterwards, with the same live credential: to a connector
+    that an operator made, without one.
     """
 
     http_method_names = ["post"]
@@ -84,11 +85,12 @@ class RegisterView(ConnectorAPIView):
     def post(self, request: HttpRequest) -> HttpResponse:
         registration = _read_registration(request)
         address = client_address(request)
-        issued, created = enrolment.register(registration, self.principal, address)
-        message, status = ("registered", 201) if created else ("refreshed", 200)
-        description = f"connector {issued.connector.uuid}"
-        answer = {"status": "success", "message": message, "description": description}
-        return json_response({**answer, **issued.as_json()}, status=status)
+        registered = enrolment.register(registration, self.principal, address)
+        message, status = ("registered", 201) if registered.is_new else ("refreshed", 200)
+        uuid = str(registered.connector.uuid)
+        answer = {"status": "success", "message": message, "description": f"connector {uuid}"}
+        credential = registered.issued.as_json() if registered.issued else {"connector_uuid": uuid}
+        return json_response({**answer, **credential}, status=status)
 
 
 class UnregisterView(ConnectorAPIView):
@@ -110,10 +112,10 @@ class UnregisterView(ConnectorAPIView):
 
     def delete(self, request: HttpRequest, connector_uuid: str) -> HttpResponse:
         if self.nonce is None:
-            enrolment.check_group(connector_uuid, self.principal)
+            enrolment.unregister(connector_uuid, self.principal)
         else:
             claim(self.principal.uuid, self.caller)
-        enrolment.unregister(connector_uuid)
+            enrolment.unregister(connector_uuid)
         return no_content()
 
 

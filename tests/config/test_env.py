@@ -172,6 +172,18 @@ def test_load__blank_items_are_dropped(load):
     assert environment.enrollment_tokens == ("first-token", "group:second-token")
 
 
+def test_load__the_redis_of_a_dsx_connect_needs_its_environment(load):
+    redis = {"DSX_CONNECT_REDIS_URL": "redis://u:s3cret@r/3"}
+    message = error_of(load, **EXTERNAL, **redis)
+    assert "DSX_CONNECT_REDIS_URL needs DSX_CONNECT_ENV" in message
+    for wrong in ("a*", "a:b", "a b"):
+        assert "DSX_CONNECT_ENV" in error_of(load, **EXTERNAL, **redis, DSX_CONNECT_ENV=wrong)
+    environment = load(**EXTERNAL, **redis, DSX_CONNECT_ENV="prod")
+    assert "s3cret" not in repr(environment)
+    redis["DSX_CONNECT_REDIS_URL"] = "http://s3cret"
+    assert "s3cret" not in error_of(load, **EXTERNAL, **redis)
+
+
 def test_load__sentinels_need_a_service(load):
     environ = {**ENVIRONMENT, "DATABASE_URL": "sqlite:///x", "REDIS_SENTINELS": "a:1,b:2"}
     assert "REDIS_URL=redis://SERVICE_NAME/DB" in error_of(load, **environ)

@@ -217,6 +217,10 @@ def test_refresh__hostile_claims_are_401(user):
         {"user_id": "a\x00", "session": session},
         {"user_id": "carol", "session": {"a": session}},
         {"user_id": "carol", "session": None},
+        {"user_id": "carol", "session": "\ud800"},
+        {"user_id": "carol", "session": f"{session}\x00"},
+        {"user_id": "\ud800", "session": session},
+        {"user_id": "carol", "session": session, "jti": "\ud800", "iat": "\ud800"},
         {},
     ):
         hostile = token(**{"token_type": "refresh", "jti": "1", **claims})
