@@ -93,13 +93,17 @@ class ToolCallInfo(_Payload):
 
 
 class MessageEntry(_Payload):
-    """One message. `turn_id` is that of the turn it belongs to, None for one of another writer."""
+    """One message. `turn_id` is that of the turn it belongs to, None for one of another writer.
+
+    `stopped`: a reply that its user has cut short.
+    """
 
     role: Literal["user", "assistant"]
     content: Text
     timestamp: Timestamp
     tool_calls: list[ToolCallInfo] | None = None
     turn_id: Text | None = Field(default=None, exclude_if=lambda turn_id: turn_id is None)
+    stopped: bool = Field(default=False, exclude_if=lambda stopped: not stopped)
 
 
 class ConversationState(_Payload):

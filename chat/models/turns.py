@@ -65,6 +65,7 @@ class TurnRows(KeyedRows["Turn"]):
             self.filter(state=Turn.State.ACCEPTED, lease_until__lte=now).update(
                 state=Turn.State.FAILED,
                 failure=INTERRUPTED,
+                stopped=False,
                 lease_until=None,
                 # A late return of the process must not find its own token.
                 lease_token=secrets.token_hex(16),
@@ -93,6 +94,9 @@ class Turn(Keyed):
     confirmed_deletes = models.JSONField(default=list, blank=True)
     tool_calls = models.JSONField(default=list, blank=True)
     reply = models.TextField(null=True)
+    # While it is under way: it is to stop. Then: the user has cut the reply short. With a default
+    # in the database, workers of the version before can go on inserting rows during an upgrade.
+    stopped = models.BooleanField(default=False, db_default=False)
     answered_at = models.DateTimeField(null=True)
     stored_at = models.DateTimeField(null=True)
     state = models.CharField(max_length=12, choices=State.choices, default=State.ACCEPTED)
@@ -138,7 +142,7 @@ class Turn(Keyed):
         """Let go of the lease after an error of ours: the turn is stored without a reply."""
         try:
             Turn.objects.under_lease_of(self).filter(state=Turn.State.ACCEPTED).update(
-                state=Turn.State.FAILED, failure=INTERRUPTED, lease_until=None
+                state=Turn.State.FAILED, failure=INTERRUPTED, stopped=False, lease_until=None
             )
         except Error:
             logger.exception("turn %s keeps its lease until that ends", self.id)
@@ -170,6 +174,7 @@ class Turn(Keyed):
                     content=self.reply or "",
                     timestamp=self.answered_at or self.accepted_at,
                     tool_calls=calls or None,
+                    stopped=self.stopped,
                 )
             )
         return [entry.model_copy(update={"turn_id": self.id}) for entry in entries]

@@ -26,6 +26,7 @@ from chat.turns.open_conversation import OpenConversation
 from chat.turns.pruning import prune_now_and_then
 
 REPEAT_SECONDS_MAX = 5
+TURN_IN_PROGRESS = "turn_in_progress"
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,13 +122,13 @@ def _take_up(turn: Turn, now: datetime) -> None:
     if left := turn.seconds_under_way(now):
         raise TurnConflict(
             "This message is being answered.",
-            code="turn_in_progress",
+            code=TURN_IN_PROGRESS,
             retry_after_seconds=min(math.ceil(left), REPEAT_SECONDS_MAX),
         )
     _turns_not_stored(turn.user_id, now)
-    turn.state, turn.failure = Turn.State.ACCEPTED, ""
+    turn.state, turn.failure, turn.stopped = Turn.State.ACCEPTED, "", False
     _lease(turn, now)
-    turn.save(update_fields=["state", "failure", "lease_until", "lease_token"])
+    turn.save(update_fields=["state", "failure", "stopped", "lease_until", "lease_token"])
     turn.degraded = False  # it was, perhaps, at the first attempt
 
 
