@@ -2,8 +2,6 @@
 
 import os
 
-os.environ["DJANGO_SETTINGS_MODULE"] = "tests.settings"
-
 import django
 
 from tests.servers import ROOT
@@ -13,6 +11,7 @@ DOCUMENT = ROOT / "docs/openapi.yaml"
 
 def main() -> None:
     """Describe the API as it is now."""
+    os.environ["DJANGO_SETTINGS_MODULE"] = "tests.settings"
     django.setup()
     from config.openapi.document import document
 

@@ -89,12 +89,15 @@ describe(
         TTL,
         request={"text/plain": {"type": "string", "maxLength": 65536}},
         description="The body is the value, UTF-8 text, whatever its Content-Type.",
-        examples=[
-            OpenApiExample("a cursor", "deltaLink-token", media_type="text/plain")
-        ],
+        examples=[OpenApiExample("a cursor", "deltaLink-token", media_type="text/plain")],
     ),
     delete=_call(
-        *("delete_value", "Delete a value, if there is one", (*errors.OF_VALUE, *errors.WRITES), {204: _DONE}),
+        *(
+            "delete_value",
+            "Delete a value, if there is one",
+            (*errors.OF_VALUE, *errors.WRITES),
+            {204: _DONE},
+        ),
         *(*_at, *IF_MATCH, *IF_NONE_MATCH),
     ),
 )
@@ -114,7 +117,11 @@ describe(
     get=_call("list_keys", "List the keys of a namespace", *_list_keys),
     head=_call("check_keys", "Do as the GET does, without its body", *_list_keys),
     post=_call(
-        *("batch", "Read and write up to 100 keys of a namespace", (*errors.IN_NAMESPACE, *errors.BATCH)),
+        *(
+            "batch",
+            "Read and write up to 100 keys of a namespace",
+            (*errors.IN_NAMESPACE, *errors.BATCH),
+        ),
         {200: _ok(BatchResults, {"results": [{"key": "cursor", "etag": ETAG}]})},
         *(UUID, NS),
         request=Batch,

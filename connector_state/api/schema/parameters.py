@@ -50,4 +50,6 @@ PAGE_PARAMETERS = (
 def etag_header(*statuses: int) -> OpenApiParameter:
     description = "The ETag of the value, for conditions."
     return OpenApiParameter("ETag", str, HEADER, description=description, response=list(statuses))
+
+
 TTL = whole("ttl", "Seconds after which it expires; never, without it.", 1, TTL_MAX_SECONDS)
