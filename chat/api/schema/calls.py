@@ -69,15 +69,14 @@ CONVERSATION = {
     "expires_at": "2026-01-24T10:00:02Z",
 }
 EVENTS = OpenApiResponse(
-    {"type": "string"},
+    shapes.EVENT,
     "With `Accept: text/event-stream` the answer comes as server-sent events: `accepted` "
     "(conversation_id, turn_id), `tool_call` (tool, parameters, result), `delta` (text), and at "
     "the end `done` (the JSON answer, and degraded) or `error` (status, code, detail).",
     [
         OpenApiExample(
             "events",
-            'event: accepted\ndata: {"conversation_id": 1, "turn_id": "0646c12d5d8c00a1b2c3d4e5"}'
-            '\n\nevent: delta\ndata: {"text": "I\'ve added"}\n\n',
+            {"event": "delta", "data": '{"text": "I\'ve added"}'},
             media_type="text/event-stream",
         )
     ],

@@ -94,6 +94,38 @@ class Tokens(Access):
     refresh: str
 
 
+def _event(name: str, data: dict[str, Any]) -> dict[str, Any]:
+    as_json = {"type": "string", "contentMediaType": "application/json", "contentSchema": data}
+    properties = {"event": {"const": name}, "data": as_json}
+    return {"type": "object", "properties": properties, "required": list(properties)}
+
+
+def _object(**properties: dict[str, Any]) -> dict[str, Any]:
+    return {"type": "object", "properties": properties, "required": list(properties)}
+
+
+_TEXT = {"type": "string"}
+# Of each event; OpenAPI 3.1 has no word for a stream of them.
+EVENT = {
+    "oneOf": [
+        _event(
+            "accepted", _object(conversation_id={"type": ["integer", "string"]}, turn_id=_TEXT)
+        ),
+        _event("tool_call", {"$ref": "#/components/schemas/ToolCall"}),
+        _event("delta", _object(text=_TEXT)),
+        _event(
+            "done",
+            {
+                "allOf": [
+                    {"$ref": "#/components/schemas/Answer"},
+                    _object(degraded={"type": "boolean"}),
+                ]
+            },
+        ),
+        _event("error", _object(status={"type": "integer"}, code=_TEXT, detail=_TEXT)),
+    ]
+}
+
 SECURITY_SCHEMES = {
     "UserToken": {
         "type": "http",
