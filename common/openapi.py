@@ -1,17 +1,21 @@
 """What the apps' descriptions of their calls share.
 
-A description is no decorator of its view, but a module beside it, which only config.openapi.document
-imports: the service itself runs without drf-spectacular.
+A description is no decorator of its view, but a module beside it, which config.openapi.document
+alone imports: the service itself runs without drf-spectacular.
 """
 
 from collections import defaultdict
 from collections.abc import Callable, Mapping
-from typing import Any
+from typing import Any, Final
 
 from drf_spectacular.extensions import OpenApiViewExtension
 from drf_spectacular.openapi import AutoSchema
 from drf_spectacular.utils import OpenApiExample, OpenApiParameter, OpenApiResponse
 from rest_framework.views import APIView
+
+QUERY: Final = "query"
+HEADER: Final = "header"
+PATH: Final = "path"
 
 # An error code, the status that it comes with, and what it means.
 Errors = Mapping[str, tuple[int, str]]
@@ -30,7 +34,7 @@ COMMON_ERRORS: Errors = {
 RETRY_AFTER = OpenApiParameter(
     "Retry-After",
     int,
-    OpenApiParameter.HEADER,
+    HEADER,
     description="After how many seconds the same call may work.",
     response=[429, 503],
 )

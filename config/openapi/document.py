@@ -12,8 +12,8 @@ from drf_spectacular.renderers import OpenApiYamlRenderer
 from drf_spectacular.settings import spectacular_settings
 from drf_spectacular.utils import OpenApiExample, OpenApiParameter, OpenApiResponse, extend_schema
 
-import chat.api.schema.calls
-import connector_state.api.schema.calls  # noqa: F401 - these two describe the calls
+import chat.api.schema.calls  # noqa: F401 - it describes the calls
+import connector_state.api.schema.calls  # noqa: F401 - so does it
 from chat.api.schema.shapes import SECURITY_SCHEMES as CHAT_SCHEMES
 from common.openapi import COMMON_ERRORS, described, error_answers
 from config.openapi.options import OPTIONS

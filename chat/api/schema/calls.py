@@ -8,14 +8,13 @@ from chat.api.conversation_views import PAGE_DEFAULT, PAGE_MAX
 from chat.api.parsing import ChatBody, LoginBody, RefreshBody, RenameBody
 from chat.api.schema import errors, shapes
 from chat.conversations.state import CONVERSATION_ID
-from common.openapi import RETRY_AFTER, Describe, describe, error_answers
+from common.openapi import HEADER, PATH, QUERY, RETRY_AFTER, Describe, describe, error_answers
 
 CHAT, TOKENS = "Chat", "Tokens"
-QUERY, HEADER, PATH = OpenApiParameter.QUERY, OpenApiParameter.HEADER, OpenApiParameter.PATH
 
 USER = OpenApiParameter("user_id", str, PATH, description="The user of the token.")
 ID = OpenApiParameter(
-    *("conversation_id", {"type": "string", "pattern": f"^{CONVERSATION_ID}$"}, PATH)
+    "conversation_id", {"type": "string", "pattern": f"^{CONVERSATION_ID}$"}, PATH
 )
 TURN = OpenApiParameter("turn_id", {"type": "string", "pattern": "^[A-Za-z0-9_-]+$"}, PATH)
 LIMIT = OpenApiParameter(
@@ -115,7 +114,9 @@ def _ok(model: type[BaseModel], example: object) -> dict[object, OpenApiResponse
 describe(
     "chat.api.views.ChatView",
     post=_call(
-        *("send_message", "Send a message", errors.MESSAGE),
+        "send_message",
+        "Send a message",
+        errors.MESSAGE,
         {**_ok(shapes.Answer, ANSWER), (200, "text/event-stream"): EVENTS},
         *(USER, IDEMPOTENCY_KEY, IS_DEGRADED),
         request=ChatBody,
@@ -126,7 +127,9 @@ describe(
 describe(
     "chat.api.views.StopView",
     post=_call(
-        *("stop_turn", "End a reply where it is", (*errors.USERS,)),
+        "stop_turn",
+        "End a reply where it is",
+        errors.USERS,
         _ok(shapes.Stopped, {"turn_id": MESSAGE["turn_id"], "status": "stopping"}),
         *(USER, ID, TURN),
         description="A turn that is over stays as it is.",
@@ -135,7 +138,9 @@ describe(
 describe(
     "chat.api.conversation_views.ConversationsView",
     get=_call(
-        *("list_conversations", "List the user's conversations", (*errors.USERS, *errors.PAGE)),
+        "list_conversations",
+        "List the user's conversations",
+        (*errors.USERS, *errors.PAGE),
         _ok(
             shapes.Conversations,
             {"conversations": [CONVERSATION], "has_more": False, "next_cursor": None},
@@ -146,14 +151,18 @@ describe(
 describe(
     "chat.api.conversation_views.ConversationView",
     patch=_call(
-        *("rename_conversation", "Give a conversation a title", (*errors.READ, *errors.BODY)),
+        "rename_conversation",
+        "Give a conversation a title",
+        (*errors.READ, *errors.BODY),
         _ok(shapes.Described, {**CONVERSATION, "title": "Groceries"}),
         *(USER, ID),
         request=RenameBody,
         example={"title": "Groceries"},
     ),
     delete=_call(
-        *("delete_conversation", "Delete a conversation, if there is one", errors.DELETION),
+        "delete_conversation",
+        "Delete a conversation, if there is one",
+        errors.DELETION,
         {204: OpenApiResponse(None, "Deleted, or (degraded) to be deleted later.")},
         *(USER, ID, IS_DEGRADED),
     ),
@@ -161,7 +170,9 @@ describe(
 describe(
     "chat.api.conversation_views.MessagesView",
     get=_call(
-        *("read_messages", "Read a conversation", (*errors.READ, *errors.PAGE)),
+        "read_messages",
+        "Read a conversation",
+        (*errors.READ, *errors.PAGE),
         _ok(
             shapes.Messages,
             {"conversation_id": 1, "messages": [MESSAGE], "has_more": False, "next_cursor": None},
@@ -172,13 +183,16 @@ describe(
 describe(
     "chat.api.conversation_views.ExportView",
     get=_call(
-        *("export_conversation", "Export a conversation as a file", errors.READ),
+        "export_conversation",
+        "Export a conversation as a file",
+        errors.READ,
         _ok(
             shapes.Exported,
             {
                 **{name: CONVERSATION[name] for name in ("conversation_id", "title")},
                 **{name: CONVERSATION[name] for name in ("created_at", "updated_at")},
-                **{"user_id": "demo", "messages": [MESSAGE]},
+                "user_id": "demo",
+                "messages": [MESSAGE],
             },
         ),
         *(USER, ID),
@@ -187,7 +201,9 @@ describe(
 describe(
     "chat.api.token_views.TokenView",
     post=_call(
-        *("log_in", "Log in", (*errors.TOKENS, "bad_credentials", "locked_out")),
+        "log_in",
+        "Log in",
+        (*errors.TOKENS, "bad_credentials", "locked_out"),
         _ok(shapes.Tokens, {"access": "eyJ…", "refresh": "eyJ…"}),
         tag=TOKENS,
         request=LoginBody,
@@ -197,7 +213,9 @@ describe(
 describe(
     "chat.api.token_views.RefreshView",
     post=_call(
-        *("refresh_token", "Get another access token", (*errors.TOKENS, "bad_token")),
+        "refresh_token",
+        "Get another access token",
+        (*errors.TOKENS, "bad_token"),
         _ok(shapes.Access, {"access": "eyJ…"}),
         tag=TOKENS,
         request=RefreshBody,

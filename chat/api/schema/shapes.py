@@ -108,9 +108,7 @@ _TEXT = {"type": "string"}
 # Of each event; OpenAPI 3.1 has no word for a stream of them.
 EVENT = {
     "oneOf": [
-        _event(
-            "accepted", _object(conversation_id={"type": ["integer", "string"]}, turn_id=_TEXT)
-        ),
+        _event("accepted", _object(conversation_id={"type": ["integer", "string"]}, turn_id=_TEXT)),
         _event("tool_call", {"$ref": "#/components/schemas/ToolCall"}),
         _event("delta", _object(text=_TEXT)),
         _event(

@@ -3,7 +3,7 @@
 from drf_spectacular.utils import OpenApiExample, OpenApiParameter, OpenApiResponse, extend_schema
 from pydantic import BaseModel
 
-from common.openapi import RETRY_AFTER, Describe, describe, error_answers
+from common.openapi import QUERY, RETRY_AFTER, Describe, describe, error_answers
 from connector_state.api.schema import errors
 from connector_state.api.schema.parameters import (
     IF_MATCH,
@@ -11,7 +11,6 @@ from connector_state.api.schema.parameters import (
     KEY,
     NS,
     PAGE_PARAMETERS,
-    QUERY,
     READ_PARAMETERS,
     TTL,
     UUID,
@@ -60,12 +59,15 @@ def _ok(model: type[BaseModel], example: object) -> OpenApiResponse:
 
 
 _DONE = OpenApiResponse(None, "Done.")
-_READ = {
-    200: _ok(Value, {"value": "deltaLink-token"}),
-    304: OpenApiResponse(None, "The value still has the ETag of If-None-Match."),
-}
-_read = (*errors.OF_VALUE, "invalid_parameter", "invalid_request", "version_gone", "value_corrupt")
 _at = (UUID, NS, KEY)
+_read = (
+    (*errors.OF_VALUE, "invalid_parameter", "invalid_request", "version_gone", "value_corrupt"),
+    {
+        200: _ok(Value, {"value": "deltaLink-token"}),
+        304: OpenApiResponse(None, "The value still has the ETag of If-None-Match."),
+    },
+    *(*_at, *READ_PARAMETERS, etag_header(200, 304)),
+)
 _KEYS = {
     "keys": [{"key": "delta:user@contoso", "size": 15, "etag": ETAG, "ttl": None}],
     "next_cursor": None,
@@ -73,31 +75,23 @@ _KEYS = {
 
 describe(
     "connector_state.api.views.StateView",
-    get=_call(
-        *("read_value", "Read a value", _read, _READ),
-        *(*_at, *READ_PARAMETERS, etag_header(200, 304)),
-    ),
-    head=_call(
-        *("read_value_headers", "Read the headers of a value", _read, _READ),
-        *(*_at, *READ_PARAMETERS, etag_header(200, 304)),
-    ),
+    get=_call("read_value", "Read a value", *_read),
+    head=_call("read_value_headers", "Read the headers of a value", *_read),
     put=_call(
-        *("store_value", "Store a value"),
+        "store_value",
+        "Store a value",
         (*errors.OF_VALUE, *errors.WITH_BODY, *errors.WRITES, "value_not_utf8"),
         {204: _DONE},
-        *(*_at, *IF_MATCH, *IF_NONE_MATCH, etag_header(204)),
-        TTL,
+        *(*_at, TTL, *IF_MATCH, *IF_NONE_MATCH, etag_header(204)),
         request={"text/plain": {"type": "string", "maxLength": 65536}},
         description="The body is the value, UTF-8 text, whatever its Content-Type.",
         examples=[OpenApiExample("a cursor", "deltaLink-token", media_type="text/plain")],
     ),
     delete=_call(
-        *(
-            "delete_value",
-            "Delete a value, if there is one",
-            (*errors.OF_VALUE, *errors.WRITES),
-            {204: _DONE},
-        ),
+        "delete_value",
+        "Delete a value, if there is one",
+        (*errors.OF_VALUE, *errors.WRITES),
+        {204: _DONE},
         *(*_at, *IF_MATCH, *IF_NONE_MATCH),
     ),
 )
@@ -117,11 +111,9 @@ describe(
     get=_call("list_keys", "List the keys of a namespace", *_list_keys),
     head=_call("check_keys", "Do as the GET does, without its body", *_list_keys),
     post=_call(
-        *(
-            "batch",
-            "Read and write up to 100 keys of a namespace",
-            (*errors.IN_NAMESPACE, *errors.BATCH),
-        ),
+        "batch",
+        "Read and write up to 100 keys of a namespace",
+        (*errors.IN_NAMESPACE, *errors.BATCH),
         {200: _ok(BatchResults, {"results": [{"key": "cursor", "etag": ETAG}]})},
         *(UUID, NS),
         request=Batch,
@@ -160,7 +152,9 @@ _REGISTERED = {
 describe(
     "connector_state.api.enrolment_views.RegisterView",
     post=_call(
-        *("register", "Enrol a connector, or send its heartbeat", errors.REGISTERS),
+        "register",
+        "Enrol a connector, or send its heartbeat",
+        errors.REGISTERS,
         {
             201: _ok(Registered, _REGISTERED),
             200: _ok(Registered, {**_REGISTERED, "message": "refreshed"}),
@@ -184,7 +178,8 @@ describe(
 describe(
     "connector_state.api.enrolment_views.UnregisterView",
     delete=_call(
-        *("unregister", "Mark a connector as offline"),
+        "unregister",
+        "Mark a connector as offline",
         (*errors.SIGNED, "bad_enrolment_token", "enrolment_off"),
         {204: _DONE},
         UUID,

@@ -40,9 +40,10 @@ class Namespaces(BaseModel):
 
 
 class BatchResult(BaseModel):
-    """The result of one operation: of a get value, etag and ttl; of a put etag; of a delete deleted.
+    """The result of an operation.
 
-    A value that is not UTF-8 text is null, with the code `value_corrupt`.
+    A get has `value`, `etag` and `ttl`, a put `etag`, a delete `deleted`. A value that is not
+    UTF-8 text is null, with the code `value_corrupt`.
     """
 
     key: str
