@@ -12,6 +12,16 @@ OPTIONS = {
     "TITLE": "Statekeep",
     "VERSION": "0.1.0",
     "DESCRIPTION": DESCRIPTION,
+    "TAGS": [
+        {
+            "name": "Connector state",
+            "description": "Values of connectors, for requests that are signed (DSX-HMAC).",
+        },
+        {"name": "Enrolment", "description": "Connectors register themselves with a token."},
+        {"name": "Chat", "description": "Messages and conversations, for users with a token."},
+        {"name": "Tokens", "description": "Log in, where the service itself issues tokens."},
+        {"name": "Health", "description": "For supervisors and load balancers."},
+    ],
     "OAS_VERSION": "3.1.1",
     "SCHEMA_PATH_PREFIX": "",
     "PREPROCESSING_HOOKS": ["config.openapi.document.add_endpoints"],
