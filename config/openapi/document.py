@@ -23,38 +23,43 @@ from connector_state.api.schema.shapes import SECURITY_SCHEMES as STATE_SCHEMES
 Endpoint = tuple[str, str, str, Any]
 
 
-def _health(operation: str, summary: str, *answers: int, **more: Any) -> Any:
-    bodies = {
-        status: OpenApiResponse({"$ref": "#/components/schemas/Health"}, _HEALTH[status])
-        for status in answers
-    }
+def _health(operation: str, summary: str, bodies: dict[int, Any], **more: Any) -> Any:
     return extend_schema(
         operation_id=operation,
         summary=summary,
         tags=["Health"],
         auth=[],
         request=None,
-        responses={**bodies, **error_answers(COMMON_ERRORS, "server_error")},
+        responses=bodies,
         **more,
     )
 
 
-_HEALTH = {200: "It is well.", 503: "What does not answer is named."}
+_HEALTH = {"$ref": "#/components/schemas/Health"}
+_ERROR = {"$ref": "#/components/schemas/Error"}
+_LIVE = {
+    200: OpenApiResponse(_HEALTH, "It does.", [OpenApiExample("live", {"status": "ok"})]),
+    **error_answers(COMMON_ERRORS, "busy", "server_error"),
+}
+_UNREADY = "What does not answer is named; or, with `busy`, too many calls at once."
+_READY = {
+    200: OpenApiResponse(_HEALTH, "They do."),
+    503: OpenApiResponse({"anyOf": [_HEALTH, _ERROR]}, _UNREADY),
+    **error_answers(COMMON_ERRORS, "server_error"),
+}
 _FOR = OpenApiParameter(
     "for",
     {"type": "string", "enum": ["state"]},
     description="`state`: the database is not needed while known connectors are served.",
 )
-_READY = ("Whether Redis and the database answer", 200, 503)
+_LIVEZ = ("Whether the process serves", _LIVE)
+_READYZ = ("Whether Redis and the database answer", _READY)
 # What is no view of DRF, or no view at all.
 _OTHERS = {
-    "/livez": described(
-        get=_health("livez", "Whether the process serves", 200),
-        head=_health("livez_head", "Whether the process serves", 200),
-    ),
+    "/livez": described(get=_health("livez", *_LIVEZ), head=_health("livez_head", *_LIVEZ)),
     "/readyz": described(
-        get=_health("readyz", *_READY, parameters=[_FOR]),
-        head=_health("readyz_head", *_READY, parameters=[_FOR]),
+        get=_health("readyz", *_READYZ, parameters=[_FOR]),
+        head=_health("readyz_head", *_READYZ, parameters=[_FOR]),
     ),
     "/dsx-connect/api/v1/scan/request": described(
         post=extend_schema(
