@@ -44,6 +44,20 @@ def test_manage__an_error_that_nobody_reads():
     assert done.returncode == 128 + signal.SIGPIPE
 
 
+def test_sign__needs_no_settings_and_no_start_of_django(tmp_path):
+    file = tmp_path / "f"
+    file.write_text(json.dumps({"hmac_key_id": "kid", "hmac_secret": "secret"}))
+    signed = subprocess.run(
+        [sys.executable, "manage.py", "sign", "GET", "http://x/y", "--credentials", str(file)],
+        cwd=ROOT,
+        env={**os.environ, "DJANGO_SETTINGS_MODULE": "none", "SECRET_KEY": ""},
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
+    assert signed.stdout.startswith("Authorization: DSX-HMAC key_id=kid, "), signed.stderr
+
+
 @pytest.fixture(params=["away", "damaged"])
 def no_database(request, tmp_path) -> str:
     """The URL of a database that can't be used."""
