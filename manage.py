@@ -10,6 +10,9 @@ from typing import NoReturn
 def main() -> None:
     """Run the command in sys.argv; report a failing database in one line."""
     os.environ.setdefault("DJANGO_SETTINGS_MODULE", "config.settings")
+    from config.local import fresh
+
+    fresh.prepare(sys.argv)
     try:
         from django.core.management import execute_from_command_line
         from django.db import DatabaseError, DataError, IntegrityError, InterfaceError

@@ -9,7 +9,7 @@ from django_redis import get_redis_connection
 from redis.exceptions import RedisError
 
 from config.errors import error_response
-from connector_state import redis_checks
+from connector_state import redis_checks, redis_trial
 from connector_state.credentials import live
 from overview import probes
 
@@ -61,7 +61,7 @@ def readyz(request: HttpRequest) -> JsonResponse:
 def report_redis_problems() -> None:
     """Log what is wrong with Redis, when a worker starts."""
     try:
-        found = redis_checks.examine(get_redis_connection())
+        found = redis_trial.examine(get_redis_connection())
         for problem in (*found.dangers, *found.problems):
             logger.warning("Redis: %s", problem)
     except redis_checks.UnfitRedis as error:

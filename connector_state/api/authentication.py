@@ -11,7 +11,7 @@ from django.http import HttpRequest
 from rest_framework.authentication import BaseAuthentication
 from rest_framework.permissions import BasePermission
 
-from common.client_ip import loggable_address
+from common.client_ip import client_address
 from connector_state.api.waiting import Waits, waits_of
 from connector_state.credentials import failures, foreign, signing
 from connector_state.credentials.issuing import was_issued
@@ -100,7 +100,7 @@ async def report_refusal(
             refusal.reason,
             connector_uuid,
             key,
-            loggable_address(request),
+            client_address(request),
         )
     return is_logged
 

@@ -107,7 +107,7 @@ class _Store:
         self.caller = caller
 
 
-def _operate(store: _Store, operations: Sequence[Operation]) -> Steps[list[Result]]:
+def operate_steps(store: _Store, operations: Sequence[Operation]) -> Steps[list[Result]]:
     """Carry out operations on different addresses, the writes all or nothing.
 
     Raises:
@@ -173,7 +173,7 @@ def _put(
         Forbidden: code `quota_exceeded`; nothing was written.
     """
     operation = Operation("put", address, value, ttl_seconds, condition)
-    (result,) = yield from _operate(store, [operation])
+    (result,) = yield from operate_steps(store, [operation])
     assert isinstance(result, Written)
     return result.etag
 
@@ -193,7 +193,7 @@ def _delete(
         PreconditionFailed: the condition does not hold; nothing was deleted.
     """
     kind: Literal["erase", "delete"] = "erase" if with_history else "delete"
-    (result,) = yield from _operate(store, [Operation(kind, address, condition=condition)])
+    (result,) = yield from operate_steps(store, [Operation(kind, address, condition=condition)])
     assert isinstance(result, Deleted)
     return result.existed
 
@@ -204,7 +204,7 @@ def _expire(store: _Store, address: Address, ttl_seconds: int | None) -> Steps[b
     The value stays what it is, whoever writes it meanwhile.
     """
     operation = Operation("expire", address, ttl_seconds=ttl_seconds)
-    (result,) = yield from _operate(store, [operation])
+    (result,) = yield from operate_steps(store, [operation])
     assert isinstance(result, Expiring)
     return result.existed
 
@@ -215,7 +215,7 @@ class StateStore(_Store):
     Every method raises what calls.call does: Unavailable, SignatureRefused, RateLimited, Corrupt.
     """
 
-    operate = in_thread(_operate)
+    operate = in_thread(operate_steps)
     get = in_thread(_get)
     put = in_thread(_put)
     delete = in_thread(_delete)
@@ -225,7 +225,7 @@ class StateStore(_Store):
 class AsyncStateStore(_Store):
     """StateStore for an event loop: the same methods, as coroutines."""
 
-    operate = on_loop(_operate)
+    operate = on_loop(operate_steps)
     get = on_loop(_get)
     put = on_loop(_put)
     delete = on_loop(_delete)
