@@ -1,5 +1,6 @@
 """Authenticate users by bearer tokens, which chat.api.bearer.tokens verifies."""
 
+from collections.abc import MutableMapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -9,6 +10,8 @@ from rest_framework.request import Request
 
 from chat.api.bearer.tokens import user_id_of
 from chat.errors import Forbidden
+
+USER_ID = "statekeep.user_id"  # in WSGI's environ, where what a client sends is named HTTP_…
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,10 +33,8 @@ class BearerAuthentication(BaseAuthentication):
             TokenRefused: the token is not valid.
             Unavailable: the keys to verify it with can't be fetched.
         """
-        scheme, _, token = request.META.get("HTTP_AUTHORIZATION", "").partition(" ")
-        if scheme.lower() != "bearer":
-            return None
-        return ChatPrincipal(user_id_of(token.strip())), None
+        user_id = user_id_in(request.META)
+        return None if user_id is None else (ChatPrincipal(user_id), None)
 
     def authenticate_header(self, request: Request) -> str:
         return 'Bearer realm="chat"'
@@ -49,3 +50,18 @@ class OwnPath(BasePermission):
         if principal.user_id != view.kwargs["user_id"]:
             raise Forbidden()
         return True
+
+
+def user_id_in(environ: MutableMapping[str, Any]) -> str | None:
+    """Return the user id of the token in WSGI's environ, or None for another scheme.
+
+    It is kept there: config.door asks before it receives a body, and then the view does.
+
+    Raises:
+        TokenRefused, Unavailable: as in user_id_of.
+    """
+    if USER_ID not in environ:
+        scheme, _, token = environ.get("HTTP_AUTHORIZATION", "").partition(" ")
+        environ[USER_ID] = user_id_of(token.strip()) if scheme.lower() == "bearer" else None
+    user_id: str | None = environ[USER_ID]
+    return user_id

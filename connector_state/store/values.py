@@ -119,17 +119,18 @@ def operate_steps(store: _Store, operations: Sequence[Operation]) -> Steps[list[
         arguments = version_arguments(members[0], operations[0].etag)
         found = yield from call_steps(VERSIONS, uuid, caller, arguments, members)
         return [Entry(found[0], operations[0].etag, None) if found else None]
-    if all(operation.kind == "get" for operation in operations):
+    kinds = {operation.kind for operation in operations}
+    if kinds == {"get"}:
         replies = yield from call_steps(_READ, uuid, caller, (), members)
         return [_entry(reply) for reply in replies]
-    etags = [etag_of(operation.value) for operation in operations]
-    arguments = _limits(caller.limits)
-    for operation, member, etag in zip(operations, members, etags, strict=True):
+    arguments, etags = _limits(caller.limits), []
+    for operation, member in zip(operations, members, strict=True):
+        etags.append(etag := etag_of(operation.value))
         ttl, condition = _ttl_argument(operation.ttl_seconds), operation.condition
         arguments += (operation.kind, member, operation.value, etag, ttl)
         arguments += (condition.if_match, condition.if_none_match)
-    adds = any(operation.kind == "put" for operation in operations)
-    replies = yield from call_steps(_OPERATE, uuid, caller, arguments, members, when_full=not adds)
+    when_full = "put" not in kinds
+    replies = yield from call_steps(_OPERATE, uuid, caller, arguments, members, when_full=when_full)
     return list(map(_result, operations, etags, replies))
 
 

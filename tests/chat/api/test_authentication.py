@@ -13,6 +13,7 @@ from django.contrib.auth import get_user_model
 from django.test import Client
 from rest_framework_simplejwt.tokens import AccessToken, RefreshToken
 
+from chat.api.authentication import user_id_in
 from chat.api.bearer import jwk, jwks
 from chat.errors import Unavailable
 from tests.chat.calls import Api, token
@@ -37,6 +38,13 @@ def test_token__of_another_issuer_needs_only_sub_and_exp():
     assert status(token(sub="alice", token_type="access")) == 200
     assert status(token(sub="alice", _headers={"typ": "at+jwt"})) == 200
     assert status(token(sub="alice", aud="someone", iss="issuer", jti=5, is_staff=True)) == 200
+
+
+def test_token__is_verified_once_a_request(monkeypatch):
+    environ = {"HTTP_AUTHORIZATION": f"Bearer {token(sub='alice')}"}
+    assert user_id_in(environ) == "alice"
+    monkeypatch.setattr(jwt, "decode", None)
+    assert user_id_in(environ) == "alice"
 
 
 def test_token__integers_are_decimal_text():
