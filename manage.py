@@ -13,6 +13,9 @@ def main() -> None:
     try:
         if sys.argv[1:2] == ["sign"]:
             return _sign()
+        from config.local import fresh
+
+        fresh.prepare(sys.argv)
         from django.core.management import execute_from_command_line
         from django.db import DatabaseError, DataError, IntegrityError, InterfaceError
 

@@ -10,7 +10,7 @@ from redis.exceptions import RedisError
 
 from config.errors import error_response
 from config.version import NAME, REVISION, VERSION
-from connector_state import redis_checks
+from connector_state import redis_checks, redis_trial
 from connector_state.credentials import live
 from overview import probes
 
@@ -68,7 +68,7 @@ def version(request: HttpRequest) -> JsonResponse:
 def report_redis_problems() -> None:
     """Log what is wrong with Redis, when a worker starts."""
     try:
-        found = redis_checks.examine(get_redis_connection())
+        found = redis_trial.examine(get_redis_connection())
         for problem in (*found.dangers, *found.problems):
             logger.warning("Redis: %s", problem)
     except redis_checks.UnfitRedis as error:

@@ -20,8 +20,9 @@ from redis.exceptions import NoPermissionError, RedisError
 from chat.assistant.reachable import examine_assistant
 from chat.errors import ChatError
 from chat.repository import conversation_repository
+from common.database_limits import missing_limits
 from common.findings import Finding, Unfit
-from connector_state import redis_checks
+from connector_state import redis_checks, redis_trial
 from connector_state.credentials import dsx_connect
 from connector_state.credentials.issuing import unreadable_credentials
 from connector_state.store.usage import unsigned_connectors
@@ -131,7 +132,8 @@ def _database() -> Finding:
     with connection.cursor() as cursor:
         cursor.execute("SELECT 1")
     version = ".".join(str(part) for part in connection.get_database_version())
-    return Finding(f"{connection.display_name} {version}")
+    missing = missing_limits(connection)
+    return Finding(f"{connection.display_name} {version}", problems=(missing,) if missing else ())
 
 
 def _conversations() -> Finding:
@@ -141,7 +143,7 @@ def _conversations() -> Finding:
         for feature in info.lacks
     )
     if info.backend == "redis":
-        version = redis_checks.version_of(get_redis_connection().info("server"))
+        version = redis_checks.examine_version(get_redis_connection())
         return Finding(f"{info.description}, {version}", problems=problems)
     return Finding(f"Dapr, {info.description}", problems=problems)
 
@@ -190,7 +192,7 @@ def _dsx_connect() -> Finding:
     return Finding(f"credentials of environment {settings.DSX_CONNECT_ENV} can be read")
 
 
-REDIS = Probe("redis", "Redis", lambda: redis_checks.examine(get_redis_connection()))
+REDIS = Probe("redis", "Redis", lambda: redis_trial.examine(get_redis_connection()))
 DATABASE = Probe("database", "Database", _database)
 CONVERSATIONS = Probe("conversations", "Conversation store", _conversations)
 MODEL = Probe(
