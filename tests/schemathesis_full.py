@@ -54,7 +54,7 @@ def run(folder: Path, *arguments: str) -> "subprocess.CompletedProcess[str]":
             command += ["run", str(DOCUMENT), "--url", server.url, *arguments]
             return subprocess.run(
                 command,
-                cwd=servers.ROOT,
+                cwd=folder,  # where it leaves what it remembers
                 env={**os.environ, **identity, "PYTHONPATH": str(servers.ROOT)},
                 stdout=subprocess.PIPE,
                 stderr=subprocess.STDOUT,

@@ -17,6 +17,7 @@ import connector_state.api.schema.calls  # noqa: F401 - so does it
 from chat.api.schema.shapes import SECURITY_SCHEMES as CHAT_SCHEMES
 from common.openapi import COMMON_ERRORS, described, error_answers
 from config.openapi.options import OPTIONS
+from config.version import NAME, VERSION
 from connector_state.api.schema.errors import ERRORS
 from connector_state.api.schema.shapes import SECURITY_SCHEMES as STATE_SCHEMES
 
@@ -52,6 +53,17 @@ _FOR = OpenApiParameter(
     {"type": "string", "enum": ["state"]},
     description="`state`: the database is not needed while known connectors are served.",
 )
+_WHICH = (
+    "Which version this is",
+    {
+        200: OpenApiResponse(
+            {"$ref": "#/components/schemas/Version"},
+            "It is this one.",
+            [OpenApiExample("version", {"name": NAME, "version": VERSION, "revision": None})],
+        ),
+        **error_answers(COMMON_ERRORS, "busy", "server_error"),
+    },
+)
 _LIVEZ = ("Whether the process serves", _LIVE)
 _READYZ = ("Whether Redis and the database answer", _READY)
 # What is no view of DRF, or no view at all.
@@ -61,6 +73,7 @@ _OTHERS = {
         get=_health("readyz", *_READYZ, parameters=[_FOR]),
         head=_health("readyz_head", *_READYZ, parameters=[_FOR]),
     ),
+    "/version": described(get=_health("version", *_WHICH), head=_health("version_head", *_WHICH)),
     "/dsx-connect/api/v1/scan/request": described(
         post=extend_schema(
             operation_id="scan",

@@ -1,5 +1,7 @@
 """What drf-spectacular is told of the API as a whole."""
 
+from config.version import VERSION
+
 DESCRIPTION = """\
 State for programs that keep none themselves: a key/value store for connectors, whose requests are
 signed, and a chat with an assistant.
@@ -10,7 +12,7 @@ A method that a path does not know is answered 405 `method_not_allowed`.
 
 OPTIONS = {
     "TITLE": "Statekeep",
-    "VERSION": "0.1.0",
+    "VERSION": VERSION,
     "DESCRIPTION": DESCRIPTION,
     "TAGS": [
         {
@@ -44,6 +46,18 @@ OPTIONS = {
                 "properties": {"status": {"enum": ["ok", "ready", "unready"]}},
                 "additionalProperties": {"enum": ["ok", "does not answer"]},
                 "required": ["status"],
+            },
+            "Version": {
+                "type": "object",
+                "properties": {
+                    "name": {"type": "string"},
+                    "version": {"type": "string"},
+                    "revision": {
+                        "type": ["string", "null"],
+                        "description": "Of the source that the image was built of.",
+                    },
+                },
+                "required": ["name", "version", "revision"],
             },
         }
     },
