@@ -22,6 +22,7 @@ from client.statekeep_client import (
     StateClient,
     StateError,
     Value,
+    VersionGone,
 )
 
 
@@ -31,6 +32,26 @@ def sha1(value: str) -> str:
 
 def test_get__of_nothing_is_none(state, ns):
     assert state.get(ns, "k") is None
+
+
+def test_get__of_a_version(state, ns):
+    old = state.put(ns, "k", "old", ttl=60)
+    state.put(ns, "k", "new")
+    assert state.get(ns, "k", version=old) == Value("old", old, None)
+    assert state.get(ns, "k", version=sha1("new")).value == "new"
+    state.delete(ns, "k")
+    assert state.get(ns, "k") is None
+    assert state.get(ns, "k", version=old).value == "old"
+
+
+def test_get__of_a_version_that_is_gone_raises(state, ns):
+    state.put(ns, "k", "v")
+    with pytest.raises(VersionGone) as gone:
+        state.get(ns, "k", version=sha1("never stored"))
+    assert (gone.value.status, gone.value.code) == (404, "version_gone")
+    with pytest.raises(StateError) as refused:
+        state.get(ns, "k", version="no ETag")
+    assert refused.value.code == "invalid_parameter"
 
 
 @pytest.mark.parametrize("value", ["v", "", "Zażółć 日本", 'a|b"\\\r\n\x00', " 1 ", "x" * 65_536])
