@@ -3,6 +3,7 @@
 from dataclasses import asdict
 from typing import Any, Literal
 
+from django.conf import settings
 from django.contrib import messages
 from django.http import HttpRequest, HttpResponse
 
@@ -16,6 +17,7 @@ from connector_state.store.values import Deleted, Operation, expires_at
 
 PAGE = 100
 NAMED_IN_HISTORY = 10
+RESTORABLE = "What is deleted can be restored for some days, unless its history is deleted too."
 
 
 class BrowserPage(KeysPage):
@@ -121,9 +123,9 @@ def _question(namespace: str, keys: list[str]) -> dict[str, Any]:
     return {
         "words": f"{these} of namespace “{visible_name(namespace)}” will be deleted:",
         "items": [visible_name(key) for key in keys],
-        "note": "A connector that loses its cursor may have to read everything again. What is "
-        "deleted can be restored for some days, unless you delete its history too.",
-        "checks": [("with_history", "and its history")],
+        "note": "A connector that loses its cursor may have to read everything again. "
+        + (RESTORABLE if settings.STATE_KEEP_VERSIONS + settings.STATE_KEEP_DAYS else ""),
+        "checks": [("with_history", "and its history (all earlier values)")],
         "hidden": [("namespace", namespace), ("confirm", "yes"), *(("key", key) for key in keys)],
         "button": "Delete 1 key" if len(keys) == 1 else f"Delete {len(keys)} keys",
     }

@@ -92,7 +92,7 @@ class KeyPage(KeysPage):
         return self.session.store.get(self.address)
 
     def version_id(self, etag: str) -> str:
-        """Return a name for a value of this key; unlike an ETag, nobody can guess the value by it."""
+        """Return a name for a value of this key. Unlike its ETag it lets nobody guess the value."""
         return salted_hmac(__name__, f"{self.uuid}:{self.address.member}:{etag}").hexdigest()
 
     def about(self, stored: KeyDescription | None) -> dict[str, Any]:

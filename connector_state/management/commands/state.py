@@ -132,7 +132,7 @@ class Command(ConnectorCommand):
         if current and current.etag == etag:
             self.stdout.write("This value is stored already; nothing was changed.")
             return
-        session.restore(address, etag, if_match=current and current.etag)
+        session.restore(address, etag, if_match=current.etag if current else None)
         self.stdout.write("Restored; it never expires.")
 
     def list(self, session: OperatorSession, namespace: str | None, prefix: str) -> None:
