@@ -69,9 +69,7 @@ class RestorePage(_VersionPage):
         version = self.version()
         if is_confirmed and request.POST.get("replaces") == self.id_of(current):
             with suppress(PreconditionFailed):
-                self.session.restore(
-                    self.address, version.etag, current.etag if current else None
-                )
+                self.session.restore(self.address, version.etag, current.etag if current else None)
                 return self.done(f"Restored an earlier value of {named(self.address)}.")
             current = self.session.store.get(self.address)
         return self.question(version, current, conflict=is_confirmed)
