@@ -10,17 +10,21 @@ from typing import NoReturn
 def main() -> None:
     """Run the command in sys.argv; report a failing database in one line."""
     os.environ.setdefault("DJANGO_SETTINGS_MODULE", "config.settings")
+    from config.local import fresh
+
+    fresh.prepare(sys.argv)
     try:
         from django.core.management import execute_from_command_line
-        from django.db import InterfaceError, OperationalError, ProgrammingError
+        from django.db import DatabaseError, DataError, IntegrityError, InterfaceError
 
         try:
             execute_from_command_line(sys.argv)
-        except (InterfaceError, OperationalError, ProgrammingError) as error:
-            if "--traceback" in sys.argv:
+        except (InterfaceError, DatabaseError) as error:
+            # These two tell of a mistake in the program.
+            if "--traceback" in sys.argv or isinstance(error, DataError | IntegrityError):
                 raise
             sys.exit(
-                "statekeep: the database can't be used (does it run, is it migrated?): "
+                "statekeep: the database can't be used (does it run, is it whole and migrated?): "
                 f"{' '.join(str(error).split())}"
             )
         finally:

@@ -19,10 +19,12 @@ from chat.api.answers import DEGRADED
 from common.database_busy import DatabaseBusy
 from common.errors import ServiceError
 from common.json_answers import json_response
+from config import busy
 from config.door.receive import BodyRefused
-from config.paths import CHAT_PREFIX, is_api_path
+from config.paths import CHAT_PREFIX, is_api_path, is_of_dsx_connect
 from config.refused import count_refused
 from connector_state import errors as state
+from connector_state.api import misdirected
 
 logger = logging.getLogger(__name__)
 
@@ -101,7 +103,11 @@ def error_response(
 ) -> HttpResponse:
     """Return an ErrorAnswer as Django's response."""
     answer = ErrorAnswer(status, code, detail, headers or {})
-    return json_response(answer.as_json(), answer.headers, status=answer.status)
+    response = json_response(answer.as_json(), answer.headers, status=answer.status)
+    if code == DatabaseBusy.code:
+        busy.count()
+        response._has_been_logged = True  # type: ignore[attr-defined]  # Django asks for it
+    return response
 
 
 # --- Errors that API views raise ------------------------------------------------------------------
@@ -167,6 +173,10 @@ def permission_denied(request: HttpRequest, exception: Exception) -> HttpRespons
 
 def not_found(request: HttpRequest, exception: Exception) -> HttpResponse:
     """Return a 404, for a path that no route matches."""
+    if is_of_dsx_connect(request.path_info):
+        misdirected.note(request)
+        detail = "This server keeps connector state; send scans to your dsx-connect."
+        return error_response(404, "not_served_here", detail)
     if is_api_path(request.path_info):
         is_chat = request.path_info.startswith(CHAT_PREFIX)
         hint = "A slash at its end counts." if is_chat else "Is the connector id a UUID?"

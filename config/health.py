@@ -1,13 +1,15 @@
 """Liveness and readiness, for supervisors and load balancers; they need no credentials."""
 
 import logging
+from collections.abc import Callable
+from functools import wraps
 
-from django.http import HttpRequest, JsonResponse
-from django.views.decorators.http import require_safe
+from django.http import HttpRequest, HttpResponse, JsonResponse
 from django_redis import get_redis_connection
 from redis.exceptions import RedisError
 
-from connector_state import redis_checks
+from config.errors import error_response
+from connector_state import redis_checks, redis_trial
 from connector_state.credentials import live
 from overview import probes
 
@@ -16,20 +18,34 @@ logger = logging.getLogger(__name__)
 NEEDED = (probes.REDIS, probes.DATABASE)
 
 
-@require_safe
+def _for_reading(view: Callable[[HttpRequest], HttpResponse]) -> Callable[..., HttpResponse]:
+    # Django's require_safe refuses with an empty body; here every answer is JSON.
+    @wraps(view)
+    def answer(request: HttpRequest) -> HttpResponse:
+        if request.method in ("GET", "HEAD"):
+            return view(request)
+        detail = f'Method "{request.method}" not allowed.'
+        return error_response(405, "method_not_allowed", detail, {"Allow": "GET, HEAD"})
+
+    return answer
+
+
+@_for_reading
 def livez(request: HttpRequest) -> JsonResponse:
     """Return a 200, as this process serves."""
     return JsonResponse({"status": "ok"})
 
 
-@require_safe
+@_for_reading
 def readyz(request: HttpRequest) -> JsonResponse:
     """Return a 200 if Redis and the database answer, else a 503 that names what does not.
 
-    The conversation store is only reported: without it chats are answered degraded. With
+    The conversation store and the dsx-connect's Redis are only reported: without the one chats are
+    answered degraded, without the other known connectors are served for some time. With
     `?for=state` the database is not needed either, as long as known connectors are served.
     """
-    found = {h.name: h.answers for h in probes.examine((*NEEDED, probes.CONVERSATIONS))}
+    asked = (*NEEDED, probes.CONVERSATIONS, *probes.beside())
+    found = {health.name: health.answers for health in probes.examine(asked)}
     missing = {probe.name for probe in NEEDED if not found[probe.name]}
     if request.GET.get("for") == "state" and live.are_known_ones_served():
         missing.discard(probes.DATABASE.name)
@@ -45,7 +61,7 @@ def readyz(request: HttpRequest) -> JsonResponse:
 def report_redis_problems() -> None:
     """Log what is wrong with Redis, when a worker starts."""
     try:
-        found = redis_checks.examine(get_redis_connection())
+        found = redis_trial.examine(get_redis_connection())
         for problem in (*found.dangers, *found.problems):
             logger.warning("Redis: %s", problem)
     except redis_checks.UnfitRedis as error:

@@ -6,6 +6,11 @@ STATE_PREFIX = f"{CONNECTORS_PREFIX}state/"
 REGISTER_PATH = f"{CONNECTORS_PREFIX}register"
 API_PREFIXES = ("/dsx-connect/", CHAT_PREFIX, "/livez", "/readyz")
 
+# What connectors call at a dsx-connect and not here: the rest of its API, and its control plane.
+DSX_CONNECT_PREFIX = "/dsx-connect/"
+CONTROL_PLANE_PREFIXES = ("/api/v1/control-plane/", "/api/v1/execution/")
+CONNECTOR_PREFIXES = tuple(f"{CONNECTORS_PREFIX}{c}" for c in ("state", "register", "unregister"))
+
 # Pages of other origins may call these.
 CHAT_PATHS_REGEX = rf"^{CHAT_PREFIX}"
 
@@ -19,6 +24,13 @@ LOG_IN_PREFIX = "/api/token/"
 def takes_bodies_of_anybody(path: str) -> bool:
     """Whether bodies are read before the sender is authenticated: of forms, and of log-ins."""
     return not is_api_path(path) or path.startswith(LOG_IN_PREFIX)
+
+
+def is_of_dsx_connect(path: str) -> bool:
+    """Return whether only a dsx-connect serves this path."""
+    return path.startswith(CONTROL_PLANE_PREFIXES) or (
+        path.startswith(DSX_CONNECT_PREFIX) and not path.startswith(CONNECTOR_PREFIXES)
+    )
 
 
 def is_api_path(path: str) -> bool:

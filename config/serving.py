@@ -21,6 +21,8 @@ from django.http.response import HttpResponseBase
 from django.template.loader import render_to_string
 from django.urls import resolve, set_script_prefix
 
+from config.local import death
+
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "config.settings")
 
 PARENT_POLL_SECONDS = 0.5
@@ -28,7 +30,7 @@ BUSY_SECONDS = 5
 
 
 def _exit_when_orphaned(master_pid: int) -> None:
-    """End this worker when its master is gone.
+    """End this worker when its master is gone, where death.follow could not ask for it.
 
     granian's workers go on serving after a SIGKILL of their master, with nothing left that could
     restart or stop them.
@@ -51,6 +53,7 @@ if (master := multiprocessing.parent_process()) is not None and master.pid is no
     # stop in between would go unheard until the kill timeout.
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, signal.SIG_DFL)
+    death.follow(master.pid)
     threading.Thread(target=_exit_when_orphaned, args=(master.pid,), daemon=True).start()
 
 django.setup(set_prefix=False)

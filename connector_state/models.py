@@ -1,126 +1,15 @@
 """Connectors, their credentials, and the changes that enrolment made to connectors."""
 
 import uuid
-from collections.abc import Iterable
-from typing import Any, ClassVar, TypeVar
+from typing import Any
 
-from django.db import models, transaction
-from django.db.models import Q
+from django.db import models
+from django.db.models import F, Q
+from django.db.models.signals import pre_delete
+from django.dispatch import receiver
 from django.utils import timezone
 
-CHANGES_KEPT = 10_000  # a worker that is further behind reads everything again
-
-
-class ChangeCounter(models.Model):
-    """The number of changes that workers have to hear of: one row."""
-
-    number = models.PositiveBigIntegerField(default=0)
-
-    class Meta:
-        default_permissions = ()
-
-    def __str__(self) -> str:
-        return str(self.number)
-
-
-class CredentialChange(models.Model):
-    """Something about a connector changed that decides what its credentials open.
-
-    Changes are numbered in the order of their commits, and without a gap: each locks the counter
-    until its transaction ends. Otherwise a transaction could commit a lower number after workers
-    had read a higher one, and they would never hear of it.
-    """
-
-    number = models.PositiveBigIntegerField(primary_key=True)
-    connector_uuid = models.UUIDField()  # no foreign key: the connector may be gone
-
-    class Meta:
-        default_permissions = ()
-
-    def __str__(self) -> str:
-        return f"{self.number}: {self.connector_uuid}"
-
-    @staticmethod
-    def note(connector_uuids: Iterable[uuid.UUID]) -> None:
-        """Note that these connectors change, in the transaction in which they do."""
-        changed = sorted(set(connector_uuids))
-        if not changed:
-            return
-        counter, _ = ChangeCounter.objects.select_for_update().get_or_create(pk=1)
-        first = counter.number + 1
-        counter.number += len(changed)
-        counter.save(update_fields=["number"])
-        CredentialChange.objects.bulk_create(
-            CredentialChange(number=number, connector_uuid=connector_uuid)
-            for number, connector_uuid in enumerate(changed, first)
-        )
-        CredentialChange.objects.filter(number__lte=counter.number - CHANGES_KEPT).delete()
-
-
-T = TypeVar("T", bound="NotedModel")
-
-
-class NotedQuerySet(models.QuerySet[T]):
-    """A query set whose updates and deletions are noted as changes."""
-
-    def update(self, **kwargs: Any) -> int:
-        """Update, and note it if it matters."""
-        if not self.model.noted_fields & kwargs.keys():
-            return super().update(**kwargs)
-        with transaction.atomic(using=self.db):
-            connector_uuids = self._connector_uuids()
-            updated = super().update(**kwargs)
-            CredentialChange.note(connector_uuids)
-        return updated
-
-    update.alters_data = True  # type: ignore[attr-defined]
-
-    def delete(self) -> tuple[int, dict[str, int]]:
-        """Delete, and note the change in the same transaction."""
-        with transaction.atomic(using=self.db):
-            connector_uuids = self._connector_uuids()
-            deleted = super().delete()
-            CredentialChange.note(connector_uuids)
-        return deleted
-
-    delete.alters_data = True  # type: ignore[attr-defined]
-    delete.queryset_only = True  # type: ignore[attr-defined]
-
-    def _connector_uuids(self) -> list[uuid.UUID]:
-        return list(self.order_by().values_list(self.model.connector_field, flat=True).distinct())
-
-
-class NotedModel(models.Model):
-    """A row whose changes CredentialChange notes, in the same transaction.
-
-    A new row is no change: nobody can have asked for its key id, which is random, before it was
-    there. What is written past these methods and those of the query set, workers find within a
-    minute.
-    """
-
-    connector_field: ClassVar[str]  # what holds the connector's UUID
-    noted_fields: ClassVar[frozenset[str]]
-
-    class Meta:
-        abstract = True
-
-    def save(self, *args: Any, **kwargs: Any) -> None:
-        """Save, and note it if it matters."""
-        fields = kwargs.get("update_fields") or self.noted_fields
-        if kwargs.get("force_insert") or self.noted_fields.isdisjoint(fields):
-            super().save(*args, **kwargs)
-            return
-        with transaction.atomic():
-            super().save(*args, **kwargs)
-            CredentialChange.note([getattr(self, self.connector_field)])
-
-    def delete(self, *args: Any, **kwargs: Any) -> tuple[int, dict[str, int]]:
-        """Delete, and note the change in the same transaction."""
-        connector_uuid = getattr(self, self.connector_field)
-        with transaction.atomic():
-            deleted = super().delete(*args, **kwargs)
-            CredentialChange.note([connector_uuid])
-        return deleted
+from connector_state.changes import NotedModel, NotedQuerySet
 
 
 class Connector(NotedModel):
@@ -136,10 +25,19 @@ class Connector(NotedModel):
     # Enrolment. A group of NULL: an operator created the connector, so no enrolment token may get
     # its secret.
     enrolment_group = models.CharField(max_length=64, null=True, editable=False)
+    # An operator created the connector and gave it its credential; the tokens of this group may
+    # send its heartbeats, and still get no secret.
+    heartbeat_group = models.CharField(max_length=64, null=True, editable=False)
     url = models.CharField(max_length=2048, blank=True, editable=False)
     peer_address = models.CharField(max_length=64, blank=True, editable=False)
     last_seen_at = models.DateTimeField(null=True, editable=False)
     offline_at = models.DateTimeField(null=True, editable=False)
+
+    # A dsx-connect that this service looks up credentials in (credentials.foreign).
+    accepts_dsx_connect = models.BooleanField(
+        default=False, editable=False, help_text="Its credential there is good here too."
+    )
+    came_from_dsx_connect = models.BooleanField(default=False, editable=False)
 
     # Policy. NULL: the default from the settings.
     read_only = models.BooleanField(default=False)
@@ -157,6 +55,7 @@ class Connector(NotedModel):
     noted_fields = frozenset(
         {
             "enabled",
+            "accepts_dsx_connect",
             "read_only",
             "allowed_namespaces",
             "max_keys",
@@ -182,7 +81,41 @@ class Connector(NotedModel):
         """Return "disabled" (by an operator), "offline" (since its shutdown) or "enabled"."""
         if not self.enabled:
             return "disabled"
-        return "offline" if self.offline_at else "enabled"
+        return "offline" if self.is_offline else "enabled"
+
+    @property
+    def is_offline(self) -> bool:
+        """Return whether it has shut down and sent no heartbeat since, as OFFLINE in a query."""
+        if self.offline_at is None:
+            return False
+        return self.last_seen_at is None or self.last_seen_at < self.offline_at
+
+
+OFFLINE = Q(offline_at__isnull=False) & (Q(last_seen_at=None) | Q(last_seen_at__lt=F("offline_at")))
+
+
+class DeletedConnector(models.Model):
+    """The UUID of a connector that was deleted while it was disabled.
+
+    A dsx-connect still has its credential, which would otherwise be good here from then on.
+    """
+
+    uuid = models.UUIDField(primary_key=True)
+
+    class Meta:
+        default_permissions = ()
+
+    def __str__(self) -> str:
+        return str(self.uuid)
+
+
+@receiver(pre_delete, sender=Connector)
+def keep_disabling(instance: Connector, **kwargs: Any) -> None:
+    """Keep the disabling of a connector that is deleted, in the same transaction."""
+    if Connector.objects.filter(pk=instance.pk, enabled=False).exists():
+        DeletedConnector.objects.get_or_create(pk=instance.pk)
+    else:
+        DeletedConnector.objects.filter(pk=instance.pk).delete()
 
 
 class CredentialQuerySet(NotedQuerySet["Credential"]):

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from django.db.models import Count, Q, Sum
 
 from chat.models import Conversation
-from connector_state.models import Connector
+from connector_state.models import OFFLINE, Connector
 from connector_state.store.usage import total_usage
 
 
@@ -32,7 +32,7 @@ def count_connectors() -> ConnectorCounts:
         **Connector.objects.aggregate(
             total=Count("pk"),
             disabled=Count("pk", filter=Q(enabled=False)),
-            offline=Count("pk", filter=Q(offline_at__isnull=False)),
+            offline=Count("pk", filter=OFFLINE),
         )
     )
 

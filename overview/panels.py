@@ -62,6 +62,6 @@ def panels_for(user: Any, days: int) -> Panels | None:
 
 
 def _visible_probes(sees_state: bool, sees_chat: bool) -> list[probes.Probe]:
-    of_state = [probes.REDIS] if sees_state else []
+    of_state = [probes.REDIS, *probes.beside()] if sees_state else []
     of_chat = [probes.CONVERSATIONS, probes.MODEL] if sees_chat else []
     return [*of_state, probes.DATABASE, *of_chat]

@@ -15,14 +15,17 @@ from django.conf import settings
 from django.db import connection
 from django.db.migrations.executor import MigrationExecutor
 from django_redis import get_redis_connection
-from redis.exceptions import RedisError
+from redis.exceptions import NoPermissionError, RedisError
 
 from chat.assistant.reachable import examine_assistant
 from chat.errors import ChatError
 from chat.repository import conversation_repository
+from common.database_limits import missing_limits
 from common.findings import Finding, Unfit
-from connector_state import redis_checks
+from connector_state import redis_checks, redis_trial
+from connector_state.credentials import dsx_connect
 from connector_state.credentials.issuing import unreadable_credentials
+from connector_state.store.usage import unsigned_connectors
 from overview.bounded import NoAnswer, Outcome, Question
 
 logger = logging.getLogger(__name__)
@@ -58,7 +61,12 @@ class Probe:
     """A question to one store or server, with a limit to the time that callers wait for it."""
 
     def __init__(
-        self, name: str, title: str, ask: Callable[[], Finding], seconds: float = PROBE_SECONDS
+        self,
+        name: str,
+        title: str,
+        ask: Callable[[], Finding],
+        seconds: float = PROBE_SECONDS,
+        keep_seconds: float = 0,
     ) -> None:
         """Prepare the question.
 
@@ -67,17 +75,29 @@ class Probe:
             title: for people.
             ask: asks; an exception means that there is no answer.
             seconds: how long a caller waits at most.
+            keep_seconds: how long a good answer is given again without asking.
         """
         self.name = name
         self.title = title
         self._question = Question(ask)
         self._seconds = seconds
+        self._keep_seconds = keep_seconds
+        self._good: tuple[float, Health] | None = None
 
     def begin(self) -> Callable[[], Health]:
         """Ask, and return a function that waits for the answer."""
-        until = time.monotonic() + self._seconds
+        now = time.monotonic()
+        if self._good is not None and now < self._good[0] + self._keep_seconds:
+            good = self._good[1]
+            return lambda: good
         wait = self._question.begin()
-        return lambda: self._health(wait(until))
+
+        def health() -> Health:
+            found = self._health(wait(now + self._seconds))
+            self._good = (now, found) if found.state == "ok" else None
+            return found
+
+        return health
 
     def _health(self, outcome: Outcome[Finding]) -> Health:
         found = outcome.value
@@ -112,7 +132,8 @@ def _database() -> Finding:
     with connection.cursor() as cursor:
         cursor.execute("SELECT 1")
     version = ".".join(str(part) for part in connection.get_database_version())
-    return Finding(f"{connection.display_name} {version}")
+    missing = missing_limits(connection)
+    return Finding(f"{connection.display_name} {version}", problems=(missing,) if missing else ())
 
 
 def _conversations() -> Finding:
@@ -122,7 +143,7 @@ def _conversations() -> Finding:
         for feature in info.lacks
     )
     if info.backend == "redis":
-        version = redis_checks.version_of(get_redis_connection().info("server"))
+        version = redis_checks.examine_version(get_redis_connection())
         return Finding(f"{info.description}, {version}", problems=problems)
     return Finding(f"Dapr, {info.description}", problems=problems)
 
@@ -138,7 +159,7 @@ def _migrations() -> Finding:
 def _secrets() -> Finding:
     unreadable, total = unreadable_credentials()
     if not unreadable:
-        return Finding(f"all {total} can be decrypted")
+        return Finding(f"all {total} can be decrypted", problems=_unsigned())
     named = ", ".join(unreadable[:KEY_IDS_NAMED])
     more = "" if len(unreadable) <= KEY_IDS_NAMED else " and others"
     raise Unfit(
@@ -147,10 +168,40 @@ def _secrets() -> Finding:
     )
 
 
-REDIS = Probe("redis", "Redis", lambda: redis_checks.examine(get_redis_connection()))
+def _unsigned() -> tuple[str, ...]:
+    try:
+        uuids = [str(connector.pk) for connector in unsigned_connectors()]
+    except RedisError:  # which has a probe of its own
+        return ()
+    if not uuids:
+        return ()
+    more = "" if len(uuids) <= KEY_IDS_NAMED else " and others"
+    return (
+        f"{len(uuids)} connectors register, but never signed a call with a live credential, and so "
+        f"read no cursor: {', '.join(uuids[:KEY_IDS_NAMED])}{more}.",
+    )
+
+
+def _dsx_connect() -> Finding:
+    try:
+        dsx_connect.check()
+    except NoPermissionError as error:
+        raise Unfit(
+            "Its user may not GET and HMGET the keys that docs/connectors.md names."
+        ) from error
+    return Finding(f"credentials of environment {settings.DSX_CONNECT_ENV} can be read")
+
+
+REDIS = Probe("redis", "Redis", lambda: redis_trial.examine(get_redis_connection()))
 DATABASE = Probe("database", "Database", _database)
 CONVERSATIONS = Probe("conversations", "Conversation store", _conversations)
-MODEL = Probe("model", "Model", lambda: examine_assistant(MODEL_SECONDS), MODEL_SECONDS)
+MODEL = Probe(
+    "model",
+    "Model",
+    lambda: examine_assistant(MODEL_SECONDS),
+    MODEL_SECONDS,
+    keep_seconds=300,  # asking costs tokens, and the page is looked at often
+)
 SLOW_MODEL = Probe(
     # As long as a chat waits: a slow model is no failure.
     "model",
@@ -160,8 +211,14 @@ SLOW_MODEL = Probe(
 )
 MIGRATIONS = Probe("migrations", "Migrations", _migrations, SLOW_SECONDS)
 SECRETS = Probe("secrets", "Credentials", _secrets, SLOW_SECONDS)
+DSX_CONNECT = Probe("dsx_connect", "dsx-connect's Redis", _dsx_connect)
 
 STORES = (REDIS, DATABASE, CONVERSATIONS, SLOW_MODEL)
+
+
+def beside() -> tuple[Probe, ...]:
+    """Return the probe of the dsx-connect's Redis, if credentials are looked up there."""
+    return (DSX_CONNECT,) if settings.DSX_CONNECT_REDIS_URL else ()
 
 
 def examine(probes: Iterable[Probe]) -> list[Health]:

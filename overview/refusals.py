@@ -26,6 +26,9 @@ KINDS = (
         {
             "bad_enrolment_token": "the enrolment token is wrong",
             "bad_signature": "the signature does not match",
+            "dsx_connect_full": "DSX_CONNECT_MAX_CONNECTORS came from the dsx-connect already",
+            "foreign_not_accepted": "the dsx-connect's credential is not accepted for a connector",
+            "look_ups_limited": "too many unknown key ids at once (answered with 503)",
             "malformed_header": "the Authorization header is malformed",
             "replayed": "the nonce was used before",
             "timestamp_out_of_window": "the clock is off",

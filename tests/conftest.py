@@ -2,7 +2,9 @@
 
 import asyncio
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
 
 import pytest
 from django.db import connections
@@ -10,9 +12,12 @@ from django_redis import get_redis_connection
 from redis.exceptions import ConnectionError as RedisConnectionError
 
 from connector_state.credentials import database, failures, live
-from connector_state.credentials.cache import Cache, Source
+from connector_state.credentials.cache import Cache
+from connector_state.credentials.entries import Source
 from connector_state.store import connection, loop
+from tests.dsx_connect import ENV, DsxConnect
 from tests.environment import data_dir
+from tests.make_run import Run
 
 
 @pytest.fixture(scope="session")
@@ -30,6 +35,7 @@ def _fresh_stores(monkeypatch: pytest.MonkeyPatch) -> None:
     """
     monkeypatch.setattr(failures, "_tally", failures.Tally(failures._write, lambda flush: None))
     monkeypatch.setattr(live, "_cache", CacheWithoutThread(database))
+    monkeypatch.setattr(live, "_foreign", live.foreign_cache(CacheWithoutThread))
     get_redis_connection().flushall()
 
 
@@ -39,8 +45,8 @@ class CacheWithoutThread(Cache):
     On an event loop, which the database may not hold up, a thread of the moment does it.
     """
 
-    def __init__(self, source: Source) -> None:
-        super().__init__(source)
+    def __init__(self, source: Source, *args: Any) -> None:
+        super().__init__(source, *args)
         self._working = threading.Lock()
 
     def _wake(self) -> None:
@@ -79,3 +85,34 @@ def cut_redis(settings, monkeypatch: pytest.MonkeyPatch) -> Callable[[], None]:
 def redis_away(cut_redis: Callable[[], None]) -> None:
     """Nobody listens where Redis was."""
     cut_redis()
+
+
+@pytest.fixture
+def runs(tmp_path: Path) -> Iterator[Callable[..., Run]]:
+    """Start runs of `make run`, each in a folder of tmp_path, and stop them after the test."""
+    started: list[Run] = []
+
+    def start(name: str = "data", **environ: str) -> Run:
+        started.append(Run(tmp_path / name, **environ))
+        return started[-1]
+
+    yield start
+    for run in reversed(started):
+        run.stop()
+
+
+@pytest.fixture(scope="module")
+def dsx_connect_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[DsxConnect]:
+    """A running one; `dsx_connect` is for tests that look it up."""
+    server = DsxConnect(tmp_path_factory.mktemp("dsx-connect"))
+    yield server
+    server.stop()
+
+
+@pytest.fixture
+def dsx_connect(dsx_connect_server: DsxConnect, settings) -> DsxConnect:
+    """It is empty, and the one that credentials are looked up in."""
+    dsx_connect_server.redis.flushall()
+    settings.DSX_CONNECT_REDIS_URL = dsx_connect_server.url
+    settings.DSX_CONNECT_ENV = ENV
+    return dsx_connect_server

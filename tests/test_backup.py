@@ -13,9 +13,9 @@ import pytest
 import redis
 import requests
 
-from tests.config.local.test_run import Run, runs  # noqa: F401 - a fixture
 from tests.connectors import SigningConnector
 from tests.environment import ENVIRONMENT
+from tests.make_run import Run
 from tests.servers import ROOT, granian, start_valkey, wait_until
 from tests.sidecar import stores
 from tests.sidecar.binary import NoSidecar
@@ -52,7 +52,7 @@ def assert_is_all_there(run: Run) -> None:
     assert said(run) == ["Add task: Back everything up"]
 
 
-def test_embedded__a_copy_of_the_stopped_folder_runs_elsewhere(runs, tmp_path):  # noqa: F811
+def test_embedded__a_copy_of_the_stopped_folder_runs_elsewhere(runs, tmp_path):
     run = runs("first")
     fill(run)
     run.stop()
@@ -61,7 +61,7 @@ def test_embedded__a_copy_of_the_stopped_folder_runs_elsewhere(runs, tmp_path): 
     assert_is_all_there(runs("copy"))
 
 
-def test_embedded__a_copy_of_the_running_one_runs_elsewhere(runs, tmp_path):  # noqa: F811
+def test_embedded__a_copy_of_the_running_one_runs_elsewhere(runs, tmp_path):
     run = runs("first")
     fill(run)
     copy = tmp_path / "copy"

@@ -44,11 +44,19 @@ def test_manage__an_error_that_nobody_reads():
     assert done.returncode == 128 + signal.SIGPIPE
 
 
-def test_manage__without_the_database_says_so_in_one_line():
+@pytest.fixture(params=["away", "damaged"])
+def no_database(request, tmp_path) -> str:
+    """The URL of a database that can't be used."""
+    (tmp_path / "damaged").write_bytes(b"no database" * 1000)
+    away = f"postgres://user:secret@127.0.0.1:{AWAY}/name"
+    return away if request.param == "away" else f"sqlite:///{tmp_path}/damaged"
+
+
+def test_manage__without_the_database_says_so_in_one_line(no_database):
     done = subprocess.run(
         [sys.executable, "manage.py", "list_connectors"],
         cwd=ROOT,
-        env={**os.environ, "DATABASE_URL": f"postgres://user:secret@127.0.0.1:{AWAY}/name"},
+        env={**os.environ, "DATABASE_URL": no_database},
         capture_output=True,
         text=True,
         timeout=60,

@@ -19,6 +19,7 @@ import pytest
 import requests
 from redis import Redis
 
+from chat.api.bearer.tokens import TOKEN_MAX_CHARACTERS
 from tests import servers
 from tests.connectors import PREFIX, SigningConnector
 from tests.environment import ENVIRONMENT
@@ -94,6 +95,14 @@ def product(request, tmp_path_factory):
 
 
 REGISTER = f"POST {PREFIX}/register".encode()
+
+
+def test_scans__are_refused_before_their_body_comes(product):
+    request = b"POST /dsx-connect/api/v1/scan/request HTTP/1.1\r\nHost: x\r\n"
+    status, body = product.raw(request + b"Content-Length: 900000\r\n\r\n")
+    assert (status, json.loads(body)["code"]) == (404, "not_served_here")
+
+
 VECTORS = json.loads((Path(__file__).parent / "vectors" / "dsx_hmac.json").read_text())
 PATHS = [urlsplit(case["path_and_query"]).path for case in VECTORS["cases"]]
 
@@ -132,6 +141,15 @@ def test_clients__real_ones_store_and_read(product, client, key):
             else http.request("PUT", url, content=b"v", headers=put).status_code == 204
         )
         assert http.get(url, headers=get).json() == {"value": "v"}
+
+
+def test_tokens__of_sixteen_kibibytes_with_hundreds_of_groups(product):
+    claims = {"sub": "alice", "exp": int(time.time()) + 600, "groups": ["g" * 40] * 270}
+    token = jwt.encode(claims, ENVIRONMENT["JWT_SIGNING_KEY"], "HS256")
+    assert 15_000 < len(token) <= TOKEN_MAX_CHARACTERS
+    url = f"{product.server.url}/api/alice/conversations"
+    answer = requests.get(url, headers={"Authorization": f"Bearer {token}"}, timeout=30)
+    assert answer.status_code == 200
 
 
 # Everyday keys, as clients of the field send and sign them (Go's PathEscape and URL.Path, Python's

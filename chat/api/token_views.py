@@ -56,12 +56,19 @@ class RefreshView(_TokenView):
             username, session = token["user_id"], token[SESSION_CLAIM]
         except (TokenError, ValueError, TypeError, KeyError, OverflowError, RecursionError):
             raise TokenRefused() from None
+        if not (_is_printable(username) and _is_printable(session)):
+            raise TokenRefused()
         user = get_user_model().objects.filter(username=username, is_active=True).first()
-        if user is None or not isinstance(username, str):
+        if user is None:
             raise TokenRefused()
         if not constant_time_compare(session, user.get_session_auth_hash()):
             raise TokenRefused("The password was changed since. Log in again.")
         return json_response({"access": str(AccessToken.for_user(user))})
+
+
+def _is_printable(claim: object) -> bool:
+    # Lone surrogates and NULs are not: the first can't be compared, and PostgreSQL takes neither.
+    return isinstance(claim, str) and claim.isprintable()
 
 
 def _log_in(request: HttpRequest, body: LoginBody) -> Any:

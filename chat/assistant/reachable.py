@@ -9,6 +9,8 @@ from chat.assistant.messages import Part, request_messages
 from chat.assistant.server import OPENAI_URL, NotConnected, ServerFailed, ask_once
 from chat.deadline import Deadline
 from chat.errors import ModelFailed, ModelTimeout
+from chat.live.words import Words
+from chat.models import Turn
 from common.findings import Finding
 
 logger = logging.getLogger(__name__)
@@ -27,7 +29,7 @@ def examine_assistant(timeout_seconds: float) -> Finding:
     host = _host(settings.OPENAI_BASE_URL or OPENAI_URL)
     messages = request_messages([[Part("user", QUESTION)]])
     try:
-        answer = ask_once(messages, Deadline(timeout_seconds), may_call=True)
+        answer = ask_once(messages, Deadline(timeout_seconds), may_call=True, words=Words(Turn()))
     except ModelTimeout as error:
         raise ModelFailed(f"{host} did not answer in time.") from error
     except ServerFailed as error:

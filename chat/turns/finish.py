@@ -1,26 +1,43 @@
 """Step 4: what came of a turn is kept in its row, before anybody is told."""
 
+from typing import Any
+
 from django.utils import timezone
 
+from chat.deadline import Deadline
 from chat.errors import ModelFailed
 from chat.locks import user_locked
 from chat.models import Conversation, Turn
 from chat.tools.confirmation import ask_to_confirm
+from common.database_busy import DatabaseBusy
 
-_OUTCOME = ("state", "reply", "failure", "answered_at", "degraded")
+_OUTCOME = ("state", "reply", "failure", "answered_at", "degraded", "stopped")
 
 
-def finish(turn: Turn, failure: ModelFailed | None) -> None:
+def finish(turn: Turn, failure: ModelFailed | None, deadline: Deadline) -> None:
     """Keep the turn's reply, or why there is none, and which tasks the reply asks about.
+
+    A database that is busy is tried again until the deadline: the reply has been paid for.
 
     Raises:
         TurnConflict: the row is gone, or another process has taken it up.
+        DatabaseBusy: it still is at the deadline.
     """
     turn.state = Turn.State.FAILED if failure else Turn.State.ANSWERED
     turn.failure = failure.code if failure else ""
     turn.answered_at = max(timezone.now(), turn.accepted_at)
-    to_confirm = [] if failure else ask_to_confirm(turn)
+    # A reply that was cut short asks nothing: its user did not wait for a question.
+    to_confirm = [] if failure or turn.stopped else ask_to_confirm(turn)
     outcome = {name: getattr(turn, name) for name in _OUTCOME}
+    while True:
+        try:
+            return _keep(turn, outcome, to_confirm)
+        except DatabaseBusy:
+            if deadline.passed:
+                raise
+
+
+def _keep(turn: Turn, outcome: dict[str, Any], to_confirm: list[int]) -> None:
     with user_locked(turn.user_id):
         updated = Turn.objects.under_lease_of(turn).update(lease_until=None, **outcome)
         if updated and to_confirm:

@@ -61,6 +61,8 @@ class Door:
             if not self._under_way[address]:
                 del self._under_way[address]
             note(environ, reply.status, time.perf_counter() - began)
+        if _has_body(environ):
+            await body.discard()
 
     def _refuse(self, environ: dict[str, Any], address: str) -> HttpResponse | None:
         most = settings.MAX_REQUESTS_PER_ADDRESS
@@ -79,9 +81,9 @@ class Door:
 
     async def _receive(self, environ: dict[str, Any], body: Body) -> IO[bytes]:
         """Return the body, or an empty one where the view refuses the request by its headers."""
-        is_chunked = "HTTP_TRANSFER_ENCODING" in environ
-        if not is_chunked and environ.get("CONTENT_LENGTH", "0") == "0":
+        if not _has_body(environ):
             return io.BytesIO()
+        is_chunked = "HTTP_TRANSFER_ENCODING" in environ
         path = environ["PATH_INFO"]
         allowed = allowance(path)
         # Programs are told to send a length; a browser's form never comes without one.
@@ -100,3 +102,7 @@ class Door:
             raise too_large()
         environ["CONTENT_LENGTH"] = str(body.size)
         return content
+
+
+def _has_body(environ: dict[str, Any]) -> bool:
+    return "HTTP_TRANSFER_ENCODING" in environ or environ.get("CONTENT_LENGTH", "0") != "0"

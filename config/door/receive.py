@@ -7,6 +7,7 @@ import asyncio
 import io
 import tempfile
 from collections.abc import Awaitable, Callable
+from contextlib import suppress
 from typing import IO, Any
 
 Receive = Callable[[], Awaitable[dict[str, Any]]]
@@ -14,6 +15,8 @@ Receive = Callable[[], Awaitable[dict[str, Any]]]
 MEMORY_BYTES = 65_536  # of one body; what is larger goes to disk
 WAIT_SECONDS = 10.0
 BYTES_PER_SECOND_LEAST = 65_536  # of a body that takes longer
+LOOK_SECONDS = 1.0  # from one look for late bodies to the next
+DISCARD_SECONDS = 2.0
 
 
 class ClientLeft(BaseException):
@@ -35,10 +38,43 @@ def too_large() -> BodyRefused:
 
 
 class Room:
-    """How many bytes of bodies this process holds at a time."""
+    """How many bytes of bodies this process holds at a time, and who waits for more of them.
+
+    One timer looks after all who wait. One for each would cost a PUT a twentieth of its time.
+    """
 
     def __init__(self, capacity: int) -> None:
         self.free = capacity
+        self._waiting: dict[asyncio.Task[Any], float] = {}
+        self._timer: asyncio.TimerHandle | None = None
+
+    async def wait(self, receive: Receive, until: float) -> dict[str, Any]:
+        """Return what `receive` returns.
+
+        Raises:
+            TimeoutError: it has not by `until` (on the loop's clock), or up to LOOK_SECONDS later.
+        """
+        task = asyncio.current_task()
+        assert task is not None
+        self._waiting[task] = until
+        if self._timer is None:
+            self._end_late()
+        try:
+            return await receive()
+        except asyncio.CancelledError:
+            if task in self._waiting or task.uncancel():
+                raise  # somebody else cancelled it
+            raise TimeoutError from None
+        finally:
+            self._waiting.pop(task, None)
+
+    def _end_late(self) -> None:
+        loop = asyncio.get_running_loop()
+        now = loop.time()
+        for task in [task for task, until in self._waiting.items() if until <= now]:
+            del self._waiting[task]
+            task.cancel()
+        self._timer = loop.call_later(LOOK_SECONDS, self._end_late) if self._waiting else None
 
 
 class Body:
@@ -48,6 +84,7 @@ class Body:
         self._receive = receive
         self._file: IO[bytes] | None = None
         self._room: Room | None = None
+        self._more = True
         self.size = 0
 
     async def receive(self, most: int, room: Room) -> IO[bytes]:
@@ -77,11 +114,11 @@ class Body:
         assert self._room is not None
         limit = began + WAIT_SECONDS + self.size / BYTES_PER_SECOND_LEAST
         try:
-            async with asyncio.timeout_at(limit):
-                message = await self._receive()
+            message = await self._room.wait(self._receive, limit)
         except TimeoutError:
             detail = "The body took too long. Send it again."
             raise BodyRefused(408, code="body_too_slow", detail=detail) from None
+        self._more = message.get("more_body", False)
         if message["type"] == "http.disconnect":
             raise ClientLeft
         piece = message.get("body", b"")
@@ -92,7 +129,18 @@ class Body:
             raise BodyRefused(503, code="busy", detail=detail)
         self._room.free -= len(piece)
         self.size += len(piece)
-        return piece, message.get("more_body", False)
+        return piece, self._more
+
+    async def discard(self) -> None:
+        """Receive the rest of a body that was refused, and drop it, for two seconds at most.
+
+        The answer has been sent. A proxy that is still sending the body would take a connection
+        that is closed for a failure, and answer 502 instead.
+        """
+        with suppress(TimeoutError):
+            async with asyncio.timeout(DISCARD_SECONDS):
+                while self._more:
+                    self._more = (await self._receive()).get("more_body", False)
 
     def close(self) -> None:
         """Drop the body, and give its room back."""

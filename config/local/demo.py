@@ -13,6 +13,7 @@ from django.conf import settings
 from django.contrib.auth import get_user_model
 from django.db import transaction
 
+from config.local.exits import fail
 from config.local.files import write_private
 from config.local.generated import BASE_DIR
 from connector_state.credentials.issuing import create_connector
@@ -20,6 +21,10 @@ from connector_state.credentials.issuing import create_connector
 DEMO_FILE = "demo.json"
 OPERATOR = "operator"
 CHAT_USER = "demo"
+NAMES = (
+    *("operator", "password", "connector_uuid", "hmac_key_id", "hmac_secret"),
+    *("chat_user", "chat_password"),
+)
 
 
 def introduction(data_dir: Path, url: str) -> str:
@@ -40,7 +45,7 @@ def _demo_lines(data_dir: Path, url: str) -> list[str]:
     path = data_dir / DEMO_FILE
     if not path.exists():
         _create_accounts(path)
-    demo = json.loads(path.read_text())
+    demo = _read(path)
     shown = shlex.quote(os.path.relpath(path, BASE_DIR))
     manage = ".venv/bin/python manage.py"
     if data_dir != BASE_DIR / "var":
@@ -84,6 +89,14 @@ def _chat_lines(demo: dict[str, str], url: str) -> list[str]:
     ]
 
 
+def _read(path: Path) -> dict[str, str]:
+    try:
+        demo = json.loads(path.read_text(encoding="utf-8"))
+        return {name: demo[name] + "" for name in NAMES}  # each is text
+    except (ValueError, KeyError, TypeError):
+        fail(f"{path} is damaged: remove it, and `make run` makes other passwords")
+
+
 def _create_accounts(path: Path) -> None:
     """Create the operator, the chat user and the connector, and write them to the file."""
     password, chat_password = secrets.token_urlsafe(12), secrets.token_urlsafe(12)
@@ -97,8 +110,9 @@ def _create_accounts(path: Path) -> None:
             "chat_user": CHAT_USER,
             "chat_password": chat_password,
         }
-        # Last: if the file can't be written, the accounts are rolled back.
-        write_private(path, json.dumps(demo, indent=2) + "\n")
+    # After the commit: if it ends in between, the next run makes other passwords and writes them.
+    # The other way round it would print passwords that never work.
+    write_private(path, json.dumps(demo, indent=2) + "\n")
 
 
 def _save_user(username: str, password: str, *, is_operator: bool) -> None:

@@ -1,17 +1,20 @@
 """DATA_DIR/settings.env: the settings that `make run` chose and generated; manage.py reads them."""
 
 import os
+import re
 import secrets
 from collections.abc import Mapping
 from pathlib import Path
 
 from cryptography.fernet import Fernet
-from dotenv import dotenv_values
+from dotenv.parser import parse_stream
 
+from config.local.exits import fail
 from config.local.files import write_private
 
 BASE_DIR = Path(__file__).resolve().parents[2]
 FILE = "settings.env"
+DATABASE_FILE = "db.sqlite3"
 # The settings of the conversation store. `dapr run` gives the sidecar a new port each time.
 CONVERSATION_STORE = (
     "CHAT_STATE_STORE",
@@ -26,9 +29,19 @@ _ESCAPES = str.maketrans({"\\": r"\\", '"': r"\"", "\n": r"\n", "\r": r"\r"})
 
 
 def path() -> Path:
-    """Return the path of settings.env in the environment's DATA_DIR, `var` by default."""
-    data_dir = Path(os.environ.get("DATA_DIR") or "var").expanduser()
-    return (BASE_DIR / data_dir).resolve() / FILE
+    """Return the path of settings.env in the environment's DATA_DIR, `var` by default.
+
+    Raises:
+        SystemExit: with one line, if DATA_DIR can't be used.
+    """
+    text = os.environ.get("DATA_DIR") or "var"
+    # Neither URLs nor Valkey's options can hold these; lone surrogates are bytes that no text has.
+    if re.search(r"[\x00-\x1f\x7f-\x9f\ud800-\udfff]", text):
+        fail(f"DATA_DIR must be UTF-8 without control characters, not {text!a}")
+    try:
+        return (BASE_DIR / Path(text).expanduser()).resolve() / FILE
+    except (OSError, RuntimeError) as error:  # "~nobody", or links in a circle
+        fail(f"DATA_DIR: {error}")
 
 
 def uses_external_stores() -> bool:
@@ -42,9 +55,24 @@ def announces_chat_store() -> bool:
 
 
 def read(file: Path) -> dict[str, str]:
-    """Return the settings in the file; an empty dict if there is none."""
+    """Return the settings in the file; an empty dict if there is none.
+
+    Raises:
+        SystemExit: with one line, if the file is damaged.
+    """
+    try:
+        with file.open(encoding="utf-8") as lines:
+            found = list(parse_stream(lines))
+    except FileNotFoundError:
+        return {}
+    except (OSError, UnicodeError) as error:
+        fail(f"{file} can't be read ({error}): restore it from a backup")
+    for binding in found:
+        # dotenv_values would warn, and a secret that is lost would be replaced by another one.
+        if binding.error or (binding.key and binding.value is None):
+            fail(f"{file} is damaged in line {binding.original.line}: restore it from a backup")
     # Without interpolation: a `${X}` in a secret is part of the secret.
-    return {name: value or "" for name, value in dotenv_values(file, interpolate=False).items()}
+    return {binding.key: binding.value or "" for binding in found if binding.key}
 
 
 def complete(recorded: Mapping[str, str], *, embedded: bool) -> dict[str, str]:

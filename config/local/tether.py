@@ -2,6 +2,8 @@
 
 Usage: `python -m config.local.tether PARENT_PID COMMAND…`
 
+The kernel ends the command with the tether where it can: see config.local.death.
+
 The tether leads its own process group, so Ctrl-C in a terminal reaches only the parent, which stops
 its commands in the right order. The tether stops its command on SIGTERM, or when the parent has
 ended, and then kills all processes that are left in the group.
@@ -13,6 +15,8 @@ import subprocess
 import sys
 import threading
 
+from config.local import death
+
 POLL_SECONDS = 0.2
 STOP_SECONDS = 15
 
@@ -23,8 +27,14 @@ def main() -> None:
     stopping = threading.Event()
     signal.signal(signal.SIGTERM, lambda *_: stopping.set())
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    # Pass on open files: the lock on DATA_DIR is held for as long as the command runs.
-    child = subprocess.Popen(command, close_fds=False)
+    death.follow(parent, signal.SIGTERM)
+    own_pid = os.getpid()
+    child = subprocess.Popen(
+        command,
+        # Pass on open files: the lock on DATA_DIR is held for as long as the command runs.
+        close_fds=False,
+        preexec_fn=lambda: death.follow(own_pid),  # noqa: PLW1509 - there is one thread
+    )
     while not stopping.is_set() and os.getppid() == parent and not _ended(child, POLL_SECONDS):
         pass
     child.terminate()

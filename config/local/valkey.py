@@ -44,11 +44,24 @@ def _binary() -> str:
 
 def answers(unix_socket: Path) -> bool:
     """Tell whether Valkey answers a PING on the socket within a second."""
+    return _call(unix_socket, "PING").startswith(b"+PONG")
+
+
+def refuse_growth(unix_socket: Path, is_full: bool) -> bool:
+    """Have Valkey refuse what adds a value, or take it again; return whether it heard.
+
+    A Valkey that can't append to its file ends. As long as it only refuses values, it can be read,
+    and values can be deleted: see "store_full" in the README.
+    """
+    return _call(unix_socket, f"CONFIG SET maxmemory {int(is_full)}").startswith(b"+OK")
+
+
+def _call(unix_socket: Path, command: str) -> bytes:
     with socket.socket(socket.AF_UNIX) as client:
         client.settimeout(1)
         try:
             client.connect(str(unix_socket))
-            client.sendall(b"PING\r\n")
-            return client.recv(64).startswith(b"+PONG")
+            client.sendall(f"{command}\r\n".encode())
+            return client.recv(64)
         except OSError:
-            return False
+            return b""

@@ -1,6 +1,7 @@
 """The URLs of all pages about a connector, beneath admin/connector_state/connector/."""
 
 from connector_state.admin.audit_page import AuditPage
+from connector_state.admin.connectors.accepting import AcceptPage, RefusePage
 from connector_state.admin.connectors.enabling import DisablePage, EnablePage, LetGoPage
 from connector_state.admin.credentials import CredentialsPage, IssuePage, RevokePage, RotatePage
 from connector_state.admin.keys.browser import BrowserPage, DeletePage
@@ -11,6 +12,8 @@ from connector_state.admin.keys.value import DownloadPage, KeyDetails, ValuePage
 from connector_state.admin.keys.versions import DeletedPage, RestorePage, VersionPage
 
 urlpatterns = [
+    AcceptPage.at("accept/", "connector_state_accept"),
+    RefusePage.at("refuse/", "connector_state_refuse"),
     AuditPage.at("audit/", "connector_state_audit"),
     CredentialsPage.at("credentials/", "connector_state_credentials"),
     IssuePage.at("credentials/issue/", "connector_state_issue"),

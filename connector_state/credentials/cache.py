@@ -11,15 +11,14 @@ import concurrent.futures
 import logging
 import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Callable
 from concurrent.futures import Future
 from contextlib import suppress
-from typing import Any, Protocol
 
 from django.conf import settings
 from django.db import OperationalError
 
-from connector_state.credentials.entries import UNSURE, Entries, LiveCredential
+from connector_state.credentials.entries import UNSURE, Entries, LiveCredential, Source
 from connector_state.errors import Unavailable
 
 logger = logging.getLogger(__name__)
@@ -37,28 +36,25 @@ SLICES_WHILE_IT_FAILS = 3
 READ_AT_ONCE = 500  # key ids; SQLite takes 999 parameters
 WAITING_MOST = 10_000  # key ids
 
-Row = tuple[Any, ...]
 Answer = LiveCredential | None | Exception
 
 
-class Source(Protocol):
-    """Where credentials come from; credentials.database is one."""
-
-    def changes_since(self, position: int | None) -> tuple[int, set[str] | None]:
-        """Return where its log stands, and whose credentials changed since `position`."""
-
-    def read(self, key_ids: Sequence[str]) -> list[Row]:
-        """Return a row for each of these that is live, which begins with the key id."""
-
-    def credential_of(self, row: Row) -> LiveCredential:
-        """Return the credential in such a row."""
-
-
 class Cache:
-    """The credentials of one source."""
+    """The credentials of one source, which `name` names in the log.
 
-    def __init__(self, source: Source) -> None:
-        self._source = source
+    All that are known are read again every `reread_seconds`. `check_rate` is called with each key
+    id that has to be read, and may raise.
+    """
+
+    def __init__(
+        self,
+        source: Source,
+        name: str = "the database",
+        reread_seconds: float = REREAD_SECONDS,
+        check_rate: Callable[[str], None] = lambda key_id: None,
+    ) -> None:
+        self._source, self._name = source, name
+        self._reread_seconds, self._check_rate = reread_seconds, check_rate
         self.reset()
 
     def reset(self) -> None:
@@ -69,7 +65,7 @@ class Cache:
         self._woken = threading.Event()
         self._thread: threading.Thread | None = None
         self._look_due = 0.0
-        self._reread_due = time.monotonic() + REREAD_SECONDS
+        self._reread_due = time.monotonic() + self._reread_seconds
         self._to_reread: list[str] = []
 
     # --- For requests -----------------------------------------------------------------------------
@@ -78,7 +74,7 @@ class Cache:
         """Return the live credential, or None; wait for the thread where that isn't known.
 
         Raises:
-            Unavailable: its secret can't be decrypted.
+            Unavailable: its secret can't be decrypted; what `check_rate` raises.
             django.db.OperationalError: the database did not answer.
         """
         found = self.entries.find(key_id)
@@ -114,8 +110,9 @@ class Cache:
         with self._lock:
             future = self._waiting.get(key_id)
             if future is None:
+                self._check_rate(key_id)
                 if len(self._waiting) >= WAITING_MOST:
-                    raise OperationalError("too many credentials wait for the database")
+                    raise OperationalError(f"too many credentials wait for {self._name}")
                 future = self._waiting[key_id] = Future()
         self._wake()
         return future
@@ -125,7 +122,7 @@ class Cache:
         return SLICES_WHILE_IT_FAILS if self.entries.fails else SLICES
 
     def _find_unanswered(self, key_id: str) -> LiveCredential | None:
-        error = OperationalError("the database takes too long to answer")
+        error = OperationalError(f"{self._name} takes too long to answer")
         if not self.entries.is_fresh:
             self._note_failure(error)
         found = self.entries.find(key_id)
@@ -151,11 +148,11 @@ class Cache:
             self.work()
 
     def work(self) -> None:
-        """Look if it is time, answer those who wait, and read some of the known again."""
+        """Look if it is time, read some of the known again, and answer those who wait."""
         if time.monotonic() >= self._look_due:
             self._look()
+        self._reread()  # first: after a process was frozen all that is known may be too old
         self._answer_waiting()
-        self._reread()
 
     def _look(self) -> Exception | None:
         """Ask what changed; return why that failed, if it did."""
@@ -167,13 +164,14 @@ class Cache:
             self._note_failure(error)
             return error
         if self.entries.looked(began, position, changed):
-            logger.warning("the database says again what changed")
+            logger.warning("%s says again what changed", self._name)
         return None
 
     def _note_failure(self, error: Exception) -> None:
         if self.entries.failed():
             logger.error(
-                "the database does not say what changed (%r); known credentials stay good for %d s",
+                "%s does not say what changed (%r); known credentials stay good for %d s",
+                self._name,
                 error,
                 settings.CREDENTIAL_OUTAGE_SECONDS,
             )
@@ -201,7 +199,7 @@ class Cache:
             unreadable = self._read(missing)
             self._look_unless_fresh()  # this process may have been frozen meanwhile
         except Exception as failure:  # whatever it is, those who wait have to hear of it
-            error = OperationalError(f"the database failed: {failure!r}")
+            error = OperationalError(f"{self._name} failed: {failure!r}")
         return dict.fromkeys(key_ids, error) | unreadable
 
     def _look_unless_fresh(self) -> None:
@@ -221,16 +219,21 @@ class Cache:
                 continue  # decrypting costs more than all the rest
             self.entries.forget(key_id)
             try:
-                self.entries.put(self._source.credential_of(row), fingerprint)
+                credential = self._source.credential_of(row)
             except Unavailable as error:
                 unreadable[key_id] = error
+                continue
+            if credential is None:
+                self.entries.drop([key_id], is_closed=True)
+            else:
+                self.entries.put(credential, fingerprint)
         return unreadable
 
     def _reread(self) -> None:
         """Read some of the known again: once a minute all of them."""
         now = time.monotonic()
         if now >= self._reread_due:
-            self._reread_due = now + REREAD_SECONDS
+            self._reread_due = now + self._reread_seconds
             self._to_reread = self.entries.known_key_ids()
             self.entries.forget_unknown()
         key_ids, self._to_reread = self._to_reread[:READ_AT_ONCE], self._to_reread[READ_AT_ONCE:]
@@ -238,7 +241,7 @@ class Cache:
             self._read(key_ids)
         except Exception as error:  # whatever it is, the looks have to go on
             self._to_reread = []
-            logger.error("known credentials could not be read again: %r", error)
+            logger.error("%s: known credentials can't be read again: %r", self._name, error)
 
 
 def _given(answer: Answer) -> LiveCredential | None:

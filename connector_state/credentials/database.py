@@ -27,13 +27,14 @@ FROM connector_state_changecounter counter
 LEFT JOIN connector_state_credentialchange change ON change.number > %s
 """
 
-_LIVE = """
-SELECT credential.key_id, credential.encrypted_secret, credential.expires_at, connector.uuid,
+_ISSUED = """
+SELECT credential.key_id, credential.encrypted_secret, credential.expires_at,
+    CASE WHEN credential.revoked_at IS NULL AND connector.enabled THEN 1 ELSE 0 END, connector.uuid,
     connector.read_only, connector.allowed_namespaces, connector.max_requests_per_second,
     connector.max_keys, connector.max_bytes
 FROM connector_state_credential credential
 JOIN connector_state_connector connector ON connector.uuid = credential.connector_id
-WHERE credential.revoked_at IS NULL AND connector.enabled AND credential.key_id IN ({})
+WHERE credential.key_id IN ({})
 """
 
 
@@ -55,21 +56,23 @@ def changes_since(position: int | None) -> tuple[int, set[str] | None]:
 
 
 def read(key_ids: Sequence[str]) -> list[Row]:
-    """Return a row for each key id that is not revoked, and whose connector is enabled.
+    """Return a row for each key id that was issued here, live or not.
 
     Raises:
         django.db.Error: the database did not answer.
     """
-    return _fetch(_LIVE.format(", ".join(["%s"] * len(key_ids))), key_ids)
+    return _fetch(_ISSUED.format(", ".join(["%s"] * len(key_ids))), key_ids)
 
 
-def credential_of(row: Row) -> LiveCredential:
-    """Return the credential in a row of `read`.
+def credential_of(row: Row) -> LiveCredential | None:
+    """Return the credential in a row of `read`; None if it is revoked, or its connector disabled.
 
     Raises:
         Unavailable: its secret can't be decrypted.
     """
-    key_id, secret, expires_at, uuid, read_only, namespaces, rate, keys, size = row
+    key_id, secret, expires_at, is_open, uuid, read_only, namespaces, rate, keys, size = row
+    if not is_open:
+        return None
     connector = Connector(
         read_only=bool(read_only),
         allowed_namespaces=namespaces,

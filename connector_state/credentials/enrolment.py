@@ -6,6 +6,7 @@ that were enrolled with a token of the same group (README, "What an enrolment to
 
 import hmac
 import logging
+from dataclasses import dataclass
 from datetime import timedelta
 from typing import Annotated
 from uuid import UUID
@@ -42,6 +43,12 @@ class Registration(BaseModel):
     uuid: UUID | None = None
 
 
+def groups() -> set[str]:
+    """Return the groups that have a token; "" is that of tokens without a prefix."""
+    entries = (entry.partition(":") for entry in settings.ENROLLMENT_TOKENS)
+    return {group if colon else "" for group, colon, _ in entries}
+
+
 def group_of(token: str) -> str | None:
     """Return the group of an enrolment token, or None if the token is wrong.
 
@@ -61,9 +68,19 @@ def group_of(token: str) -> str | None:
     return found
 
 
-def register(
-    registration: Registration, group: str, peer_address: str
-) -> tuple[IssuedCredential, bool]:
+@dataclass(frozen=True, slots=True)
+class Registered:
+    """The result of a register call: the connector, and its live credential.
+
+    `issued` is None where an operator has made the connector: it has its credential from them.
+    """
+
+    connector: Connector
+    issued: IssuedCredential | None
+    is_new: bool = False
+
+
+def register(registration: Registration, group: str, peer_address: str) -> Registered:
     """Create a connector, or record the heartbeat of an existing one.
 
     Args:
@@ -71,31 +88,44 @@ def register(
         group: of the caller's token.
         peer_address: the caller's address, kept for operators.
 
-    Returns:
-        Its live credential, and whether the connector is new.
-
     Raises:
-        Forbidden: the connector was not enrolled by this group, is disabled, has no live
-            credential, or the group is full.
+        Forbidden: the connector was neither enrolled by this group nor made for it, is disabled,
+            has no live credential, or the group is full.
         RateLimited: the group has too many new connectors.
         Unavailable: Redis, which holds the lock for new connectors, did not answer.
     """
     found = _find(registration.uuid) or _create(registration, group, peer_address)
     if isinstance(found, IssuedCredential):
-        return found, True
-    return _refresh(found, registration, group, peer_address), False
+        return Registered(found.connector, found, is_new=True)
+    if _keeps_its_credential(found, group):
+        found.last_seen_at = timezone.now()
+        found.save(update_fields=["last_seen_at"])
+        return Registered(found, None)
+    return Registered(found, _refresh(found, registration, group, peer_address))
 
 
-def unregister(connector_uuid: str) -> None:
-    """Mark a connector as offline; its state and its credentials stay as they are."""
-    Connector.objects.filter(uuid=connector_uuid).update(offline_at=timezone.now())
+def _keeps_its_credential(connector: Connector, group: str) -> bool:
+    """Return whether an operator made the connector for this group, and it can go on."""
+    return (
+        connector.heartbeat_group == group
+        and connector.enabled
+        and connector.credentials.live().exists()
+    )
 
 
-def check_group(connector_uuid: str, group: str) -> None:
-    """Raise Forbidden if the connector exists and was not enrolled by this group."""
-    connector = _find(UUID(connector_uuid))
-    if connector is not None and connector.enrolment_group != group:
-        raise _not_yours()
+def unregister(connector_uuid: str, group: str | None = None) -> None:
+    """Mark a connector as offline; its state and its credentials stay as they are.
+
+    Args:
+        connector_uuid: whose shutdown it is.
+        group: of the token that came instead of a signature. A connector that was not enrolled by
+            this group stays as it is, and nobody is told, so that a token can't be used to find out
+            which connectors exist.
+    """
+    connectors = Connector.objects.filter(uuid=connector_uuid)
+    if group is not None:
+        connectors = connectors.filter(enrolment_group=group)
+    connectors.update(offline_at=timezone.now())
 
 
 def _find(connector_uuid: UUID | None) -> Connector | None:
@@ -154,7 +184,11 @@ def _refresh(
     connector: Connector, registration: Registration, group: str, peer_address: str
 ) -> IssuedCredential:
     if connector.enrolment_group != group:
-        raise _not_yours()
+        raise Forbidden(
+            "This connector was not enrolled with this token; an operator hands out its "
+            "credential.",
+            code="not_enrolled",
+        )
     if not connector.enabled:
         raise Forbidden("This connector is disabled.", code="connector_disabled")
     issued = issuing.newest_live_credential(connector)
@@ -182,10 +216,3 @@ def _note_changes(connector: Connector, registration: Registration, peer_address
     if changed:
         old = connector.enrolment_changes.values_list("pk", flat=True)[CHANGES_KEPT:]
         connector.enrolment_changes.filter(pk__in=list(old)).delete()
-
-
-def _not_yours() -> Forbidden:
-    return Forbidden(
-        "This connector was not enrolled with this token; an operator hands out its credential.",
-        code="not_enrolled",
-    )

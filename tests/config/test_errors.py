@@ -1,16 +1,20 @@
 """The error table, row by row, and what Django itself raises on API paths."""
 
 import json
+import logging
 
 import pytest
 from django.core.exceptions import PermissionDenied, SuspiciousOperation
 from django.db import OperationalError
 from django.http import Http404
+from django.test import Client
 from rest_framework import exceptions
 
 from chat import errors as chat
-from config import errors
+from common.database_busy import DatabaseBusy
+from config import busy, errors
 from connector_state import errors as state
+from tests.chat.calls import Api
 from tests.connectors import PREFIX
 
 ROWS = [
@@ -96,3 +100,73 @@ def test_answer_to__needs_no_request():
 def test_answer_to__an_error_without_a_row_is_its_base():
     assert errors.answer_to(chat.StoreConflict()).status == 503
     assert errors.answer_to(chat.ChatError()) is None
+
+
+UUID = "11111111-2222-3333-4444-555555555555"
+API_PATHS = [
+    "/livez",
+    "/readyz",
+    "/api/token/",
+    "/api/token/refresh/",
+    "/api/alice/chat",
+    "/api/alice/conversations",
+    "/api/alice/conversations/c1",
+    "/api/alice/conversations/c1/messages",
+    "/api/alice/conversations/c1/export",
+    f"{PREFIX}/register",
+    f"{PREFIX}/unregister/{UUID}",
+    f"{PREFIX}/state/{UUID}",
+    f"{PREFIX}/state/{UUID}/ns",
+    f"{PREFIX}/state/{UUID}/ns/key",
+    "/api/nowhere",
+    "/dsx-connect/nowhere",
+]
+METHODS = ["GET", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "TRACE", "BREW"]
+
+
+@pytest.mark.django_db
+@pytest.mark.parametrize("path", API_PATHS)
+def test_api_path__answers_json_to_any_method_and_accept(path):
+    client = Client(raise_request_exception=False)
+    for method in METHODS:
+        for accept in ("text/html", "image/png;q=0.1", "nonsense"):
+            answer = client.generic(method, path, headers={"Accept": accept})
+            assert answer["Content-Type"] == "application/json", (method, accept)
+            assert answer.status_code in (200, 400, 401, 403, 404, 405, 411, 415), (method, accept)
+            if answer.status_code != 200:
+                assert set(answer.json()) == {"detail", "code"}
+
+
+def test_api_path__a_method_that_is_not_allowed_names_those_that_are(client):
+    for path, allowed in (
+        ("/livez", "GET, HEAD"),
+        ("/readyz", "GET, HEAD"),
+        ("/api/token/", "POST"),
+    ):
+        answer = client.delete(path)
+        assert (answer.status_code, answer.json()["code"]) == (405, "method_not_allowed")
+        assert answer["Allow"] == allowed
+
+
+@pytest.mark.django_db
+def test_busy__is_counted_and_not_logged_one_by_one(caplog, monkeypatch):
+    def refuse(*args: object) -> None:
+        raise DatabaseBusy
+
+    monkeypatch.setattr("chat.api.views.check_rate", refuse)
+    counted: list[None] = []
+    monkeypatch.setattr(busy, "count", lambda: counted.append(None))
+    for logger in ("django.request", "django"):
+        monkeypatch.setattr(logging.getLogger(logger), "propagate", True)
+    answers = [Api().chat("hello") for _ in range(3)]
+    assert [(a.status_code, a.json()["code"]) for a in answers] == 3 * [(503, "busy")]
+    assert (len(counted), caplog.records) == (3, [])
+
+
+def test_busy__one_line_has_the_number(caplog, monkeypatch):
+    monkeypatch.setattr(busy, "_count", 0)
+    monkeypatch.setattr(busy, "LOG_SECONDS", 3600)
+    for _ in range(3):
+        busy.count()
+    busy._log()
+    assert "3 requests were answered 503 busy within 3600 s" in caplog.messages

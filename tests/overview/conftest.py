@@ -7,12 +7,14 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 import pytest
 
 from chat.repository import forget_repositories
+from overview import probes
 from tests.servers import wait_until
 
 
 @pytest.fixture(autouse=True)
-def _fresh_stores_of_chat():
+def _fresh_stores_of_chat(monkeypatch):
     forget_repositories()
+    monkeypatch.setattr(probes.MODEL, "_good", None)
     yield
     forget_repositories()
     # Probes of frozen stores, which the next test would join, end with their timeouts.

@@ -6,6 +6,7 @@ import time
 import pytest
 from django.core.management import CommandError, call_command
 from django.db import connection
+from django.utils import timezone
 from django_redis import get_redis_connection
 
 from connector_state.models import Credential
@@ -49,6 +50,18 @@ def test_check__one_line_each(capsys):
 def test_check__warnings_end_with_1_only_if_strict(capsys):
     check(capsys)
     check(capsys, "--strict", fails="Look at: Redis.")
+
+
+def test_check__a_connector_that_registers_and_never_signs_is_a_warning(capsys):
+    connector = SigningConnector.create("m365", heartbeat_group="blue", last_seen_at=timezone.now())
+    SigningConnector.create("not seen yet", heartbeat_group="blue")
+    SigningConnector.create("enrolled", enrolment_group="blue", last_seen_at=timezone.now())
+    found = checks(capsys)["secrets"]
+    assert found["state"] == "warning"
+    (problem,) = found["problems"]
+    assert problem.endswith(f"read no cursor: {connector.uuid}.")
+    connector.get()
+    assert checks(capsys)["secrets"]["state"] == "ok"
 
 
 @pytest.mark.parametrize(
@@ -166,3 +179,25 @@ def test_model__by_what_its_server_says(capsys, settings, httpserver_of, answer,
     assert words in model["description"]
     assert "secret-word" not in out
     assert asked == [("/v1/chat/completions", "Bearer secret-word")]
+
+
+def test_model__is_asked_once_for_many_looks_at_the_start_page(settings, httpserver_of):
+    """Each question costs tokens. A failure is looked at again, so that its end shows."""
+    answer = {"choices": [{"message": {"content": "OK"}}]}
+    settings.OPENAI_BASE_URL, asked = httpserver_of(200, answer)
+    assert [probes.examine([probes.MODEL])[0].state for _ in range(3)] == ["ok"] * 3
+    assert len(asked) == 1
+    settings.OPENAI_BASE_URL, asked = httpserver_of(503, {})
+    probes.MODEL._good = None
+    assert [probes.examine([probes.MODEL])[0].state for _ in range(2)] == ["failed"] * 2
+    assert len(asked) >= 2
+
+
+def test_check__the_redis_of_a_dsx_connect(dsx_connect, settings, capsys):
+    assert checks(capsys)["dsx_connect"]["state"] == "ok"
+    settings.DSX_CONNECT_ENV = "dev"  # whose keys its user may not read
+    found = checks(capsys, fails="Look at: dsx-connect's Redis.")["dsx_connect"]
+    assert "may not GET and HMGET" in str(found["description"])
+    settings.DSX_CONNECT_REDIS_URL = f"redis://user:secret@127.0.0.1:{AWAY}/0"
+    found = checks(capsys, fails="Look at: dsx-connect's Redis.")["dsx_connect"]
+    assert "can't be reached" in str(found["description"])

@@ -7,11 +7,13 @@ from typing import Any
 from django.conf import settings
 from django.db.models import Case, QuerySet, Value, When
 
+from connector_state.admin.connectors.accepting import dsx_connect_facts
 from connector_state.admin.connectors.listing import UNKNOWN, usage_or_none
 from connector_state.admin.connectors.policy_form import limit_in_words
+from connector_state.api import misdirected
 from connector_state.models import Connector, Credential
 from connector_state.store.policy import Policy
-from connector_state.store.usage import Usage, last_seen_at
+from connector_state.store.usage import Usage, last_seen_at, never_signed
 
 CREDENTIALS_SHOWN = 20
 CHANGES_SHOWN = 20
@@ -23,6 +25,8 @@ def facts_of(connector: Connector) -> dict[str, Any]:
     credentials = live_first(connector)
     return {
         "usage": usage,
+        "never_signed": usage is not None and never_signed(connector, usage),
+        "misdirected_at": misdirected.last_at(str(connector.pk)) if usage else None,
         "last_seen_at": last_seen_at(connector, usage) if usage else connector.last_seen_at,
         "quotas": _quotas(connector, usage),
         "rate": limit_in_words(
@@ -31,6 +35,7 @@ def facts_of(connector: Connector) -> dict[str, Any]:
         ),
         "credentials": with_last_use(credentials[:CREDENTIALS_SHOWN], usage),
         "credentials_total": connector.credentials.count(),
+        "dsx_connect": dsx_connect_facts(connector),
         "enrolment_changes": connector.enrolment_changes.all()[:CHANGES_SHOWN],
     }
 

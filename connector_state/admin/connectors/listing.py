@@ -15,7 +15,7 @@ from redis.exceptions import RedisError
 from common.admin_lists import ChoiceFilter
 from common.visible import visible_name
 from connector_state.admin.keys.pages import keys_url
-from connector_state.models import Connector, Credential
+from connector_state.models import OFFLINE, Connector, Credential
 from connector_state.store.usage import NAMESPACES_COUNTED, Usage, last_seen_at, usage_of
 
 logger = logging.getLogger(__name__)
@@ -106,7 +106,7 @@ class OfflineFilter(ChoiceFilter):
     title = parameter_name = "offline"
 
     def options(self) -> dict[str, tuple[str, Q]]:
-        return _yes_no("Yes", "No", Q(offline_at__isnull=False))
+        return _yes_no("Yes", "No", OFFLINE)
 
 
 class OriginFilter(ChoiceFilter):

@@ -98,7 +98,8 @@ class ConnectorAdmin(admin.ModelAdmin):
 
     @admin.display(description="key ids", ordering="live_credentials")
     def live_credentials(self, connector: Any) -> str:
-        return f"{connector.live_credentials or 'none'} live"
+        theirs = ", and the dsx-connect's" if connector.accepts_dsx_connect else ""
+        return f"{connector.live_credentials or 'none'} live{theirs}"
 
     # --- The pages of one -----------------------------------------------------------------------
 

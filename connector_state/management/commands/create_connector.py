@@ -1,4 +1,4 @@
-"""`manage.py create_connector NAME [--uuid UUID] [--json]`."""
+"""`manage.py create_connector NAME [--uuid UUID] [--group GROUP] [--json]`."""
 
 from argparse import ArgumentParser
 from typing import Any
@@ -7,6 +7,7 @@ from uuid import UUID
 from django.core.management.base import BaseCommand, CommandError
 from django.db import IntegrityError
 
+from connector_state.credentials import enrolment
 from connector_state.credentials.issuing import create_connector
 from connector_state.errors import InvalidRequest
 from connector_state.management.base import warn_of_namesakes, write_issued
@@ -20,12 +21,22 @@ class Command(BaseCommand):
         parser.add_argument("name", metavar="NAME", help="a name for people")
         parser.add_argument("--uuid", type=UUID, help="the connector's UUID, if it has one already")
         parser.add_argument(
+            "--group",
+            help='a group of ENROLLMENT_TOKENS, "" for that of tokens without one: with such a '
+            "token the connector can register and go on with this credential, and gets no secret",
+        )
+        parser.add_argument(
             "--json", action="store_true", help="one JSON object, as `sign --credentials` takes it"
         )
 
     def handle(self, *args: Any, **options: Any) -> None:
+        group = options["group"]
+        if group is not None and group not in enrolment.groups():
+            raise CommandError(f"ENROLLMENT_TOKENS has no token of the group {group!r}.")
         try:
-            issued = create_connector(clean_name(options["name"]), options["uuid"])
+            issued = create_connector(
+                clean_name(options["name"]), options["uuid"], heartbeat_group=group
+            )
         except InvalidRequest as error:
             raise CommandError(f"NAME: {error.detail}") from None
         except IntegrityError:

@@ -25,7 +25,7 @@ class Command(BaseCommand):
         parser.add_argument("--json", action="store_true", help="print one JSON object")
 
     def handle(self, *args: Any, **options: Any) -> None:
-        found = probes.examine(probes.STORES)
+        found = probes.examine((*probes.STORES, *probes.beside()))
         if next(health for health in found if health.name == "database").answers:
             found += probes.examine(AFTER_DATABASE)
         bad_states = {"unsafe", "failed", "warning" if options["strict"] else ""}

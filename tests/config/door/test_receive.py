@@ -41,6 +41,33 @@ def test_receive__returns_what_came(content):
     assert received(content) == b"".join(content)
 
 
+@pytest.mark.parametrize(
+    "ends", [{"type": "http.request", "more_body": False}, {"type": "http.disconnect"}], ids=str
+)
+def test_discard__takes_what_is_left_and_no_more(ends):
+    messages = [{"type": "http.request", "body": b"x", "more_body": True}] * 3 + [ends, None]
+
+    async def receive_next():
+        return messages.pop(0)
+
+    asyncio.run(Body(receive_next).discard())
+    assert messages == [None]
+
+
+def test_discard__after_the_whole_body_waits_for_nothing():
+    async def run() -> None:
+        body = Body(pieces(b"abc"))
+        await body.receive(10, Room(10))
+        await body.discard()
+
+    asyncio.run(asyncio.wait_for(run(), 1))
+
+
+def test_discard__gives_up_on_a_body_that_never_ends(monkeypatch):
+    monkeypatch.setattr(receive, "DISCARD_SECONDS", 0.05)
+    asyncio.run(asyncio.wait_for(Body(pieces(b"abc", ends=False)).discard(), 30))
+
+
 def test_receive__a_large_one_is_on_disk():
     async def run() -> bool:
         body = Body(pieces(b"x" * 40_000, b"x" * 40_000))
@@ -72,6 +99,7 @@ def test_room__is_shared_and_given_back():
 @pytest.mark.parametrize("came", [[], [b"x"] * 20])
 def test_receive__that_stalls_or_trickles_is_408(monkeypatch, came):
     monkeypatch.setattr(receive, "WAIT_SECONDS", 0.1)
+    monkeypatch.setattr(receive, "LOOK_SECONDS", 0.02)
 
     async def run() -> None:
         body = Body(pieces(b"", *came, ends=False))
@@ -83,6 +111,22 @@ def test_receive__that_stalls_or_trickles_is_408(monkeypatch, came):
     with pytest.raises(BodyRefused) as refused:
         asyncio.run(run())
     assert (refused.value.status, refused.value.code) == (408, "body_too_slow")
+
+
+def test_receive__that_somebody_cancels_is_cancelled(monkeypatch):
+    monkeypatch.setattr(receive, "LOOK_SECONDS", 0.01)
+
+    async def never():
+        await asyncio.sleep(60)
+
+    async def run() -> None:
+        receiving = asyncio.create_task(Body(never).receive(100, Room(100)))
+        await asyncio.sleep(0.03)  # looks find it in time
+        receiving.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await receiving
+
+    asyncio.run(run())
 
 
 def test_receive__of_a_client_that_left_raises_past_every_handler():

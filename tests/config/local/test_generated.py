@@ -74,3 +74,17 @@ def test_run__records_its_choice(clean_environ, tmp_path):
         clean_environ.setenv(name, value)
     assert run._load_and_record(file).stores == "external"
     assert generated.read(file)["STORES"] == "external"
+
+
+@pytest.mark.parametrize("folder", ["a\nb", "a\x7f", "a\udcff", "~nobody-of-that-name/x"])
+def test_path__a_data_dir_that_can_not_be_used_is_one_line(monkeypatch, folder):
+    monkeypatch.setenv("DATA_DIR", folder)
+    with pytest.raises(SystemExit, match=r"^statekeep: DATA_DIR[^\n]*$"):
+        generated.path()
+
+
+def test_run__generates_no_keys_beside_a_database_of_others(clean_environ, tmp_path):
+    (tmp_path / generated.DATABASE_FILE).touch()
+    with pytest.raises(SystemExit, match="has lost CONNECTOR_SECRET_KEYS"):
+        run._load_and_record(tmp_path / generated.FILE)
+    assert not (tmp_path / generated.FILE).exists()

@@ -9,112 +9,18 @@ import stat
 import subprocess
 import sys
 import time
-from pathlib import Path
 
 import pytest
 import requests
 
 from tests.connectors import SigningConnector
 from tests.environment import ENVIRONMENT
+from tests.make_run import Run, clean_environ, find, make_run, statekeep_lines
 from tests.servers import ROOT, free_port, wait_until
 
 
-def clean_environ(**more: str) -> dict[str, str]:
-    ours = {"REDIS_URL", "DATABASE_URL", *ENVIRONMENT}
-    environ = {name: value for name, value in os.environ.items() if name not in ours}
-    return {**environ, **more}
-
-
-class Run:
-    """One `make run` in a DATA_DIR and on a port of its own."""
-
-    def __init__(self, data_dir: Path, **environ: str) -> None:
-        self.data_dir = data_dir
-        self.port = free_port()
-        self.url = f"http://127.0.0.1:{self.port}"
-        self.output = data_dir.parent / f"output-{self.port}"
-        with self.output.open("wb") as output:
-            self.process = subprocess.Popen(
-                ["make", "run"],
-                cwd=ROOT,
-                env=clean_environ(DATA_DIR=str(data_dir), PORT=str(self.port), **environ),
-                stdin=subprocess.DEVNULL,
-                stdout=output,
-                stderr=subprocess.STDOUT,
-                start_new_session=True,
-            )
-        wait_until(self._is_up_or_ended, 60, "`make run`")
-
-    def _is_up_or_ended(self) -> bool:
-        return "Ctrl-C" in self.text or self.process.poll() is not None
-
-    @property
-    def text(self) -> str:
-        return self.output.read_text()
-
-    def processes(self) -> dict[int, str]:
-        """All processes of this run: they are found by their environment, whoever's child."""
-        found = {}
-        for entry in Path("/proc").iterdir():
-            try:
-                environ = (entry / "environ").read_bytes().split(b"\0")
-                command = (entry / "cmdline").read_bytes().replace(b"\0", b" ").decode()
-                # Valkey writes its title over its environment; it names its socket.
-                if command and (  # a zombie has none
-                    f"DATA_DIR={self.data_dir}".encode() in environ or str(self.data_dir) in command
-                ):
-                    found[int(entry.name)] = command
-            except (OSError, ValueError):
-                continue
-        return found
-
-    def stop(self) -> None:
-        if self.process.poll() is None:
-            os.killpg(self.process.pid, signal.SIGINT)
-        self.process.wait(30)
-        try:
-            wait_until(lambda: not self.processes(), 20, f"the end of {self.processes()}")
-        finally:
-            for pid in self.processes():
-                os.kill(pid, signal.SIGKILL)
-
-    def connector(self) -> SigningConnector:
-        demo = json.loads((self.data_dir / "demo.json").read_text())
-        return SigningConnector(demo["connector_uuid"], demo["hmac_key_id"], demo["hmac_secret"])
-
-    def call(self, method: str, body: bytes = b"") -> requests.Response:
-        connector = self.connector()
-        authorization = connector.authorization(method, connector.path(), body)
-        return requests.request(
-            method,
-            self.url + connector.path(),
-            data=body,
-            headers={"Authorization": authorization},
-            timeout=10,
-        )
-
-    def answers(self) -> bool:
-        try:
-            return self.call("GET").status_code == 200
-        except requests.ConnectionError:
-            return False
-
-
-@pytest.fixture
-def runs(tmp_path):
-    started = []
-
-    def start(name: str = "data", **environ: str) -> Run:
-        started.append(Run(tmp_path / name, **environ))
-        return started[-1]
-
-    yield start
-    for run in reversed(started):
-        run.stop()
-
-
-def test_run__prints_lines_that_store_and_read_a_value(runs):
-    run = runs()
+def test_run__prints_lines_that_store_and_read_a_value__in_any_folder(runs):
+    run = runs(" a#b?c=%41&$HOME ,;\"\\'\u00fc\u3000~")
     assert requests.get(f"{run.url}/readyz", timeout=5).json()["status"] == "ready"
     store, read = re.findall(r"^  (curl .*)$", run.text, re.M)
     for line, wanted in ((store, "204"), (read, '{"value": "my-delta-token"}')):
@@ -177,23 +83,6 @@ def test_run__two_stand_side_by_side_and_manage_finds_each(runs, tmp_path):
         assert requests.get(run.url + target, headers=headers, timeout=5).status_code == status
 
 
-def make_run(tmp_path: Path, **environ: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        ["make", "-s", "run"],
-        cwd=ROOT,
-        env=clean_environ(DATA_DIR=str(tmp_path / "other"), **environ),
-        capture_output=True,
-        text=True,
-        timeout=60,
-    )
-
-
-def statekeep_lines(answer: subprocess.CompletedProcess[str]) -> list[str]:
-    assert answer.returncode != 0
-    assert "Traceback" not in answer.stderr
-    return [line for line in answer.stderr.splitlines() if line.startswith("statekeep:")]
-
-
 def test_run__a_port_in_use_is_one_line(tmp_path):
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))
@@ -236,6 +125,16 @@ def test_run__a_second_one_in_the_same_folder_is_refused(runs, tmp_path):
     assert run.call("GET").status_code == 200
 
 
+def test_run__nobody_can_share_its_port(runs, tmp_path):
+    run = runs()
+    (line,) = statekeep_lines(make_run(tmp_path, PORT=str(run.port)))
+    assert "can't be used" in line
+    with socket.socket() as other:
+        other.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
+        with pytest.raises(OSError, match="in use"):
+            other.bind(("127.0.0.1", run.port))
+
+
 def test_run__with_stores_of_its_own_generates_no_secrets_and_no_accounts(runs, tmp_path):
     database = f"sqlite:///{tmp_path / 'own.sqlite3'}"
     run = runs(**{**ENVIRONMENT, "REDIS_URL": os.environ["REDIS_URL"], "DATABASE_URL": database})
@@ -253,41 +152,45 @@ def test_run__with_stores_of_its_own_generates_no_secrets_and_no_accounts(runs, 
     assert "used REDIS_URL or DATABASE_URL" in answer.stderr
 
 
+def kill_and_wait(run: Run, *victims: str) -> None:
+    for pid in [find(run, victim) for victim in victims]:
+        os.kill(pid, signal.SIGKILL)
+    wait_until(lambda: not run.processes(), 30, f"the end of all after {victims}")
+
+
 @pytest.mark.parametrize(
     "victim",
-    ["make", "config.local.run", "tether.*valkey", "valkey-server", "tether.*granian", "master"],
+    [
+        "make",
+        "config.local.run",
+        "tether.*valkey",
+        "valkey-server",
+        "tether.*local.server",
+        "master",
+    ],
 )
 def test_run__sigkill_of_any_process_leaves_no_orphan(runs, victim):
     run = runs()
     assert run.call("PUT", b"kept").status_code == 204
-    pid = find(run, victim)
-    os.kill(pid, signal.SIGKILL)
-    wait_until(lambda: not run.processes(), 30, f"the end of all after {victim}")
+    kill_and_wait(run, victim)
     again = runs()
     assert again.call("GET").json() == {"value": "kept"}
 
 
+@pytest.mark.skipif(sys.platform != "linux", reason="the kernel has no signal for it")
+def test_run__sigkill_of_several_at_once_leaves_no_orphan(runs):
+    runner, valkey, server = "config.local.run", "tether.*valkey", "tether.*local.server"
+    kill_and_wait(runs(), runner, valkey, server)
+    kill_and_wait(runs(), runner, server, "master")
+
+
 def test_run__a_killed_worker_is_replaced(runs):
     run = runs()
-    workers = [pid for pid, command in run.processes().items() if " -m granian" in command]
+    workers = [pid for pid, command in run.processes().items() if "local.server" in command]
     worker = max(pid for pid in workers if "tether" not in run.processes()[pid])
     os.kill(worker, signal.SIGKILL)
     wait_until(lambda: worker not in run.processes(), 10, "the worker's end")
     wait_until(run.answers, 20, "an answer")
-
-
-def find(run: Run, victim: str) -> int:
-    if victim == "make":
-        return run.process.pid
-    processes = run.processes()
-    if victim == "master":
-        granians = [pid for pid, command in processes.items() if " -m granian" in command]
-        granians = [pid for pid in granians if "tether" not in processes[pid]]
-        parents = {pid: int(Path(f"/proc/{pid}/stat").read_text().split()[3]) for pid in granians}
-        return next(pid for pid in granians if parents[pid] not in granians)
-    if victim == "valkey-server":
-        return next(p for p, command in processes.items() if command.split()[0].endswith(victim))
-    return next(p for p, command in processes.items() if re.search(victim, command))
 
 
 def test_run__ctrl_c_stops_all_of_it_with_a_client_connected(runs):

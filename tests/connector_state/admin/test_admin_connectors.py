@@ -45,6 +45,26 @@ def text_of(response, status: int = 200) -> str:
     return response.content.decode()
 
 
+def test_page__says_that_a_connector_sends_its_scans_here(admin_client, connector):
+    mark = "sends scans or other calls here that only a dsx-connect answers"
+    assert mark not in text_of(admin_client.get(page_of(connector)))
+    connector.call("POST", "/dsx-connect/api/v1/scan/request")
+    assert mark in text_of(admin_client.get(page_of(connector)))
+
+
+def test_page__says_that_a_connector_registers_and_never_signs(admin_client):
+    connector = SigningConnector.create(heartbeat_group="blue")
+    mark = "It registers, but has never signed a call"
+    assert "for tokens of group" in text_of(admin_client.get(page_of(connector)))
+    Connector.objects.update(last_seen_at=timezone.now())
+    assert mark in text_of(admin_client.get(page_of(connector)))
+    connector.get()
+    assert mark not in text_of(admin_client.get(page_of(connector)))
+    Credential.objects.update(revoked_at=timezone.now())
+    issue_credential(Connector.objects.get())  # which nobody has given to the connector yet
+    assert mark in text_of(admin_client.get(page_of(connector)))
+
+
 TAILS = (
     "audit/",
     "history/",

@@ -9,7 +9,7 @@ from django.db import connection
 from django.utils import timezone
 
 from connector_state.credentials import enrolment
-from connector_state.models import Connector, Credential, EnrolmentChange
+from connector_state.models import OFFLINE, Connector, Credential, EnrolmentChange
 from tests.connectors import PREFIX, SigningConnector
 
 UUID = "3f8e0c8e-6f0a-4c8e-9a52-2f1d6c7b9e11"
@@ -123,8 +123,52 @@ def test_register__never_hands_out_the_secret_of_a_connector_an_operator_created
 def test_register__a_token_works_inside_its_group_alone(client):
     register(client)
     assert code_of(register(client, BLUE)) == (403, "not_enrolled")
-    assert code_of(unregister(client, **BLUE)) == (403, "not_enrolled")
+    assert unregister(client, **BLUE).status_code == 204
     assert Connector.objects.get().offline_at is None
+
+
+def rows(uuid):
+    return Connector.objects.filter(uuid=uuid).values().get()
+
+
+def test_register__a_connector_that_an_operator_made_for_the_group_goes_on(client):
+    connector = SigningConnector.create(heartbeat_group="blue")
+    before = rows(connector.uuid)
+    response = register(client, BLUE, uuid=connector.uuid)
+    assert response.status_code == 200
+    assert response.json() == {
+        "status": "success",
+        "message": "refreshed",
+        "description": f"connector {connector.uuid}",
+        "connector_uuid": connector.uuid,
+    }
+    after = rows(connector.uuid)
+    assert {field for field in after if after[field] != before[field]} == {"last_seen_at"}
+    assert not EnrolmentChange.objects.exists()
+    assert code_of(register(client, uuid=connector.uuid)) == (403, "not_enrolled")
+
+
+@pytest.mark.parametrize("why", ["disabled", "revoked"])
+def test_register__such_a_connector_is_refused_as_before_if_it_can_not_go_on(client, why):
+    connector = SigningConnector.create(heartbeat_group="blue")
+    if why == "disabled":
+        Connector.objects.update(enabled=False)
+    else:
+        Credential.objects.update(revoked_at=timezone.now())
+    before = rows(connector.uuid)
+    assert code_of(register(client, BLUE, uuid=connector.uuid)) == (403, "not_enrolled")
+    assert rows(connector.uuid) == before
+
+
+def test_register__such_a_connector_is_online_again_after_a_shutdown(client):
+    connector = SigningConnector.create(heartbeat_group="blue")
+    register(client, BLUE, uuid=connector.uuid)
+    path = f"{PREFIX}/unregister/{connector.uuid}"
+    assert connector.call("DELETE", path).status_code == 204
+    assert Connector.objects.get().status == "offline"
+    register(client, BLUE, uuid=connector.uuid)
+    assert Connector.objects.get().status == "enabled"
+    assert not Connector.objects.filter(OFFLINE).exists()
 
 
 def test_register__a_disabled_connector_is_403_until_it_is_enabled(client):
@@ -235,6 +279,15 @@ def test_unregister__by_token_and_by_signature_and_by_nobody_else(client):
     assert unregister(client, **TOKEN).status_code == 204
     assert unregister(client, uuid=str(uuid4()), **TOKEN).status_code == 204
     assert Credential.objects.live().filter(connector_id=UUID).count() == 1
+
+
+def test_unregister__by_token_does_not_tell_which_connectors_exist(client):
+    register(client)
+    by_hand = SigningConnector.create(heartbeat_group="blue")
+    uuids = (str(uuid4()), UUID, by_hand.uuid)
+    answers = [unregister(client, uuid=uuid, **BLUE) for uuid in uuids]
+    assert len({(a.status_code, a.content, str(a.headers)) for a in answers}) == 1
+    assert not Connector.objects.exclude(offline_at=None).exists()
 
 
 def test_unregister__can_not_be_replayed(client):

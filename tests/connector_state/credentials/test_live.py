@@ -9,16 +9,11 @@ from django.core.management import call_command
 from django.db import DatabaseError, connection
 from django.utils import timezone
 
+from connector_state.changes import CHANGES_KEPT, ChangeCounter, CredentialChange
 from connector_state.credentials import cache, database, entries, issuing, live
 from connector_state.credentials.enrolment import Registration, register, unregister
 from connector_state.errors import Unavailable
-from connector_state.models import (
-    CHANGES_KEPT,
-    ChangeCounter,
-    Connector,
-    Credential,
-    CredentialChange,
-)
+from connector_state.models import Connector, Credential
 from tests.connectors import SigningConnector
 
 pytestmark = pytest.mark.django_db

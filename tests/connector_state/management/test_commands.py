@@ -60,6 +60,19 @@ def test_create_connector__for_people_and_with_a_uuid():
         run("create_connector", "again", "--uuid", wanted)
 
 
+@pytest.mark.parametrize("group", ["blue", ""])
+def test_create_connector__for_a_group_of_tokens(group):
+    run("create_connector", "m365", "--group", group)
+    assert Connector.objects.get().heartbeat_group == group
+    assert Connector.objects.get().enrolment_group is None
+
+
+def test_create_connector__for_a_group_without_a_token():
+    with pytest.raises(CommandError, match="no token of the group 'green'"):
+        run("create_connector", "m365", "--group", "green")
+    assert not Connector.objects.exists()
+
+
 def test_create_connector__under_a_name_that_is_taken_warns():
     assert run_err("create_connector", "m365").count("\n") == 1  # to keep the secret
     warned = run_err("create_connector", "m365")
