@@ -2,6 +2,8 @@
 
 import asyncio
 import hashlib
+import itertools
+import json
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
@@ -52,6 +54,28 @@ def test_get__of_a_version_that_is_gone_raises(state, ns):
     with pytest.raises(StateError) as refused:
         state.get(ns, "k", version="no ETag")
     assert refused.value.code == "invalid_parameter"
+
+
+def test_restore__stays_though_the_connector_runs(product):
+    """`state restore --hold-writes` while a connector writes without a pause."""
+    credential = json.loads(product.manage("create_connector", "running", "--json")).values()
+    with StateClient(product.server.url, *credential) as state:
+        yesterday = state.put("m365", "delta", "yesterday's")
+        state.put("m365", "delta", "broken")
+
+        def write_until_refused() -> str:
+            for number in itertools.count():
+                try:
+                    state.put("m365", "delta", "broken" if number % 2 else "broken too")
+                except Refused as error:
+                    return error.code
+
+        with ThreadPoolExecutor() as pool:
+            running = pool.submit(write_until_refused)
+            arguments = ("running", "m365", "delta", yesterday, "--hold-writes")
+            product.manage("state", "restore", *arguments)
+            assert running.result(timeout=30) == "read_only"
+        assert state.get("m365", "delta").value == "yesterday's"
 
 
 @pytest.mark.parametrize("value", ["v", "", "Zażółć 日本", 'a|b"\\\r\n\x00', " 1 ", "x" * 65_536])
