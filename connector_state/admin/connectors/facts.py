@@ -71,11 +71,12 @@ def _quotas(connector: Connector, usage: Usage | None) -> list[dict[str, Any]]:
         return {**found, "used_in_words": used_in_words, "limit_in_words": most}
 
     limits = Policy.of(connector).limits
-    keys, size, history_bytes = (
+    keys, size, earlier = (
         (usage.keys, usage.bytes, usage.history_bytes) if usage else (None, None, None)
     )
+    history_limit = settings.STATE_HISTORY_MAX_BYTES  # for each connector the same
     return [
         quota("Keys", keys, limits.max_keys, connector.max_keys),
         quota("Bytes", size, limits.max_bytes, connector.max_bytes),
-        quota("Bytes of earlier values", history_bytes, settings.STATE_HISTORY_MAX_BYTES, None),
+        quota("Bytes of earlier values", earlier, history_limit, history_limit),
     ]

@@ -61,12 +61,13 @@ class RestorePage(_VersionPage):
 
     def post(self, request: HttpRequest) -> HttpResponse:
         is_confirmed = "confirm" in request.POST
-        if is_confirmed and "hold" in request.POST and self.may_hold:
-            self.hold_writes()
         current = self.session.store.get(self.address)
         if current and self.version_id(current.etag) == request.POST.get("version"):
             return self.leave(STORED_ALREADY, self.back_url)
-        version = self.version()
+        version = self.version()  # one that is gone changes no policy
+        if is_confirmed and "hold" in request.POST and self.may_hold:
+            self.hold_writes()
+            current = self.session.store.get(self.address)
         if is_confirmed and request.POST.get("replaces") == self.id_of(current):
             with suppress(PreconditionFailed):
                 self.session.restore(self.address, version.etag, current.etag if current else None)

@@ -97,11 +97,12 @@ def test_version__that_cannot_be_audited_is_not_shown(connector, admin, etags, m
 
 def test_version__that_is_gone_says_so(connector, admin, etags):
     for page in ("keys/key/version/", "keys/key/restore/"):
-        for wanted in ({}, {"version": "x"}):
+        for wanted in ({}, {"version": "x"}, {"version": "x", "confirm": "yes", "hold": "yes"}):
             response = admin.post(page, wanted)
             assert response.status_code == 400
             assert "not kept any more" in text_of(response)
     assert value(connector) == "three"
+    assert not Connector.objects.get().read_only
 
 
 def test_versions__without_view_values_neither_etags_nor_values_are_shown(connector, etags):
