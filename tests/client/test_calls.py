@@ -58,7 +58,7 @@ def test_get__of_a_version_that_is_gone_raises(state, ns):
 def test_restore__stays_though_the_connector_runs(product):
     """`state restore --hold-writes` while a connector writes without a pause."""
     credential = json.loads(product.manage("create_connector", "running", "--json")).values()
-    with StateClient(product.server.url, *credential) as state:
+    with StateClient(product.server.url, *credential, deadline_seconds=30) as state:
         yesterday = state.put("m365", "delta", "yesterday's")
         state.put("m365", "delta", "broken")
 
