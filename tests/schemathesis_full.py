@@ -45,26 +45,32 @@ def run(folder: Path, *arguments: str) -> "subprocess.CompletedProcess[str]":
         created = json.loads(_manage(environ, "create_connector", "tests", "--json"))
         server = servers.granian(environ, folder / "log", workers=1, threads=8)
         try:
-            claims = {"sub": USER, "exp": int(time.time()) + TOKEN_SECONDS}
-            identity = {
-                CONNECTOR: json.dumps(list(created.values())[:3]),
-                USER_TOKEN: jwt.encode(claims, ENVIRONMENT["JWT_SIGNING_KEY"], "HS256"),
-            }
-            command = [str(Path(sys.executable).with_name("st")), "--config-file", str(CONFIG)]
-            command += ["run", str(DOCUMENT), "--url", server.url, *arguments]
-            return subprocess.run(
-                command,
-                cwd=folder,  # where it leaves what it remembers
-                env={**os.environ, **identity, "PYTHONPATH": str(servers.ROOT)},
-                stdout=subprocess.PIPE,
-                stderr=subprocess.STDOUT,
-                text=True,
-            )
+            return _call(folder, server.url, list(created.values())[:3], *arguments)
         finally:
             server.stop()
     finally:
         valkey.terminate()
         valkey.wait(10)
+
+
+def _call(
+    folder: Path, url: str, connector: list[str], *arguments: str
+) -> "subprocess.CompletedProcess[str]":
+    claims = {"sub": USER, "exp": int(time.time()) + TOKEN_SECONDS}
+    identity = {
+        CONNECTOR: json.dumps(connector),
+        USER_TOKEN: jwt.encode(claims, ENVIRONMENT["JWT_SIGNING_KEY"], "HS256"),
+    }
+    command = [str(Path(sys.executable).with_name("st")), "--config-file", str(CONFIG)]
+    command += ["run", str(DOCUMENT), "--url", url, *arguments]
+    return subprocess.run(
+        command,
+        cwd=folder,  # where it leaves what it remembers
+        env={**os.environ, **identity, "PYTHONPATH": str(servers.ROOT)},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+    )
 
 
 def _manage(environ: dict[str, str], *arguments: str) -> str:
