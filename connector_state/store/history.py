@@ -75,12 +75,16 @@ def history_of(connector_uuid: str, caller: Caller, address: Address) -> History
 def prune(connector_uuid: str, username: str) -> Iterator[int]:
     """Forget the versions of keys deleted STATE_KEEP_DAYS ago, and of values that have expired.
 
+    All of them, where the settings keep none any more.
+
     Yields:
         The number of keys concerned, after each part of the history.
     """
     cursor = b"0"
+    is_off = not (settings.STATE_KEEP_VERSIONS or settings.STATE_KEEP_DAYS)
+    days = -1 if is_off else max(settings.STATE_KEEP_DAYS, 1)
     while True:
-        arguments: list[Argument] = [cursor, max(settings.STATE_KEEP_DAYS, 1)]
+        arguments: list[Argument] = [cursor, days]
         cursor, pruned = call(_PRUNE, connector_uuid, Caller.operator(username), arguments)
         yield pruned
         if cursor == b"0":
