@@ -4,11 +4,13 @@ A process accepts one algorithm: HS256 with JWT_SIGNING_KEY, or RS256 with the k
 Tokens of another issuer need only `exp`, and `sub` or `user_id`.
 """
 
-from dataclasses import dataclass
-from typing import Any
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from typing import Any, TypeGuard
 
 import jwt
 from django.conf import settings
+from django.utils import timezone
 from rest_framework.authentication import BaseAuthentication
 from rest_framework.permissions import BasePermission
 from rest_framework.request import Request
@@ -16,6 +18,7 @@ from rest_framework.request import Request
 from chat.api import jwks
 from chat.conversations.state import USER_ID_MAX_CHARACTERS
 from chat.errors import Forbidden, TokenRefused
+from chat.models import ChatUser
 
 TOKEN_MAX_CHARACTERS = 8192
 CLOCK_LEEWAY_SECONDS = 10
@@ -30,6 +33,7 @@ class ChatPrincipal:
     """The request.user of a chat request, with the user id of the token."""
 
     user_id: str
+    authenticated_at: datetime = field(default_factory=timezone.now)
 
     is_authenticated = True
 
@@ -41,13 +45,16 @@ class BearerAuthentication(BaseAuthentication):
         """Return the token's user, or None for another scheme.
 
         Raises:
-            TokenRefused: the token is not valid.
+            TokenRefused: the token is not valid, or from before its user was removed.
             Unavailable: the keys to verify it with can't be fetched.
         """
         scheme, _, token = request.META.get("HTTP_AUTHORIZATION", "").partition(" ")
         if scheme.lower() != "bearer":
             return None
-        return ChatPrincipal(user_id_of(token.strip())), None
+        user_id, issued_at = _read(token.strip())
+        principal = ChatPrincipal(user_id)  # the time first: see chat.turns.accept
+        check_not_forgotten(user_id, issued_at)
+        return principal, None
 
     def authenticate_header(self, request: Request) -> str:
         return 'Bearer realm="chat"'
@@ -68,10 +75,32 @@ class OwnPath(BasePermission):
 def user_id_of(token: str) -> str:
     """Verify a token, and return its user id: the claim `user_id`, else `sub`.
 
+    The database is not asked, so the user may have been removed since.
+
     Raises:
         TokenRefused: it is not valid.
         Unavailable: the keys to verify it with can't be fetched.
     """
+    return _read(token)[0]
+
+
+def check_not_forgotten(user_id: str, issued_at: object) -> None:
+    """Refuse a token from before all of its user was removed (chat.retention.forget).
+
+    Args:
+        user_id: whom the token names.
+        issued_at: its claim `iat`; what is no time counts as none.
+
+    Raises:
+        TokenRefused: it is from before.
+    """
+    moment = datetime.fromtimestamp(issued_at, UTC) if _is_time(issued_at) else None
+    if ChatUser.refuses(user_id, moment):
+        raise TokenRefused("The token is from before its user was removed. Log in again.")
+
+
+def _read(token: str) -> tuple[str, object]:
+    """Verify a token, and return its user id and its claim `iat`, None without one."""
     if not token or len(token) > TOKEN_MAX_CHARACTERS:
         raise TokenRefused()
     claims = _verified_claims(token)
@@ -80,7 +109,8 @@ def user_id_of(token: str) -> str:
     if claims.get("token_type", "access") != "access":
         raise TokenRefused("This is no access token.", code="wrong_token_type")
     # A user_id that is not valid is refused, even if there is a sub.
-    return _as_user_id(claims["user_id"] if "user_id" in claims else claims.get("sub"))
+    user_id = _as_user_id(claims["user_id"] if "user_id" in claims else claims.get("sub"))
+    return user_id, claims.get("iat")
 
 
 def _verified_claims(token: str) -> dict[str, Any]:
@@ -123,7 +153,7 @@ def _key(header: dict[str, Any]) -> tuple[Any, str]:
     return settings.JWT_SIGNING_KEY, "HS256"
 
 
-def _is_time(claim: object) -> bool:
+def _is_time(claim: object) -> TypeGuard[int | float]:
     # PyJWT also takes "1e9" and 10^30 for a NumericDate.
     return isinstance(claim, int | float) and not isinstance(claim, bool) and 0 < claim < TIME_MAX
 

@@ -24,11 +24,16 @@ class ChatAPIView(APIView):
     permission_classes = [OwnPath]
 
     @property
-    def user_id(self) -> str:
-        """The id of the token's user."""
+    def principal(self) -> ChatPrincipal:
+        """The token's user."""
         principal: Any = self.request.user
         assert isinstance(principal, ChatPrincipal)
-        return principal.user_id
+        return principal
+
+    @property
+    def user_id(self) -> str:
+        """The id of the token's user."""
+        return self.principal.user_id
 
 
 class ChatView(ChatAPIView):
@@ -43,7 +48,8 @@ class ChatView(ChatAPIView):
         with turn_slot():
             body = read_body(request._request, ChatBody)
             key = read_idempotency_key(request._request)
-            turn = answer(ChatRequest(self.user_id, body.message, body.conversation_id, key))
+            since = self.principal.authenticated_at
+            turn = answer(ChatRequest(self.user_id, body.message, body.conversation_id, key, since))
         return json_answer(_as_json(turn), degraded=turn.degraded)
 
 

@@ -417,3 +417,15 @@ def test_lists__on_a_phone_show_every_column(open_page, width):
     for field in ("pending_turns", "state", "expires"):
         box = page.locator(f"#result_list .field-{field}").first.bounding_box()
         assert box["x"] + box["width"] <= across
+
+
+def test_forget__from_the_list_to_the_end(open_page):
+    ask("hello")
+    page = open_page("/admin/chat/conversation/")
+    page.get_by_role("link", name="Remove all of a user").click()
+    page.get_by_label("User name").fill(ALICE)
+    page.get_by_role("button", name="Continue").click()
+    assert "1 conversation, 1 turn, 0 tasks" in page.inner_text("#content")
+    page.get_by_role("button", name="Remove all of this user").click()
+    assert "All of alice is removed" in page.inner_text(".messagelist")
+    assert contents() == []

@@ -32,7 +32,11 @@ class Command(BaseCommand):
             metavar="DAYS",
             help="also those in the store that were not used for so many days",
         )
-        parser.add_argument("--user", metavar="USER", help="only those of this user")
+        parser.add_argument(
+            "--user",
+            metavar="USER",
+            help="only those of this user; forget_user removes all of a user, tasks too",
+        )
         parser.add_argument("--batch-size", type=int, default=500, metavar="N")
         parser.add_argument(
             "--dry-run", action="store_true", help="say what would go, and change nothing"

@@ -5,6 +5,7 @@ import json
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor, wait
+from datetime import timedelta
 from http.server import BaseHTTPRequestHandler, HTTPServer
 
 import jwt
@@ -13,10 +14,12 @@ from cryptography.hazmat.primitives.asymmetric import rsa
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 from django.contrib.auth import get_user_model
 from django.test import Client
+from django.utils import timezone
 from rest_framework_simplejwt.tokens import AccessToken, RefreshToken
 
 from chat.api import jwks
 from chat.errors import Unavailable
+from chat.models import ChatUser
 from tests.chat.calls import Api, token
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -411,3 +414,10 @@ def test_jwks__switches_own_tokens_off(key_set, user):
 def test_simplejwt__tokens_are_ours(user):
     assert str(AccessToken.for_user(user)["user_id"]) == "carol"
     assert RefreshToken.for_user(user)["user_id"] == "carol"
+
+
+def test_jwks__tokens_from_before_the_user_was_removed(key_set):
+    now = time.time()
+    ChatUser.objects.create(user_id="alice", forgotten_at=timezone.now() - timedelta(seconds=60))
+    assert status(key_set.token(sub="alice", iat=now - 120)) == 401
+    assert status(key_set.token(sub="alice", iat=now - 30)) == 200
