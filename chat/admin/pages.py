@@ -22,6 +22,7 @@ from chat.errors import (
 from chat.models import Conversation, Turn
 from common.admin_pages import AdminPage, log_action
 from common.database_busy import DatabaseBusy
+from common.events.models import Event
 
 logger = logging.getLogger(__name__)
 
@@ -65,8 +66,9 @@ class ChatPage(AdminPage):
         may_view = self.request.user.has_perm(VIEW)
         return super().leave(words, to if may_view else self.back_url, level)
 
-    def record(self, message: str) -> None:
-        log_action(self.request, Conversation.objects.at(self.key) or self.object, message)
+    def record(self, message: str, kind: Event.Kind = Event.Kind.CHANGE) -> None:
+        row = Conversation.objects.at(self.key) or self.object
+        log_action(self.request, row, message, kind=kind)
 
     @property
     def waiting_turns(self) -> QuerySet[Turn]:

@@ -23,6 +23,11 @@ class ChatUser(models.Model):
     def __str__(self) -> str:
         return self.user_id
 
+    @property
+    def event_subject(self) -> dict[str, str]:
+        """The fields of an event about the user."""
+        return {"user_id": self.user_id}
+
     @staticmethod
     def refuses(user_id: str, issued_at: datetime | None) -> bool:
         """Whether a token of this user is from before all of the user was removed.

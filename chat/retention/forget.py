@@ -21,6 +21,7 @@ from chat.errors import NotFound
 from chat.locks import user_transaction
 from chat.models import ChatUser, Conversation, Quarantine, Task, Turn
 from chat.turns.deletion import delete_conversation
+from common.events.models import Event
 
 UNDATED_HOURS = 24
 
@@ -79,6 +80,7 @@ def forget(
         conversations = list(_conversations(user_id).values_list("conversation_id", flat=True))
         for rows in (Turn.objects, Task.objects, Quarantine.objects):
             rows.filter(user_id=user_id).delete()
+        Event.objects.filter(user_id=user_id).delete()
     waiting = 0
     for done, conversation_id in enumerate(conversations, 1):
         key = ConversationKey(user_id, conversation_id)

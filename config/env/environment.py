@@ -108,6 +108,9 @@ class Environment(BaseSettings):
     chat_keep_turns_seconds: int = Field(default=86_400, ge=60)
     cors_allowed_origins: variables.Origins = ()
 
+    # Events
+    events_keep_days: int = Field(default=90, ge=1, le=36_500)
+
     @field_validator("data_dir")
     @classmethod
     def anchor_data_dir(cls, value: Path) -> Path:

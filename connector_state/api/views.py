@@ -21,10 +21,13 @@ from connector_state.api.waiting import ON_LOOP, finish_now, waits_of
 from connector_state.core import decide
 from connector_state.core.decide import Answer, Decision
 from connector_state.core.request import StateRequest
-from connector_state.errors import SignatureRefused
+from connector_state.credentials import refusals
+from connector_state.errors import Forbidden, RateLimited, SignatureRefused, ValueTooLarge
 from connector_state.store.calls import Caller, Nonce
 
 _NEGOTIATION = DefaultContentNegotiation()  # DRF's Request would make one each; it is never asked
+
+REPORTED = (Forbidden, RateLimited, ValueTooLarge)  # an operator can do something about them
 
 
 class ConnectorAPIView(APIView):
@@ -82,6 +85,8 @@ class ConnectorAPIView(APIView):
                 # Only the store can tell a replay or a mark: it is reported as the others are.
                 uuid, key_id = self.kwargs["connector_uuid"], self.principal.key_id
                 await report_refusal(exc, http_request, uuid, key_id)
+            elif isinstance(exc, REPORTED) and self.principal is not None:
+                refusals.count(exc.code, self.principal.uuid)
             response = self.handle_exception(exc)
         return self.finalize_response(request, response)
 

@@ -6,8 +6,10 @@ from typing import Any
 from django.core.management.base import BaseCommand, CommandError
 from django.template.defaultfilters import pluralize
 
+from chat.repository import TITLE
 from chat.turns.flush import flush_all, pending
 from chat.turns.pruning import prune
+from common.events import outages
 from common.progress import Progress
 
 PROGRESS_EVERY = 100  # conversations
@@ -28,6 +30,8 @@ class Command(BaseCommand):
             done, left = flush_all(
                 user, lambda done, left: progress.update(done + left, _conversations(done, left))
             )
+        if done:  # processes that met the outage may be gone
+            outages.over(TITLE)
         dropped = prune()
         self.stdout.write(
             f"{_conversations(done, left)}; {dropped} old turn{pluralize(dropped)} dropped"

@@ -10,6 +10,8 @@ from django.template.defaultfilters import pluralize
 from chat.errors import NotFound
 from chat.retention.forget import UNDATED_HOURS, belongings, forget, in_words
 from common.database_busy import DatabaseBusy
+from common.events.changes import record_command
+from common.events.models import Event
 from common.progress import Progress
 from common.visible import printable
 
@@ -55,6 +57,8 @@ class Command(BaseCommand):
             raise CommandError(f"There is no chat user {printable(user)!r}.") from error
         except DatabaseBusy as error:
             raise CommandError(f"{error.detail} Running it again goes on.") from error
+        words = f"Removed all of the user {user}: {in_words(found)}."
+        record_command(Event.Kind.CHANGE, Event.Area.CHAT, words, user_id=user)
         self.stdout.write(f"removed: {in_words(found)}")
         if get_user_model().objects.filter(username=user, is_active=True).exists():
             self.stderr.write(f"{printable(user)} can still log in: deactivate the account too.")

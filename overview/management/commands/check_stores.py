@@ -7,6 +7,7 @@ from typing import Any
 from django.core.management.base import BaseCommand, CommandError
 
 from overview import probes
+from overview.outages import note_outages
 from overview.probes import Health
 
 AFTER_DATABASE = (probes.MIGRATIONS, probes.SECRETS)
@@ -26,6 +27,7 @@ class Command(BaseCommand):
 
     def handle(self, *args: Any, **options: Any) -> None:
         found = probes.examine((*probes.STORES, *probes.beside()))
+        note_outages(found)
         if next(health for health in found if health.name == "database").answers:
             found += probes.examine(AFTER_DATABASE)
         bad_states = {"unsafe", "failed", "warning" if options["strict"] else ""}
