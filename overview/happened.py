@@ -34,6 +34,7 @@ PERMISSIONS = {
     Event.Area.CHAT: "chat.view_conversation",
     Event.Area.ACCOUNTS: "auth.view_user",
 }
+MANY = (Event.Kind.DEGRADED, Event.Kind.EXPIRY)  # an outage, or a night, has many
 FILTERS = ("kind", "from", "to", "connector", "user")
 _CURSOR = re.compile(r"([0-9]{1,17})\.([0-9]{1,18})", re.ASCII)
 
@@ -87,12 +88,12 @@ def happened_page(request: HttpRequest) -> HttpResponse:
 def _matching(events: QuerySet[Event], wanted: dict[str, str]) -> QuerySet[Event]:
     """Return the events that match the filters.
 
-    Degraded answers, of which an outage has many, are left out unless they are asked for.
+    Those of MANY are left out unless they are asked for.
     """
     if kind := wanted.get("kind"):
         events = events.filter(kind=kind)
     elif "user" not in wanted:
-        events = events.exclude(kind=Event.Kind.DEGRADED)
+        events = events.exclude(kind__in=MANY)
     try:
         if "from" in wanted:
             events = events.filter(at__gte=_midnight(wanted["from"]))

@@ -4,6 +4,7 @@ The processes that chat note outages of the conversation store by themselves, at
 """
 
 from collections.abc import Iterable
+from contextlib import suppress
 from datetime import UTC, datetime
 
 from django_redis import get_redis_connection
@@ -19,11 +20,12 @@ _SINCE = "statekeep:database_is_down_since"
 def note_outages(found: Iterable[Health]) -> None:
     """Record which stores don't answer, and which do again."""
     by_name = {health.name: health for health in found}
-    database = by_name.pop("database")
+    database, redis = by_name.pop("database"), by_name["redis"]
     if not database.answers:
-        _remember()
+        if redis.answers:  # else nobody can remember
+            _remember()
         return
-    if since := _since():
+    if redis.answers and (since := _since()):
         outages.noticed(database.title, since)
         outages.over(database.title)
     for health in by_name.values():
@@ -34,10 +36,8 @@ def note_outages(found: Iterable[Health]) -> None:
 
 
 def _remember() -> None:
-    try:
+    with suppress(RedisError):
         get_redis_connection().set(_SINCE, datetime.now(UTC).isoformat(), nx=True)
-    except RedisError:
-        pass  # both are down: nobody can remember
 
 
 def _since() -> datetime | None:

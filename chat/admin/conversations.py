@@ -74,6 +74,8 @@ class ConversationAdmin(ChatList):
     )
     list_filter = (StateFilter, WaitingFilter, ExpiryFilter, UpdatedFilter, UpdatedBetween)
     search_fields = ("user_id", "conversation_id", "title")
+    said_columns = frozenset({"shown_title"})
+    said_fields = frozenset({"title"})
     search_help_text = "By user, conversation id or title."
     ordering = ("-updated_at", "-id")
     sortable_by = ("user", "message_count", "updated", "expires")

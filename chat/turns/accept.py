@@ -23,6 +23,7 @@ from chat.moments import MICROSECOND, microseconds
 from chat.tools.confirmation import confirmed_deletes
 from chat.turns.open_conversation import OpenConversation
 from chat.turns.pruning import prune_now_and_then
+from chat.turns.traces import note_expiry
 
 # A turn's own deadline ends before its lease does.
 LEASE_MARGIN_SECONDS = 5
@@ -172,6 +173,8 @@ def _enter_conversation(request: ChatRequest, now: datetime) -> Conversation:
             created_at=now,
         )
     elif not conversation.active or conversation.has_expired(now):
+        if conversation.active and conversation.message_count:
+            note_expiry(conversation, "Expired: the next message begins it again.")
         conversation.revive(now)
     return conversation
 

@@ -3,7 +3,10 @@
 The turn's row goes a day after it is stored, the event with its conversation.
 """
 
-from chat.models import Turn
+from django.utils import timezone
+
+from chat.models import Conversation, Turn
+from chat.moments import microseconds
 from chat.repository import TITLE
 from common.events import outages
 from common.events.models import Event
@@ -26,6 +29,20 @@ def note_degraded(turn: Turn) -> None:
 def note_dead_letter(turn: Turn) -> None:
     """Record that the store refuses the turn for good."""
     _note(turn, Event.Kind.DEAD_LETTER, "The store refuses a turn for good: it is a dead letter.")
+
+
+def note_expiry(row: Conversation, message: str) -> None:
+    """Record that a conversation has expired, as the row says, which is about to change."""
+    at = row.expires_at or timezone.now()
+    event = Event(
+        at=at,
+        kind=Event.Kind.EXPIRY,
+        area=Event.Area.CHAT,
+        message=message,
+        aggregate=f"expiry {row.pk} {microseconds(at)}",
+        **row.event_subject,
+    )
+    Event.objects.bulk_create([event], ignore_conflicts=True)
 
 
 def _note(turn: Turn, kind: Event.Kind, message: str) -> None:

@@ -28,6 +28,7 @@ class Event(models.Model):
         QUARANTINE = "quarantine", "Unreadable conversations"
         DEAD_LETTER = "dead letter", "Dead letters"
         DEGRADED = "degraded", "Degraded answers"
+        EXPIRY = "expiry", "Expired conversations"
         PURGE = "purge", "Purges"
         IMPORT = "import", "Imports"
 

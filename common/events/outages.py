@@ -47,6 +47,11 @@ def count_waiting_turn(store: str) -> None:
     _ongoing(store).update(number=F("number") + 1)
 
 
+def events_of(store: str) -> QuerySet[Event]:
+    """Return the outages of a store, newest first."""
+    return Event.objects.filter(kind=Event.Kind.OUTAGE, message=_words(store))
+
+
 def _open(store: str, began: datetime) -> None:
     if _ongoing(store).exists():
         return

@@ -147,11 +147,17 @@ def test_outage__of_the_database_is_told_afterwards():
     note_outages(down)
     since = timezone.now()
     note_outages(down)
-    note_outages([health("database", "Database", "ok"), health("redis", "Redis", "failed")])
-    database, redis = Event.objects.order_by("at")
+    note_outages(
+        [
+            health("database", "Database", "ok"),
+            health("redis", "Redis", "ok"),
+            health("model", "Model", "failed"),
+        ]
+    )
+    database, model = Event.objects.order_by("at")
     assert database.message == "Database: no answer."
     assert database.at <= since <= database.ended_at
-    assert (redis.message, redis.ended_at) == ("Redis: no answer.", None)
+    assert (model.message, model.ended_at) == ("Model: no answer.", None)
 
 
 def test_quarantine_and_purge(monkeypatch):
