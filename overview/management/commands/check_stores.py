@@ -10,7 +10,7 @@ from overview import probes
 from overview.outages import note_outages
 from overview.probes import Health
 
-AFTER_DATABASE = (probes.MIGRATIONS, probes.SECRETS)
+AFTER_DATABASE = (probes.MIGRATIONS, probes.SECRETS, probes.REPAIRS)
 
 
 class Command(BaseCommand):
