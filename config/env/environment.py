@@ -108,7 +108,8 @@ class Environment(BaseSettings):
     chat_keep_turns_seconds: int = Field(default=86_400, ge=60)
     cors_allowed_origins: variables.Origins = ()
 
-    # Events
+    # Events and alerts
+    alert_webhook_url: variables.Url = Field(default="", repr=False)
     events_keep_days: int = Field(default=90, ge=1, le=36_500)
 
     @field_validator("data_dir")
