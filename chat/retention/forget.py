@@ -80,7 +80,9 @@ def forget(
         conversations = list(_conversations(user_id).values_list("conversation_id", flat=True))
         for rows in (Turn.objects, Task.objects, Quarantine.objects):
             rows.filter(user_id=user_id).delete()
-        Event.objects.filter(user_id=user_id).delete()
+        # What operators did stays: removing a user must not hide who had read the chats.
+        theirs = Event.objects.filter(user_id=user_id)
+        theirs.exclude(kind__in=(Event.Kind.READ, Event.Kind.CHANGE)).delete()
     waiting = 0
     for done, conversation_id in enumerate(conversations, 1):
         key = ConversationKey(user_id, conversation_id)

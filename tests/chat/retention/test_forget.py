@@ -14,6 +14,7 @@ from chat.assistant.builtin import BuiltinAssistant
 from chat.errors import TokenRefused, TurnConflict
 from chat.models import ChatUser, Conversation, Quarantine, Task, Turn
 from chat.turns.accept import ChatRequest, accept
+from common.events.models import Event
 from tests.chat.calls import Api, token
 from tests.chat.drive import ALICE, ask, away, contents, document, hooked, put_raw
 from tests.chat.operators import history, operator
@@ -143,6 +144,16 @@ def test_forget__what_the_store_cannot_delete_waits(monkeypatch):
     assert contents() == ["hello"]
     run(ALICE)  # something of the user is left, so the name is known
     assert contents() == []
+
+
+def test_forget__who_read_the_chats_stays_known():
+    a_full_user()
+    reader = operator("view", "read")
+    row = Conversation.objects.get(user_id=ALICE, conversation_id="c1")
+    reader.get(f"/admin/chat/conversation/{row.pk}/change/")
+    run(ALICE)
+    kinds = Event.objects.filter(user_id=ALICE).values_list("kind", flat=True)
+    assert set(kinds) == {"read", "change"}
 
 
 # --- The page -------------------------------------------------------------------------------------
