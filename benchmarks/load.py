@@ -4,13 +4,15 @@ import json
 import os
 import subprocess
 import sys
-from collections.abc import Sequence
+import tempfile
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import NamedTuple
 
 from config.local.run import GRANIAN_OPTIONS
 from tests.environment import ENVIRONMENT
-from tests.servers import ROOT, Server, free_port
+from tests.servers import ROOT, Server, free_port, start_valkey
 
 HERE = Path(__file__).parent
 WSGI = ("--interface", "wsgi", "--http", "1", "--no-ws", "--blocking-threads", "4")
@@ -100,6 +102,24 @@ class Bench:
             valkey=(after[1] - before[1]) / thousands,
             per_second=1000 * thousands / self.seconds,
         )
+
+
+@contextmanager
+def bench(seconds: int) -> Iterator[Bench]:
+    """Start the servers and a Valkey without a disk, for loads of so many seconds; stop them."""
+    with tempfile.TemporaryDirectory(prefix="statekeep-bench-") as name:
+        folder = Path(name)
+        socket = folder / "s"
+        valkey = start_valkey(folder / "valkey", "--port", "0", "--unixsocket", str(socket))
+        try:
+            servers = Bench(folder, socket, seconds, valkey.pid)
+            try:
+                yield servers
+            finally:
+                servers.stop()
+        finally:
+            valkey.terminate()
+            valkey.wait(10)
 
 
 def _manage(environ: dict[str, str], *arguments: str) -> str:

@@ -3,42 +3,28 @@
 A first load warms it up: what it imports, and its caches. The others are of 10,000 connectors.
 """
 
-import shutil
-import tempfile
 from pathlib import Path
 
-from benchmarks.load import Bench, worker_of
-from tests.servers import start_valkey
+from benchmarks.load import Bench, bench, worker_of
 
 REQUESTS = 250_000
 
 
 def main() -> None:
     """Load the product until it has answered so many, and print how it grew."""
-    folder = Path(tempfile.mkdtemp(prefix="statekeep-bench-"))
-    socket = folder / "s"
-    valkey = start_valkey(folder / "valkey", "--port", "0", "--unixsocket", str(socket))
-    try:
-        bench = Bench(folder, socket, 10, valkey.pid)
-        try:
-            _measure(bench)
-        finally:
-            bench.stop()
-    finally:
-        valkey.terminate()
-        valkey.wait(10)
-        shutil.rmtree(folder)
+    with bench(seconds=10) as servers:
+        _measure(servers)
 
 
-def _measure(bench: Bench) -> None:
-    worker = worker_of(bench.product)
+def _measure(servers: Bench) -> None:
+    worker = worker_of(servers.product)
     for method in ("PUT", "GET"):
-        bench.state(bench.product, method, close=False, fleet=True)
+        servers.state(servers.product, method, close=False, fleet=True)
     before, answered = _resident_megabytes(worker), 0.0
     while answered < REQUESTS:
         for method in ("PUT", "GET"):
-            cost = bench.state(bench.product, method, close=False, fleet=True)
-            answered += cost.per_second * bench.seconds
+            cost = servers.state(servers.product, method, close=False, fleet=True)
+            answered += cost.per_second * servers.seconds
         grown = _resident_megabytes(worker) - before
         print(f"{answered:8.0f} requests: {before:.1f} MB, grown by {grown:+.1f}", flush=True)
 

@@ -13,13 +13,10 @@ A fleet is 10,000 connectors with a credential each, of which each request is an
 import argparse
 import shutil
 import statistics
-import tempfile
 from collections.abc import Callable
 from functools import partial
-from pathlib import Path
 
-from benchmarks.load import Bench, Cost
-from tests.servers import start_valkey
+from benchmarks.load import Bench, Cost, bench
 
 
 def main() -> None:
@@ -27,19 +24,8 @@ def main() -> None:
     options = _options()
     if not shutil.which("wrk"):
         raise SystemExit("make bench needs wrk: apt-get install wrk")
-    folder = Path(tempfile.mkdtemp(prefix="statekeep-bench-"))
-    socket = folder / "s"
-    valkey = start_valkey(folder / "valkey", "--port", "0", "--unixsocket", str(socket))
-    try:
-        bench = Bench(folder, socket, options.seconds, valkey.pid)
-        try:
-            _print_server(bench, options.rounds)
-        finally:
-            bench.stop()
-    finally:
-        valkey.terminate()
-        valkey.wait(10)
-        shutil.rmtree(folder)
+    with bench(options.seconds) as servers:
+        _print_server(servers, options.rounds)
 
 
 def _options() -> argparse.Namespace:
@@ -49,19 +35,21 @@ def _options() -> argparse.Namespace:
     return parser.parse_args()
 
 
-def _print_server(bench: Bench, rounds: int) -> None:
+def _print_server(servers: Bench, rounds: int) -> None:
     cases: dict[str, Callable[[], Cost]] = {}
     for how, close in (("keep-alive", False), ("a connection each", True)):
-        cases[f"empty 204, {how}"] = partial(bench.empty, close=close)
+        cases[f"empty 204, {how}"] = partial(servers.empty, close=close)
         for method in ("PUT", "GET"):
-            for name, server in (("", bench.product), ("under WSGI, ", bench.wsgi)):
-                cases[f"{method}, {name}{how}"] = partial(bench.state, server, method, close=close)
+            for name, server in (("", servers.product), ("under WSGI, ", servers.wsgi)):
+                cases[f"{method}, {name}{how}"] = partial(
+                    servers.state, server, method, close=close
+                )
     for method in ("PUT", "GET"):
         cases[f"{method} of a fleet, keep-alive"] = partial(
-            bench.state, bench.product, method, close=False, fleet=True
+            servers.state, servers.product, method, close=False, fleet=True
         )
     bare = "PUT under WSGI without index, limits and audit, keep-alive"
-    cases[bare] = partial(bench.state, bench.bare, "PUT", close=False)
+    cases[bare] = partial(servers.state, servers.bare, "PUT", close=False)
     for case in cases.values():  # warm-up, and for GET something to read
         case()
     costs: dict[str, list[Cost]] = {name: [] for name in cases}

@@ -1,7 +1,6 @@
 """The chat app."""
 
 from django.apps import AppConfig
-from django.db.backends.signals import connection_created
 
 
 class ChatConfig(AppConfig):
@@ -9,9 +8,3 @@ class ChatConfig(AppConfig):
 
     name = "chat"
     verbose_name = "Chat"
-
-    def ready(self) -> None:
-        """Bound the waiting of every database connection."""
-        from chat.locks import limit_waiting  # needs the models
-
-        connection_created.connect(limit_waiting)

@@ -46,6 +46,13 @@ class StoreUnavailable(StoreError):
         self.is_outage = is_outage
 
 
+class SaveFailed(StoreUnavailable):
+    """The store failed to save this document, while it answers for others: no outage."""
+
+    def __init__(self, detail: str | None = None) -> None:
+        super().__init__(detail, is_outage=False)
+
+
 class StoreConflict(StoreError):
     """The store refused a compare-and-swap, because the ETag is another one.
 
@@ -104,10 +111,20 @@ class UnsupportedInput(ChatError):
 
 
 class TokenRefused(ChatError):
-    """The bearer token, or the login, is not valid."""
+    """The bearer token, or the login, is not valid.
+
+    `reason` says which check failed, for the log; "" if there is no more to say than
+    `detail` does. It may quote claims.
+    """
 
     code = "bad_token"
     detail = "The token is not valid, or it has expired."
+
+    def __init__(
+        self, detail: str | None = None, *, code: str | None = None, reason: str = ""
+    ) -> None:
+        super().__init__(detail, code=code)
+        self.reason = reason
 
 
 class Forbidden(ChatError):

@@ -2,17 +2,17 @@
 
 Every transaction that writes more than one row of a user takes the user's row first, so none can
 meet another in the opposite order. None is open while the store or the model is asked, and none
-waits longer than WAIT_SECONDS to begin.
+waits longer than WAIT_SECONDS to begin (common.database_limits). Rows are locked for a transaction,
+never for a session: behind a pooler, the next transaction may meet another one.
 """
 
 from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
-from typing import Any
 
 from django.db import OperationalError, connection, transaction
 
 from chat.models import ChatUser
-from common.database_busy import WAIT_SECONDS, DatabaseBusy
+from common.database_busy import DatabaseBusy
 
 _LOCK_NOT_AVAILABLE = "55P03"  # PostgreSQL
 
@@ -61,13 +61,6 @@ def _locked_row(user_id: str) -> ChatUser:
         if getattr(error.__cause__, "sqlstate", None) == _LOCK_NOT_AVAILABLE:
             raise DatabaseBusy from error
         raise
-
-
-def limit_waiting(connection: Any, **_: Any) -> None:
-    """Let no statement of a new PostgreSQL connection wait longer for a lock."""
-    if connection.vendor == "postgresql":
-        with connection.cursor() as cursor:
-            cursor.execute("SET lock_timeout = %s", [f"{WAIT_SECONDS:.0f}s"])
 
 
 @contextmanager

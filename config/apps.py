@@ -5,7 +5,9 @@ from django.contrib.auth.signals import user_login_failed
 from django.core.cache import close_caches
 from django.core.signals import request_finished, request_started
 from django.db import close_old_connections, reset_queries
+from django.db.backends.signals import connection_created
 
+from common.database_limits import set_limits
 from config.refused import count_failed_login
 
 
@@ -17,6 +19,7 @@ class StatekeepConfig(AppConfig):
 
     def ready(self) -> None:
         user_login_failed.connect(count_failed_login)  # after axes, which INSTALLED_APPS has first
+        connection_created.connect(set_limits)
         # Django does these for each request, which costs a tenth of a state call, and for nothing:
         request_started.disconnect(reset_queries)  # queries are logged only with DEBUG
         request_finished.disconnect(close_caches)  # Redis connections are kept

@@ -84,7 +84,12 @@ def _for_pages(middleware: type[Any]) -> type[Any]:
     return type(middleware.__name__, (PagesOnly, middleware), {"__module__": __name__})
 
 
-WhiteNoiseMiddleware = _for_pages(whitenoise.middleware.WhiteNoiseMiddleware)
+class _WhiteNoise(whitenoise.middleware.WhiteNoiseMiddleware):  # type: ignore[misc]
+    def add_files(self, root: Any, prefix: Any = None) -> None:
+        """Add none of STATIC_ROOT: they are served from where they are, collected or not."""
+
+
+WhiteNoiseMiddleware = _for_pages(_WhiteNoise)
 SessionMiddleware = _for_pages(sessions.SessionMiddleware)
 CommonMiddleware = _for_pages(common.CommonMiddleware)
 AuthenticationMiddleware = _for_pages(auth.AuthenticationMiddleware)

@@ -3,6 +3,7 @@
 connector_state.api.authentication counts signed requests where it refuses them.
 """
 
+import logging
 from typing import Any
 
 from django.http import HttpRequest
@@ -12,12 +13,17 @@ from config.paths import is_api_path
 from connector_state.credentials import failures
 from overview.refusals import CHAT, LOGIN
 
+logger = logging.getLogger(__name__)
+
 LOCKED_OUT = "locked_out"
 
 
 def count_refused(exc: Exception) -> None:
-    """Count an error if it refuses a token, or a log-in at the chat's API."""
-    if isinstance(exc, chat.TokenRefused) or (
+    """Count an error if it refuses a token, or a log-in at the chat's API; log why a token is."""
+    if isinstance(exc, chat.TokenRefused) and exc.reason:
+        if failures.count(f"{CHAT}{exc.code}"):
+            logger.warning("refused a token: %s", exc.reason)
+    elif isinstance(exc, chat.TokenRefused) or (
         isinstance(exc, chat.RateLimited) and exc.code == LOCKED_OUT
     ):
         failures.count_unlogged(f"{CHAT}{exc.code}")

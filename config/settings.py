@@ -1,13 +1,9 @@
 """Django's settings, all made from config.env."""
 
 from datetime import timedelta
-from typing import Any
-
-from redis.backoff import NoBackoff
-from redis.retry import Retry
 
 from config import env, logs
-from config.env import database
+from config.env import cache, database
 from config.local import generated
 from config.paths import CHAT_PATHS_REGEX, HTTPS_REDIRECT_EXEMPT
 
@@ -20,6 +16,7 @@ SECRET_KEY = ENV.secret_key.get_secret_value()
 ALLOWED_HOSTS = list(ENV.allowed_hosts)
 ROOT_URLCONF = "config.urls"
 WSGI_APPLICATION = "config.wsgi.application"
+TEST_RUNNER = "config.local.pytest_runner.PytestRunner"
 DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
 
 INSTALLED_APPS = [
@@ -79,40 +76,12 @@ DATABASES = {
     )
 }
 
+DATABASE_STATEMENT_TIMEOUT_SECONDS = ENV.database_statement_timeout_seconds
+
 # The contract fixes the keys in Redis, so they are used through get_redis_connection():
 # django.core.cache would prefix the keys and serialise the values.
-CACHES: dict[str, Any] = {
-    "default": {
-        "BACKEND": "django_redis.cache.RedisCache",
-        "LOCATION": ENV.effective_redis_url,
-        "KEY_PREFIX": "statekeep:cache",
-        "OPTIONS": {
-            "SERIALIZER": "django_redis.serializers.json.JSONSerializer",
-            "SOCKET_CONNECT_TIMEOUT": ENV.redis_connect_timeout_seconds,
-            "SOCKET_TIMEOUT": ENV.redis_timeout_seconds,
-            "CONNECTION_POOL_KWARGS": {
-                # One immediate retry, for a stale connection. The default would retry for many
-                # seconds; connector_state.store decides who waits for a fail-over, and how long.
-                "retry": Retry(NoBackoff(), 1),
-                "max_connections": 10_000,  # no limit: there are as many as threads
-            },
-        },
-    }
-}
+CACHES = {"default": cache.configuration(ENV)}
 if ENV.redis_sentinels:
-    CACHES["default"]["OPTIONS"] |= {
-        "CLIENT_CLASS": "django_redis.client.SentinelClient",
-        "CONNECTION_POOL_CLASS": "redis.sentinel.SentinelConnectionPool",
-        "SENTINELS": [
-            (host.strip("[]"), int(port))
-            for host, _, port in (s.rpartition(":") for s in ENV.redis_sentinels)
-        ],
-        "SENTINEL_KWARGS": {
-            "socket_connect_timeout": ENV.redis_connect_timeout_seconds,
-            "socket_timeout": ENV.redis_timeout_seconds,
-            "retry": Retry(NoBackoff(), 1),
-        },
-    }
     DJANGO_REDIS_CONNECTION_FACTORY = "django_redis.pool.SentinelConnectionFactory"
 
 REDIS_RETRY_SECONDS = ENV.redis_retry_seconds
@@ -164,8 +133,12 @@ DAPR_STATE_STORE_NAME = ENV.dapr_state_store_name
 
 JWT_SIGNING_KEY = "" if ENV.jwt_jwks_url else ENV.jwt_signing_key.get_secret_value()
 JWT_JWKS_URL = ENV.jwt_jwks_url
-JWT_ISSUER = ENV.jwt_issuer
-JWT_AUDIENCE = ENV.jwt_audience
+JWT_ALGORITHMS = list(ENV.jwt_algorithms)
+JWT_ISSUER = list(ENV.jwt_issuer)
+JWT_AUDIENCE = list(ENV.jwt_audience)
+JWT_AUDIENCE_CLAIM = ENV.jwt_audience_claim
+JWT_LEEWAY_SECONDS = ENV.jwt_leeway_seconds
+CA_BUNDLE = ENV.requests_ca_bundle or ENV.ssl_cert_file
 OPENAI_API_KEY = ENV.openai_api_key.get_secret_value()
 OPENAI_BASE_URL = ENV.openai_base_url
 CHAT_MODEL = ENV.chat_model
@@ -190,15 +163,20 @@ SIMPLE_JWT = {
     "USER_ID_CLAIM": "user_id",
     "ACCESS_TOKEN_LIFETIME": timedelta(seconds=ENV.jwt_access_seconds),
     "REFRESH_TOKEN_LIFETIME": timedelta(seconds=ENV.jwt_refresh_seconds),
-    "ISSUER": JWT_ISSUER or None,
-    "AUDIENCE": JWT_AUDIENCE or None,
+    "ISSUER": next(iter(JWT_ISSUER), None),
+    "AUDIENCE": next(iter(JWT_AUDIENCE), None),
+    "LEEWAY": JWT_LEEWAY_SECONDS,
 }
 
 CORS_URLS_REGEX = CHAT_PATHS_REGEX
 CORS_ALLOWED_ORIGINS = list(ENV.cors_allowed_origins)
 CORS_ALLOW_CREDENTIALS = False
 CORS_ALLOW_METHODS = ["GET", "POST", "PATCH", "DELETE", "OPTIONS"]
-CORS_ALLOW_HEADERS = ["accept", "authorization", "content-type", "idempotency-key"]
+CORS_ALLOW_HEADERS = [
+    *("accept", "authorization", "content-type", "idempotency-key"),
+    *("traceparent", "tracestate", "x-request-id", "x-requested-with"),
+    *(name.lower() for name in ENV.cors_allowed_headers),
+]
 CORS_EXPOSE_HEADERS = ["X-Chat-Degraded", "Retry-After"]
 
 # --- API --------------------------------------------------------------------------------------
@@ -240,7 +218,7 @@ AXES_COOLOFF_TIME = 0.25  # hours
 AXES_LOCKOUT_PARAMETERS = [["username", "ip_address"]]
 AXES_RESET_ON_SUCCESS = True
 AXES_LOCKOUT_TEMPLATE = "locked_out.html"
-AXES_CLIENT_IP_CALLABLE = "common.client_ip.client_address"
+AXES_CLIENT_IP_CALLABLE = "common.client_ip.address_for_axes"
 AXES_ENABLE_ADMIN = True
 AXES_VERBOSE = False
 AXES_SENSITIVE_PARAMETERS = ["username"]  # people type passwords there; addresses are for the log
@@ -263,6 +241,7 @@ SILENCED_SYSTEM_CHECKS = [
 
 STATIC_URL = "static/"
 WHITENOISE_USE_FINDERS = True  # nothing to collect before a start
+STATIC_ROOT = DATA_DIR / "static"  # of collectstatic, for a proxy that serves them by itself
 TIME_ZONE = "UTC"
 USE_TZ = True
 

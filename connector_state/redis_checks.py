@@ -14,6 +14,12 @@ NO_EVICTION = "noeviction"
 NOT_ON_DISK = "nothing on disk"
 
 
+CLUSTER = (
+    "Redis Cluster is not supported: the nonce, the index and the contract's keys of one "
+    "call are in different slots. Use Redis with Sentinel."
+)
+
+
 class UnfitRedis(Unfit):
     """This Redis can't be used at all, or not yet."""
 
@@ -25,13 +31,19 @@ def examine(client: Redis) -> Finding:
         UnfitRedis: it is a Redis Cluster, older than 6.2, or still loading its data.
         redis.exceptions.RedisError: it did not answer.
     """
-    info = client.info()
+    try:
+        info = client.info()
+    except ResponseError:  # the user has no permission, or the command another name
+        return Finding(
+            "without INFO",
+            problems=(
+                "Its user may not call INFO: version, memory, eviction and persistence can't be "
+                "checked here.",
+            ),
+        )
     version = tuple(int(part) for part in info["redis_version"].split(".")[:2])
     if info.get("cluster_enabled"):
-        raise UnfitRedis(
-            "Redis Cluster is not supported: the nonce, the index and the contract's keys of one "
-            "call are in different slots. Use Redis with Sentinel."
-        )
+        raise UnfitRedis(CLUSTER)
     if version < OLDEST_VERSION:
         raise UnfitRedis(f"Redis {info['redis_version']} is too old: 6.2 or newer is needed.")
     if info.get("loading"):
@@ -43,6 +55,18 @@ def examine(client: Redis) -> Finding:
         tuple(_dangers(info, policy, persistence)),
         tuple(_problems(info, persistence)),
     )
+
+
+def examine_version(client: Redis) -> str:
+    """Return the name and version of a server, as far as it tells them.
+
+    Raises:
+        redis.exceptions.RedisError: it did not answer.
+    """
+    try:
+        return version_of(client.info("server"))
+    except ResponseError:
+        return "version unknown"
 
 
 def version_of(info: dict[str, Any]) -> str:

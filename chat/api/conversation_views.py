@@ -6,10 +6,10 @@ from django.conf import settings
 from django.http import HttpResponse
 from rest_framework.request import Request
 
-from chat.api.answers import json_answer, no_content
+from chat.api.answers import client_id, json_answer, no_content
 from chat.api.parsing import RenameBody, check_conversation_id, read_body, read_limit
 from chat.api.slots import read_slot, turn_slot
-from chat.api.views import ChatAPIView, client_id
+from chat.api.views import ChatAPIView
 from chat.conversations.state import ConversationKey, format_timestamp
 from chat.deadline import Deadline
 from chat.errors import InvalidInput, NotFound

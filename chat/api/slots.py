@@ -4,7 +4,7 @@ A call holds a slot while it waits for the conversation store or a model, or rea
 """
 
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 from django.conf import settings
@@ -23,9 +23,8 @@ class _Slots:
         self._taken = 0
         self._changed = threading.Condition()
 
-    @contextmanager
-    def one(self) -> Iterator[None]:
-        """Hold a slot.
+    def take(self) -> Callable[[], None]:
+        """Take a slot; return what gives it back, to be called once.
 
         Raises:
             Unavailable: none is free.
@@ -34,16 +33,26 @@ class _Slots:
             if not self._changed.wait_for(self._is_free, self._wait_seconds):
                 raise Unavailable("Too much is being answered right now. Try again.", code="busy")
             self._taken += 1
+        return self._give_back
+
+    @contextmanager
+    def one(self) -> Iterator[None]:
+        """Hold a slot; see take."""
+        give_back = self.take()
         try:
             yield
         finally:
-            with self._changed:
-                self._taken -= 1
-                self._changed.notify()
+            give_back()
+
+    def _give_back(self) -> None:
+        with self._changed:
+            self._taken -= 1
+            self._changed.notify()
 
     def _is_free(self) -> bool:
         return self._taken < int(getattr(settings, self._setting))
 
 
-turn_slot = _Slots("CHAT_MAX_TURNS_PER_PROCESS", 0).one
+_turns = _Slots("CHAT_MAX_TURNS_PER_PROCESS", 0)
+turn_slot, take_turn_slot = _turns.one, _turns.take
 read_slot = _Slots("CHAT_MAX_READS_PER_PROCESS", READS_WAIT_SECONDS).one

@@ -9,7 +9,7 @@ from chat.api.conversation_views import (
     MessagesView,
 )
 from chat.api.token_views import RefreshView, TokenView
-from chat.api.views import ChatView
+from chat.api.views import ChatView, StopView
 
 
 class UserIdConverter:
@@ -39,4 +39,5 @@ urlpatterns = [
     path(_CONVERSATION, ConversationView.as_view()),
     path(f"{_CONVERSATION}/messages", MessagesView.as_view()),
     path(f"{_CONVERSATION}/export", ExportView.as_view()),
+    path(f"{_CONVERSATION}/turns/<slug:turn_id>/stop", StopView.as_view()),
 ]

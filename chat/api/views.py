@@ -1,17 +1,21 @@
 """POST /api/{user_id}/chat. Contract: dapr-state-chat.md, "Application API"."""
 
+import json
+from functools import partial
 from typing import Any
 
 from django.http import HttpResponse
+from django.http.response import HttpResponseBase
 from rest_framework.request import Request
 from rest_framework.views import APIView
 
-from chat.api.answers import json_answer
+from chat.api.answers import json_answer, turn_as_json
 from chat.api.authentication import BearerAuthentication, ChatPrincipal, OwnPath
 from chat.api.parsing import ChatBody, read_body, read_idempotency_key
-from chat.api.slots import turn_slot
+from chat.api.slots import take_turn_slot, turn_slot
+from chat.api.streams import EVENT_STREAM, EventStream, event_response
 from chat.api.throttles import check_rate
-from chat.conversations.state import format_timestamp
+from chat.following import follow, stop
 from chat.models import Turn
 from chat.turns.accept import ChatRequest
 from chat.turns.answer import answer
@@ -41,27 +45,63 @@ class ChatView(ChatAPIView):
 
     http_method_names = ["post"]
 
-    def post(self, request: Request, user_id: str) -> HttpResponse:
+    def post(self, request: Request, user_id: str) -> HttpResponseBase:
         """Answer it. `Idempotency-Key` makes a repeat harmless."""
         # Before the body is read: a user who holds uploads back holds no more than these let in.
         check_rate(self.user_id)
+        kinds = ["application/json", EVENT_STREAM]
+        if request._request.get_preferred_type(kinds) == EVENT_STREAM:
+            return self._stream()
         with turn_slot():
-            body = read_body(request._request, ChatBody)
-            key = read_idempotency_key(request._request)
-            since = self.principal.authenticated_at
-            turn = answer(ChatRequest(self.user_id, body.message, body.conversation_id, key, since))
-        return json_answer(_as_json(turn), degraded=turn.degraded)
+            turn = answer(self._read())
+        return json_answer(turn_as_json(turn), degraded=turn.degraded)
+
+    def _read(self) -> ChatRequest:
+        body = read_body(self.request._request, ChatBody)
+        key = read_idempotency_key(self.request._request)
+        since = self.principal.authenticated_at
+        return ChatRequest(self.user_id, body.message, body.conversation_id, key, since)
+
+    def _stream(self) -> HttpResponseBase:
+        """Answer with events, after all that may be refused."""
+        give_back = take_turn_slot()
+        try:
+            following = follow(self._read())
+        except BaseException:
+            give_back()
+            raise
+        # Whichever is over last: the stream holds a thread of the server, the turn one of its own.
+        over = partial(following.turn_is_over.add_done_callback, lambda _: give_back())
+        return event_response(EventStream(following.words, self._as_error, over))
+
+    def _as_error(self, error: BaseException) -> dict[str, Any]:
+        """Return what the JSON answer to the error says, and its status."""
+        response = self.get_exception_handler()(error, self.get_exception_handler_context())
+        if response is None:
+            return {
+                "status": 500,
+                "code": "server_error",
+                "detail": "An unexpected error; the server's log has it.",
+            }
+        return {"status": response.status_code, **json.loads(response.content)}
 
 
-def _as_json(turn: Turn) -> dict[str, Any]:
-    return {
-        "reply": turn.reply,
-        "conversation_id": client_id(turn.conversation_id, turn.id_is_integer),
-        "tool_calls": turn.tool_calls,
-        "timestamp": format_timestamp(turn.answered_at or turn.accepted_at),
-    }
+class StopView(ChatAPIView):
+    """Stop a turn."""
+
+    http_method_names = ["post"]
+
+    def post(
+        self, request: Request, user_id: str, conversation_id: str, turn_id: str
+    ) -> HttpResponse:
+        """End the words of a turn that is under way; of another one nothing changes."""
+        turn = stop(self.user_id, conversation_id, turn_id)
+        return json_answer({"turn_id": turn.id, "status": _status(turn)})
 
 
-def client_id(conversation_id: str, is_integer: bool) -> int | str:
-    """Return the id in the JSON type in which the client knows it."""
-    return int(conversation_id) if is_integer else conversation_id
+def _status(turn: Turn) -> str:
+    if turn.state == Turn.State.ACCEPTED:
+        return "stopping" if turn.stopped else "failed"
+    if turn.reply is None:
+        return "failed"
+    return "stopped" if turn.stopped else "answered"

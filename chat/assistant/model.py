@@ -13,10 +13,10 @@ from chat.assistant.words import done_in_words, has_effect
 from chat.conversations.json_values import encoded_size
 from chat.conversations.state import MessageEntry
 from chat.deadline import Deadline
+from chat.live.words import REPLY_MAX_CHARACTERS, Words
 from chat.tools.toolbox import MAX_CALLS, Toolbox, shown_arguments
 
 MAX_ROUNDS = 8
-REPLY_MAX_CHARACTERS = 20_000
 CONTEXT_MIN_BYTES = 4_096
 
 Json = dict[str, Any]
@@ -39,7 +39,7 @@ class ModelAssistant:
             ModelFailed: the model answered with an error, or with something unusable.
         """
         # A turn that is taken up again: the model sees the calls that are done already.
-        dialogue = _Dialogue(turns_of(window, message, tools.done), deadline)
+        dialogue = _Dialogue(turns_of(window, message, tools.done), deadline, tools.words)
         for round_number in range(1, MAX_ROUNDS + 1):
             is_last = round_number == MAX_ROUNDS
             answer = dialogue.ask(may_call=not is_last)
@@ -52,9 +52,10 @@ class ModelAssistant:
 class _Dialogue:
     """The conversation with the model in a turn, cut to what the model takes."""
 
-    def __init__(self, turns: list[Turn], deadline: Deadline) -> None:
+    def __init__(self, turns: list[Turn], deadline: Deadline, words: Words) -> None:
         self._turns = turns
         self._deadline = deadline
+        self._words = words
         self._max_bytes: int = settings.CHAT_CONTEXT_BYTES
         self._sends_thoughts = False
 
@@ -67,8 +68,9 @@ class _Dialogue:
             for message in messages if self._sends_thoughts else ():
                 if message["role"] == "assistant":
                     message.setdefault(THOUGHTS, " ")  # no server takes an empty one
+            self._words.begin()
             try:
-                return server.ask(messages, self._deadline, may_call)
+                return server.ask(messages, self._deadline, may_call, self._words)
             except ContextTooLong as error:
                 # This model takes less than CHAT_CONTEXT_BYTES: half of it may fit.
                 self._max_bytes = min(self._max_bytes, encoded_size(messages)) // 2

@@ -6,7 +6,7 @@ The package's own retries are off, because it does not know the deadline; `ask` 
 import logging
 import math
 import re
-import time
+import weakref
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
@@ -17,12 +17,15 @@ from urllib.parse import parse_qsl, urlsplit, urlunsplit
 
 from django.conf import settings
 
+from chat import outgoing
+from chat.assistant import hearing
 from chat.assistant.answers import THOUGHTS, Answer, Unusable, read_completion, read_document
 from chat.assistant.instructions import tool_definitions
 from chat.assistant.pieces import read_stream
 from chat.assistant.refusals import in_words, is_too_long, read_refusal
 from chat.deadline import Deadline
 from chat.errors import ModelFailed, ModelTimeout
+from chat.live.words import Words
 
 if TYPE_CHECKING:
     from openai import OpenAI
@@ -30,7 +33,6 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 
 OPENAI_URL = "https://api.openai.com/v1"
-ANSWER_MAX_BYTES = 1_048_576
 RETRY_PAUSE_SECONDS = 0.5
 RETRY_PAUSE_MAX_SECONDS = 5.0
 RETRIED_STATUS = frozenset({408, 429, 500, 502, 503, 504, 529})
@@ -67,25 +69,29 @@ class ThoughtsWanted(OtherWanted):
     """DeepSeek wants what the model thought beside each of its messages, of old ones too."""
 
 
-def ask(messages: list[Json], deadline: Deadline, may_call: bool) -> Answer:
+def ask(messages: list[Json], deadline: Deadline, may_call: bool, words: Words) -> Answer:
     """Ask the model; ask once more after an error that may be temporary, if there is time.
 
+    Not after words were told: a second answer would not go on where the first one broke off.
+
     Raises:
+        Stopped: by the user.
         ModelTimeout: there was no answer before the deadline.
         ModelFailed: the server answered with an error, or with something unusable. It is logged.
         OtherWanted: not logged.
     """
     try:
-        return ask_once(messages, deadline, may_call)
+        return ask_once(messages, deadline, may_call, words)
     except OtherWanted:
         raise
     except ServerFailed as error:
-        if error.pause_seconds > min(RETRY_PAUSE_MAX_SECONDS, deadline.remaining_seconds / 2):
+        pause_max = min(RETRY_PAUSE_MAX_SECONDS, deadline.remaining_seconds / 2)
+        if error.pause_seconds > pause_max or words.reply:
             raise failed(error) from error
         logger.info("asking the model again after %s", error)
-        time.sleep(error.pause_seconds)
+        words.pause(error.pause_seconds)
     try:
-        return ask_once(messages, deadline, may_call)
+        return ask_once(messages, deadline, may_call, words)
     except OtherWanted:
         raise
     except ServerFailed as error:
@@ -98,14 +104,16 @@ def failed(error: ServerFailed) -> ModelFailed:
     return ModelFailed()
 
 
-def ask_once(messages: list[Json], deadline: Deadline, may_call: bool) -> Answer:
+def ask_once(messages: list[Json], deadline: Deadline, may_call: bool, words: Words) -> Answer:
     """Ask the model.
 
     Args:
         messages: of the protocol.
         may_call: whether it may call tools.
+        words: are told as they come, where somebody follows them.
 
     Raises:
+        Stopped: by the user.
         ModelTimeout: there was no answer before the deadline.
         ServerFailed: the server answered with an error, or with something unusable.
     """
@@ -115,7 +123,7 @@ def ask_once(messages: list[Json], deadline: Deadline, may_call: bool) -> Answer
     if deadline.passed:
         raise ModelTimeout()
     try:
-        body = _request(messages, deadline, may_call)
+        body = _request(messages, deadline, may_call, words)
         document = _document(body)
         if document.get("error") and not document.get("choices"):
             raise _refused(HTTPStatus.OK, body, messages)
@@ -134,6 +142,25 @@ def ask_once(messages: list[Json], deadline: Deadline, may_call: bool) -> Answer
     except (openai.OpenAIError, ValueError) as error:
         # Only the name: the text of an error may hold the reply, or the key that was sent.
         raise ServerFailed(type(error).__name__) from error
+
+
+def connect(timeout_seconds: float) -> None:
+    """Ask the server for anything that costs nothing; every answer is good.
+
+    Raises:
+        ModelTimeout, NotConnected.
+    """
+    import openai
+
+    client = _client(settings.OPENAI_API_KEY, settings.OPENAI_BASE_URL)
+    try:
+        client.with_options(timeout=timeout_seconds).models.with_raw_response.list()
+    except openai.APITimeoutError as error:
+        raise ModelTimeout() from error
+    except openai.APIConnectionError as error:
+        raise NotConnected(type(error.__cause__ or error).__name__) from error
+    except (openai.OpenAIError, ValueError):
+        return
 
 
 def _document(body: bytes) -> Json:
@@ -181,7 +208,7 @@ def _retry_pause(header: str | None) -> float:
     return max(seconds, RETRY_PAUSE_SECONDS) if math.isfinite(seconds) else math.inf
 
 
-def _request(messages: list[Json], deadline: Deadline, may_call: bool) -> bytes:
+def _request(messages: list[Json], deadline: Deadline, may_call: bool, words: Words) -> bytes:
     arguments: Json = {
         "model": settings.CHAT_MODEL,
         "messages": messages,
@@ -189,33 +216,34 @@ def _request(messages: list[Json], deadline: Deadline, may_call: bool) -> bytes:
         "tool_choice": "auto" if may_call else "none",
         "timeout": max(deadline.remaining_seconds, 0.01),
     }
-    body = bytearray()
     client = _client(settings.OPENAI_API_KEY, settings.OPENAI_BASE_URL)
-    with client.chat.completions.with_streaming_response.create(**arguments) as response:
-        # The client's timeout limits single reads; an answer that comes slowly is stopped here.
-        for chunk in response.iter_bytes():
-            body += chunk
-            if deadline.passed:
-                raise ModelTimeout()
-            if len(body) > ANSWER_MAX_BYTES:
-                raise Unusable(f"its answer has more than {ANSWER_MAX_BYTES} bytes")
-    return bytes(body)
+    return hearing.completion(client, arguments, words, deadline)
 
 
 @lru_cache(maxsize=4)
 def _client(api_key: str, base_url: str) -> "OpenAI":
     """Return a client, one for each configuration, because it keeps its connections open."""
-    from openai import OpenAI  # importing it takes a second
+    from openai import DefaultHttpxClient, OpenAI  # importing it takes a second
 
     # Without a base URL the package would read OPENAI_BASE_URL itself, and take "" for one.
     url = urlsplit(base_url or OPENAI_URL)
     query = dict(parse_qsl(url.query, keep_blank_values=True))
     path = url.path.rstrip("/").removesuffix("/chat/completions")
-    return OpenAI(
+    base = urlunsplit(url._replace(path=path, query="", fragment=""))
+    http = DefaultHttpxClient(
+        base_url=base,
+        trust_env=False,
+        verify=outgoing.tls_context(),
+        proxy=outgoing.proxy_for(base),
+    )
+    client = OpenAI(
         api_key=api_key or "none",
-        base_url=urlunsplit(url._replace(path=path, query="", fragment="")),
+        base_url=base,
+        http_client=http,
         default_query=query,
         # Azure's deployments take the key here alone, and ignore it in Authorization.
         default_headers={"api-key": api_key} if api_key and "api-version" in query else {},
         max_retries=0,
     )
+    weakref.finalize(client, http.close)  # the package closes only a client that it made itself
+    return client

@@ -14,11 +14,11 @@ from typing import Annotated, Any, Literal
 from pydantic import (
     AfterValidator,
     BaseModel,
-    BeforeValidator,
     ConfigDict,
     Field,
     PlainSerializer,
     ValidationError,
+    ValidationInfo,
 )
 
 from chat.conversations.json_values import check_object, check_text, check_value
@@ -34,9 +34,6 @@ _ENVELOPE_BYTES = 256 + _CHARACTER_BYTES * USER_ID_MAX_CHARACTERS
 
 # Cursors and the arithmetic of times reach from here to there.
 _EARLIEST, _LATEST = datetime(1970, 1, 1, tzinfo=UTC), datetime(5000, 1, 1, tzinfo=UTC)
-_RFC_3339 = re.compile(
-    r"[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}(\.[0-9]+)?(Z|[+-][0-9]{2}:[0-9]{2})"
-)
 
 
 class InvalidConversation(ValueError):
@@ -47,12 +44,12 @@ class InvalidConversation(ValueError):
         self.reason = reason
 
 
-def _parse_timestamp(value: object) -> datetime:
-    """Take RFC 3339 text or an aware datetime, as UTC."""
-    if isinstance(value, str) and _RFC_3339.fullmatch(value):
-        value = datetime.fromisoformat(value)
-    if not isinstance(value, datetime) or value.tzinfo is None:
-        raise ValueError("must be an RFC 3339 timestamp with a time zone")
+def _in_utc(value: datetime, info: ValidationInfo) -> datetime:
+    """Return a time in UTC. One that is stored without a zone is in UTC already."""
+    if value.tzinfo is None:
+        if info.mode != "json":
+            raise ValueError("must have a time zone")  # a bug of ours
+        value = value.replace(tzinfo=UTC)
     if not _EARLIEST <= value < _LATEST:
         raise ValueError("must be from 1970 to 4999")
     return value.astimezone(UTC)
@@ -65,8 +62,12 @@ def format_timestamp(value: datetime) -> str:
 
 Text = Annotated[str, AfterValidator(check_text)]
 JSONObject = Annotated[dict[str, Any], AfterValidator(check_object)]
+# As the contract's `datetime`: text with or without a zone, or seconds since 1970.
 Timestamp = Annotated[
-    datetime, BeforeValidator(_parse_timestamp), PlainSerializer(format_timestamp, return_type=str)
+    datetime,
+    Field(strict=False),
+    AfterValidator(_in_utc),
+    PlainSerializer(format_timestamp, return_type=str),
 ]
 
 
@@ -92,13 +93,17 @@ class ToolCallInfo(_Payload):
 
 
 class MessageEntry(_Payload):
-    """One message. `turn_id` is that of the turn it belongs to, None for one of another writer."""
+    """One message. `turn_id` is that of the turn it belongs to, None for one of another writer.
+
+    `stopped`: a reply that its user has cut short.
+    """
 
     role: Literal["user", "assistant"]
     content: Text
     timestamp: Timestamp
     tool_calls: list[ToolCallInfo] | None = None
     turn_id: Text | None = Field(default=None, exclude_if=lambda turn_id: turn_id is None)
+    stopped: bool = Field(default=False, exclude_if=lambda stopped: not stopped)
 
 
 class ConversationState(_Payload):

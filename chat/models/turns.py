@@ -3,9 +3,10 @@
 import logging
 import secrets
 from collections.abc import Iterable
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any, ClassVar, Self
 
+from django.conf import settings
 from django.db import Error, models
 from django.db.models import Q
 from django.utils import timezone
@@ -18,6 +19,8 @@ from chat.models.keyed import Keyed, KeyedRows
 logger = logging.getLogger(__name__)
 
 INTERRUPTED = "interrupted"
+LEASE_MARGIN_SECONDS = 5
+CLOCKS_DIFFER = timedelta(seconds=5)  # of several servers
 
 
 class TurnRows(KeyedRows["Turn"]):
@@ -30,6 +33,16 @@ class TurnRows(KeyedRows["Turn"]):
     def dead_letters(self) -> Self:
         """Return those that the store refuses for good."""
         return self.filter(state=Turn.State.DEAD_LETTER)
+
+    def shorten_leases(self) -> None:
+        """Let no lease last longer from now on than a turn may.
+
+        One that does was taken before the clock stepped back. Whoever holds it has a deadline by
+        the monotonic clock, which ends no later than the shortened lease.
+        """
+        latest = timezone.now() + lease_length()
+        too_long = self.filter(state=Turn.State.ACCEPTED, lease_until__gt=latest + CLOCKS_DIFFER)
+        too_long.update(lease_until=latest)
 
     def under_lease_of(self, turn: "Turn") -> Self:
         """Return the row of this turn, nothing if another process has taken it up since."""
@@ -52,6 +65,7 @@ class TurnRows(KeyedRows["Turn"]):
             self.filter(state=Turn.State.ACCEPTED, lease_until__lte=now).update(
                 state=Turn.State.FAILED,
                 failure=INTERRUPTED,
+                stopped=False,
                 lease_until=None,
                 # A late return of the process must not find its own token.
                 lease_token=secrets.token_hex(16),
@@ -80,6 +94,9 @@ class Turn(Keyed):
     confirmed_deletes = models.JSONField(default=list, blank=True)
     tool_calls = models.JSONField(default=list, blank=True)
     reply = models.TextField(null=True)
+    # While it is under way: it is to stop. Then: the user has cut the reply short. With a default
+    # in the database, workers of the version before can go on inserting rows during an upgrade.
+    stopped = models.BooleanField(default=False, db_default=False)
     answered_at = models.DateTimeField(null=True)
     stored_at = models.DateTimeField(null=True)
     state = models.CharField(max_length=12, choices=State.choices, default=State.ACCEPTED)
@@ -127,7 +144,7 @@ class Turn(Keyed):
         """Let go of the lease after an error of ours: the turn is stored without a reply."""
         try:
             Turn.objects.under_lease_of(self).filter(state=Turn.State.ACCEPTED).update(
-                state=Turn.State.FAILED, failure=INTERRUPTED, lease_until=None
+                state=Turn.State.FAILED, failure=INTERRUPTED, stopped=False, lease_until=None
             )
         except Error:
             logger.exception("turn %s keeps its lease until that ends", self.id)
@@ -159,6 +176,7 @@ class Turn(Keyed):
                     content=self.reply or "",
                     timestamp=self.answered_at or self.accepted_at,
                     tool_calls=calls or None,
+                    stopped=self.stopped,
                 )
             )
         return [entry.model_copy(update={"turn_id": self.id}) for entry in entries]
@@ -167,6 +185,11 @@ class Turn(Keyed):
         """Whether the document holds the turn as it is now."""
         stored = [message for message in state.messages if message.turn_id == self.id]
         return list(map(_gist, stored)) == list(map(_gist, self.messages()))
+
+
+def lease_length() -> timedelta:
+    """Return how long a turn is leased for: its own deadline ends a little before."""
+    return timedelta(seconds=settings.CHAT_TURN_SECONDS + LEASE_MARGIN_SECONDS)
 
 
 TO_STORE = (Turn.State.ANSWERED, Turn.State.FAILED)

@@ -14,7 +14,7 @@ from datetime import datetime
 from urllib.parse import quote
 
 from chat.conversations.state import ConversationKey, ConversationState, key_of
-from chat.errors import StoreConflict, StoreMissing, StoreRefused, StoreUnavailable
+from chat.errors import SaveFailed, StoreConflict, StoreMissing, StoreRefused, StoreUnavailable
 from chat.repository import StoredConversation, StoreInfo
 from chat.repository.payload import pack, unpack
 from chat.repository.transport import Answer, Transport
@@ -26,6 +26,7 @@ HEALTH_KEY = "chat-health"
 NEEDED_CAPABILITIES = ("ETAG", "TTL")
 
 # The codes of a 400 that is about the sidecar's configuration, not about the request.
+_NOT_ALLOWED = frozenset({403, 404, 501})
 _MISCONFIGURED = frozenset({"ERR_STATE_STORE_NOT_FOUND", "ERR_STATE_STORE_NOT_CONFIGURED"})
 
 
@@ -43,7 +44,7 @@ class DaprRepository:
         if answer.status == 204:
             raise StoreMissing()
         if answer.status != 200:
-            raise self._failed_get(answer, deadline)
+            raise self._failed(answer, "get", deadline)
         etag = answer.headers.get("ETag", "")
         if not etag or not answer.headers.get("Content-Type", "").startswith("application/json"):
             # Not a sidecar, such as a proxy's web page: taken for a corrupt document, it would put
@@ -68,27 +69,28 @@ class DaprRepository:
         body = b"[" + json.dumps(item).encode()[:-1] + b',"value":' + value + b"}]"
         headers = {"Content-Type": "application/json"}
         answer = self._transport.write("POST", self._path, headers, body, deadline)
-        if answer.status == 500 and etag is None:
-            # Redis and PostgreSQL answer this also if the key exists, so it may be no outage.
-            raise StoreUnavailable(
-                "The conversation could not be created; read it again.", is_outage=False
-            )
+        # A 500 may be an outage, a limit of the store's for one item, or, where there was no ETag,
+        # a conflict: Redis and PostgreSQL answer this if the key exists.
         if answer.status != 204:
-            raise _error(answer, "save")
+            raise self._failed(answer, "save", deadline)
 
     def delete(self, key: ConversationKey, etag: str, deadline: float) -> None:
         headers = {"If-Match": etag}
         answer = self._transport.write("DELETE", self._key_path(key), headers, None, deadline)
         if answer.status != 204:
-            raise _error(answer, "delete")
+            raise self._failed(answer, "delete", deadline)
 
-    def _failed_get(self, answer: Answer, deadline: float) -> Exception:
-        """Return the exception for a failed get."""
+    def _failed(self, answer: Answer, operation: str, deadline: float) -> Exception:
+        """Return the exception for an answer that is not a success."""
+        error = _error(answer, operation)
+        if not isinstance(error, StoreUnavailable):
+            return error
         # It counts as an outage only if the store does not answer for another key either.
-        error = _error(answer, "get")
-        if isinstance(error, StoreUnavailable):
-            error.is_outage = self._ask_for_nothing(deadline).status not in {200, 204}
-        return error
+        error.is_outage = not self._answers(deadline)
+        return error if error.is_outage or operation != "save" else SaveFailed()
+
+    def _answers(self, deadline: float) -> bool:
+        return self._ask_for_nothing(deadline).status in {200, 204}
 
     def _ask_for_nothing(self, deadline: float) -> Answer:
         return self._transport.get(f"{self._path}/{HEALTH_KEY}", deadline)
@@ -99,6 +101,9 @@ class DaprRepository:
         if answer.status not in {200, 204}:
             raise _error(answer, "check")
         answer = self._transport.get("/v1.0/metadata", deadline)
+        if answer.status in _NOT_ALLOWED:
+            # A Configuration may allow the state API alone, which is all that chats ask.
+            return StoreInfo("dapr", f"{self._store_name}, whose sidecar does not describe it")
         if answer.status != 200:
             raise _error(answer, "metadata")
         return self._describe(answer.body)

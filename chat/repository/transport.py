@@ -19,6 +19,7 @@ from urllib3 import HTTPConnectionPool
 from urllib3.connection import HTTPConnection
 from urllib3.exceptions import HTTPError
 
+from chat import outgoing
 from chat.errors import StoreUnavailable
 from chat.repository.deadline import FAIR_SECONDS, seconds_left
 
@@ -58,8 +59,7 @@ class Transport:
         self._endpoint = endpoint
         self._connect_timeout_seconds = connect_timeout_seconds
         self._timeout_seconds = timeout_seconds
-        self._session = requests.Session()
-        self._session.trust_env = False
+        self._session = outgoing.session()
         self._session.headers["Accept-Encoding"] = "identity"
         self._session.mount("http://", _DeadlineAdapter(pool_maxsize=POOL_SIZE))
         self._session.mount("https://", HTTPAdapter(pool_maxsize=POOL_SIZE))

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from chat.conversations.json_values import check_object, clean_text
+from chat.live.words import Words
 from chat.locks import user_transaction
 from chat.models import Turn
 from chat.tools.tasks import TOOLS, DeleteTask, Parameters, Result, Tool, ToolRefused, find
@@ -40,10 +41,14 @@ class Toolbox:
 
     A turn that is taken up again has a journal already. `done` returns it; `replay`, for an
     assistant that begins again, answers calls from it before any is carried out.
+
+    `words` are those of the turn: calls that are done are told by them, and their user's stop
+    keeps further calls from being made.
     """
 
-    def __init__(self, turn: Turn) -> None:
+    def __init__(self, turn: Turn, words: Words | None = None) -> None:
         self._turn = turn
+        self.words = words or Words(turn)
         self._replayed: int | None = None
 
     @property
@@ -75,6 +80,7 @@ class Toolbox:
 
         Raises:
             TurnConflict: the conversation was deleted, or another process has the turn now.
+            Stopped: by the user, before one of the calls.
         """
         deletes = {task_id for call in calls if (task_id := _deletes(call)) is not None}
         return [self._one(call, deletes) for call in calls]
@@ -87,6 +93,7 @@ class Toolbox:
             return result
         if len(self._turn.tool_calls) > MAX_CALLS:  # the journal says already that it was too much
             return TOO_MANY_CALLS
+        self.words.check()
         with user_transaction(self._turn.user_id):
             row = self._lock()
             result = self._carry_out(row, call, deletes)
@@ -99,6 +106,7 @@ class Toolbox:
             )
             row.save(update_fields=["tool_calls"])
         self._turn.tool_calls = row.tool_calls
+        self.words.note_change()
         if self._replayed is not None:
             self._replayed += 1
         return result

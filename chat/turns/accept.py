@@ -8,9 +8,10 @@ import json
 import math
 import secrets
 from dataclasses import dataclass, field
-from datetime import datetime, timedelta
+from datetime import datetime
 
 from django.conf import settings
+from django.db.models import Max
 from django.utils import timezone
 
 from chat.conversations.state import ConversationKey
@@ -18,16 +19,15 @@ from chat.deadline import Deadline
 from chat.errors import RateLimited, TokenRefused, TurnConflict
 from chat.locks import user_locked
 from chat.models import ChatUser, Conversation, Turn
-from chat.models.turns import TO_STORE
+from chat.models.turns import TO_STORE, lease_length
 from chat.moments import MICROSECOND, microseconds
 from chat.tools.confirmation import confirmed_deletes
 from chat.turns.open_conversation import OpenConversation
 from chat.turns.pruning import prune_now_and_then
 from chat.turns.traces import note_expiry
 
-# A turn's own deadline ends before its lease does.
-LEASE_MARGIN_SECONDS = 5
 REPEAT_SECONDS_MAX = 5
+TURN_IN_PROGRESS = "turn_in_progress"
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,6 +77,15 @@ def accept(request: ChatRequest) -> Accepted:
         RateLimited: the user has CHAT_MAX_TURNS_PER_USER turns under way.
         DatabaseBusy: see user_locked.
     """
+    try:
+        return _accept(request)
+    except (TurnConflict, RateLimited):
+        # Turns under way are in its way; in a transaction, the error would undo this.
+        Turn.objects.filter(user_id=request.user_id).shorten_leases()
+        raise
+
+
+def _accept(request: ChatRequest) -> Accepted:
     deadline = Deadline(settings.CHAT_TURN_SECONDS)
     row, others_wait = None, True
     with user_locked(request.user_id):
@@ -122,20 +131,20 @@ def _take_up(turn: Turn, now: datetime) -> None:
     if left := turn.seconds_under_way(now):
         raise TurnConflict(
             "This message is being answered.",
-            code="turn_in_progress",
+            code=TURN_IN_PROGRESS,
             retry_after_seconds=min(math.ceil(left), REPEAT_SECONDS_MAX),
         )
     _turns_not_stored(turn.user_id, now)
-    turn.state, turn.failure = Turn.State.ACCEPTED, ""
+    turn.state, turn.failure, turn.stopped = Turn.State.ACCEPTED, "", False
     _lease(turn, now)
-    turn.save(update_fields=["state", "failure", "lease_until", "lease_token"])
+    turn.save(update_fields=["state", "failure", "stopped", "lease_until", "lease_token"])
     turn.degraded = False  # it was, perhaps, at the first attempt
 
 
 def _lease(turn: Turn, now: datetime) -> None:
     # A new token each time: whoever had the turn before can change nothing of it any more.
     turn.lease_token = secrets.token_hex(16)
-    turn.lease_until = now + timedelta(seconds=settings.CHAT_TURN_SECONDS + LEASE_MARGIN_SECONDS)
+    turn.lease_until = now + lease_length()
 
 
 def _turns_not_stored(user_id: str, now: datetime) -> list[Turn]:
@@ -201,13 +210,14 @@ def _insert(request: ChatRequest, conversation: Conversation, now: datetime) -> 
 
 
 def _next_time(conversation: Conversation, now: datetime) -> datetime:
-    """Return now, or the first moment after the conversation's last turn and its deletion.
+    """Return now, or the first moment after all of the conversation's turns and its deletion.
 
     Clocks may step back, and ids sort by this time.
     """
     now = conversation.after_deletion(now)
     if conversation.updated_at < now:  # it is no earlier than the last turn
         return now
-    turns = Turn.objects.of(conversation.key).order_by("-id")
-    last = turns.values_list("accepted_at", flat=True).first()
-    return now if last is None else max(now, last + MICROSECOND)
+    turns = Turn.objects.of(conversation.key).order_by()
+    last = turns.aggregate(accepted=Max("accepted_at"), answered=Max("answered_at"))
+    later: list[datetime] = [moment + MICROSECOND for moment in last.values() if moment]
+    return max([now, *later])

@@ -7,6 +7,8 @@ from django.conf import settings
 
 from chat.assistant import configured_assistant
 from chat.errors import ModelFailed, TurnConflict
+from chat.live.under_way import under_way
+from chat.live.words import Stopped, Words
 from chat.models import Turn
 from chat.tools.toolbox import Toolbox
 from chat.turns.accept import Accepted, ChatRequest, accept
@@ -34,16 +36,32 @@ def answer(request: ChatRequest) -> Turn:
     return accepted.turn
 
 
-def answer_accepted(accepted: Accepted) -> None:
-    """Take the steps after the first; see answer."""
+def answer_accepted(accepted: Accepted, words: Words | None = None) -> None:
+    """Take the steps after the first; see answer. `words` tell what is said meanwhile."""
+    words = words or Words(accepted.turn)
+    failure: BaseException | None = None
+    try:
+        with under_way(words):
+            _answer(accepted, words)
+    except BaseException as error:
+        failure = error
+        raise
+    finally:
+        words.end(failure)
+
+
+def _answer(accepted: Accepted, words: Words) -> None:
     turn, failure = accepted.turn, None
     try:
         history = read_history(accepted)
         for_storing = min(STORING_SECONDS_MAX, settings.CHAT_TURN_SECONDS / 5)
         deadline = accepted.conversation.deadline.earlier(for_storing)
+        tools = Toolbox(turn, words)
         try:
-            reply = configured_assistant().answer(history, turn.message, Toolbox(turn), deadline)
-            turn.reply = reply
+            turn.reply = configured_assistant().answer(history, turn.message, tools, deadline)
+            words.say(turn.reply)
+        except Stopped:
+            turn.reply, turn.stopped = words.reply, True
         except ModelFailed as error:
             failure = error
         finish(turn, failure, accepted.conversation.deadline)

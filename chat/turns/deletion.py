@@ -27,9 +27,9 @@ from chat.errors import (
 )
 from chat.locks import user_transaction
 from chat.models import Conversation, Quarantine, Turn
+from chat.models.turns import LEASE_MARGIN_SECONDS
 from chat.moments import MICROSECOND
 from chat.repository import conversation_repository
-from chat.turns.accept import LEASE_MARGIN_SECONDS
 from chat.turns.open_conversation import OpenConversation
 from common.events.models import forget
 

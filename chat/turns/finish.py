@@ -12,7 +12,7 @@ from chat.tools.confirmation import ask_to_confirm
 from chat.turns.traces import note_degraded
 from common.database_busy import DatabaseBusy
 
-_OUTCOME = ("state", "reply", "failure", "answered_at", "degraded")
+_OUTCOME = ("state", "reply", "failure", "answered_at", "degraded", "stopped")
 
 
 def finish(turn: Turn, failure: ModelFailed | None, deadline: Deadline) -> None:
@@ -27,7 +27,8 @@ def finish(turn: Turn, failure: ModelFailed | None, deadline: Deadline) -> None:
     turn.state = Turn.State.FAILED if failure else Turn.State.ANSWERED
     turn.failure = failure.code if failure else ""
     turn.answered_at = max(timezone.now(), turn.accepted_at)
-    to_confirm = [] if failure else ask_to_confirm(turn)
+    # A reply that was cut short asks nothing: its user did not wait for a question.
+    to_confirm = [] if failure or turn.stopped else ask_to_confirm(turn)
     outcome = {name: getattr(turn, name) for name in _OUTCOME}
     while True:
         try:

@@ -4,7 +4,7 @@ import logging
 import secrets
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from datetime import timedelta
+from datetime import datetime, timedelta
 
 from django import db
 from django.conf import settings
@@ -15,6 +15,7 @@ from chat.deadline import Deadline
 from chat.errors import StoreCorrupt, StoreError
 from chat.locks import user_locked
 from chat.models import Conversation, Turn
+from chat.models.turns import CLOCKS_DIFFER
 from chat.turns import deletion
 from chat.turns.open_conversation import OpenConversation
 from chat.turns.store import store_waiting
@@ -24,6 +25,7 @@ logger = logging.getLogger(__name__)
 
 # After the deadline nothing is asked any more; what came of it is still noted, twice at most.
 MARGIN_SECONDS = 2 * WAIT_SECONDS
+LEASE_SECONDS_MAX = 300 + MARGIN_SECONDS  # as CHAT_TURN_SECONDS at most
 
 
 @contextmanager
@@ -47,12 +49,23 @@ def _take_lease(key: ConversationKey, deadline: Deadline) -> str | None:
     with user_locked(key.user_id):
         now = timezone.now()
         row = Conversation.objects.at(key)
-        if row is None or (row.lease_until is not None and row.lease_until > now):
+        if row is None:
+            return None
+        if row.lease_until is not None and row.lease_until > now:
+            _shorten(row, now)
             return None
         row.lease_token = token
         row.lease_until = now + timedelta(seconds=deadline.remaining_seconds + MARGIN_SECONDS)
         row.save(update_fields=["lease_token", "lease_until"])
     return token
+
+
+def _shorten(row: Conversation, now: datetime) -> None:
+    """End a lease in time that was taken before the clock stepped back."""
+    latest = now + timedelta(seconds=LEASE_SECONDS_MAX)
+    if row.lease_until is not None and row.lease_until > latest + CLOCKS_DIFFER:
+        row.lease_until = latest
+        row.save(update_fields=["lease_until"])
 
 
 def flush(conversation: OpenConversation) -> bool:
@@ -117,6 +130,7 @@ def flush_all(
         on_each: called after each conversation, with both numbers so far.
         on_corrupt: called with each that can't be read.
     """
+    Turn.objects.all().shorten_leases()
     done = left = 0
     for key in pending(user_id):
         try:

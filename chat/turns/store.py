@@ -10,14 +10,22 @@ import random
 import time
 from collections.abc import Sequence
 from contextlib import suppress
+from datetime import timedelta
 
 from django.conf import settings
 from django.db.models.functions import Greatest
 from django.utils import timezone
 
 from chat.conversations.history import has_turn, truncate
-from chat.conversations.state import ConversationState
-from chat.errors import StoreConflict, StoreError, StoreRefused, StoreUnavailable, TurnConflict
+from chat.conversations.state import ConversationState, encoded_size
+from chat.errors import (
+    SaveFailed,
+    StoreConflict,
+    StoreError,
+    StoreRefused,
+    StoreUnavailable,
+    TurnConflict,
+)
 from chat.locks import user_locked
 from chat.models import Conversation, Turn
 from chat.models.turns import TO_STORE, put_turns
@@ -32,6 +40,10 @@ logger = logging.getLogger(__name__)
 CONFLICTS_MAX = 30  # sixteen writers at once need some three tries each
 OUTAGES_MAX = 2  # the second one in a row: the store is away
 PAUSE_SECONDS = 0.025
+# A conversation is too large for the store if it failed for so long, while so many others' turns
+# were stored: a store that takes no writes for a while takes nobody's.
+NEVER_FITS_SECONDS = 60
+NEVER_FITS_OTHERS = 3
 
 
 def store_turn(accepted: Accepted) -> None:
@@ -93,6 +105,8 @@ class _Storing:
         self.conflicts = 0
         self.outages = 0
         self.one_by_one = False
+        self.max_bytes = settings.CHAT_MAX_STATE_BYTES
+        self.tried: ConversationState | None = None  # the document of the last save
 
     def run(self, known: Sequence[Turn]) -> ConversationState | None:
         stored: ConversationState | None = None
@@ -109,6 +123,11 @@ class _Storing:
                 if not turns:
                     return stored
                 stored = self._put(turns, self.conversation.row)
+            except SaveFailed as error:
+                if self.outages < OUTAGES_MAX - 1 or not self._never_fits(turns):
+                    self._pause_or_raise(error)
+                else:
+                    self._make_smaller(turns)
             except (StoreConflict, StoreUnavailable) as error:
                 self._pause_or_raise(error)
             except StoreRefused as refusal:
@@ -132,9 +151,8 @@ class _Storing:
             state = put_turns(state, turns, turns[-1].answered_at or turns[-1].accepted_at)
         except ValueError as error:
             raise StoreRefused("The turn is no valid part of a conversation.") from error
-        state = truncate(
-            state, turns[-1].id, settings.CHAT_MAX_MESSAGES, settings.CHAT_MAX_STATE_BYTES
-        )
+        state = truncate(state, turns[-1].id, settings.CHAT_MAX_MESSAGES, self.max_bytes)
+        self.tried = state
         self.conversation.save(state)
         return state
 
@@ -151,6 +169,38 @@ class _Storing:
         # By chance, so that writers that met once don't meet again.
         pause = random.uniform(0, PAUSE_SECONDS * tries)  # noqa: S311
         time.sleep(min(pause, deadline.remaining_seconds))
+
+    def _never_fits(self, turns: Sequence[Turn]) -> bool:
+        """Whether the store takes others' turns, but for some time not these.
+
+        Stores have limits for one item (DynamoDB 400 kB, Cosmos DB 2 MB), which a sidecar reports
+        as any other failure.
+        """
+        if not turns:
+            return False
+        since = turns[0].answered_at or turns[0].accepted_at
+        others = Turn.objects.filter(state=Turn.State.STORED, accepted_at__gt=since).exclude(
+            user_id=turns[0].user_id, conversation_id=turns[0].conversation_id
+        )
+        is_old = timezone.now() - since >= timedelta(seconds=NEVER_FITS_SECONDS)
+        return is_old and others.order_by()[:NEVER_FITS_OTHERS].count() == NEVER_FITS_OTHERS
+
+    def _make_smaller(self, turns: Sequence[Turn]) -> None:
+        """Let the next try be half as large; set the turn aside if it is alone in the document."""
+        # Until a smaller document is saved, the store keeps the one that it has.
+        self.outages = 0
+        size = encoded_size(self.tried) if self.tried else 0
+        if len(turns) > 1 or size > self.max_bytes or not size:
+            self.max_bytes = settings.CHAT_MAX_STATE_BYTES
+            refusal = f"The store takes other conversations, but not this turn ({size} bytes)."
+            self._set_aside(turns, StoreRefused(refusal))
+            return
+        self.max_bytes = size // 2
+        logger.error(
+            "%s never gets into the store with %d bytes: its oldest turns are dropped, to %d bytes "
+            "(lower CHAT_MAX_STATE_BYTES)",
+            *(self.conversation.key, size, self.max_bytes),
+        )
 
     def _set_aside(self, turns: Sequence[Turn], refusal: StoreRefused) -> None:
         """Take the turn that the store refuses for good out of the way of the others."""

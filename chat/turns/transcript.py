@@ -43,7 +43,7 @@ class Transcript:
     def as_json(self, message: MessageEntry) -> dict[str, Any]:
         """Return the message as the API shows it."""
         return {
-            **message.model_dump(include={"role", "content", "timestamp", "tool_calls"}),
+            **message.model_dump(include={"role", "content", "timestamp", "tool_calls", "stopped"}),
             "turn_id": message.turn_id,
             "status": self.status.get(message.turn_id or "", STORED),
         }

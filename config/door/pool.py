@@ -21,6 +21,7 @@ from config.serving import Application
 T = TypeVar("T")
 
 EVENT_STREAM = "text/event-stream"
+EVENT_SECONDS_MAX = 30.0  # to hand one piece of an event stream over; a download may be paused
 
 
 class Threads:
@@ -92,8 +93,9 @@ class Pool:
         if is_whole:  # of a HEAD
             await self.run(response.close)
             return
-        stream = _Stream(response, receive, reply)
-        if response.headers.get("Content-Type", "").startswith(EVENT_STREAM):
+        is_events = response.headers.get("Content-Type", "").startswith(EVENT_STREAM)
+        stream = _Stream(response, receive, reply, EVENT_SECONDS_MAX if is_events else None)
+        if is_events:
             self._note_event_stream(stream)
         try:
             await stream.pass_on(self.run)
@@ -122,11 +124,19 @@ class _Stream:
     """A stream that a thread makes and the loop sends, each piece as it comes.
 
     The thread goes on when a piece was handed to the server, so a slow client slows it down. When
-    the client has left or the server stops, it makes no further piece, and closes the generator.
+    the client has left or the server stops, it makes no further piece, and closes the generator;
+    so it does when a piece could not be handed over within `seconds_max` (None: any time).
     """
 
-    def __init__(self, response: StreamingHttpResponse, receive: Receive, reply: Reply) -> None:
+    def __init__(
+        self,
+        response: StreamingHttpResponse,
+        receive: Receive,
+        reply: Reply,
+        seconds_max: float | None,
+    ) -> None:
         self._response, self._receive, self._reply = response, receive, reply
+        self._seconds_max, self._is_stuck = seconds_max, False
         self._loop = asyncio.get_running_loop()
         self._over = asyncio.Event()
 
@@ -144,7 +154,8 @@ class _Stream:
         over.cancel()
         if making.done():
             making.result()
-        await self._reply.end()
+        if not self._is_stuck:  # the end would have to wait, too
+            await self._reply.end()
 
     async def _wait_for_disconnect(self) -> None:
         while (await self._receive())["type"] != "http.disconnect":
@@ -164,5 +175,11 @@ class _Stream:
         if self._over.is_set():
             return False
         if content:
-            await self._reply.piece(content)
+            try:
+                async with asyncio.timeout(self._seconds_max):
+                    await self._reply.piece(content)
+            except TimeoutError:  # its client does not read
+                self._is_stuck = True
+                self._over.set()
+                return False
         return True

@@ -17,11 +17,17 @@ def configuration(
     Args:
         url: sqlite:///PATH or postgresql://…; options in its query win over those from here.
         connect_timeout_seconds: until PostgreSQL has to have taken a connection.
-        statement_timeout_seconds: for one statement, and until a PostgreSQL that is cut off counts
-            as gone; 0: any time.
+        statement_timeout_seconds: until a PostgreSQL that is cut off counts as gone; 0: any time.
+            common.database_limits limits the statements.
     """
     database: dict[str, Any] = dict(
-        dj_database_url.parse(url, conn_max_age=CONNECTION_SECONDS_MAX, conn_health_checks=True)
+        dj_database_url.parse(
+            url,
+            conn_max_age=CONNECTION_SECONDS_MAX,
+            conn_health_checks=True,
+            # A pooler would lose them, and no query of ours is large enough to need one.
+            disable_server_side_cursors=True,
+        )
     )
     if database["ENGINE"] == "django.db.backends.sqlite3":
         database["ENGINE"] = "common.sqlite"
@@ -32,13 +38,11 @@ def configuration(
             "init_command": "PRAGMA journal_mode=WAL; PRAGMA synchronous=FULL;",
         }
     else:
-        milliseconds = 1000 * statement_timeout_seconds
         options = {
             "connect_timeout": connect_timeout_seconds,
-            "options": f"-c statement_timeout={milliseconds}",
             # What was sent and not acknowledged, and a peer that is silent: libpq by itself would
             # wait for as long as the system's TCP does, up to hours.
-            "tcp_user_timeout": milliseconds,
+            "tcp_user_timeout": 1000 * statement_timeout_seconds,
             "keepalives_idle": 5,
             "keepalives_interval": 2,
             "keepalives_count": 3,

@@ -2,12 +2,12 @@
 
 from pathlib import Path
 from typing import Literal, Self
-from urllib.parse import quote
+from urllib.parse import quote, urlsplit
 
 from pydantic import Field, SecretStr, field_validator, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
-from config.env import variables
+from config.env import store_urls, variables
 from config.local import valkey
 from config.local.generated import BASE_DIR, DATABASE_FILE
 
@@ -22,12 +22,15 @@ class Environment(BaseSettings):
     # Where things are
     data_dir: Path = Path("var")
     stores: Literal["embedded", "external"] = "external"
-    redis_url: variables.RedisUrl = Field(default="", repr=False)
+    redis_url: store_urls.RedisUrl = Field(default="", repr=False)
     redis_sentinels: variables.Sentinels = ()
-    database_url: variables.DatabaseUrl = Field(default="", repr=False)
+    redis_sentinel_username: str = ""
+    redis_sentinel_password: SecretStr = SecretStr("")
+    redis_sentinel_tls: bool = False
+    database_url: store_urls.DatabaseUrl = Field(default="", repr=False)
 
     # Secrets
-    secret_key: SecretStr = Field(min_length=32)
+    secret_key: variables.SecretKey
     connector_secret_keys: variables.FernetKeys = Field(min_length=1, repr=False)
     enrollment_tokens: variables.EnrollmentTokens = Field(default=(), repr=False)
 
@@ -61,14 +64,14 @@ class Environment(BaseSettings):
     state_max_requests_per_second: int = Field(default=500, ge=0)
     state_keep_versions: int = Field(default=3, ge=0, le=50)
     state_keep_days: int = Field(default=7, ge=0, le=50)
-    state_history_max_bytes: int = Field(default=268_435_456, ge=0)
+    state_history_max_bytes: int = Field(default=268_435_456, ge=1)
     audit_max_entries: int = Field(default=10_000, ge=100)
     audit_max_age_seconds: int = Field(default=2_592_000, ge=60)
     enrollment_max_connectors: int = Field(default=1_000, ge=1)
     enrollment_new_per_minute: int = Field(default=60, ge=1)
 
     # Connector state: the credentials of a dsx-connect
-    dsx_connect_redis_url: variables.RedisUrl = Field(default="", repr=False)
+    dsx_connect_redis_url: store_urls.RedisUrl = Field(default="", repr=False)
     dsx_connect_env: str = Field(default="", pattern=r"^[A-Za-z0-9_.-]{0,64}$")
     dsx_connect_max_connectors: int = Field(default=1_000, ge=1)
     dsx_connect_lookups_per_second: int = Field(default=50, ge=1)
@@ -92,8 +95,11 @@ class Environment(BaseSettings):
     # Chat: tokens, the assistant, limits
     jwt_signing_key: variables.SigningKey = SecretStr("")
     jwt_jwks_url: variables.Url = ""
-    jwt_issuer: str = ""
-    jwt_audience: str = ""
+    jwt_algorithms: variables.Algorithms = Field(default=variables.ALGORITHMS, min_length=1)
+    jwt_issuer: variables.CommaSeparated = ()
+    jwt_audience: variables.CommaSeparated = ()
+    jwt_audience_claim: Literal["aud", "client_id", "azp", "appid", "cid"] = "aud"
+    jwt_leeway_seconds: int = Field(default=60, ge=0, le=300)
     jwt_access_seconds: int = Field(default=900, ge=60, le=86_400)
     jwt_refresh_seconds: int = Field(default=1_209_600, ge=300, le=31_536_000)
     openai_api_key: variables.HeaderSecret = SecretStr("")
@@ -107,6 +113,11 @@ class Environment(BaseSettings):
     chat_max_reads_per_process: int = Field(default=3, ge=1)
     chat_keep_turns_seconds: int = Field(default=86_400, ge=60)
     cors_allowed_origins: variables.Origins = ()
+    cors_allowed_headers: variables.HeaderNames = ()
+
+    # Calls to others: the identity provider, an https sidecar, the model's server
+    requests_ca_bundle: variables.Certificates = ""
+    ssl_cert_file: variables.Certificates = ""
 
     # Events and alerts
     alert_webhook_url: variables.Url = Field(default="", repr=False)
@@ -121,8 +132,14 @@ class Environment(BaseSettings):
     @model_validator(mode="after")
     def check_sentinel_url(self) -> Self:
         """Refuse sentinels without a REDIS_URL, which names the service."""
-        if self.redis_sentinels and not self.redis_url:
-            raise ValueError("REDIS_SENTINELS needs REDIS_URL=redis://SERVICE_NAME/DB")
+        scheme = urlsplit(self.redis_url).scheme
+        if self.redis_sentinels and scheme not in {"redis", "rediss"}:
+            raise ValueError("REDIS_SENTINELS needs REDIS_URL=redis://SERVICE_NAME/DB, or rediss")
+        if self.redis_sentinel_tls and not (self.redis_sentinels and scheme == "rediss"):
+            raise ValueError(
+                "REDIS_SENTINEL_TLS needs REDIS_SENTINELS and REDIS_URL=rediss://SERVICE_NAME/DB, "
+                "whose parameters (such as ssl_ca_certs) hold for the sentinels too"
+            )
         return self
 
     @model_validator(mode="after")
@@ -142,6 +159,8 @@ class Environment(BaseSettings):
                 raise ValueError("JWT_SIGNING_KEY and JWT_JWKS_URL exclude each other: set one")
             if not (self.jwt_issuer and self.jwt_audience):
                 raise ValueError("JWT_JWKS_URL needs JWT_ISSUER and JWT_AUDIENCE")
+        elif self.jwt_audience_claim != "aud":
+            raise ValueError("JWT_AUDIENCE_CLAIM needs JWT_JWKS_URL")
         elif not self.jwt_signing_key.get_secret_value():
             raise ValueError(
                 "JWT_SIGNING_KEY is not set (32 bytes at least), nor is JWT_JWKS_URL; "

@@ -3,23 +3,23 @@
 A check says what a value must be, and never what it is: it may be a secret.
 """
 
+import re
+import ssl
 from collections.abc import Callable
+from pathlib import Path
 from typing import Annotated, Any
 from urllib.parse import SplitResult, urlsplit
 
-import dj_database_url
 from cryptography.fernet import Fernet
+from django.core.checks.security import base as django_security
 from pydantic import AfterValidator, BeforeValidator, SecretStr
 from pydantic_settings import NoDecode
-from redis import ConnectionPool
 
-DATABASE_ENGINES = {"django.db.backends.postgresql", "django.db.backends.sqlite3"}
 ENROLLMENT_TOKEN_MIN_CHARACTERS = 8
 GROUP_MAX_CHARACTERS = 64
+ALGORITHMS = ("RS256", "RS384", "RS512", "PS256", "ES256", "EdDSA")
+ALLOWED_ALGORITHMS = frozenset({*ALGORITHMS, "PS384", "PS512", "ES384", "ES512"})
 SIGNING_KEY_MIN_BYTES = 32  # HS256 wants a key as long as its digest
-
-# A "#" begins a URL's fragment, so the rest of the password would be lost.
-_ENCODED = ", with what is special in a password percent-encoded (# is %23)"
 
 
 def _split_commas(value: object) -> object:
@@ -29,20 +29,20 @@ def _split_commas(value: object) -> object:
     return value
 
 
-def _check(is_valid: Callable[[Any], object], words: str) -> AfterValidator:
+def check(is_valid: Callable[[Any], object], words: str) -> AfterValidator:
     """Return a check that refuses a value, unless it is empty or valid, with these words."""
 
-    def check(value: Any) -> Any:
+    def check_value(value: Any) -> Any:
         if value and not is_valid(value):
             raise ValueError(words)
         return value
 
-    return AfterValidator(check)
+    return AfterValidator(check_value)
 
 
 def _check_each(is_valid: Callable[[str], object], words: str) -> AfterValidator:
-    """Return a check of a list: see _check."""
-    return _check(lambda items: all(map(is_valid, items)), f"must be {words}, separated by commas")
+    """Return a check of a list: see check."""
+    return check(lambda items: all(map(is_valid, items)), f"must be {words}, separated by commas")
 
 
 def _check_enrollment_tokens(value: tuple[str, ...]) -> tuple[str, ...]:
@@ -77,12 +77,31 @@ def _is_long_enough(key: SecretStr) -> bool:
     return len(key.get_secret_value().encode()) >= SIGNING_KEY_MIN_BYTES
 
 
+def _is_random_enough(key: SecretStr) -> bool:
+    secret = key.get_secret_value()
+    return (
+        len(secret) >= django_security.SECRET_KEY_MIN_LENGTH
+        and len(set(secret)) >= django_security.SECRET_KEY_MIN_UNIQUE_CHARACTERS
+        and not secret.startswith(django_security.SECRET_KEY_INSECURE_PREFIX)
+    )
+
+
+def _holds_certificates(path: str) -> bool:
+    if Path(path).is_dir():
+        return True
+    try:
+        ssl.create_default_context(cafile=path)
+    except OSError:  # as SSLError is
+        return False
+    return True
+
+
 def _fits_a_header(value: SecretStr) -> bool:
     secret = value.get_secret_value()
     return secret.isascii() and secret.isprintable() and " " not in secret
 
 
-def _split(url: str) -> SplitResult | None:
+def split_url(url: str) -> SplitResult | None:
     """Return the parts of a URL, or None if it is malformed."""
     try:
         parts = urlsplit(url)
@@ -92,7 +111,7 @@ def _split(url: str) -> SplitResult | None:
 
 
 def _split_http(url: str) -> SplitResult | None:
-    parts = _split(url)
+    parts = split_url(url)
     return parts if parts and parts.scheme in {"http", "https"} and parts.hostname else None
 
 
@@ -103,28 +122,6 @@ def _is_endpoint(url: str) -> bool:
 def _is_origin(url: str) -> bool:
     parts = _split_http(url)
     return parts is not None and url == f"{parts.scheme}://{parts.netloc}"
-
-
-def _is_redis(url: str) -> bool:
-    parts = _split(url)
-    if not parts or "#" in url:
-        return False
-    try:
-        ConnectionPool.from_url(url)  # connects nowhere yet
-    except ValueError:
-        return False
-    if parts.scheme == "unix":
-        return bool(parts.path) and not parts.hostname
-    return (parts.path.strip("/") or "0").isdecimal()  # redis-py takes any other for database 0
-
-
-def _is_database(url: str) -> bool:
-    try:
-        database = dj_database_url.parse(url)
-    except ValueError:
-        return False
-    has_name = database["NAME"] or "service" in database.get("OPTIONS", {})
-    return database["ENGINE"] in DATABASE_ENGINES and bool(has_name) and "#" not in url
 
 
 CommaSeparated = Annotated[tuple[str, ...], NoDecode, BeforeValidator(_split_commas)]
@@ -139,42 +136,50 @@ FernetKeys = Annotated[
 EnrollmentTokens = Annotated[CommaSeparated, AfterValidator(_check_enrollment_tokens)]
 """Each is token or group:token, long enough not to be guessed, and in one group alone."""
 
+SecretKey = Annotated[
+    SecretStr,
+    check(
+        _is_random_enough,
+        f"must have {django_security.SECRET_KEY_MIN_LENGTH} characters at least, "
+        f"{django_security.SECRET_KEY_MIN_UNIQUE_CHARACTERS} of them different, and not begin "
+        f"with {django_security.SECRET_KEY_INSECURE_PREFIX} (`check --deploy` wants the same)",
+    ),
+]
+"""What Django itself finds good enough."""
+
 SigningKey = Annotated[
-    SecretStr, _check(_is_long_enough, f"must have {SIGNING_KEY_MIN_BYTES} bytes at least")
+    SecretStr, check(_is_long_enough, f"must have {SIGNING_KEY_MIN_BYTES} bytes at least")
 ]
 """For HS256; empty for none."""
 
+Algorithms = Annotated[
+    CommaSeparated, _check_each(ALLOWED_ALGORITHMS.__contains__, "asymmetric algorithms of JWS")
+]
+"""Of tokens that a key of a JWKS verifies."""
+
+HeaderNames = Annotated[
+    CommaSeparated, _check_each(re.compile("[A-Za-z0-9-]+").fullmatch, "names of headers")
+]
+
+Certificates = Annotated[
+    str, check(_holds_certificates, "must be a file or folder of CA certificates")
+]
+"""A PEM file, or a folder as c_rehash makes it; empty for the built-in list."""
+
 HeaderSecret = Annotated[
-    SecretStr, _check(_fits_a_header, "may hold printable ASCII alone, and no space")
+    SecretStr, check(_fits_a_header, "may hold printable ASCII alone, and no space")
 ]
 """A secret that goes into a header; empty for none."""
 
-Url = Annotated[str, _check(_split_http, "must be an http or https URL")]
+Url = Annotated[str, check(_split_http, "must be an http or https URL")]
 """Empty for none."""
 
 Endpoint = Annotated[
     str,
-    _check(_is_endpoint, "must be http://HOST:PORT or https://HOST:PORT"),
+    check(_is_endpoint, "must be http://HOST:PORT or https://HOST:PORT"),
     AfterValidator(lambda url: url.rstrip("/")),
 ]
 """An http or https URL without a path; a slash at its end is dropped. Empty for none."""
-
-RedisUrl = Annotated[
-    str,
-    _check(
-        _is_redis,
-        f"must be redis://HOST:PORT/DB, rediss://HOST:PORT/DB or unix:///SOCKET{_ENCODED}",
-    ),
-]
-"""The URL of Redis; empty for the embedded one."""
-
-DatabaseUrl = Annotated[
-    str,
-    _check(
-        _is_database, f"must be postgresql://USER:PASSWORD@HOST/NAME or sqlite:///FILE{_ENCODED}"
-    ),
-]
-"""A PostgreSQL or an SQLite file, as dj-database-url reads it; empty for the embedded one."""
 
 Origins = Annotated[CommaSeparated, _check_each(_is_origin, "origins such as https://app.example")]
 """As browsers send them: scheme, host, and the port if it isn't the usual one."""

@@ -10,9 +10,8 @@ from django.db import DatabaseError
 from django.http import HttpRequest
 from rest_framework.authentication import BaseAuthentication
 from rest_framework.permissions import BasePermission
-from rest_framework.request import Request
 
-from common.client_ip import loggable_address
+from common.client_ip import client_address
 from connector_state.api.waiting import Waits, waits_of
 from connector_state.credentials import failures, foreign, refusals, signing
 from connector_state.credentials.issuing import was_issued
@@ -36,58 +35,55 @@ UNKNOWN_KEY_ID = "unknown_key_id"
 
 @dataclass(frozen=True, slots=True)
 class ConnectorPrincipal:
-    """request.user of a signed request."""
+    """The view's principal of a signed request."""
 
     uuid: str
     key_id: str
     policy: Policy
 
-    is_authenticated = True
-
 
 class DSXHMACAuthentication(BaseAuthentication):
     """Authenticates a connector by its signature.
 
-    request.user is the ConnectorPrincipal, request.auth its Nonce, not claimed yet: the script
-    that does the request's work claims it (ConnectorAPIView sees to it that one did).
+    The nonce is not claimed yet: the script that does the request's work claims it
+    (ConnectorAPIView sees to it that one did).
 
     Everything that can be checked without the body is, before a byte of it is received: an
     anonymous upload can hold nothing.
     """
 
+    def __init__(self, max_body_bytes: int) -> None:
+        self._max_body_bytes = max_body_bytes
+
     async def authenticate(  # type: ignore[override]
-        self, request: Request
+        self, request: HttpRequest
     ) -> tuple[ConnectorPrincipal, Nonce] | None:
         """Return the connector and the nonce of its request; None for a foreign scheme.
 
         Raises:
             SignatureRefused, LengthRequired, ValueTooLarge, InvalidRequest.
         """
-        http_request, context = request._request, request.parser_context
-        path, header = context["kwargs"], None
+        assert request.resolver_match is not None
+        route, header = request.resolver_match.kwargs, None
         try:
-            header = signing.parse_authorization_header(
-                http_request.META.get("HTTP_AUTHORIZATION", "")
-            )
+            header = signing.parse_authorization_header(request.META.get("HTTP_AUTHORIZATION", ""))
             if header is None:
                 return None
-            return await _authenticate(
-                header, http_request, path.get("key", ""), context["view"].max_body_bytes
-            )
+            return await _authenticate(header, request, route.get("key", ""), self._max_body_bytes)
         except SignatureRefused as refusal:
             key_id = header.key_id if header else None
-            await report_refusal(refusal, http_request, path["connector_uuid"], key_id)
+            await report_refusal(refusal, request, route["connector_uuid"], key_id)
             raise
 
-    def authenticate_header(self, request: Request) -> str:
+    def authenticate_header(self, request: Any) -> str:
         """The challenge of a 401."""
         return signing.SCHEME
 
 
 async def report_refusal(
     refusal: SignatureRefused, request: HttpRequest, connector_uuid: str, key_id: str | None
-) -> None:
-    """Count a refused signature by its reason, and log whom it was about.
+) -> bool:
+    """Count a refused signature by its reason, and log whom it was about; return whether it did.
 
     Nothing that a stranger could write is logged. In a flood only some are, by failures.
 
@@ -98,15 +94,16 @@ async def report_refusal(
         key_id: of its header, where it has one; logged only if we, or the dsx-connect, issued it.
     """
     refusals.count(refusal.reason, connector_uuid)
-    if failures.count(refusal.reason):
+    if is_logged := failures.count(refusal.reason):
         key = await waits_of(request).run(_describe_key_id, key_id, refusal.reason)
         logger.warning(
             "refused a signed request: %s; connector %s, %s, from %s",
             refusal.reason,
             connector_uuid,
             key,
-            loggable_address(request),
+            client_address(request),
         )
+    return is_logged
 
 
 def _describe_key_id(key_id: str | None, reason: str) -> str:
@@ -187,7 +184,7 @@ def _exact_target(meta: dict[str, Any]) -> bytes | None:
 class OwnConnector(BasePermission):
     """A credential opens its own connector's UUID alone, whether or not another one exists."""
 
-    def has_permission(self, request: Request, view: Any) -> bool:
+    def has_permission(self, request: Any, view: Any) -> bool:
         """Whether the path names the caller's own connector; 401 for an anonymous caller."""
         if view.principal is None:
             return False

@@ -10,7 +10,6 @@ from pydantic import ValidationError
 from rest_framework.authentication import BaseAuthentication
 from rest_framework.exceptions import AuthenticationFailed
 from rest_framework.permissions import BasePermission
-from rest_framework.request import Request
 
 from common.client_ip import client_address
 from common.json_answers import json_response, no_content
@@ -27,10 +26,10 @@ REGISTER_MAX_BODY_BYTES = 65_536
 class EnrolmentTokenAuthentication(BaseAuthentication):
     """Authenticate by `X-Enrollment-Token: <token>` or `Authorization: Bearer <token>`.
 
-    request.user is the token's group. request.auth is None: these calls have no nonce.
+    The view's principal is the token's group; its nonce is None, as these calls have none.
     """
 
-    def authenticate(self, request: Request) -> tuple[str, None] | None:
+    def authenticate(self, request: HttpRequest) -> tuple[str, None] | None:
         if not settings.ENROLLMENT_TOKENS:
             raise Forbidden(
                 "Enrolment is off: no ENROLLMENT_TOKENS are configured.", code="enrolment_off"
@@ -44,11 +43,11 @@ class EnrolmentTokenAuthentication(BaseAuthentication):
             raise AuthenticationFailed("The enrolment token is wrong.", code="bad_enrolment_token")
         return group, None
 
-    def authenticate_header(self, request: Request) -> str:
+    def authenticate_header(self, request: HttpRequest) -> str:
         return 'Bearer realm="enrolment"'
 
 
-def enrolment_token(request: Request) -> str | None:
+def enrolment_token(request: HttpRequest) -> str | None:
     """Return the enrolment token of a request, or None if it has none."""
     return token_in(request.META)
 
@@ -65,7 +64,7 @@ def token_in(environ: Mapping[str, Any]) -> str | None:
 class HasToken(BasePermission):
     """Require an enrolment token; a wrong one has been refused before this."""
 
-    def has_permission(self, request: Request, view: Any) -> bool:
+    def has_permission(self, request: HttpRequest, view: Any) -> bool:
         return view.principal is not None  # "" is a group like any other
 
 
@@ -77,13 +76,15 @@ class RegisterView(ConnectorAPIView):
     """
 
     http_method_names = ["post"]
-    authentication_classes = [EnrolmentTokenAuthentication]
     permission_classes = [HasToken]
     max_body_bytes = REGISTER_MAX_BODY_BYTES
 
-    def post(self, request: Request) -> HttpResponse:
-        registration = _read_registration(request._request)
-        address = client_address(request._request)
+    def get_authenticators(self) -> list[BaseAuthentication]:
+        return [EnrolmentTokenAuthentication()]
+
+    def post(self, request: HttpRequest) -> HttpResponse:
+        registration = _read_registration(request)
+        address = client_address(request)
         registered = enrolment.register(registration, self.principal, address)
         message, status = ("registered", 201) if registered.is_new else ("refreshed", 200)
         uuid = str(registered.connector.uuid)
@@ -101,7 +102,7 @@ class UnregisterView(ConnectorAPIView):
     http_method_names = ["delete"]
 
     def get_authenticators(self) -> list[BaseAuthentication]:
-        if enrolment_token(self.request) is not None:  # still Django's request at this point
+        if enrolment_token(self.request) is not None:
             return [EnrolmentTokenAuthentication()]
         return super().get_authenticators()
 
@@ -109,7 +110,7 @@ class UnregisterView(ConnectorAPIView):
         # A signature is good for the connector's own UUID; delete() checks what a token may do.
         return [HasToken() if enrolment_token(self.request) is not None else OwnConnector()]
 
-    def delete(self, request: Request, connector_uuid: str) -> HttpResponse:
+    def delete(self, request: HttpRequest, connector_uuid: str) -> HttpResponse:
         if self.nonce is None:
             enrolment.unregister(connector_uuid, self.principal)
         else:

@@ -4,8 +4,7 @@ import base64
 from dataclasses import asdict
 
 from django.conf import settings
-from django.http import HttpResponse
-from rest_framework.request import Request
+from django.http import HttpRequest, HttpResponse
 
 from common.json_answers import json_response
 from connector_state.api.views import ConnectorAPIView, http_response, state_request
@@ -24,7 +23,7 @@ class NamespacesView(ConnectorAPIView):
 
     http_method_names = ["get", "head"]
 
-    def get(self, request: Request, connector_uuid: str) -> HttpResponse:
+    def get(self, request: HttpRequest, connector_uuid: str) -> HttpResponse:
         """`?limit=&cursor=`. Namespaces that the connector may not use are left out."""
         query = parameters.read_query(_query_of(request), ("limit", "cursor"), strict=False)
         page = index.list_namespaces(
@@ -47,7 +46,7 @@ class NamespaceView(ConnectorAPIView):
         """The limit of a batch; a listing has no body."""
         return int(settings.STATE_MAX_BATCH_BYTES) if self.request.method == "POST" else 0
 
-    def get(self, request: Request, connector_uuid: str, ns: str) -> HttpResponse:
+    def get(self, request: HttpRequest, connector_uuid: str, ns: str) -> HttpResponse:
         """`?prefix=&limit=&cursor=`: keys with size, ETag and TTL, in byte order."""
         check_namespace(ns)
         self.principal.policy.check_namespace(ns)
@@ -61,9 +60,9 @@ class NamespaceView(ConnectorAPIView):
         next_cursor = _encode_cursor(page.last if page.more else None)
         return json_response({"keys": keys, "next_cursor": next_cursor})
 
-    async def post(self, request: Request, connector_uuid: str, ns: str) -> HttpResponse:
+    async def post(self, request: HttpRequest, connector_uuid: str, ns: str) -> HttpResponse:
         """A batch: reads, and writes that happen all or not at all."""
-        waits = waits_of(request._request)
+        waits = waits_of(request)
         # Megabytes of JSON take milliseconds, in which nobody else on a loop is served.
         decision = await waits.run(
             decide.batch,
@@ -81,7 +80,7 @@ class NamespaceView(ConnectorAPIView):
         return response
 
 
-def _query_of(request: Request) -> str:
+def _query_of(request: HttpRequest) -> str:
     return str(request.META.get("QUERY_STRING", ""))
 
 

@@ -15,7 +15,7 @@ from django.http import HttpRequest
 from django_redis import get_redis_connection
 from redis.exceptions import RedisError
 
-from common.client_ip import loggable_address
+from common.client_ip import client_address
 from connector_state.credentials import live, signing
 from connector_state.errors import SignatureRefused, Unavailable
 
@@ -60,7 +60,7 @@ def note(request: HttpRequest) -> None:
     """
     connector_uuid = _connector_of(request)
     if connector_uuid is None:
-        who, is_due = "an unknown caller", _addresses.is_due(loggable_address(request))
+        who, is_due = "an unknown caller", _addresses.is_due(client_address(request))
     else:
         who, is_due = f"connector {connector_uuid}", _mark(connector_uuid)
     if is_due:
@@ -68,7 +68,7 @@ def note(request: HttpRequest) -> None:
             "%s at %s sends scans or other calls here that only a dsx-connect answers: its items "
             "are not scanned (docs/connectors.md)",
             who,
-            loggable_address(request),
+            client_address(request),
         )
 
 

@@ -2,17 +2,18 @@
 
 from collections.abc import Awaitable, Callable
 from inspect import isawaitable
-from typing import Any, cast
+from typing import Any, NoReturn, cast
 
 from django.conf import settings
 from django.http import HttpRequest, HttpResponse
 from django.http.response import HttpResponseBase
-from rest_framework.negotiation import DefaultContentNegotiation
-from rest_framework.request import Request
+from rest_framework.authentication import BaseAuthentication
+from rest_framework.exceptions import NotAuthenticated
 from rest_framework.views import APIView
 
-from common.json_answers import json_response, no_content
+from common.json_answers import NOT_KEPT, json_response, no_content
 from connector_state.api.authentication import (
+    UNKNOWN_KEY_ID,
     DSXHMACAuthentication,
     OwnConnector,
     report_refusal,
@@ -21,11 +22,9 @@ from connector_state.api.waiting import ON_LOOP, finish_now, waits_of
 from connector_state.core import decide
 from connector_state.core.decide import Answer, Decision
 from connector_state.core.request import StateRequest
-from connector_state.credentials import refusals
+from connector_state.credentials import marks, refusals
 from connector_state.errors import Forbidden, RateLimited, SignatureRefused, ValueTooLarge
 from connector_state.store.calls import Caller, Nonce
-
-_NEGOTIATION = DefaultContentNegotiation()  # DRF's Request would make one each; it is never asked
 
 REPORTED = (Forbidden, RateLimited, ValueTooLarge)  # an operator can do something about them
 
@@ -40,12 +39,11 @@ class ConnectorAPIView(APIView):
     The method is checked before anything else, and an answer of success to a signed request whose
     nonce nobody claimed is turned into a 500: it could be replayed.
 
-    Answers are Django's own HttpResponse with JSON in it, whatever the client says it accepts: of
-    what DRF does around a view, negotiating, parsing, rendering and the headers of each answer are
-    left out. They would cost a state call a fifth of its time.
+    Requests and answers are Django's own, with JSON in them, whatever the client says it accepts:
+    of what DRF does around a view, its Request, negotiating, parsing, rendering and the headers of
+    each answer are left out. They would cost a state call a fifth of its time.
     """
 
-    authentication_classes = [DSXHMACAuthentication]
     permission_classes = [OwnConnector]
     view_is_async = False  # else Django would start a loop for each call under a WSGI server
     on_loop: frozenset[str] = frozenset()
@@ -58,67 +56,51 @@ class ConnectorAPIView(APIView):
         self, request: HttpRequest, *args: Any, **kwargs: Any
     ) -> HttpResponseBase | Awaitable[HttpResponseBase]:
         """Answer the request, or return what does so when it is awaited on the loop."""
-        self.args, self.kwargs = args, kwargs
         answering = self._answer(request)
         return answering if waits_of(request) is ON_LOOP else finish_now(answering)
 
-    def initialize_request(self, request: HttpRequest, *args: Any, **kwargs: Any) -> Request:
-        """Return DRF's request, without parsers: core reads the bodies."""
-        return Request(
-            request,
-            authenticators=self.get_authenticators(),
-            negotiator=_NEGOTIATION,
-            parser_context={"view": self, "kwargs": self.kwargs},
-        )
-
-    async def _answer(self, http_request: HttpRequest) -> HttpResponseBase:
-        self.request = request = self.initialize_request(http_request)
+    async def _answer(self, request: HttpRequest) -> HttpResponseBase:
+        response: HttpResponseBase
         try:
             handler = self._handler(request)
             await self._authenticate(request)
-            self.check_permissions(request)
-            response = handler(request, *self.args, **self.kwargs)
-            if isawaitable(response):
-                response = await response
+            self.check_permissions(request)  # type: ignore[arg-type]
+            answer = handler(request, *self.args, **self.kwargs)
+            response = await answer if isawaitable(answer) else answer
         except Exception as exc:
             if isinstance(exc, SignatureRefused) and self.principal is not None:
                 # Only the store can tell a replay or a mark: it is reported as the others are.
-                uuid, key_id = self.kwargs["connector_uuid"], self.principal.key_id
-                await report_refusal(exc, http_request, uuid, key_id)
+                uuid, key_id = self.principal.uuid, self.principal.key_id
+                is_logged = await report_refusal(exc, request, uuid, key_id)
+                if is_logged and exc.reason == UNKNOWN_KEY_ID:  # not for each call of a flood
+                    await waits_of(request).run(marks.check, uuid)
             elif isinstance(exc, REPORTED) and self.principal is not None:
                 refusals.count(exc.code, self.principal.uuid)
             response = self.handle_exception(exc)
-        return self.finalize_response(request, response)
-
-    def _handler(self, request: Request) -> Callable[..., Any]:
-        method = (request.method or "").lower()
-        if method not in self.http_method_names:
-            self.http_method_not_allowed(request)
-        return cast("Callable[..., Any]", getattr(self, method))
-
-    async def _authenticate(self, request: Request) -> None:
-        """Do what reading DRF's request.user does, but wait for authenticators that are coroutines.
-
-        What they set is what permission_denied looks at.
-        """
-        for authenticator in request.authenticators or ():
-            found: Any = authenticator.authenticate(request)
-            if isawaitable(found):
-                found = await found
-            if found is not None:
-                request._authenticator = authenticator  # type: ignore[attr-defined]
-                request.user, request.auth = self.principal, self.nonce = found
-                return
-        request._not_authenticated()  # type: ignore[attr-defined]
-
-    def finalize_response(  # type: ignore[override]
-        self, request: Request, response: HttpResponseBase, *args: Any, **kwargs: Any
-    ) -> HttpResponseBase:
-        """Fail closed if the nonce was not claimed."""
         if self.nonce is not None and not self.nonce.claimed and _is_success(response.status_code):
             raise RuntimeError(f"{type(self).__name__} answered without claiming the nonce")
-        response.headers["Cache-Control"] = "no-store"
         return response
+
+    def _handler(self, request: HttpRequest) -> Callable[..., Any]:
+        method = (request.method or "").lower()
+        if method not in self.http_method_names:
+            self.http_method_not_allowed(request)  # type: ignore[arg-type]
+        return cast("Callable[..., Any]", getattr(self, method))
+
+    async def _authenticate(self, request: HttpRequest) -> None:
+        """Set principal and nonce; leave them None for a caller who shows nothing."""
+        found: Any = self.get_authenticators()[0].authenticate(request)  # type: ignore[arg-type]
+        if isawaitable(found):
+            found = await found
+        if found is not None:
+            self.principal, self.nonce = found
+
+    def get_authenticators(self) -> list[BaseAuthentication]:
+        return [DSXHMACAuthentication(self.max_body_bytes)]
+
+    def permission_denied(self, request: Any, message: Any = None, code: Any = None) -> NoReturn:
+        """Raise a 401: a caller who showed who it is is refused by the permission itself."""
+        raise NotAuthenticated()
 
     @property
     def caller(self) -> Caller:
@@ -128,7 +110,7 @@ class ConnectorAPIView(APIView):
 
     async def carry_out(self, decision: Decision) -> HttpResponse:
         """Carry out what was decided, under the caller's nonce, and answer."""
-        waits = waits_of(self.request._request)
+        waits = waits_of(self.request)
         results = await waits.operate(self.principal.uuid, self.caller, decision.operations)
         return http_response(decision.answer(results))
 
@@ -144,20 +126,27 @@ class StateView(ConnectorAPIView):
         """The limit of a value."""
         return int(settings.STATE_MAX_VALUE_BYTES)
 
-    async def get(self, request: Request, connector_uuid: str, ns: str, key: str) -> HttpResponse:
+    async def get(
+        self, request: HttpRequest, connector_uuid: str, ns: str, key: str
+    ) -> HttpResponse:
         """`{"value": "..."}`, an empty string when nothing is stored."""
         return await self.carry_out(
             decide.read(state_request(request), self.principal.policy, ns, key)
         )
 
-    async def put(self, request: Request, connector_uuid: str, ns: str, key: str) -> HttpResponse:
+    # Django would set it on each view, which then refers to itself: garbage for the collector.
+    head = get
+
+    async def put(
+        self, request: HttpRequest, connector_uuid: str, ns: str, key: str
+    ) -> HttpResponse:
         """Store the body. `?ttl=SECONDS`, `?if_match=ETAG`, `?if_none_match=*`."""
         return await self.carry_out(
             decide.store(state_request(request), self.principal.policy, ns, key)
         )
 
     async def delete(
-        self, request: Request, connector_uuid: str, ns: str, key: str
+        self, request: HttpRequest, connector_uuid: str, ns: str, key: str
     ) -> HttpResponse:
         """Delete the value, if there is one. `?if_match=ETAG`."""
         return await self.carry_out(
@@ -165,14 +154,14 @@ class StateView(ConnectorAPIView):
         )
 
 
-def state_request(request: Request) -> StateRequest:
+def state_request(request: HttpRequest) -> StateRequest:
     """Return what core reads of a request whose signature was verified."""
-    meta = request._request.META
+    meta = request.META
     return StateRequest(
         query=meta.get("QUERY_STRING", ""),
         if_match=meta.get("HTTP_IF_MATCH"),
         if_none_match=meta.get("HTTP_IF_NONE_MATCH"),
-        body=request._request.body,
+        body=request.body,
     )
 
 
@@ -181,7 +170,7 @@ def http_response(answer: Answer) -> HttpResponse:
     if answer.status == 204:
         return no_content(answer.headers)
     if answer.data is None:
-        return HttpResponse(status=answer.status, headers=answer.headers)
+        return HttpResponse(status=answer.status, headers={**answer.headers, **NOT_KEPT})
     return json_response(answer.data, answer.headers)
 
 

@@ -67,9 +67,9 @@ class _Entry:
 class Entries:
     """Live credentials by key id, good for as long as looks find no change of them.
 
-    An entry is used only if a look that succeeded began at most FRESH_SECONDS ago, or
-    CREDENTIAL_OUTAGE_SECONDS before that while looks fail. That is checked at each use: a process
-    that was frozen may not go by what it knew.
+    An entry is used only if a look that succeeded began at most FRESH_SECONDS ago, or, while looks
+    fail, for CREDENTIAL_OUTAGE_SECONDS from the first that did. That is checked at each use: a
+    process that was frozen may not go by what it knew.
 
     Key ids that open nothing have a separate, smaller cache, so that inventing them neither fills
     the memory nor drives the known ones out.
@@ -83,7 +83,7 @@ class Entries:
         self._unknown: OrderedDict[str, bool] = OrderedDict()  # whether the source has it
         self._position: int | None = None
         self._looked_at = float("-inf")
-        self._fails = False
+        self._fails_since: float | None = None
 
     @property
     def position(self) -> int | None:
@@ -93,7 +93,7 @@ class Entries:
     @property
     def fails(self) -> bool:
         """Tell whether the last look at the changes failed."""
-        return self._fails
+        return self._fails_since is not None
 
     @property
     def is_fresh(self) -> bool:
@@ -103,10 +103,10 @@ class Entries:
     @property
     def are_good(self) -> bool:
         """Whether known credentials may be used: they are fresh, or an outage is bridged."""
-        age = time.monotonic() - self._looked_at
-        return age <= FRESH_SECONDS or (
-            self._fails and age <= FRESH_SECONDS + settings.CREDENTIAL_OUTAGE_SECONDS
-        )
+        if self.is_fresh:
+            return True
+        since, outage = self._fails_since, settings.CREDENTIAL_OUTAGE_SECONDS
+        return since is not None and outage > 0 and time.monotonic() - since <= outage
 
     def find(self, key_id: str) -> LiveCredential | Unsure | None:
         """Return the credential, None for one that opens nothing, or UNSURE."""
@@ -139,13 +139,15 @@ class Entries:
             self._unknown.clear()
         # Last: it lets the others use what is left.
         self._position, self._looked_at = position, began
-        recovered, self._fails = self._fails, False
+        recovered, self._fails_since = self.fails, None
         return recovered
 
     def failed(self) -> bool:
         """Note that a look failed; return whether it is the first one to."""
-        is_first, self._fails = not self._fails, True
-        return is_first
+        if self.fails:
+            return False
+        self._fails_since = time.monotonic()
+        return True
 
     def put(self, credential: LiveCredential, fingerprint: int) -> None:
         """Keep a live credential; make room, if need be, by those used least recently."""

@@ -52,11 +52,11 @@ class Tally:
         """How many different reasons wait to be written."""
         return len(self._pending)
 
-    def add(self, reason: str, *, is_signed: bool = True) -> int:
-        """Count a failure; return the number of signed requests refused since the last flush."""
+    def add(self, reason: str, *, is_logged: bool = True) -> int:
+        """Count a failure; return the number of those to be logged since the last flush."""
         with self._lock:
             self._pending[reason] += 1
-            self._since_flush += is_signed
+            self._since_flush += is_logged
             if not self._has_timer:
                 self._set_timer()
             return self._since_flush
@@ -74,7 +74,7 @@ class Tally:
             due, self._pending = self._pending, Counter()
             unlogged, self._since_flush = self._since_flush - LOGGED_AT_MOST, 0
         if unlogged > 0:
-            logger.warning("refused %d more signed requests than are logged one by one", unlogged)
+            logger.warning("refused %d more requests than are logged one by one", unlogged)
         kept = self._try_to_write(due)  # without the lock: requests count on while Redis is slow
         with self._lock:
             self._pending.update(kept)
@@ -98,13 +98,13 @@ class Tally:
 
 
 def count(reason: str) -> bool:
-    """Count a refused signature; tell whether the caller should log it."""
+    """Count a refused signature or token; tell whether the caller should log it."""
     return _tally.add(reason) <= LOGGED_AT_MOST
 
 
 def count_unlogged(reason: str) -> None:
     """Count a failure of another kind, which the caller does not log."""
-    _tally.add(reason, is_signed=False)
+    _tally.add(reason, is_logged=False)
 
 
 def daily(days: int) -> dict[str, dict[str, int]]:

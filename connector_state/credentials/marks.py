@@ -5,14 +5,19 @@ within two seconds, whether or not the mark was made. By the mark they do so at 
 worker that is cut off from the database and still goes by what it knew.
 """
 
+import logging
 from collections.abc import Callable
+from contextlib import suppress
 from uuid import UUID
 
+from django.db import DatabaseError
 from django_redis import get_redis_connection
 from redis.exceptions import RedisError
 
 from connector_state.models import Connector, Credential
 from connector_state.store.keys import connector_keys
+
+logger = logging.getLogger(__name__)
 
 # Longer than any worker goes by what it knew (CREDENTIAL_OUTAGE_SECONDS is at most an hour). A
 # mark ends so that Redis isn't filled by what the database knows; each new one of the connector
@@ -54,8 +59,17 @@ def mark_enabled(connector_uuid: UUID, tell: Tell) -> None:
         tell(
             "Redis did not answer, so a connector that was disabled is refused within 2 s on every "
             "worker that reaches the database, not at once, and one that was enabled may be "
-            "refused for a day: repeat it with `manage.py set_policy`, --enabled or --no-enabled."
+            "refused once more (`manage.py set_policy` with --enabled or --no-enabled repeats it)."
         )
+
+
+def check(connector_uuid: str) -> None:
+    """Remove the mark of a connector that is enabled: Redis did not answer when it was.
+
+    To be called when a mark has refused a credential that is live.
+    """
+    with suppress(DatabaseError, Connector.DoesNotExist):  # they leave the mark as it is
+        mark_enabled(UUID(connector_uuid), logger.warning)
 
 
 def _mark(connector_uuid: UUID, field: str) -> None:

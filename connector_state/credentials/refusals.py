@@ -23,7 +23,7 @@ FIELDS_MAX = 1000  # pairs of an hour
 def count(reason: str, connector_uuid: str) -> None:
     """Count a refused call of a connector."""
     is_full = len(_tally) >= PENDING_MAX
-    _tally.add(f"{reason} " if is_full else f"{reason} {connector_uuid}", is_signed=False)
+    _tally.add(f"{reason} " if is_full else f"{reason} {connector_uuid}", is_logged=False)
 
 
 def record_as_events(hours: int = HOURS_KEPT) -> None:

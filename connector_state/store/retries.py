@@ -4,13 +4,23 @@ Redis' own errors end here: what a caller gets is Unavailable or Corrupt.
 """
 
 import logging
+import re
 import time
 
 from django.conf import settings
 from redis import exceptions
+from redis.asyncio import sentinel as asyncio_sentinel
+from redis.sentinel import MasterNotFoundError
 
 from connector_state.errors import Corrupt, Unavailable
 from connector_state.store.scripts import Script
+
+# Within a script, and before Redis 7, refusals have no type.
+_DENIED = re.compile(
+    "NOPERM|NOAUTH|ACL failure|no permissions|can't run|[Uu]nknown (Redis )?command"
+)
+
+_PASSES = re.compile("ConnectionError|TimeoutError")
 
 logger = logging.getLogger(__name__)
 
@@ -85,6 +95,13 @@ class Attempts:
 
 def _raise_if_final(error: Exception) -> None:
     """Raise what trying again can't change."""
+    if is_denied(error):
+        logger.error("Redis refuses what a call does: %s", error)
+        raise Unavailable(
+            "The state store refuses this service a command or a key; nothing was read or written. "
+            "An operator has to look at its user and its permissions.",
+            code="store_denied",
+        ) from error
     if not isinstance(error, exceptions.ResponseError):
         return
     if "WRONGTYPE" in str(error):
@@ -93,6 +110,16 @@ def _raise_if_final(error: Exception) -> None:
         ) from error
     if "-OOM " in str(error):  # before Redis 7, which first named it by itself
         raise _full() from error
+
+
+def is_denied(error: Exception) -> bool:
+    """Whether Redis, or each sentinel, refuses us: our password, a command or a key."""
+    if isinstance(error, exceptions.AuthenticationError | exceptions.NoPermissionError):
+        return True
+    if isinstance(error, MasterNotFoundError | asyncio_sentinel.MasterNotFoundError):
+        # It names what each sentinel answered. One that does not answer now may do so later.
+        return "AuthenticationError" in str(error) and not _PASSES.search(str(error))
+    return isinstance(error, exceptions.ResponseError) and _DENIED.search(str(error)) is not None
 
 
 def keeps_connection(error: Exception) -> bool:

@@ -107,7 +107,7 @@ class _Store:
         self.caller = caller
 
 
-def _operate(store: _Store, operations: Sequence[Operation]) -> Steps[list[Result]]:
+def operate_steps(store: _Store, operations: Sequence[Operation]) -> Steps[list[Result]]:
     """Carry out operations on different addresses, the writes all or nothing.
 
     Raises:
@@ -119,17 +119,18 @@ def _operate(store: _Store, operations: Sequence[Operation]) -> Steps[list[Resul
         arguments = version_arguments(members[0], operations[0].etag)
         found = yield from call_steps(VERSIONS, uuid, caller, arguments, members)
         return [Entry(found[0], operations[0].etag, None) if found else None]
-    if all(operation.kind == "get" for operation in operations):
+    kinds = {operation.kind for operation in operations}
+    if kinds == {"get"}:
         replies = yield from call_steps(_READ, uuid, caller, (), members)
         return [_entry(reply) for reply in replies]
-    etags = [etag_of(operation.value) for operation in operations]
-    arguments = _limits(caller.limits)
-    for operation, member, etag in zip(operations, members, etags, strict=True):
+    arguments, etags = _limits(caller.limits), []
+    for operation, member in zip(operations, members, strict=True):
+        etags.append(etag := etag_of(operation.value))
         ttl, condition = _ttl_argument(operation.ttl_seconds), operation.condition
         arguments += (operation.kind, member, operation.value, etag, ttl)
         arguments += (condition.if_match, condition.if_none_match)
-    adds = any(operation.kind == "put" for operation in operations)
-    replies = yield from call_steps(_OPERATE, uuid, caller, arguments, members, when_full=not adds)
+    when_full = "put" not in kinds
+    replies = yield from call_steps(_OPERATE, uuid, caller, arguments, members, when_full=when_full)
     return list(map(_result, operations, etags, replies))
 
 
@@ -172,7 +173,7 @@ def _put(
         Forbidden: code `quota_exceeded`; nothing was written.
     """
     operation = Operation("put", address, value, ttl_seconds, condition)
-    (result,) = yield from _operate(store, [operation])
+    (result,) = yield from operate_steps(store, [operation])
     assert isinstance(result, Written)
     return result.etag
 
@@ -192,7 +193,7 @@ def _delete(
         PreconditionFailed: the condition does not hold; nothing was deleted.
     """
     kind: Literal["erase", "delete"] = "erase" if with_history else "delete"
-    (result,) = yield from _operate(store, [Operation(kind, address, condition=condition)])
+    (result,) = yield from operate_steps(store, [Operation(kind, address, condition=condition)])
     assert isinstance(result, Deleted)
     return result.existed
 
@@ -203,7 +204,7 @@ def _expire(store: _Store, address: Address, ttl_seconds: int | None) -> Steps[b
     The value stays what it is, whoever writes it meanwhile.
     """
     operation = Operation("expire", address, ttl_seconds=ttl_seconds)
-    (result,) = yield from _operate(store, [operation])
+    (result,) = yield from operate_steps(store, [operation])
     assert isinstance(result, Expiring)
     return result.existed
 
@@ -214,7 +215,7 @@ class StateStore(_Store):
     Every method raises what calls.call does: Unavailable, SignatureRefused, RateLimited, Corrupt.
     """
 
-    operate = in_thread(_operate)
+    operate = in_thread(operate_steps)
     get = in_thread(_get)
     put = in_thread(_put)
     delete = in_thread(_delete)
@@ -224,7 +225,7 @@ class StateStore(_Store):
 class AsyncStateStore(_Store):
     """StateStore for an event loop: the same methods, as coroutines."""
 
-    operate = on_loop(_operate)
+    operate = on_loop(operate_steps)
     get = on_loop(_get)
     put = on_loop(_put)
     delete = on_loop(_delete)

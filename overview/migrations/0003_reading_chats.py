@@ -55,6 +55,6 @@ def _having(model, alias, field, permissions):
 
 
 class Migration(migrations.Migration):
-    dependencies = [("overview", "0002_groups"), ("chat", "0005_reading")]
+    dependencies = [("overview", "0002_groups"), ("chat", "0006_reading")]
 
     operations = [migrations.RunPython(grant_reading, take_reading)]

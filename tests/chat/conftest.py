@@ -10,7 +10,7 @@ import redis
 import requests
 from django_redis import get_redis_connection
 
-from chat.api.jwks import forget_keys
+from chat.api.bearer.jwks import forget_keys
 from chat.api.throttles import forget_limiter
 from chat.conversations.state import ConversationKey
 from chat.repository import ConversationRepository, forget_repositories
@@ -18,6 +18,7 @@ from chat.repository.dapr import DaprRepository
 from chat.repository.redis import RedisRepository, service_connection
 from chat.repository.transport import Transport
 from tests.chat.chat_store import ChatStore
+from tests.chat.key_set import ISSUER, KeySet
 from tests.servers import free_port
 from tests.sidecar import binary, stores
 from tests.sidecar.daprd import Sidecar
@@ -161,3 +162,14 @@ def store_is_away(settings: Any) -> Iterator[Callable[[], None]]:
 
     yield take_away
     forget_repositories()
+
+
+@pytest.fixture
+def key_set(settings: Any) -> Iterator[KeySet]:
+    """A key set that the service is set to, with its issuer and audience."""
+    keys = KeySet()
+    settings.JWT_JWKS_URL = keys.url
+    settings.JWT_SIGNING_KEY = ""
+    settings.JWT_ISSUER, settings.JWT_AUDIENCE = [ISSUER], ["statekeep"]
+    yield keys
+    keys.stop()

@@ -44,7 +44,7 @@ def halting_at(step: str, fate: str) -> AbstractContextManager[Any]:
     owner, name, comes_first = {
         "accepted": (OpenConversation, "read", False),
         "read": (BuiltinAssistant, "answer", False),
-        "in a tool": (toolbox, "_shown", False),
+        "in a tool": (toolbox, "shown_arguments", False),
         "after a tool": (toolbox.Toolbox, "call_all", True),
         "answered": (answer, "store_turn", False),
         "saving": (OpenConversation, "save", False),

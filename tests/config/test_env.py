@@ -61,7 +61,7 @@ def test_load__the_environment_wins_over_what_was_generated(load, tmp_path):
 
 def test_load__embedded_takes_recorded_values_as_they_stand(load, tmp_path, monkeypatch):
     monkeypatch.setenv("PLAN", "large")
-    secret = "${PLAN} # 'and' \\ \"more\" than enough of it"
+    secret = "${PLAN} # 'and' \\ \"more\" than enough of it to be a key"
     settings = {**ENVIRONMENT, "SECRET_KEY": secret, "CHAT_MODEL": "a\nCHAT_MAX_MESSAGES=60"}
     generated.write(tmp_path / generated.FILE, settings)
     environment = load()
@@ -89,6 +89,9 @@ def test_load__after_an_external_run_wants_its_variables(load, tmp_path):
     ("name", "value"),
     [
         ("SECRET_KEY", "short"),
+        ("SECRET_KEY", "a secret key of 49 characters, good but for that."),
+        ("SECRET_KEY", "abcd" * 20),
+        ("SECRET_KEY", "django-insecure-" + "a key as startproject makes it, for nobody"),
         ("CONNECTOR_SECRET_KEYS", "not-a-fernet-key"),
         ("CONNECTOR_SECRET_KEYS", ","),
         ("ENROLLMENT_TOKENS", "good-token,group:"),
@@ -167,6 +170,31 @@ def test_load__a_good_address_is_taken(load, name, value):
     assert taken == (tuple(value.split(",")) if name == "REDIS_SENTINELS" else value)
 
 
+@pytest.mark.parametrize(
+    ("name", "url", "parameter"),
+    [
+        ("DATABASE_URL", "postgresql://u@h/n?pgbouncer=true", "pgbouncer"),
+        (
+            "DATABASE_URL",
+            "postgresql://u@h/n?sslmode=require&connection_limit=1",
+            "connection_limit",
+        ),
+        ("DATABASE_URL", "postgresql://u@h/n?pool=true", "pool"),
+        ("DATABASE_URL", "postgresql://u@h/n?sslmode=require&sslmode=prefer", "sslmode"),
+        ("DATABASE_URL", "sqlite:////srv/db.sqlite3?sslmode=require", "sslmode"),
+        ("REDIS_URL", "redis://h/0?ssl_ca_certs=/ca.pem", "ssl_ca_certs"),
+        ("REDIS_URL", "rediss://h/0?ssl_ca=/ca.pem", "ssl_ca"),
+        ("REDIS_URL", "rediss://h/0?ssl_cert_reqs=maybe", "ssl_cert_reqs"),
+        ("REDIS_URL", "unix:///run/redis.sock?host=h", "host"),
+    ],
+)
+def test_load__an_unknown_parameter_of_a_url_is_named(load, name, url, parameter):
+    message = error_of(load, **{**EXTERNAL, name: url})
+    assert message.startswith(f"statekeep: {name}: ")
+    assert f"{parameter!r}" in message
+    assert url not in message
+
+
 def test_load__blank_items_are_dropped(load):
     environment = load(**{**EXTERNAL, "ENROLLMENT_TOKENS": " first-token ,, group:second-token,"})
     assert environment.enrollment_tokens == ("first-token", "group:second-token")
@@ -187,6 +215,40 @@ def test_load__the_redis_of_a_dsx_connect_needs_its_environment(load):
 def test_load__sentinels_need_a_service(load):
     environ = {**ENVIRONMENT, "DATABASE_URL": "sqlite:///x", "REDIS_SENTINELS": "a:1,b:2"}
     assert "REDIS_URL=redis://SERVICE_NAME/DB" in error_of(load, **environ)
+
+
+JWKS = {
+    **EXTERNAL,
+    "JWT_SIGNING_KEY": "",
+    "JWT_JWKS_URL": "https://issuer.example/keys",
+    "JWT_ISSUER": "https://one/, https://two/",
+    "JWT_AUDIENCE": "a,b",
+}
+
+
+def test_jwks__lists_are_split(load):
+    environment = load(**JWKS, JWT_ALGORITHMS="ES256, RS256")
+    assert environment.jwt_issuer == ("https://one/", "https://two/")
+    assert environment.jwt_audience == ("a", "b")
+    assert environment.jwt_algorithms == ("ES256", "RS256")
+
+
+@pytest.mark.parametrize("algorithms", ["HS256", "RS256,none", "ES256K", ","])
+def test_jwks__never_an_algorithm_with_a_secret(load, algorithms):
+    assert "JWT_ALGORITHMS: " in error_of(load, **JWKS, JWT_ALGORITHMS=algorithms)
+
+
+def test_jwks__needs_an_issuer_and_an_audience(load):
+    for name in ("JWT_ISSUER", "JWT_AUDIENCE"):
+        assert "needs JWT_ISSUER and JWT_AUDIENCE" in error_of(load, **{**JWKS, name: " , "})
+
+
+def test_jwks__client_id_is_looked_for_only_beside_it(load):
+    assert "JWT_AUDIENCE_CLAIM" in error_of(load, **EXTERNAL, JWT_AUDIENCE_CLAIM="client_id")
+
+
+def test_cors__a_name_that_no_header_has(load):
+    assert "CORS_ALLOWED_HEADERS: " in error_of(load, **EXTERNAL, CORS_ALLOWED_HEADERS="a b,c")
 
 
 def test_repr__holds_no_secret(load):

@@ -3,6 +3,7 @@
 import pytest
 from django.db import DatabaseError
 from django.test import Client
+from django_redis import get_redis_connection
 from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import ResponseError
 
@@ -23,8 +24,11 @@ def connector() -> SigningConnector:
 
 
 class FakeRedis:
+    """The Redis of the tests, which says other things of itself."""
+
     def __init__(self, save: str | None = "3600 1", **info: object) -> None:
         self._save, self._info = save, {**GOOD, **info}
+        self.connection_pool = get_redis_connection().connection_pool
 
     def info(self) -> dict[str, object]:
         return self._info

@@ -88,4 +88,4 @@ def test_log__its_number_of_signed_requests_has_no_others_in_it(caplog):
         failures.count_unlogged("chat:bad_token")
     failures._tally._write = Counter  # takes the counts, and nothing comes of it
     failures._tally.flush()
-    assert caplog.messages == ["refused 1 more signed requests than are logged one by one"]
+    assert caplog.messages == ["refused 1 more requests than are logged one by one"]

@@ -19,10 +19,17 @@ class Sidecar:
         component: the component's YAML, from a store of tests.sidecar.stores.
         app_id: part of the keys in the store, unless the component sets keyPrefix.
         api_token: if it shall ask for one.
+        configuration: the YAML of a Configuration.
     """
 
     def __init__(
-        self, binary: Path, folder: Path, component: str, app_id: str = "chat", api_token: str = ""
+        self,
+        binary: Path,
+        folder: Path,
+        component: str,
+        app_id: str = "chat",
+        api_token: str = "",
+        configuration: str = "",
     ) -> None:
         self.port = free_port()
         self.url = f"http://127.0.0.1:{self.port}"
@@ -40,6 +47,9 @@ class Sidecar:
             *("--dapr-listen-addresses", "127.0.0.1", "--enable-metrics=false"),
             *("--dapr-graceful-shutdown-seconds", "1"),
         ]
+        if configuration:
+            (folder / "configuration.yaml").write_text(configuration)
+            self._command += ["--config", str(folder / "configuration.yaml")]
         self.process: subprocess.Popen[bytes] | None = None
 
     def start(self) -> "Sidecar":
@@ -59,7 +69,7 @@ class Sidecar:
             with urllib.request.urlopen(f"{self.url}/v1.0/healthz/outbound", timeout=2):
                 return True
         except urllib.error.HTTPError as error:
-            return error.code == 401  # it asks for its token, so it is up
+            return error.code != 500  # not allowed, or it asks for its token: it is up
         except OSError:
             return False
 

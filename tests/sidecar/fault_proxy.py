@@ -57,6 +57,7 @@ class Fault:
     seconds: float
     body: bytes
     then: Callable[[], None] | None
+    over_bytes: int = -1
 
 
 @dataclass
@@ -106,11 +107,12 @@ class FaultProxy:
         seconds: float = 1.0,
         body: bytes = b'{"conversation_id": ',
         then: Callable[[], None] | None = None,
+        over_bytes: int = -1,
     ) -> None:
-        """Let a fault happen to the next requests of the method."""
+        """Let a fault happen to the next requests of the method, with bodies of more bytes."""
         assert kind in UNDONE | DONE, kind
         with self._lock:
-            self._faults.append(Fault(kind, method, times, seconds, body, then))
+            self._faults.append(Fault(kind, method, times, seconds, body, then, over_bytes))
 
     def clear(self) -> None:
         """Forget the faults that have not happened yet."""
@@ -127,12 +129,12 @@ class FaultProxy:
         with self._lock:
             self._requests.clear()
 
-    def take_fault(self, method: str, path: str) -> Fault:
+    def take_fault(self, method: str, path: str, body_bytes: int) -> Fault:
         """Note a request, and use up the fault that it shall meet."""
         with self._lock:
             self._requests.append((method, path))
             for fault in self._faults:
-                if fault.method in {None, method}:
+                if fault.method in {None, method} and body_bytes > fault.over_bytes:
                     if fault.times is not None:
                         fault.times -= 1
                         if fault.times <= 0:
@@ -179,7 +181,7 @@ def _handler(proxy: FaultProxy) -> type[BaseHTTPRequestHandler]:
 
         def _handle(self) -> None:
             body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
-            fault = proxy.take_fault(self.command, self.path)
+            fault = proxy.take_fault(self.command, self.path, len(body))
             if fault.kind == "delay" and proxy.stopping.wait(fault.seconds):
                 return self._cut()
             answer = self._undone(fault) if fault.kind in UNDONE else self._forward(body)

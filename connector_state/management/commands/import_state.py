@@ -10,7 +10,8 @@ from common.events.changes import record_command
 from common.events.models import Event
 from common.progress import Progress
 from common.visible import printable
-from connector_state.management.base import ConnectorCommand, file_error, operator_name
+from connector_state.management.base import ConnectorCommand, operator_name
+from connector_state.management.files import file_error
 from connector_state.models import Connector
 from connector_state.operator_session import OperatorSession
 from connector_state.transfer.importing import Imported, header_of, import_file, preview

@@ -3,6 +3,8 @@
 from chat.assistant.model import ModelAssistant
 from chat.conversations.state import MessageEntry
 from chat.deadline import Deadline
+from chat.live.words import Words
+from chat.models import Turn
 from chat.tools.toolbox import Call
 from tests.chat.assistant.model_server import MILK
 from tests.chat.samples import MORNING
@@ -17,6 +19,7 @@ class Tools:
         self.result = {"success": True} if result is None else result
         self.calls: list[Call] = []
         self.done: list[dict] = []
+        self.words = Words(Turn())
 
     def call_all(self, calls):
         self.calls += calls

@@ -241,13 +241,11 @@ def certificate(tmp_path) -> Path:
 
 
 @pytest.mark.parametrize("trusted", [True, False])
-def test_address__behind_a_ca_of_its_own_chats_and_checks_agree(
-    settings, monkeypatch, certificate, trusted
-):
+def test_address__behind_a_ca_of_its_own_chats_and_checks_agree(settings, certificate, trusted):
     tls = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     tls.load_cert_chain(certificate)
     if trusted:
-        monkeypatch.setenv("SSL_CERT_FILE", str(certificate))
+        settings.CA_BUNDLE = str(certificate)
     with running(ModelServer(answers=[said()]), tls) as server:
         settings.OPENAI_BASE_URL, settings.CHAT_MODEL = server.url, "m"
         if trusted:

@@ -31,6 +31,22 @@ def events(request: HttpRequest) -> StreamingHttpResponse:
     return StreamingHttpResponse(make(), content_type="text/event-stream")
 
 
+def flood(request: HttpRequest) -> StreamingHttpResponse:
+    """More events than a connection takes if nobody reads; a mark is left when they end."""
+    from config.door import pool
+
+    pool.EVENT_SECONDS_MAX = 1.0  # what a test can wait for
+
+    def make() -> Iterator[bytes]:
+        try:
+            while True:
+                yield b"data: %b\n\n" % (b"x" * 1_000_000)
+        finally:
+            Path(request.GET["mark"]).write_text("ended")
+
+    return StreamingHttpResponse(make(), content_type="text/event-stream")
+
+
 def silent(request: HttpRequest) -> StreamingHttpResponse:
     """One event, and then a silence longer than any patience."""
 
@@ -75,5 +91,5 @@ def slow(request: HttpRequest) -> HttpResponse:
     return HttpResponse("done")
 
 
-VIEWS = (events, silent, export, echo, database, slow)
+VIEWS = (events, flood, silent, export, echo, database, slow)
 urlpatterns = [*(path(f"test/{view.__name__}", view) for view in VIEWS), *product]

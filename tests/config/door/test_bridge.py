@@ -82,6 +82,13 @@ def test_stream__its_generator_ends_when_the_client_leaves(site, tmp_path):
     servers.wait_until(mark.exists, what="the end of the generator")
 
 
+def test_stream__of_events_ends_where_nobody_reads_them(site, tmp_path):
+    mark = tmp_path / "mark"
+    with connect(site) as peer:
+        peer.sendall(f"GET /test/flood?mark={mark} HTTP/1.1\r\nHost: localhost\r\n\r\n".encode())
+        servers.wait_until(mark.exists, what="the end of the generator")
+
+
 def test_stream__a_head_makes_none_of_it(site, tmp_path):
     answer = requests.head(url(site, f"export?go={tmp_path / 'never'}"), timeout=10)
     assert (answer.status_code, answer.content) == (200, b"")

@@ -99,6 +99,7 @@ def test_room__is_shared_and_given_back():
 @pytest.mark.parametrize("came", [[], [b"x"] * 20])
 def test_receive__that_stalls_or_trickles_is_408(monkeypatch, came):
     monkeypatch.setattr(receive, "WAIT_SECONDS", 0.1)
+    monkeypatch.setattr(receive, "LOOK_SECONDS", 0.02)
 
     async def run() -> None:
         body = Body(pieces(b"", *came, ends=False))
@@ -110,6 +111,22 @@ def test_receive__that_stalls_or_trickles_is_408(monkeypatch, came):
     with pytest.raises(BodyRefused) as refused:
         asyncio.run(run())
     assert (refused.value.status, refused.value.code) == (408, "body_too_slow")
+
+
+def test_receive__that_somebody_cancels_is_cancelled(monkeypatch):
+    monkeypatch.setattr(receive, "LOOK_SECONDS", 0.01)
+
+    async def never():
+        await asyncio.sleep(60)
+
+    async def run() -> None:
+        receiving = asyncio.create_task(Body(never).receive(100, Room(100)))
+        await asyncio.sleep(0.03)  # looks find it in time
+        receiving.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await receiving
+
+    asyncio.run(run())
 
 
 def test_receive__of_a_client_that_left_raises_past_every_handler():

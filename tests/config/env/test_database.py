@@ -36,7 +36,6 @@ def test_configuration__options_of_the_url_win():
     url = "postgresql://u:p@h/n?connect_timeout=9&sslmode=require"
     options = options_of(url)
     assert (options["connect_timeout"], options["sslmode"]) == (9, "require")
-    assert options["options"] == "-c statement_timeout=15000"
 
 
 def test_configuration__sqlite_takes_writers_one_by_one():

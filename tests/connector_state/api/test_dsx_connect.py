@@ -167,6 +167,15 @@ def test_known__key_ids_are_never_looked_up(dsx_connect, connector, looked_up, p
     assert looked_up == []
 
 
+def test_known__key_ids_are_not_even_looked_up_where_our_cache_has_forgotten_them(
+    dsx_connect, connector, looked_up
+):
+    issuing.revoke_credential(connector.key_id)
+    theirs = dsx_connect.register()
+    rows = foreign.ForeignSource().read([connector.key_id, theirs.key_id])
+    assert looked_up == [row[0] for row in rows] == [theirs.key_id]
+
+
 def test_known__from_now_on_a_key_id_is_not_the_dsx_connects(dsx_connect, pass_by):
     connector = dsx_connect.register()
     assert status(connector) == 200

@@ -10,8 +10,9 @@ from django.utils import timezone
 from django_redis import get_redis_connection
 
 from connector_state.api import views
-from connector_state.credentials import issuing, live
+from connector_state.credentials import issuing, live, marks
 from connector_state.models import Connector, Credential
+from connector_state.store.keys import connector_keys
 from tests.connectors import PREFIX
 
 KEYS = [
@@ -250,6 +251,16 @@ def test_view__that_claims_no_nonce_fails_closed(connector, monkeypatch):
     assert (response.status_code, error_of(response)) == (500, "server_error")
 
 
+def test_mark__of_a_connector_that_is_enabled_refuses_one_call(connector):
+    """It stays where Redis did not answer when an operator enabled the connector."""
+    get_redis_connection().hset(connector_keys(connector.uuid).revoked, marks.ALL, 1)
+    assert connector.get().status_code == 401
+    assert connector.get().status_code == 200
+    Connector.objects.update(enabled=False)
+    marks.mark_enabled(connector.uuid, pytest.fail)
+    assert [connector.get().status_code for _ in range(2)] == [401, 401]
+
+
 def test_log__has_the_reason_and_never_the_signature_or_the_secret(connector, caplog):
     authorization = connector.authorization("GET", connector.path(), b"other body")
     connector.send("GET", connector.path(), b"", authorization)
@@ -366,7 +377,7 @@ def test_method__another_is_405_with_allow_for_anybody(connector, method):
 
 @pytest.mark.parametrize("path", ["", "/", "/nope", "/m365", "/m365/"])
 def test_path__of_no_route_is_a_json_404(connector, path):
-    response = connector.call("GET", f"{PREFIX}/nope{path}")
+    response = connector.call("GET", f"{PREFIX}/state/nope{path}")
     assert (response.status_code, error_of(response)) == (404, "not_found")
 
 

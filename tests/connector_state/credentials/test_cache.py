@@ -241,6 +241,21 @@ def test_outage__known_ones_stay_good_for_a_time_and_then_do_not(cache, source, 
     assert not cache.serves_known()
 
 
+def test_outage__counts_from_the_first_look_that_failed(cache, source, clock, settings):
+    settings.CREDENTIAL_OUTAGE_SECONDS = 300
+    cache.find("a")
+    source.error = OperationalError("away")
+    clock.pass_by(200)  # nobody has called, and this process was frozen
+    cache.work()
+    for _ in range(2):
+        clock.pass_by(150)
+        cache.work()
+        assert secret_of(cache, "a") == b"secret"
+    clock.pass_by(1)
+    with pytest.raises(OperationalError):
+        cache.find("a")
+
+
 def test_outage__only_a_look_that_succeeds_ends_it(cache, source, clock, settings, caplog):
     settings.CREDENTIAL_OUTAGE_SECONDS = 300
     cache.find("a")

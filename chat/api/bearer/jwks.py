@@ -6,16 +6,18 @@ WAITING_MAX requests wait, and none longer than WAIT_SECONDS. While the URL does
 cached keys stay in use.
 """
 
+import json
 import logging
 import threading
 import time
 from collections.abc import Iterator
+from typing import Any
 
-import jwt
 import requests
-from cryptography.hazmat.primitives.asymmetric.rsa import RSAPublicKey
 from django.conf import settings
 
+from chat import outgoing
+from chat.api.bearer.jwk import VerificationKey, read_key
 from chat.errors import TokenRefused, Unavailable
 
 logger = logging.getLogger(__name__)
@@ -28,7 +30,7 @@ ASK_AGAIN_SECONDS = 10.0
 ANSWER_MAX_BYTES = 262_144
 CHUNK_BYTES = 16_384
 
-Keys = dict[str, RSAPublicKey]
+Keys = tuple[VerificationKey, ...]
 
 
 class _KeySet:
@@ -40,29 +42,35 @@ class _KeySet:
     def clear(self) -> None:
         self._lock = threading.Lock()
         self._waiting = threading.BoundedSemaphore(WAITING_MAX)
-        self._keys: Keys = {}
+        self._keys: Keys = ()
         self._read_at = self._asked_at = float("-inf")
         self._asking: list[threading.Thread] = []
 
-    def find(self, key_id: str) -> RSAPublicKey:
-        """Return the key with this id.
+    def find(self, key_id: str | None, algorithm: str) -> Any:
+        """Return the public key with this id. None: the only one that is good for the algorithm.
 
         Raises:
             TokenRefused: there is no such key.
             Unavailable: it is not cached, and the URL does not answer.
         """
-        key = self._keys.get(key_id)
-        if key is None or time.monotonic() - self._read_at >= KEEP_SECONDS:
+        found = self._named(key_id, algorithm)
+        if not found or time.monotonic() - self._read_at >= KEEP_SECONDS:
             self._refresh()
-            key = self._keys.get(key_id)
-        if key is not None:
-            return key
-        if self._read_at < self._asked_at:
+            found = self._named(key_id, algorithm)
+        good = [each.key for each in found if algorithm in each.algorithms]
+        if good and (key_id is not None or len(good) == 1):
+            return good[0]
+        if not found and self._read_at < self._asked_at:
             raise Unavailable(
                 "The keys to check tokens by can't be had right now. Try again.",
                 code="jwks_unavailable",
             )
-        raise TokenRefused()
+        raise TokenRefused(reason=_reason(key_id, algorithm, len(found), len(good)))
+
+    def _named(self, key_id: str | None, algorithm: str) -> Keys:
+        if key_id is None:
+            return tuple(each for each in self._keys if algorithm in each.algorithms)
+        return tuple(each for each in self._keys if each.key_id == key_id)
 
     def _refresh(self) -> None:
         """Start to fetch the keys if it is time, and wait a little for the newest answer."""
@@ -85,7 +93,7 @@ class _KeySet:
         try:
             keys = _fetch(settings.JWT_JWKS_URL)
         except Exception as error:  # the URL may send anything
-            logger.error("the JWKS URL gives no keys: %s", type(error).__name__)
+            logger.error("JWT_JWKS_URL gives no keys: %s", _in_a_line(error))
             return
         with self._lock:
             if asked_at == self._asked_at:  # else a later fetch has begun, and decides
@@ -97,19 +105,41 @@ find_key = _key_set.find
 forget_keys = _key_set.clear
 
 
+def _in_a_line(error: Exception) -> str:
+    """Return what an operator needs: a TLS error says which certificate is not trusted."""
+    return f"{type(error).__name__}: {' '.join(str(error).split())[:300]}"
+
+
+def _reason(key_id: str | None, algorithm: str, found: int, good: int) -> str:
+    if key_id is None:
+        return f"it names no kid, and {good} keys of the JWKS are good for {algorithm}"
+    if found:
+        return f"the key of its kid is not for {algorithm}"
+    return "its kid is none of the JWKS"
+
+
 def _fetch(url: str) -> Keys:
-    """Return the RSA signing keys at a URL, by their ids."""
-    with requests.Session() as session:
-        session.trust_env = False
+    """Return the keys at a URL that verify signatures."""
+    with outgoing.session(url) as session:
         answer = session.get(url, timeout=WAIT_SECONDS, allow_redirects=False, stream=True)
         content = b"".join(_chunks(answer))
     if answer.status_code != 200:
+        raise ValueError(f"the answer's status is {answer.status_code}")
+    return _read(content)
+
+
+def _read(content: bytes) -> Keys:
+    """Return the keys in a JWKS that verify signatures; what is unknown in it is skipped.
+
+    Raises:
+        ValueError: it is no JWKS, or holds no key of a kind that we know.
+    """
+    document = json.loads(content)
+    entries = document.get("keys") if isinstance(document, dict) else None
+    keys = [read_key(entry) for entry in entries] if isinstance(entries, list) else []
+    if not any(keys):
         raise ValueError("the answer is no key set")
-    return {
-        key.key_id: key.key
-        for key in jwt.PyJWKSet.from_json(content.decode()).keys
-        if key.key_id and key.public_key_use in (None, "sig") and isinstance(key.key, RSAPublicKey)
-    }
+    return tuple(key for key in keys if key is not None and key.algorithms)
 
 
 def _chunks(answer: requests.Response) -> Iterator[bytes]:

@@ -6,7 +6,7 @@ from django.db import migrations
 class Migration(migrations.Migration):
 
     dependencies = [
-        ('chat', '0004_forgotten_users'),
+        ('chat', '0005_forgotten_users'),
     ]
 
     operations = [

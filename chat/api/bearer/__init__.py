@@ -1,0 +1,1 @@
+"""Bearer tokens: their verification, and the keys for it."""

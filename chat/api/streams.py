@@ -1,0 +1,115 @@
+"""A turn as server-sent events: accepted, tool_call, delta, and done or error.
+
+The turn is answered in a thread of its own (chat.following). A stream follows it, and holds none
+of it: it may be slow, or end at any time. https://html.spec.whatwg.org/#server-sent-events
+"""
+
+import time
+from collections.abc import Callable, Iterator
+from typing import Any
+
+from django.http import StreamingHttpResponse
+
+from chat.api.answers import turn_as_json
+from chat.live.elsewhere import WordsElsewhere
+from chat.live.words import Words
+from common.json_answers import json_bytes
+
+EVENT_STREAM = "text/event-stream"
+HEARTBEAT_SECONDS = 10.0
+LOOK_SECONDS = 1.0  # after which a client that has left is noticed
+
+Followed = Words | WordsElsewhere
+AsError = Callable[[BaseException], dict[str, Any]]
+
+
+class EventStream:
+    """The events of a turn, encoded, to the turn's end.
+
+    Args:
+        followed: the words of the turn.
+        as_error: makes status, code and detail of an exception.
+        on_close: called once, when no more events are wanted.
+    """
+
+    def __init__(
+        self,
+        followed: Followed,
+        as_error: AsError,
+        on_close: Callable[[], None],
+    ) -> None:
+        self._events = _heartbeats(_events(followed, as_error))
+        self._on_close = on_close
+        self._is_open = True
+
+    def __iter__(self) -> Iterator[bytes]:
+        return self._events
+
+    def close(self) -> None:
+        """Stop following; the turn goes on."""
+        if self._is_open:
+            self._is_open = False
+            self._on_close()
+
+
+def event_response(stream: EventStream) -> StreamingHttpResponse:
+    """Return the stream as a response that no proxy keeps back."""
+    headers = {"Cache-Control": "no-store", "X-Accel-Buffering": "no"}
+    return StreamingHttpResponse(stream, content_type=EVENT_STREAM, headers=headers)
+
+
+def _heartbeats(events: Iterator[bytes]) -> Iterator[bytes]:
+    """Put a comment wherever nothing was sent for a while: proxies cut connections that idle."""
+    sent_at = time.monotonic()
+    for event in events:
+        if event:
+            sent_at = time.monotonic()
+            yield event
+        elif time.monotonic() - sent_at >= HEARTBEAT_SECONDS:
+            sent_at = time.monotonic()
+            yield b": still here\n\n"
+        else:
+            yield b""
+
+
+def _events(followed: Followed, as_error: AsError) -> Iterator[bytes]:
+    """Yield each event, and nothing (b"") where there is none for a second."""
+    turn = turn_as_json(followed.turn)
+    conversation_id = turn["conversation_id"]
+    yield _event("accepted", conversation_id=conversation_id, turn_id=followed.turn.id)
+    calls, shown, text = 0, 0, ""
+    said = followed.said
+    while True:
+        # In this order: what is over by then has said all that it will.
+        version, is_over = followed.version, followed.is_over
+        for call in followed.turn.tool_calls[calls:]:
+            yield _event("tool_call", **call)
+            calls, text = calls + 1, ""
+        if followed.said is not said:
+            said, shown = followed.said, 0
+        while said.calls == calls and shown < len(said.pieces):
+            text += said.pieces[shown]
+            yield _event("delta", text=said.pieces[shown])
+            shown += 1
+        if is_over:
+            break
+        followed.wait(version, LOOK_SECONDS)
+        if followed.version == version:
+            yield b""
+    if followed.failure is not None:
+        yield _event("error", **as_error(followed.failure))
+        return
+    answer = turn_as_json(followed.turn)
+    # What was not streamed: a question below the model's words, or the whole reply.
+    if rest := _rest(answer["reply"], text):
+        yield _event("delta", text=rest)
+    yield _event("done", **answer, degraded=followed.turn.degraded)
+
+
+def _rest(reply: str, text: str) -> str:
+    shown = text.rstrip()
+    return reply[len(shown) :] if reply.startswith(shown) else ""
+
+
+def _event(name: str, **data: Any) -> bytes:
+    return b"event: %b\ndata: %b\n\n" % (name.encode(), json_bytes(data))

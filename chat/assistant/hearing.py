@@ -1,0 +1,118 @@
+"""Ask a model's server, and tell its words as they come.
+
+Whatever way the server answers, what is returned is the body of a completion that is not streamed.
+"""
+
+import json
+from collections.abc import Generator, Iterator
+from functools import partial
+from itertools import chain
+from typing import TYPE_CHECKING, Any
+
+from chat.assistant.answers import Unusable
+from chat.assistant.pieces import Pieces
+from chat.deadline import Deadline
+from chat.errors import ModelTimeout
+from chat.live.waiting import until_stopped
+from chat.live.words import Words
+
+if TYPE_CHECKING:
+    from openai import OpenAI
+
+ANSWER_MAX_BYTES = 1_048_576
+STREAM_MAX_BYTES = 16 * ANSWER_MAX_BYTES  # each word comes in some 200 bytes of JSON
+STREAMING_REFUSED = frozenset({400, 404, 405, 406, 415, 422, 501})
+
+_BEFORE_JSON = b"\xef\xbb\xbf \t\r\n"
+
+Json = dict[str, Any]
+
+
+def completion(client: "OpenAI", arguments: Json, words: Words, deadline: Deadline) -> bytes:
+    """Return the body of the completion; its words are told where somebody follows them.
+
+    A server that refuses to stream is asked without.
+
+    Raises:
+        Stopped: by the user.
+        ModelTimeout: the answer was not whole at the deadline.
+        Unusable: the answer is too large, or breaks off.
+        openai.OpenAIError, httpx2.HTTPError: as the client raises them.
+    """
+    import openai
+
+    if words.is_followed:
+        try:
+            return _tell(client, {**arguments, "stream": True}, words, deadline)
+        except openai.APIStatusError as error:
+            if error.status_code not in STREAMING_REFUSED:
+                raise
+    return _tell(client, arguments, words, deadline)
+
+
+def _tell(client: "OpenAI", arguments: Json, words: Words, deadline: Deadline) -> bytes:
+    for heard in until_stopped(partial(_ask, client, arguments, deadline), words, deadline):
+        if isinstance(heard, bytes):
+            return heard
+        words.add(heard)
+    raise AssertionError("the last that is heard is the body")
+
+
+def _ask(
+    client: "OpenAI", arguments: Json, deadline: Deadline
+) -> Generator[str | bytes, None, None]:
+    """Yield the words as they come, and then the body."""
+    with client.chat.completions.with_streaming_response.create(**arguments) as response:
+        received = _limited(response.iter_bytes(), deadline)
+        first = next(received, b"")
+        # By what it is: servers that don't know `stream` answer as ever, and some name it anyhow.
+        if arguments.get("stream") and not first.lstrip(_BEFORE_JSON).startswith((b"{", b"[")):
+            yield from _streamed(chain([first], received))
+            return
+        body = bytearray(first)
+        for chunk in received:
+            body += chunk
+            _check_size(len(body), ANSWER_MAX_BYTES)
+        yield bytes(body)
+
+
+def _limited(chunks: Iterator[bytes], deadline: Deadline) -> Iterator[bytes]:
+    """Yield what is received; the client's own timeout limits single reads alone."""
+    size = 0
+    for chunk in chunks:
+        size += len(chunk)
+        _check_size(size, STREAM_MAX_BYTES)
+        if deadline.passed:
+            raise ModelTimeout()
+        yield chunk
+
+
+def _streamed(chunks: Iterator[bytes]) -> Generator[str | bytes, None, None]:
+    pieces = Pieces()
+    for data in _events(chunks):
+        if data == b"[DONE]":
+            pieces.is_whole = True
+            break
+        try:
+            shown = pieces.add(json.loads(data))
+        except (ValueError, RecursionError):
+            raise Unusable("an event of its stream is not JSON") from None
+        if shown:
+            yield shown
+    if not pieces.is_whole:
+        raise Unusable("its stream breaks off")
+    yield json.dumps(pieces.document).encode()
+
+
+def _events(chunks: Iterator[bytes]) -> Iterator[bytes]:
+    rest = b""
+    for chunk in chunks:
+        *lines, rest = (rest + chunk).split(b"\n")
+        for line in lines:
+            if line.startswith(b"data:") and (data := line[len(b"data:") :].strip()):
+                yield data
+
+
+def _check_size(size: int, most: int) -> None:
+    if size > most:
+        raise Unusable(f"its answer has more than {most} bytes")

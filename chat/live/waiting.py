@@ -1,0 +1,60 @@
+"""Waiting for what a model sends, no longer than until the user stops the turn."""
+
+import queue
+import threading
+from collections.abc import Callable, Generator, Iterator
+from typing import TypeVar
+
+from chat.deadline import Deadline
+from chat.errors import ModelTimeout
+from chat.live.words import Stopped, Words
+
+T = TypeVar("T")
+
+
+def until_stopped(
+    make: Callable[[], Generator[T, None, None]], words: Words, deadline: Deadline
+) -> Iterator[T]:
+    """Yield what `make` yields, which runs in a thread of its own.
+
+    Nothing interrupts a thread that reads from a socket. So it is left to itself, and ends by its
+    own time limit; what it yields then is dropped.
+
+    Raises:
+        Stopped: by the user.
+        ModelTimeout: nothing came before the deadline.
+        Exception: what `make` raises.
+    """
+    items: queue.SimpleQueue[T | BaseException] = queue.SimpleQueue()
+    left = threading.Event()
+    end = StopIteration()
+
+    def read() -> None:
+        made = make()
+        try:
+            for item in made:
+                if left.is_set():
+                    return
+                items.put(item)
+            items.put(end)
+        except BaseException as error:  # whatever it is, it is the turn's
+            items.put(error)
+        finally:
+            made.close()
+
+    words.on_stop(lambda: items.put(Stopped()))
+    threading.Thread(target=read, name="model", daemon=True).start()
+    try:
+        while True:
+            try:
+                item = items.get(timeout=deadline.remaining_seconds)
+            except queue.Empty:
+                raise ModelTimeout() from None
+            if item is end:
+                return
+            if isinstance(item, BaseException):
+                raise item
+            yield item
+    finally:
+        left.set()
+        words.on_stop(lambda: None)

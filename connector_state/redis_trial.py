@@ -1,0 +1,103 @@
+"""Try on a Redis what a state call does, and say in words what it does not allow."""
+
+from dataclasses import replace
+from typing import Any
+
+from redis import Redis
+from redis.exceptions import (
+    AuthenticationError,
+    ClusterCrossSlotError,
+    NoScriptError,
+    OutOfMemoryError,
+    ReadOnlyError,
+    ResponseError,
+    TimeoutError,
+)
+from redis.sentinel import MasterNotFoundError
+
+from common.findings import Finding
+from connector_state import redis_checks
+from connector_state.redis_checks import UnfitRedis
+from connector_state.store.calls import Caller, Steps
+from connector_state.store.keys import Address, connector_keys
+from connector_state.store.retries import is_denied
+from connector_state.store.values import Operation, StateStore, operate_steps
+
+NOBODY = "00000000-0000-0000-0000-000000000000"  # no connector's UUID
+ANSWER_SECONDS = 0.7  # /readyz is waited for twice as long
+TTL_SECONDS = 60  # if the value could not be deleted
+
+
+def examine(client: Redis) -> Finding:
+    """Return what is wrong with a Redis: by what it says of itself, and by a call.
+
+    Raises:
+        UnfitRedis: as redis_checks.examine, or it does not allow what a call does.
+        redis.exceptions.RedisError: it did not answer.
+    """
+    try:
+        found = redis_checks.examine(client)
+        _call(client)
+    except AuthenticationError as error:
+        raise UnfitRedis("It refuses the user or the password of REDIS_URL.") from error
+    except MasterNotFoundError as error:
+        if is_denied(error):
+            raise UnfitRedis(
+                "The sentinels refuse REDIS_SENTINEL_PASSWORD, or the user."
+            ) from error
+        raise
+    except (OutOfMemoryError, ReadOnlyError) as error:  # INFO has told, if it could be asked
+        return found if found.dangers else replace(found, dangers=(_refuses_writes(error),))
+    except TimeoutError:  # a planned fail-over pauses them for a moment
+        words = "It answers, but lets writes wait: they are paused, or it is very slow."
+        return replace(found, dangers=(*found.dangers, words))
+    except ClusterCrossSlotError:
+        raise UnfitRedis(redis_checks.CLUSTER) from None
+    except ResponseError as error:
+        if is_denied(error):
+            raise UnfitRedis(
+                f"The user of REDIS_URL may not do what a call does: {error}"
+            ) from error
+        return replace(found, dangers=(*found.dangers, _refuses_writes(error)))
+    return found
+
+
+def _refuses_writes(error: Exception) -> str:
+    return f"It refuses writes now: {error}"
+
+
+def _call(client: Redis) -> None:
+    """Write, read and erase, by the scripts of calls; leave nothing but two nonces."""
+    pool: Any = client.connection_pool
+    connection = pool.get_connection()
+    written, read = Address("statekeep", "check"), Address("statekeep", "nothing")
+    put = Operation("put", written, b"check", TTL_SECONDS)
+    try:
+        for operations in ([put, Operation("get", read)], [Operation("erase", written)]):
+            store = StateStore(NOBODY, Caller.operator("check"))
+            _run(connection, operate_steps(store, operations))
+        _command(connection, "DEL", *connector_keys(NOBODY).own)
+    except TimeoutError:
+        connection.disconnect()  # a late reply must not meet another command
+        raise
+    finally:
+        pool.release(connection)
+
+
+def _run(connection: Any, steps: Steps[object]) -> None:
+    try:
+        step = next(steps)
+        while True:
+            source, words = step.script.usual, (len(step.keys), *step.keys, *step.arguments)
+            try:
+                reply = _command(connection, "EVALSHA", source.sha, *words)
+            except NoScriptError:
+                reply = _command(connection, "EVAL", source.text, *words)
+            step = steps.send(reply)
+    except StopIteration:
+        pass
+
+
+def _command(connection: Any, *words: str | bytes | int) -> Any:
+    connection.send_command(*words)
+    return connection.read_response(timeout=ANSWER_SECONDS)
