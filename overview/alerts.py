@@ -16,6 +16,7 @@ from django.utils import timezone
 from django_redis import get_redis_connection
 from redis.exceptions import RedisError
 
+from chat import outgoing
 from overview.models import AlertState
 from overview.probes import Health
 
@@ -89,8 +90,7 @@ def _post(changes: list[tuple[str, str, str]], titles: dict[str, str]) -> bool:
     }
     url = settings.ALERT_WEBHOOK_URL
     try:
-        with requests.Session() as session:
-            session.trust_env = False  # no credentials from a .netrc
+        with outgoing.session(url) as session:
             answer = session.post(
                 url,
                 json=body,
