@@ -12,7 +12,8 @@ from django.core.management.base import CommandError
 
 from common.visible import printable
 from connector_state.core.parameters import TTL_MAX_SECONDS
-from connector_state.management.base import ConnectorCommand, operator_name, read_file
+from connector_state.management.base import ConnectorCommand, operator_name
+from connector_state.management.files import read_file
 from connector_state.models import Connector
 from connector_state.operator_session import OperatorSession
 from connector_state.store import audit
