@@ -23,7 +23,7 @@ COMPLETION = {
     ],
     "usage": {"prompt_tokens": 1, "completion_tokens": 1, "total_tokens": 2},
 }
-WORDS = [f"word {number}, " for number in range(12)]
+WORDS = [f"word {number}, " for number in range(50)]
 BODY = json.dumps(COMPLETION).encode()
 HEAD = f"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: {len(BODY)}\r\n\r\n"
 STREAM_HEAD = (
