@@ -1,9 +1,10 @@
 """A thousand people who chat. `python -m benchmarks.people`
 
-Each of 1,000 sessions has a user, a conversation and a connection, and sends a message every ten
-seconds to a model that takes a second: a hundred messages a second, which begin spread over the
-ten. A session whose answer takes longer than that sends its next message when it has come.
-Workers and threads are those of docs/production.md; the limits are the defaults.
+Each of 1,000 sessions has a user and a conversation, and sends a message every ten seconds to a
+model that takes a second: a hundred messages a second, which begin spread over the ten. Each comes
+by a connection of its own, as the server ends those that idle for ten seconds. A session whose
+answer takes longer than that sends its next message when it has come. Workers and threads are those
+of docs/production.md; the limits are the defaults.
 
 Afterwards each message that was sent must be in the stored document of its conversation. Printed
 are the statuses, what was stored, the times until an answer was whole, and what a turn cost the
@@ -145,22 +146,25 @@ class _Session:
         starts_at = clock()
         ends_at = starts_at + self.options.seconds
         next_at = starts_at + random.random() * EVERY_SECONDS
-        reader, writer = await asyncio.open_connection("127.0.0.1", self.port)
         while next_at < ends_at:
             await asyncio.sleep(next_at - clock())
             began = clock()
             try:
                 async with asyncio.timeout(ANSWER_SECONDS_MAX):
-                    writer.write(self._request())
-                    status = await self._answer(reader)
+                    status = await self._send()
             except (OSError, EOFError, TimeoutError):
                 status = 0
-                writer.close()
-                reader, writer = await asyncio.open_connection("127.0.0.1", self.port)
             self.statuses.append(status)
             self.seconds.append(clock() - began)
             next_at = max(next_at + EVERY_SECONDS, clock())
-        writer.close()
+
+    async def _send(self) -> int:
+        reader, writer = await asyncio.open_connection("127.0.0.1", self.port)
+        try:
+            writer.write(self._request())
+            return await self._answer(reader)
+        finally:
+            writer.close()
 
     def _request(self) -> bytes:
         message = f"message {len(self.statuses)} of {self.user}"
