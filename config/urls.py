@@ -6,6 +6,7 @@ from django.urls import include, path
 from django.views.generic import RedirectView
 
 from config import health
+from config.metrics import scrape
 from config.paths import CONNECTORS_PREFIX
 
 urlpatterns = [
@@ -16,6 +17,7 @@ urlpatterns = [
     path("favicon.ico", RedirectView.as_view(url=static("overview/icon.svg"))),
     path("livez", health.livez),
     path("readyz", health.readyz),
+    path("metrics", scrape.metrics),
 ]
 
 handler400 = "config.errors.bad_request"

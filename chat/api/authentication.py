@@ -10,6 +10,7 @@ from rest_framework.request import Request
 
 from chat.api.bearer.tokens import user_id_of
 from chat.errors import Forbidden
+from common.telemetry.request import note_caller
 
 USER_ID = "statekeep.user_id"  # in WSGI's environ, where what a client sends is named HTTP_…
 
@@ -64,4 +65,5 @@ def user_id_in(environ: MutableMapping[str, Any]) -> str | None:
         scheme, _, token = environ.get("HTTP_AUTHORIZATION", "").partition(" ")
         environ[USER_ID] = user_id_of(token.strip()) if scheme.lower() == "bearer" else None
     user_id: str | None = environ[USER_ID]
+    note_caller(user=user_id or "")
     return user_id

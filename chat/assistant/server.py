@@ -26,6 +26,8 @@ from chat.assistant.refusals import in_words, is_too_long, read_refusal
 from chat.deadline import Deadline
 from chat.errors import ModelFailed, ModelTimeout
 from chat.live.words import Words
+from common.telemetry import metrics
+from common.telemetry.request import onward_headers
 
 if TYPE_CHECKING:
     from openai import OpenAI
@@ -117,11 +119,16 @@ def ask_once(messages: list[Json], deadline: Deadline, may_call: bool, words: Wo
         ModelTimeout: there was no answer before the deadline.
         ServerFailed: the server answered with an error, or with something unusable.
     """
+    if deadline.passed:
+        raise ModelTimeout()
+    with metrics.model_call():
+        return _ask(messages, deadline, may_call, words)
+
+
+def _ask(messages: list[Json], deadline: Deadline, may_call: bool, words: Words) -> Answer:
     import httpx2
     import openai
 
-    if deadline.passed:
-        raise ModelTimeout()
     try:
         body = _request(messages, deadline, may_call, words)
         document = _document(body)
@@ -197,6 +204,8 @@ def _request(messages: list[Json], deadline: Deadline, may_call: bool, words: Wo
         "tool_choice": "auto" if may_call else "none",
         "timeout": max(deadline.remaining_seconds, 0.01),
     }
+    if settings.MODEL_TRACE_HEADERS:
+        arguments["extra_headers"] = onward_headers()
     client = _client(settings.OPENAI_API_KEY, settings.OPENAI_BASE_URL)
     return hearing.completion(client, arguments, words, deadline)
 
