@@ -71,6 +71,7 @@ from config.errors import error_response  # noqa: E402 - needs Django to be set 
 from config.health import report_redis_problems  # noqa: E402
 from config.paths import is_api_path  # noqa: E402
 
+metrics.WORKERS.set(1)
 report_redis_problems()
 _import_all()
 gc.collect()

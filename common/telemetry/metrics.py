@@ -107,3 +107,17 @@ def _of_requests(
     method, route = method if method in METHODS else "other", route or "none"
     counter = _requests.labels(method, route, str(status or CLIENT_LEFT))
     return counter.inc, _request_seconds.labels(method, route).observe
+
+
+# A counter that begins at 0 shows its first increase, too.
+for _name in ("ConnectionError", "TimeoutError"):
+    REDIS_ERRORS.labels(_name)
+for _name in ("StoreUnavailable", "BreakerOpen"):
+    STORE_ERRORS.labels(_name)
+for _name in ("answered", "model_failed", "model_timeout", "interrupted"):
+    TURNS.labels(_name, "false")
+for _name in ("answered", "ModelTimeout"):
+    _model_calls.labels(_name)
+for _name in ("bad_signature", "unknown_key_id", "replayed", "timestamp_out_of_window"):
+    REFUSALS.labels("connector", _name)
+ERROR_ANSWERS.labels("busy")
