@@ -53,14 +53,6 @@ _pending: dict[Any, float] = {}
 _has_timer = False
 
 
-def _add(value: Any, amount: float) -> None:
-    with _lock:
-        _pending[value] = _pending.get(value, 0.0) + amount
-        if _has_timer:
-            return
-        _set_timer()
-
-
 def _set_timer() -> None:
     global _has_timer
     timer = threading.Timer(FLUSH_SECONDS, flush)
@@ -91,7 +83,11 @@ def _buffered(shared: Any) -> type:
             self._shared = shared(*args, **options)
 
         def inc(self, amount: float) -> None:
-            _add(self._shared, amount)
+            value = self._shared
+            with _lock:
+                _pending[value] = _pending.get(value, 0.0) + amount
+                if not _has_timer:
+                    _set_timer()
 
         def set(self, value: float, timestamp: float | None = None) -> None:
             self._shared.set(value, timestamp)
