@@ -6,9 +6,11 @@ import threading
 import time
 from contextvars import ContextVar
 from http.server import BaseHTTPRequestHandler, HTTPServer
+from types import SimpleNamespace
 
 import pytest
 
+from chat import following
 from chat.repository.transport import Transport
 from common.telemetry import request
 from common.telemetry.request import begin, current, onward_headers
@@ -56,6 +58,17 @@ def test_threads__of_the_pool_work_for_the_request_that_asked():
 
     threads = Threads(2)
     assert asyncio.run(both()) == [True, True]
+
+
+def test_turn__in_a_thread_of_its_own_works_for_the_request_that_began_it(monkeypatch):
+    worked_for = []
+    accepted = SimpleNamespace(is_answered=False, turn=None)
+    monkeypatch.setattr(following, "accept", lambda asked: accepted)
+    monkeypatch.setattr(following, "Words", lambda turn, is_followed: None)
+    monkeypatch.setattr(following, "_answer", lambda *args: worked_for.append(current()))
+    begun = begin({})
+    following.follow(None).turn_is_over.result(10)
+    assert worked_for == [begun]
 
 
 def test_log__names_the_request():
