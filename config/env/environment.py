@@ -126,6 +126,10 @@ class Environment(BaseSettings):
     requests_ca_bundle: variables.Certificates = ""
     ssl_cert_file: variables.Certificates = ""
 
+    # Events and alerts
+    alert_webhook_url: variables.Url = Field(default="", repr=False)
+    events_keep_days: int = Field(default=90, ge=1, le=36_500)
+
     @field_validator("data_dir", "metrics_dir")
     @classmethod
     def anchor_folder(cls, value: Path | None) -> Path | None:
