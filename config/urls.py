@@ -11,6 +11,7 @@ from config.paths import CONNECTORS_PREFIX
 urlpatterns = [
     path(CONNECTORS_PREFIX.removeprefix("/"), include("connector_state.api.urls")),
     path("api/", include("chat.api.urls")),
+    path("chat/", include("chat.page.urls")),
     path("", RedirectView.as_view(pattern_name="admin:index")),
     path("admin/", admin.site.urls),
     path("favicon.ico", RedirectView.as_view(url=static("overview/icon.svg"))),

@@ -33,6 +33,7 @@ def introduction(data_dir: Path, url: str) -> str:
         "",
         f"Statekeep is up:  {url}",
         f"  admin          {url}/admin/",
+        *([] if settings.JWT_JWKS_URL else [f"  chat           {url}/chat/"]),
         f"  health         {url}/readyz",
     ]
     if settings.ENV.stores == "embedded":
