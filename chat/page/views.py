@@ -9,10 +9,11 @@ from typing import Any
 from django.conf import settings
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import render
+from django.template.loader import render_to_string
 from django.urls import reverse
 from django.views.generic import View
 from rest_framework.request import Request
-from rest_framework_simplejwt.tokens import AccessToken
+from rest_framework_simplejwt.tokens import AccessToken, RefreshToken
 
 from chat.api.token_views import TokenAPIView, log_in, log_out, user_of
 from chat.errors import Forbidden, TokenRefused
@@ -42,7 +43,7 @@ class ChatPageView(View):
         """Return it; a 404 that says why, where another server issues the tokens."""
         if settings.JWT_JWKS_URL:
             return render(request, "chat/off.html", status=404)
-        return render(request, "chat/page.html", headers=HEADERS)
+        return HttpResponse(render_to_string("chat/page.html"), headers=HEADERS)
 
 
 class SessionView(TokenAPIView):
@@ -68,7 +69,7 @@ class SessionView(TokenAPIView):
         response.set_cookie(
             COOKIE,
             refresh,
-            max_age=settings.SIMPLE_JWT["REFRESH_TOKEN_LIFETIME"],
+            max_age=RefreshToken.lifetime,
             path=reverse("chat_session"),
             secure=settings.SESSION_COOKIE_SECURE or request.is_secure(),
             httponly=True,
@@ -78,8 +79,8 @@ class SessionView(TokenAPIView):
 
     def patch(self, request: Request) -> HttpResponse:
         """Give another access token."""
-        refresh = request.COOKIES.get(COOKIE)
-        if refresh is None:
+        refresh = request.COOKIES.get(COOKIE, "")
+        if not refresh:
             raise TokenRefused("Nobody is logged in.", code="not_authenticated")
         return _access(user_of(refresh))
 

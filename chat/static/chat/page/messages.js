@@ -4,7 +4,7 @@ import { button, copy, make } from "./dom.js";
 import { markdown } from "./markdown.js";
 
 const STATUS = {
-  waiting: "Not in the conversation store yet. It is kept, and goes there as soon as the store answers.",
+  waiting: "Not in the conversation store yet. It is kept, and goes there once the store answers again.",
   "dead letter": "The store refused this message for good (a dead letter). It is kept; an operator can repair it.",
   "under way": "Being answered…",
 };

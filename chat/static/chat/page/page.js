@@ -54,6 +54,7 @@ async function logIn(event) {
   submit.disabled = true;
   try {
     await session.logIn(byId("username").value, byId("password").value);
+    tabs.tell("logged in");
     begin();
   } catch (error) {
     showLogIn(error.message);
@@ -220,7 +221,9 @@ tabs.listen((what) => {
   if (what === "logged out") {
     forgetEverything();
     showLogIn("You are logged out.");
-  } else if (session.user) {
+  } else if (!session.user) {
+    session.resume().then(begin).catch(() => {}); // the log-in stays
+  } else {
     list.load().then(drawTitle);
     conversation.load();
   }

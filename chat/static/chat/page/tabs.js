@@ -3,7 +3,7 @@
 
 const channel = new BroadcastChannel("statekeep.chat");
 
-// `what`: "changed" (a conversation), or "logged out".
+// `what`: "changed" (a conversation), "logged in" or "logged out".
 export const tell = (what) => channel.postMessage(what);
 
 export function listen(callback) {
