@@ -67,9 +67,14 @@ def log_in(request: HttpRequest) -> tuple[Any, str]:
         RateLimited: too many log-ins with this name from this address have failed.
     """
     user = _authenticate(request, read_body(request, LoginBody))
+    return user, refresh_token(user)
+
+
+def refresh_token(user: Any) -> str:
+    """Return a new refresh token of the user, who has shown who they are."""
     refresh = RefreshToken.for_user(user)
     refresh[SESSION_CLAIM] = user.get_session_auth_hash()
-    return user, str(refresh)
+    return str(refresh)
 
 
 def user_of(refresh: str) -> Any:

@@ -3,9 +3,12 @@
 import json
 import os
 import re
+import subprocess
+import sys
 from collections.abc import Iterator
 from importlib.resources import files
 from itertools import count
+from pathlib import Path
 
 import pytest
 import requests
@@ -17,18 +20,58 @@ from tests.browser.chat_page import PASSWORD, ChatTab, OpenTab
 from tests.browser.conftest import WIDTHS
 from tests.chat.api.talking_model import TalkingModel
 from tests.chat.calls import User, token
-from tests.test_servers import Product
 
 DESKTOP = pytest.mark.parametrize("width", ["desktop"], indirect=True)
 SCREENSHOTS = os.environ.get("SCREENSHOTS")
-USERS = 40
-CREATE_USERS = f"""
+# In one process: each costs the start of Django. Printed are the refresh tokens.
+PREPARE = f"""
+import json
 from django.contrib.auth.hashers import make_password
 from django.contrib.auth.models import User
+from django.core.management import call_command
+from chat.api.token_views import refresh_token
+call_command("migrate", verbosity=0)
 password = make_password({PASSWORD!r})
-User.objects.bulk_create(User(username=f"user{{n}}", password=password) for n in range({USERS}))
+users = [User(username=f"user{{n}}", password=password) for n in range(40)]
+User.objects.bulk_create(users)
+print(json.dumps({{user.username: refresh_token(user) for user in users}}))
 """
 numbers = count()
+
+
+class Site:
+    """A server with its stores, and users: `sessions` has the refresh token of each."""
+
+    def __init__(self, folder: Path, model: TalkingModel) -> None:
+        self.folder, self.socket = folder, folder / "s"
+        environ = {
+            "DATA_DIR": str(folder),
+            "REDIS_URL": f"unix://{self.socket}",
+            "DATABASE_URL": f"sqlite:///{folder / 'db.sqlite3'}",
+            "OPENAI_BASE_URL": model.url,
+            "OPENAI_API_KEY": "key",
+            "CHAT_MAX_TURNS_PER_PROCESS": "6",
+            "CHAT_STORE_PAUSE_SECONDS": "0.1",
+        }
+        self.start_valkey()
+        output = subprocess.run(
+            [sys.executable, "manage.py", "shell", "-v", "0", "-c", PREPARE],
+            cwd=servers.ROOT,
+            env={**os.environ, **environ},
+            check=True,
+            stdout=subprocess.PIPE,
+            text=True,
+        ).stdout
+        self.sessions = json.loads(output)
+        self.server = servers.granian(environ, folder / "log", workers=1, threads=12)
+
+    def start_valkey(self) -> None:
+        arguments = ("--port", "0", "--unixsocket", str(self.socket), "--appendonly", "yes")
+        self.valkey = servers.start_valkey(self.folder / "valkey", *arguments)
+
+    def stop_valkey(self) -> None:
+        self.valkey.terminate()
+        self.valkey.wait(10)
 
 
 @pytest.fixture(scope="module")
@@ -39,18 +82,11 @@ def model() -> Iterator[TalkingModel]:
 
 
 @pytest.fixture(scope="module")
-def site(model, tmp_path_factory) -> Iterator[Product]:
-    """A server with its stores, and users."""
-    more = {"OPENAI_BASE_URL": model.url, "OPENAI_API_KEY": "key"}
-    more |= {"CHAT_MAX_TURNS_PER_PROCESS": "6", "CHAT_STORE_PAUSE_SECONDS": "0.1"}
-
-    def start(environ, log, workers, threads):
-        return servers.granian({**environ, **more}, log, workers=1, threads=12)
-
-    product = Product(start, tmp_path_factory.mktemp("p"))
-    product.manage("shell", "-v", "0", "-c", CREATE_USERS)
-    yield product
-    product.stop()
+def site(model, tmp_path_factory) -> Iterator[Site]:
+    site = Site(tmp_path_factory.mktemp("p"), model)
+    yield site
+    site.server.stop()
+    site.stop_valkey()
 
 
 @pytest.fixture
@@ -61,7 +97,7 @@ def user() -> str:
 
 @pytest.fixture
 def open_tab(browser: Browser, site, width, user, request) -> Iterator[OpenTab]:
-    """Open a tab of one browser, logged in (with `log_in=False`: as the page comes)."""
+    """Open a tab of one browser; it is logged in, but for `log_in=False`."""
     across, down = WIDTHS[width]
     context = browser.new_context(viewport={"width": across, "height": down})
     context.set_default_timeout(20_000)
@@ -69,10 +105,13 @@ def open_tab(browser: Browser, site, width, user, request) -> Iterator[OpenTab]:
     tabs: list[ChatTab] = []
 
     def open_one(*, log_in: bool = True) -> ChatTab:
+        if log_in and not tabs:
+            where = {"domain": "127.0.0.1", "path": "/chat/session", "httpOnly": True}
+            cookie = {"name": "chat_refresh", "value": site.sessions[user], **where}
+            context.add_cookies([{**cookie, "sameSite": "Strict"}])
         tab = ChatTab(context, site.server.url, user)
         tabs.append(tab)
-        if log_in and len(tabs) == 1:
-            tab.log_in()
+        if log_in:
             expect(tab.message).to_be_visible()
         return tab
 
@@ -99,10 +138,8 @@ def test_log_in__wrong_password_then_out(open_tab, site):
     tab.log_in()
     expect(tab.message).to_be_visible()
     [cookie] = tab.page.context.cookies(f"{site.server.url}/chat/session")
-    assert (cookie["httpOnly"], cookie["sameSite"], cookie["path"]) == (
-        *(True, "Strict"),
-        "/chat/session",
-    )
+    assert cookie["httpOnly"]
+    assert (cookie["sameSite"], cookie["path"]) == ("Strict", "/chat/session")
     kept = "JSON.stringify([document.cookie, {...localStorage}, {...sessionStorage}])"
     assert "ey" not in tab.page.evaluate(kept)  # as each JWT begins
     tab.button("Log out").click()
@@ -299,8 +336,7 @@ def test_model__fails_and_is_asked_again_by_the_same_key(open_tab, model, site, 
 @DESKTOP
 def test_store__away_and_back(open_tab, model, site):
     tab = open_tab()
-    site.valkey.terminate()
-    site.valkey.wait(10)
+    site.stop_valkey()
     try:
         tab.say("hello")
         asked = model.asked()
@@ -396,10 +432,8 @@ def test_200_messages__come_in_pages(open_tab, site, user):
     }
     with Redis(unix_socket_path=str(site.socket)) as redis:
         redis.set(f"chat:{user}:long", json.dumps(state))
-    tab = open_tab(log_in=False)
+    tab = open_tab()
     tab.page.goto(f"{tab.url}/chat/#c=long")
-    tab.page.reload()
-    tab.log_in()
     expect(tab.messages).to_have_count(50)
     expect(tab.messages.last).to_be_in_viewport()
     for loaded in (100, 150, 200):
@@ -409,10 +443,10 @@ def test_200_messages__come_in_pages(open_tab, site, user):
     expect(tab.button("Earlier messages")).to_be_hidden()
 
 
-@pytest.mark.parametrize("scheme", ["light", "dark"])
-def test_axe__finds_nothing_serious(open_tab, model, width, scheme):
+def test_axe__finds_nothing_serious(open_tab, model, width):
+    """Light on a desktop, dark on a phone: the colours are the same on both."""
     tab = open_tab(log_in=False)
-    tab.page.emulate_media(color_scheme=scheme)
+    tab.page.emulate_media(color_scheme="dark" if width == "phone" else "light")
     found = violations(tab)
     tab.log_in()
     tab.say("Please buy milk")
@@ -427,7 +461,7 @@ def test_axe__finds_nothing_serious(open_tab, model, width, scheme):
     if width == "phone":
         tab.button("Conversations").click()
         found += violations(tab)
-        tab.screenshot(SCREENSHOTS, f"chat-list-phone-{scheme}")
+        tab.screenshot(SCREENSHOTS, "chat-list-phone")
         tab.button("Close the list").click()
     found += violations(tab)
     tab.button("Rename").click()
