@@ -103,6 +103,7 @@ class MessagesView(_OneConversationView):
         return json_answer(
             {
                 "conversation_id": client_id(self.key.conversation_id, found.id_is_integer),
+                "title": found.title,
                 "messages": [found.as_json(message) for message in page.messages],
                 "has_more": page.next_cursor is not None,
                 "next_cursor": page.next_cursor,

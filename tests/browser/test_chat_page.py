@@ -3,6 +3,7 @@
 import json
 import os
 import re
+import sqlite3
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -291,8 +292,12 @@ def test_list__search_rename_undo_and_delete(open_tab, model, site, user):
     tab.page.get_by_label("Title", exact=True).fill("Other Title")
     tab.page.keyboard.press("Enter")
     expect(tab.titles()).to_have_text(["Other Title", "first words"])
-    tab.page.get_by_label("Search titles").fill("other t")
+    tab.page.get_by_label("Search titles").press_sequentially("other t")
     expect(tab.titles()).to_have_text(["Other Title"])
+    tab.titles().first.click()
+    tab.page.get_by_label("Search titles").fill("first")
+    expect(tab.titles()).to_have_text(["first words"])
+    expect(tab.page.locator("#title")).to_have_text("Other Title")
     tab.page.get_by_label("Search titles").fill("")
     expect(tab.titles()).to_have_count(2)
     with tab.page.expect_download() as download:
@@ -334,7 +339,7 @@ def test_model__fails_and_is_asked_again_by_the_same_key(open_tab, model, site, 
 
 
 @DESKTOP
-def test_store__away_and_back(open_tab, model, site):
+def test_store__away_and_back(open_tab, model, site, user):
     tab = open_tab()
     site.stop_valkey()
     try:
@@ -355,6 +360,13 @@ def test_store__away_and_back(open_tab, model, site):
     asked.end()
     tab.replies("yes")
     expect(tab.page.locator(".note")).to_have_count(0)
+    with sqlite3.connect(site.folder / "db.sqlite3") as database:
+        database.execute(
+            "UPDATE chat_turn SET state = 'dead letter' WHERE user_id = ? AND message = 'hello'",
+            [user],
+        )
+    tab.page.reload()
+    expect(tab.messages.first).to_contain_text("a dead letter")
 
 
 # --- What is shown ---

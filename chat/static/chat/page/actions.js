@@ -1,6 +1,6 @@
 // What is done to a conversation as a whole: rename, export, delete.
 
-import { current } from "./conversation.js";
+import { current, load } from "./conversation.js";
 import { announce, byId, make, toast } from "./dom.js";
 import * as list from "./list.js";
 import { apiPath, call } from "./session.js";
@@ -13,7 +13,7 @@ export function rename() {
   const { id } = current();
   const dialog = byId("rename");
   const title = byId("title-field");
-  title.value = list.find(id)?.title ?? "";
+  title.value = list.find(id)?.title ?? current().title;
   dialog.returnValue = "";
   dialog.onclose = async () => {
     if (dialog.returnValue !== "save" || !title.value.trim()) return;
@@ -25,8 +25,7 @@ export function rename() {
     } catch (error) {
       toast(`Not renamed: ${error.message}`);
     }
-    await list.load();
-    byId("title").textContent = list.titleOf(current().id);
+    await Promise.all([list.load(), load()]);
   };
   dialog.showModal();
   title.select();

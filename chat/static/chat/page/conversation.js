@@ -8,9 +8,10 @@ import { apiPath, call } from "./session.js";
 const SOON_SECONDS = 2; // while a message is being answered, or waits
 const LATER_SECONDS = 15;
 
-const NONE = { messages: [], earlier: null, isDegraded: false, failure: "", isLoaded: false };
+const NONE = { title: "", messages: [], earlier: null, isDegraded: false, failure: "", isLoaded: false };
 let conversation = { id: null, ...NONE };
 let timer = 0;
+let onLoaded = () => {};
 let loading = null; // the number of the newest request; what an older one brings is dropped
 
 export const current = () => conversation;
@@ -19,6 +20,11 @@ export const current = () => conversation;
 export const isOpen = (id) =>
   id === null || conversation.id === null
     ? id === conversation.id : String(conversation.id) === String(id);
+
+// `callback` is called when the server has told of it.
+export function whenLoaded(callback) {
+  onLoaded = callback;
+}
 
 // Opens a conversation by its id; null: one that has not begun.
 export function open(id) {
@@ -57,6 +63,7 @@ export async function load({ toEnd = false } = {}) {
     if (error.status === 404 && ofHere().length) conversation.failure = "";
   }
   draw({ toEnd });
+  onLoaded();
   if (!document.hidden) timer = setTimeout(load, 1000 * secondsToWait());
 }
 
@@ -73,13 +80,13 @@ async function page(id, query) {
 }
 
 // Puts the newest page behind what was loaded before it, as far as the two meet.
-function merge({ conversation_id: id, messages, next_cursor: cursor }) {
+function merge({ conversation_id: id, title, messages, next_cursor: cursor }) {
   const place = messages.length
     ? conversation.messages.findIndex((each) => messageId(each) === messageId(messages[0]))
     : -1;
   if (place < 0) conversation.earlier = cursor;
   const before = conversation.messages.slice(0, Math.max(place, 0));
-  Object.assign(conversation, { id, messages: [...before, ...messages] });
+  Object.assign(conversation, { id, title, messages: [...before, ...messages] });
   for (const send of ofHere()) {
     const has = messages.some((each) => each.turn_id === send.turnId && each.role === "assistant");
     // What is answered is the server's to show; a failed one may have been answered since.

@@ -17,6 +17,15 @@ export function make(tag, properties = {}, ...children) {
 export const button = (text, onclick, properties = {}) =>
   make("button", { type: "button", onclick, ...properties }, text);
 
+// Returns a time in short: of today without the date.
+export function when(text, options = {}) {
+  const time = new Date(text);
+  const isToday = time.toDateString() === new Date().toDateString();
+  const hour = { hour: "2-digit", minute: "2-digit" };
+  const day = { day: "numeric", month: "short", ...options };
+  return time.toLocaleString([], isToday ? hour : day);
+}
+
 // Has a screen reader say it. It is cleared first, so that the same words are said twice.
 export function announce(text) {
   const region = byId("said");

@@ -1,8 +1,8 @@
 // The list of conversations, newest first, with its search. Titles are searched by the server:
 // only a page of them is here.
 
-import { byId, make } from "./dom.js";
-import { isOpen } from "./conversation.js";
+import { byId, make, when } from "./dom.js";
+import { current, isOpen } from "./conversation.js";
 import { apiPath, call } from "./session.js";
 
 const SEARCH_AFTER_MS = 250;
@@ -52,7 +52,9 @@ export async function more() {
   draw();
 }
 
-export const titleOf = (id) => find(id)?.title || (id === null ? "New conversation" : "Untitled");
+// The open conversation may be on no page of the list that is here.
+export const titleOf = (id) =>
+  find(id)?.title || (isOpen(id) && current().title) || (id === null ? "New conversation" : "Untitled");
 
 export function draw() {
   const shown = conversations.filter((each) => !hidden.has(String(each.conversation_id)));
@@ -70,17 +72,10 @@ export function draw() {
 function entry({ conversation_id: id, title, updated_at: updated }) {
   const link = make("a", { href: `#c=${encodeURIComponent(id)}` },
     make("bdi", { className: "title" }, title || "Untitled"),
-    make("time", { dateTime: updated }, when(new Date(updated))));
+    make("time", { dateTime: updated }, when(updated)));
   link.dataset.conversation = id;
   if (isOpen(id)) link.setAttribute("aria-current", "page");
   return make("li", {}, link);
-}
-
-function when(time) {
-  const isToday = time.toDateString() === new Date().toDateString();
-  return isToday
-    ? time.toLocaleTimeString([], { hour: "2-digit", minute: "2-digit" })
-    : time.toLocaleDateString([], { day: "numeric", month: "short" });
 }
 
 export function searchSoon() {

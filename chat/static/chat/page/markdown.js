@@ -6,11 +6,15 @@ import { make } from "./dom.js";
 
 const DEPTH_MAX = 4; // of quotes, lists and emphasis in each other
 const FENCE = /^ {0,3}(```+|~~~+)\s*(\S*)/;
-const HEADING = /^ {0,3}(#{1,6})\s+(.*?)\s*#*$/;
+const HEADING = /^ {0,3}(#{1,6})\s+(.*)$/;
 const RULE = /^ {0,3}([-*_])(?:\s*\1){2,}\s*$/;
 const QUOTE = /^ {0,3}> ?/;
 const ITEM = /^(\s*)([-*+]|\d{1,9}[.)])\s+(.*)$/;
-const TABLE_RULE = /^\s*\|?\s*:?-+:?\s*(?:\|\s*:?-+:?\s*)*\|?\s*$/;
+const TABLE_RULE = /^[\s|:]*-[\s|:-]*$/;
+const AFTER_ADDRESS = ".,;:!?'\")]}";
+
+// None of these expressions, nor those below, may take time that grows with the square of the text:
+// a model can be made to say anything, and all of it is read again with each new word.
 
 // Returns the text as a fragment.
 export function markdown(text) {
@@ -111,7 +115,6 @@ function table([head, , ...rows]) {
   );
 }
 
-// The bounds keep hostile text from taking time that grows with its square.
 const INLINE = new RegExp(
   [
     /\\(?<escaped>[\\`*_[\]()#>~|!-])/,
@@ -129,7 +132,11 @@ const INLINE = new RegExp(
 function inline(text, depth = 0) {
   const made = [];
   let end = 0;
-  for (const match of text.matchAll(INLINE)) {
+  for (;;) {
+    // Not matchAll: it compiles the expression again for each line, which takes seconds in all.
+    INLINE.lastIndex = end;
+    const match = INLINE.exec(text);
+    if (match === null) break;
     made.push(text.slice(end, match.index));
     end = match.index + match[0].length;
     made.push(...token(match, depth));
@@ -147,8 +154,10 @@ function token(match, depth) {
   if (gone) return [make("del", {}, ...within(gone))];
   if (em) return [make("em", {}, ...within(em))];
   if (label) return link(target, label) ?? [match[0]];
-  const [, address, after] = /^(.*?)([.,;:!?'")\]}]*)$/.exec(bare);
-  return [...(link(address, address) ?? [address]), after];
+  let end = bare.length;
+  while (AFTER_ADDRESS.includes(bare[end - 1])) end -= 1;
+  const address = bare.slice(0, end);
+  return [...(link(address, address) ?? [address]), bare.slice(end)];
 }
 
 // Returns a link, and its host where the label hides it; null for an address that is not for links.

@@ -1,8 +1,9 @@
 // Messages as they are shown: what the server has of a conversation, and what this tab has sent.
 
-import { button, copy, make } from "./dom.js";
+import { button, copy, make, when } from "./dom.js";
 import { markdown } from "./markdown.js";
 
+const LIVE_MARKDOWN_MAX = 20_000; // characters
 const STATUS = {
   waiting: "Not in the conversation store yet. It is kept, and goes there once the store answers again.",
   "dead letter": "The store refused this message for good (a dead letter). It is kept; an operator can repair it.",
@@ -109,17 +110,18 @@ function keepOpen(before, after) {
 function message(item, actions) {
   const isUser = item.role === "user";
   const who = isUser ? "You" : "Assistant";
-  const time = new Date(item.time);
   const element = make("article", { className: `message ${isUser ? "user" : "assistant"}` });
   element.dataset.id = item.id;
   element.append(
-    make("h3", {}, who, " ", make("time", { dateTime: item.time, title: time.toLocaleString() },
-      time.toLocaleTimeString([], { hour: "2-digit", minute: "2-digit" }))),
+    make("h3", {}, who, " ", make("time", { dateTime: item.time, title: new Date(item.time).toLocaleString() },
+      when(item.time, { hour: "2-digit", minute: "2-digit" }))),
     ...item.calls.map(folded),
   );
   if (item.text) {
-    // Of one's own message every character is shown as it was typed.
-    const text = isUser ? make("p", { dir: "auto", className: "typed" }, item.text) : markdown(item.text);
+    // Of one's own message every character is shown as it was typed. A long reply is made into
+    // elements once, when it is whole, and not again with each word.
+    const isPlain = isUser || (item.isLive && item.text.length > LIVE_MARKDOWN_MAX);
+    const text = isPlain ? make("p", { dir: "auto", className: "typed" }, item.text) : markdown(item.text);
     element.append(make("div", { className: "text" }, text));
   }
   for (const note of item.notes) element.append(make("p", { className: "note" }, note));
@@ -128,7 +130,7 @@ function message(item, actions) {
     return element;
   }
   const row = make("div", { className: "actions" });
-  if (item.text) row.append(button("Copy", () => copy(item.text), { "aria-label": `Copy: ${who}` }));
+  if (item.text) row.append(button("Copy", () => copy(item.text), { className: "copy" }));
   if (item.send !== null) {
     row.append(button("Try again", () => actions.retry(item.send)));
     row.append(button("Dismiss", () => actions.discard(item.send)));

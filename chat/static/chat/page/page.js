@@ -144,6 +144,7 @@ function accepted(send, begins) {
 }
 
 sends.listen({ changed, accepted });
+conversation.whenLoaded(drawTitle);
 
 function over(send) {
   if (conversation.isOpen(send.conversation)) {
@@ -194,6 +195,9 @@ byId("compose").addEventListener("submit", submit);
 byId("stop").onclick = stop;
 byId("new").onclick = () => (goTo(null), byId("message").focus());
 byId("menu").onclick = () => showList(!byId("sidebar").classList.contains("shown"));
+byId("sidebar").onkeydown = (event) => {
+  if (event.key === "Escape") byId("close").onclick();
+};
 byId("close").onclick = () => (showList(false), byId("menu").focus());
 byId("search").oninput = list.searchSoon;
 byId("more").onclick = failing(list.more);
