@@ -8,10 +8,15 @@ BIN := .venv/bin
 help: ## List what there is to run
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 10
 
+# The tests would build the sidecar unseen, which takes minutes. A part of them may not need it.
+before_all_tests = $(if $(ARGS),:,echo "All tests take some 15 minutes on two cores"; \
+	$(BIN)/python -m tests.sidecar.binary >/dev/null || true)
+
 run: .venv/run ## Serve everything on 127.0.0.1:8000 (PORT=, DATA_DIR=), until Ctrl-C
 	@exec $(BIN)/python -m config.local.run
 
-test: .venv/dev ## Run the tests
+test: .venv/dev ## Run the tests: some 15 minutes on two cores; ARGS="-n 0 tests/common" runs a part
+	@$(before_all_tests)
 	@exec $(BIN)/python -m pytest $(ARGS)
 
 lint: .venv/dev ## Check style, format, types, import rules and migrations
@@ -22,6 +27,7 @@ lint: .venv/dev ## Check style, format, types, import rules and migrations
 	@$(BIN)/python -m tests.manage makemigrations --check --dry-run
 
 check: lint ## lint, and then the tests with their coverage
+	@$(before_all_tests)
 	@exec $(BIN)/python -m pytest --cov $(ARGS)
 
 format: .venv/dev ## Format the code

@@ -1,4 +1,4 @@
-"""Liveness and readiness, for supervisors and load balancers; they need no credentials."""
+"""Liveness, readiness and version, for supervisors and load balancers; they need no credentials."""
 
 import logging
 from collections.abc import Callable
@@ -9,6 +9,7 @@ from django_redis import get_redis_connection
 from redis.exceptions import RedisError
 
 from config.errors import error_response
+from config.version import NAME, REVISION, VERSION
 from connector_state import redis_checks, redis_trial
 from connector_state.credentials import live
 from overview import probes
@@ -56,6 +57,12 @@ def readyz(request: HttpRequest) -> JsonResponse:
         },
         status=503 if missing else 200,
     )
+
+
+@_for_reading
+def version(request: HttpRequest) -> JsonResponse:
+    """Return the version, and the revision of the source if the image was built with it."""
+    return JsonResponse({"name": NAME, "version": VERSION, "revision": REVISION or None})
 
 
 def report_redis_problems() -> None:

@@ -5,7 +5,10 @@ CONNECTORS_PREFIX = "/dsx-connect/api/v1/connectors/"
 STATE_PREFIX = f"{CONNECTORS_PREFIX}state/"
 REGISTER_PATH = f"{CONNECTORS_PREFIX}register"
 CHAT_SESSION_PATH = "/chat/session"  # log-ins of the chat page
-API_PREFIXES = ("/dsx-connect/", CHAT_PREFIX, CHAT_SESSION_PATH, "/livez", "/readyz")
+API_PREFIXES = (
+    *("/dsx-connect/", CHAT_PREFIX, CHAT_SESSION_PATH),
+    *("/livez", "/readyz", "/version"),
+)
 
 # What connectors call at a dsx-connect and not here: the rest of its API, and its control plane.
 DSX_CONNECT_PREFIX = "/dsx-connect/"

@@ -6,17 +6,19 @@ from django.urls import include, path
 from django.views.generic import RedirectView
 
 from config import health
+from config.front_page import front_page
 from config.paths import CONNECTORS_PREFIX
 
 urlpatterns = [
     path(CONNECTORS_PREFIX.removeprefix("/"), include("connector_state.api.urls")),
     path("api/", include("chat.api.urls")),
     path("chat/", include("chat.page.urls")),
-    path("", RedirectView.as_view(pattern_name="admin:index")),
+    path("", front_page),
     path("admin/", admin.site.urls),
     path("favicon.ico", RedirectView.as_view(url=static("overview/icon.svg"))),
     path("livez", health.livez),
     path("readyz", health.readyz),
+    path("version", health.version),
 ]
 
 handler400 = "config.errors.bad_request"

@@ -66,7 +66,6 @@ class Probe:
         title: str,
         ask: Callable[[], Finding],
         seconds: float = PROBE_SECONDS,
-        keep_seconds: float = 0,
     ) -> None:
         """Prepare the question.
 
@@ -75,29 +74,17 @@ class Probe:
             title: for people.
             ask: asks; an exception means that there is no answer.
             seconds: how long a caller waits at most.
-            keep_seconds: how long a good answer is given again without asking.
         """
         self.name = name
         self.title = title
         self._question = Question(ask)
         self._seconds = seconds
-        self._keep_seconds = keep_seconds
-        self._good: tuple[float, Health] | None = None
 
     def begin(self) -> Callable[[], Health]:
         """Ask, and return a function that waits for the answer."""
-        now = time.monotonic()
-        if self._good is not None and now < self._good[0] + self._keep_seconds:
-            good = self._good[1]
-            return lambda: good
+        until = time.monotonic() + self._seconds
         wait = self._question.begin()
-
-        def health() -> Health:
-            found = self._health(wait(now + self._seconds))
-            self._good = (now, found) if found.state == "ok" else None
-            return found
-
-        return health
+        return lambda: self._health(wait(until))
 
     def _health(self, outcome: Outcome[Finding]) -> Health:
         found = outcome.value
@@ -198,9 +185,9 @@ CONVERSATIONS = Probe("conversations", "Conversation store", _conversations)
 MODEL = Probe(
     "model",
     "Model",
-    lambda: examine_assistant(MODEL_SECONDS),
+    # Asking costs tokens, and the page is looked at often.
+    lambda: examine_assistant(MODEL_SECONDS, ask_every_seconds=300),
     MODEL_SECONDS,
-    keep_seconds=300,  # asking costs tokens, and the page is looked at often
 )
 SLOW_MODEL = Probe(
     # As long as a chat waits: a slow model is no failure.

@@ -100,7 +100,7 @@ async def serve(scope: dict[str, Any], body: Any) -> tuple[int, list[tuple[str, 
     sent: list[dict[str, Any]] = []
 
     async def receive() -> dict[str, Any]:
-        length = dict(scope["headers"]).get(b"content-length", b"0")
+        length = dict(scope["headers"]).get(b"content-length", b"0").lstrip(b"0") or b"0"
         return {
             "type": "http.request",
             "body": _off_loop(body.read, int(length)),

@@ -144,6 +144,25 @@ def ask_once(messages: list[Json], deadline: Deadline, may_call: bool, words: Wo
         raise ServerFailed(type(error).__name__) from error
 
 
+def connect(timeout_seconds: float) -> None:
+    """Ask the server for anything that costs nothing; every answer is good.
+
+    Raises:
+        ModelTimeout, NotConnected.
+    """
+    import openai
+
+    client = _client(settings.OPENAI_API_KEY, settings.OPENAI_BASE_URL)
+    try:
+        client.with_options(timeout=timeout_seconds).models.with_raw_response.list()
+    except openai.APITimeoutError as error:
+        raise ModelTimeout() from error
+    except openai.APIConnectionError as error:
+        raise NotConnected(type(error.__cause__ or error).__name__) from error
+    except (openai.OpenAIError, ValueError):
+        return
+
+
 def _document(body: bytes) -> Json:
     """Return the completion; some proxies stream it though nobody asked for that."""
     if body.lstrip().startswith((b"data:", b"event:", b":")):

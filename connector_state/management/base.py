@@ -3,9 +3,7 @@
 import getpass
 import json
 import os
-import sys
 from argparse import ArgumentParser, ArgumentTypeError
-from pathlib import Path
 from typing import Any
 from uuid import UUID
 
@@ -93,23 +91,6 @@ def write_issued(command: BaseCommand, issued: IssuedCredential, *, as_json: boo
     command.stdout.write(f"key id          {issued.key_id}")
     command.stdout.write(f"secret          {issued.secret}")
     command.stderr.write("Keep the secret now: it is not shown again.")
-
-
-def read_file(name: str) -> bytes:
-    """Return the content of a file, or of standard input if the name is "-".
-
-    Raises:
-        CommandError: it can't be read.
-    """
-    try:
-        return sys.stdin.buffer.read() if name == "-" else Path(name).read_bytes()
-    except OSError as error:
-        raise file_error(name, error) from error
-
-
-def file_error(name: str, error: OSError) -> CommandError:
-    """Return the error to raise for a file that can't be opened or read."""
-    return CommandError(f"{printable(name)}: {str(error.strerror or error).rstrip('.')}.")
 
 
 def duration_seconds(text: str) -> int:

@@ -8,7 +8,8 @@ from django.core.management.base import CommandError
 
 from common.progress import Progress
 from common.visible import printable
-from connector_state.management.base import ConnectorCommand, file_error, operator_name
+from connector_state.management.base import ConnectorCommand, operator_name
+from connector_state.management.files import file_error
 from connector_state.models import Connector
 from connector_state.operator_session import OperatorSession
 from connector_state.transfer.importing import Imported, header_of, import_file, preview

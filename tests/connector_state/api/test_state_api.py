@@ -377,7 +377,7 @@ def test_method__another_is_405_with_allow_for_anybody(connector, method):
 
 @pytest.mark.parametrize("path", ["", "/", "/nope", "/m365", "/m365/"])
 def test_path__of_no_route_is_a_json_404(connector, path):
-    response = connector.call("GET", f"{PREFIX}/nope{path}")
+    response = connector.call("GET", f"{PREFIX}/state/nope{path}")
     assert (response.status_code, error_of(response)) == (404, "not_found")
 
 
