@@ -230,13 +230,15 @@ def test_conversation__with_tools_word_by_word(open_tab, model):
     assert "#c=1" in tab.page.url
 
 
-@DESKTOP
-def test_stop__keeps_the_words_so_far(open_tab, model):
+def test_stop__keeps_the_words_so_far(open_tab, model, width):
     tab = open_tab()
     tab.say("tell me a story")
     model.asked().say("Once upon")
     expect(tab.reply.locator(".text")).to_have_text("Once upon")
-    tab.message.press("Escape")
+    if width == "phone":
+        tab.button("Stop").click()
+    else:
+        tab.message.press("Escape")
     expect(tab.reply.locator(".note")).to_have_text("Stopped.")
     tab.replies("Once upon")
 

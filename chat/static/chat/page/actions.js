@@ -76,7 +76,6 @@ export function remove({ leave, back }) {
       list.hide(id, false);
     }
   });
-  announce(`Deleted “${title}”. It can be undone for ${UNDO_SECONDS} seconds.`);
   leave();
   shown.element.querySelector("button").focus();
 }

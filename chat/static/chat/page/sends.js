@@ -115,7 +115,7 @@ async function follow(send) {
 
 function fail(send, error) {
   send.state = "failed";
-  send.error = error.message ?? error.detail;
+  send.error = error.message;
   changed(send);
 }
 

@@ -10,11 +10,10 @@ let onEnd = () => {};
 export let user = "";
 
 export class ApiError extends Error {
-  constructor(status, { code = "", detail = "" } = {}, retryAfter = null) {
+  constructor(status, { code = "", detail = "" } = {}) {
     super(detail || `The server answers with the status ${status}.`);
     this.status = status;
     this.code = code;
-    this.retryAfter = retryAfter;
   }
 }
 
@@ -23,8 +22,7 @@ export function whenItEnds(callback) {
   onEnd = callback;
 }
 
-export const apiPath = (...parts) => ["/api", user, ...parts].map(segment).join("/");
-const segment = (part) => (part === "/api" ? part : encodeURIComponent(part));
+export const apiPath = (...parts) => ["", "api", user, ...parts].map(encodeURIComponent).join("/");
 
 async function request(path, options) {
   let response;
@@ -41,7 +39,7 @@ async function request(path, options) {
   } catch {
     // A proxy's page: the status says enough.
   }
-  throw new ApiError(response.status, answer, response.headers.get("Retry-After"));
+  throw new ApiError(response.status, answer);
 }
 
 async function open(method, body) {
@@ -96,7 +94,8 @@ export async function call(path, { method = "GET", body, headers = {}, ...option
     await resume();
     return await attempt();
   } catch (error) {
-    if (error.status === 401) onEnd("Your session has ended. Log in again to go on.");
+    // Without a user, somebody has logged out meanwhile.
+    if (error.status === 401 && user) onEnd("Your session has ended. Log in again to go on.");
     throw error;
   }
 }
