@@ -79,7 +79,7 @@ def _chat_lines(demo: dict[str, str], url: str) -> list[str]:
     json_header = "-H 'Content-Type: application/json'"
     login = json.dumps({"username": demo["chat_user"], "password": demo["chat_password"]})
     message = json.dumps({"message": "Add task: Buy groceries"})
-    only_access = 'sed \'s/.*"access": "//; s/".*//\''
+    only_access = 'sed \'s/.*"access": *"//; s/".*//\''
     token = f"curl -s {url}/api/token/ {json_header} -d '{login}' | {only_access}"
     return [
         "",
