@@ -20,6 +20,6 @@ class EndedSession(models.Model):
 
     @classmethod
     def end(cls, token_id: str, expires_at: datetime) -> None:
-        """Enter a token that is to be valid no more, and forget those that have expired."""
+        """Enter a token that ends now, and forget those that have expired since."""
         cls.objects.filter(expires_at__lt=timezone.now()).delete()
         cls.objects.get_or_create(token_id=token_id, defaults={"expires_at": expires_at})

@@ -49,8 +49,8 @@ class ChatPageView(View):
 class SessionView(TokenAPIView):
     """The session of a browser: log in, get an access token, log out.
 
-    The Origin is checked each time: SameSite leaves out pages of other ports of this host, and a
-    log-in from another page would have people chat as somebody else.
+    The Origin is checked each time: to SameSite, pages of other ports and subdomains are the same
+    site, and a log-in that another page sends would have people chat as somebody else.
     """
 
     http_method_names = ["post", "patch", "delete"]
@@ -85,7 +85,7 @@ class SessionView(TokenAPIView):
         return _access(user_of(refresh))
 
     def delete(self, request: Request) -> HttpResponse:
-        """Log out: the refresh token is valid no more."""
+        """Log out: end the refresh token, and remove the cookie."""
         log_out(request.COOKIES.get(COOKIE, ""))
         response = no_content()
         response.delete_cookie(COOKIE, path=reverse("chat_session"), samesite="Strict")

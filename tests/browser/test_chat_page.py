@@ -128,6 +128,11 @@ def by_api(site, user: str) -> User:
     return User(site.server, user)
 
 
+def conversations(site, user: str) -> list[dict]:
+    api = by_api(site, user)
+    return api.session.get(f"{api.url}/conversations", timeout=20).json()["conversations"]
+
+
 # --- Log in and out ---
 
 
@@ -318,7 +323,11 @@ def test_list__search_rename_undo_and_delete(open_tab, model, site, user):
         pass
     expect(tab.button("Undo")).to_be_hidden()
     tab.page.reload()
-    expect(tab.titles()).to_have_text(["first words"])
+    tab.titles().first.click()
+    expect(tab.messages).to_have_count(2)
+    tab.button("Delete").click()
+    tab.page.goto("about:blank")  # whoever leaves does not want it back
+    servers.wait_until(lambda: conversations(site, user) == [], what="the deletion")
 
 
 @DESKTOP
