@@ -5,6 +5,7 @@ CONNECTORS_PREFIX = "/dsx-connect/api/v1/connectors/"
 STATE_PREFIX = f"{CONNECTORS_PREFIX}state/"
 REGISTER_PATH = f"{CONNECTORS_PREFIX}register"
 CHAT_SESSION_PATH = "/chat/session"  # log-ins of the chat page
+API_PAGE = f"{CHAT_PREFIX}docs/"  # a page under the prefix of an API
 API_PREFIXES = (
     *("/dsx-connect/", CHAT_PREFIX, CHAT_SESSION_PATH),
     *("/livez", "/readyz", "/version"),
@@ -21,7 +22,9 @@ CHAT_PATHS_REGEX = rf"^{CHAT_PREFIX}"
 # Programs inside a cluster call the APIs over plain HTTP; only pages are redirected to HTTPS, and
 # what only a page calls.
 HTTPS_REDIRECT_EXEMPT = [
-    rf"^{prefix.removeprefix('/')}" for prefix in API_PREFIXES if prefix != CHAT_SESSION_PATH
+    rf"^(?!{API_PAGE[1:]}){prefix.removeprefix('/')}"
+    for prefix in API_PREFIXES
+    if prefix != CHAT_SESSION_PATH
 ]
 
 LOG_IN_PREFIXES = ("/api/token/", CHAT_SESSION_PATH)
@@ -41,4 +44,4 @@ def is_of_dsx_connect(path: str) -> bool:
 
 def is_api_path(path: str) -> bool:
     """Whether errors are answered in JSON, and the middlewares of pages are skipped."""
-    return path.startswith(API_PREFIXES)
+    return path.startswith(API_PREFIXES) and path != API_PAGE

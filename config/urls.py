@@ -7,10 +7,13 @@ from django.views.generic import RedirectView
 
 from config import health
 from config.front_page import front_page
-from config.paths import CONNECTORS_PREFIX
+from config.openapi import views
+from config.paths import API_PAGE, CONNECTORS_PREFIX
 
 urlpatterns = [
     path(CONNECTORS_PREFIX.removeprefix("/"), include("connector_state.api.urls")),
+    path("api/schema/", views.schema),
+    path(API_PAGE.removeprefix("/"), views.page),
     path("api/", include("chat.api.urls")),
     path("chat/", include("chat.page.urls")),
     path("", front_page),

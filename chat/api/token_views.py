@@ -19,6 +19,8 @@ from rest_framework.views import APIView
 from rest_framework_simplejwt.exceptions import TokenError
 from rest_framework_simplejwt.tokens import AccessToken, RefreshToken
 
+from chat.api.authentication import check_not_forgotten
+from chat.api.bearer.tokens import time_of
 from chat.api.parsing import LoginBody, RefreshBody, read_body
 from chat.errors import NotFound, RateLimited, TokenRefused
 from chat.models import EndedSession
@@ -89,6 +91,7 @@ def user_of(refresh: str) -> Any:
         raise TokenRefused()
     if not constant_time_compare(token[SESSION_CLAIM], user.get_session_auth_hash()):
         raise TokenRefused("The password was changed since. Log in again.")
+    check_not_forgotten(user.get_username(), time_of(token.get("iat")))
     return user
 
 

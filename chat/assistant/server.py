@@ -211,9 +211,11 @@ def _retry_pause(header: str | None) -> float:
 def _request(messages: list[Json], deadline: Deadline, may_call: bool, words: Words) -> bytes:
     arguments: Json = {
         "model": settings.CHAT_MODEL,
-        "messages": messages,
-        "tools": tool_definitions(),
+        "messages": [],
         "tool_choice": "auto" if may_call else "none",
+        # The package sends these as they are. In arguments it would look for names to translate,
+        # of which there are none, and take four milliseconds for twenty messages and the tools.
+        "extra_body": {"messages": messages, "tools": tool_definitions()},
         "timeout": max(deadline.remaining_seconds, 0.01),
     }
     client = _client(settings.OPENAI_API_KEY, settings.OPENAI_BASE_URL)

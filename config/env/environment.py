@@ -119,6 +119,10 @@ class Environment(BaseSettings):
     requests_ca_bundle: variables.Certificates = ""
     ssl_cert_file: variables.Certificates = ""
 
+    # Events and alerts
+    alert_webhook_url: variables.Url = Field(default="", repr=False)
+    events_keep_days: int = Field(default=90, ge=1, le=36_500)
+
     @field_validator("data_dir")
     @classmethod
     def anchor_data_dir(cls, value: Path) -> Path:
