@@ -79,9 +79,12 @@ class Pool:
     def __init__(self, application: Application, threads: int) -> None:
         self._application = application
         self._threads = Threads(threads)
-        self.run = self._threads.run
         self._event_streams: set[_Stream] = set()
         self._listens = False
+
+    async def run(self, function: Callable[..., T], *args: Any) -> T:
+        """Run a function in one of the threads, and return what it returns."""
+        return await self._threads.run(function, *args)
 
     async def answer(
         self, environ: dict[str, Any], body: IO[bytes], receive: Receive, reply: Reply
