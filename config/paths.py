@@ -6,10 +6,8 @@ STATE_PREFIX = f"{CONNECTORS_PREFIX}state/"
 REGISTER_PATH = f"{CONNECTORS_PREFIX}register"
 CHAT_SESSION_PATH = "/chat/session"  # log-ins of the chat page
 API_PAGE = f"{CHAT_PREFIX}docs/"  # a page under the prefix of an API
-API_PREFIXES = (
-    *("/dsx-connect/", CHAT_PREFIX, CHAT_SESSION_PATH),
-    *("/livez", "/readyz", "/version"),
-)
+HEALTH_PREFIXES = ("/livez", "/readyz", "/metrics")  # answered on the loop, as values are
+API_PREFIXES = ("/dsx-connect/", CHAT_PREFIX, CHAT_SESSION_PATH, *HEALTH_PREFIXES, "/version")
 
 # What connectors call at a dsx-connect and not here: the rest of its API, and its control plane.
 DSX_CONNECT_PREFIX = "/dsx-connect/"

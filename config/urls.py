@@ -7,6 +7,7 @@ from django.views.generic import RedirectView
 
 from config import health
 from config.front_page import front_page
+from config.metrics import scrape
 from config.openapi import views
 from config.paths import API_PAGE, CONNECTORS_PREFIX
 
@@ -21,6 +22,7 @@ urlpatterns = [
     path("favicon.ico", RedirectView.as_view(url=static("overview/icon.svg"))),
     path("livez", health.livez),
     path("readyz", health.readyz),
+    path("metrics", scrape.metrics),
     path("version", health.version),
 ]
 
