@@ -21,7 +21,7 @@ _given_up = 0  # histories
 
 
 def make_room() -> bool:
-    """Delete the history of one connector; return whether there was one.
+    """Delete the history of one connector, if that can help; return whether it did.
 
     It blocks its thread. Callers of this process take turns, and one that had to wait for another
     does not give up a further history: that may have been room enough.
@@ -35,6 +35,10 @@ def make_room() -> bool:
             return False
         try:
             redis = get_redis_connection()
+            memory = redis.info("memory")
+            # So does `make run` refuse values where the disk is full: to delete any would not help.
+            if 0 < memory["maxmemory"] <= memory["used_memory_startup"]:
+                return False
             found = next(redis.scan_iter(HISTORIES, count=1000), None)
             if found is None:
                 _look_again_at = time.monotonic() + NOTHING_FOUND_SECONDS

@@ -289,6 +289,14 @@ def test_history__goes_before_a_full_redis_refuses_a_value(filled):
     assert refused.value.code == "store_full"
 
 
+def test_history__stays_where_no_memory_is_to_be_had(filled):
+    filled.config_set("maxmemory", 1)  # as `make run` does where the disk is full
+    with pytest.raises(Unavailable) as refused:
+        put(b"no room on the disk")
+    assert refused.value.code == "store_full"
+    assert counted(filled)[1] > 0
+
+
 def test_make_room__gives_up_one_history_for_all_who_wait(filled):
     filled.config_set("maxmemory", 0)
     for number in range(8):
