@@ -27,7 +27,7 @@ def test_pool__closes_a_stream_whose_beginning_cant_be_sent():
         raise RuntimeError("the connection is closed")
 
     async def run() -> None:
-        await Pool(application, 1).answer({}, io.BytesIO(), None, Reply(send, "GET"))
+        await Pool(application, 1).answer({}, io.BytesIO(), None, Reply(send, "GET", "request-id"))
 
     with pytest.raises(RuntimeError):
         asyncio.run(run())
