@@ -76,7 +76,6 @@ DATABASES = {
         statement_timeout_seconds=ENV.database_statement_timeout_seconds,
     )
 }
-
 DATABASE_STATEMENT_TIMEOUT_SECONDS = ENV.database_statement_timeout_seconds
 
 # The contract fixes the keys in Redis, so they are used through get_redis_connection():
@@ -221,7 +220,6 @@ AXES_LOCKOUT_PARAMETERS = [["username", "ip_address"]]
 AXES_RESET_ON_SUCCESS = True
 AXES_LOCKOUT_TEMPLATE = "locked_out.html"
 AXES_CLIENT_IP_CALLABLE = "common.client_ip.address_for_axes"
-AXES_ENABLE_ADMIN = True
 AXES_VERBOSE = False
 AXES_SENSITIVE_PARAMETERS = ["username"]  # people type passwords there; addresses are for the log
 
@@ -245,7 +243,6 @@ STATIC_URL = "static/"
 WHITENOISE_USE_FINDERS = True  # nothing to collect before a start
 STATIC_ROOT = DATA_DIR / "static"  # of collectstatic, for a proxy that serves them by itself
 TIME_ZONE = "UTC"
-USE_TZ = True
 
 LOGGING = logs.configuration(ENV.log_level, ENV.log_format)
 ACCESS_LOG = ENV.access_log

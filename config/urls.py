@@ -16,6 +16,7 @@ urlpatterns = [
     path("api/schema/", views.schema),
     path(API_PAGE.removeprefix("/"), views.page),
     path("api/", include("chat.api.urls")),
+    path("chat/", include("chat.page.urls")),
     path("", front_page),
     path("admin/", admin.site.urls),
     path("favicon.ico", RedirectView.as_view(url=static("overview/icon.svg"))),
