@@ -16,10 +16,9 @@ from soak.http import Session
 from soak.journal import Chain, Journal
 from soak.layout import Layout
 from soak.model import TASK
-from soak.writers import go_back, is_young, judge_replay
+from soak.writers import etag_of, go_back, judge_replay
 from tests.chat.drive import document
 
-SHOWN = 10
 DELETED = "-" * 40
 
 
@@ -39,7 +38,13 @@ class Checks:
         ]
         found = list(self._journal.findings)
         for check in checks:
-            found += [f"{check.__name__.strip('_')}: {finding}" for finding in check()]
+            name = check.__name__.strip("_")
+            try:
+                found += [f"{name}: {finding}" for finding in check()]
+            except (
+                Exception
+            ) as error:  # a store that is down; the others are looked at all the same
+                found.append(f"{name} could not be checked: {error!r}")
         return found
 
     # --- State ------------------------------------------------------------------------------------
@@ -47,8 +52,9 @@ class Checks:
     def _replays(self) -> Iterator[str]:
         """Send again whatever is young enough; _losses judges what was accepted."""
         session = Session(self._journal, str(self._layout.certificate))
-        for probe in filter(is_young, self._journal.probes):
-            judge_replay(self._journal, session, self._layout.url, probe)
+        for probe in self._journal.probes:
+            if probe.is_young:
+                judge_replay(self._journal, session, self._layout.url, probe)
         session.close()
         yield from ()
 
@@ -144,7 +150,8 @@ class Checks:
             for chain in self._of(uuid):
                 found, expected = written.get(chain.member, []), _etags(chain)
                 if found != expected[len(expected) - len(found) :] or (expected and not found):
-                    yield f"{uuid} {chain.member}: the audit has {len(found)} of {len(expected)} writes"
+                    writes = f"{len(found)} of {len(expected)} writes"
+                    yield f"{uuid} {chain.member}: the audit has {writes}"
 
     def _keys(self) -> Iterator[str]:
         """No key but those that are known, and each nonce ends."""
@@ -197,7 +204,8 @@ class Checks:
                 yield f"{talk.user} {talk.conversation}: the turns are not the messages, in order"
             for message, state, lease in rows:
                 if state != Turn.State.STORED or lease is not None:
-                    yield f"{talk.user} {talk.conversation} {message!r} is {state}, leased until {lease}"
+                    where = f"{talk.user} {talk.conversation} {message!r}"
+                    yield f"{where} is {state}, leased until {lease}"
 
     def _tasks(self) -> Iterator[str]:
         """Each tool call had its effect once."""
@@ -230,6 +238,4 @@ class Checks:
 
 
 def _etags(chain: Chain) -> list[str]:
-    from client.statekeep_client import _etag_of
-
-    return [DELETED if kept.value is None else _etag_of(kept.value) for kept in chain.values[1:]]
+    return [etag_of(kept.value) or DELETED for kept in chain.values[1:]]

@@ -44,12 +44,10 @@ class Session(requests.Session):
             raise
         code = code_of(answer)
         self._note(f"{answer.status_code} {code}".strip())
-        if answer.status_code >= SERVER_ERROR:
-            if (answer.status_code, code) not in self._documented:
-                self._journal.found(
-                    f"undocumented {answer.status_code}: {request.method} {request.path_url}: "
-                    f"{answer.text[:200]}"
-                )
+        is_documented = (answer.status_code, code) in self._documented
+        if answer.status_code >= SERVER_ERROR and not is_documented:
+            asked = f"{request.method} {request.path_url}"
+            self._journal.found(f"undocumented {answer.status_code}: {asked}: {answer.text[:200]}")
         return answer
 
     def _note(self, answer: str) -> None:

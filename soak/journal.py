@@ -3,10 +3,11 @@
 import threading
 import time
 from collections import Counter
-from contextlib import contextmanager
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 
+PROBED_SECONDS = 45  # a request is out of its window a minute after it was signed
 REPLICATION_SLACK_SECONDS = 3.0  # min-replicas-max-lag, and the second in which it is looked at
 
 
@@ -60,6 +61,11 @@ class Probe:
     body: bytes
     authorization: str
     at: float
+
+    @property
+    def is_young(self) -> bool:
+        """Whether its timestamp is still good."""
+        return time.monotonic() - self.at < PROBED_SECONDS
 
 
 @dataclass(slots=True)
@@ -128,9 +134,5 @@ class Journal:
 
     def may_be_lost(self, loss: Loss) -> bool:
         """Whether asynchronous replication bounds this loss: it is close to a primary's end."""
-        return any(
-            began - REPLICATION_SLACK_SECONDS
-            <= loss.acknowledged_at
-            <= ended + REPLICATION_SLACK_SECONDS
-            for began, ended in self.gaps
-        )
+        at, slack = loss.acknowledged_at, REPLICATION_SLACK_SECONDS
+        return any(began - slack <= at <= ended + slack for began, ended in self.gaps)

@@ -13,6 +13,7 @@ import signal
 import subprocess
 import sys
 import tempfile
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -41,7 +42,7 @@ SERVERS = WORKERS = 2
 TURN_SECONDS = 6
 REPLICA_LAG_SECONDS = 2
 DOWN_AFTER_MILLISECONDS = 1000
-DISK = "32m"
+DISK = "256m"
 FAKETIME = next(Path("/usr/lib").glob("*/faketime/libfaketimeMT.so.1"), None)
 
 
@@ -109,6 +110,10 @@ class Layout:
         self.parts.append(part)
         part.start()
         return part
+
+    def failed_starts(self) -> list[str]:
+        """Return which starts of parts failed, and why; each was tried again."""
+        return [failure for part in self.parts for failure in part.failed_starts]
 
     # --- Redis ------------------------------------------------------------------------------------
 
@@ -224,13 +229,13 @@ class Layout:
         ports = [free_port() for _ in range(SERVERS)]
         environ = self.environ | self.server_clock.of_servers
         self.logs = [self.folder / f"server{n}.log" for n in range(SERVERS)]
-        self.servers = [
-            self._add(
-                f"server {n}",
-                lambda n=n: granian(environ, self.logs[n], WORKERS, 16, ports[n]).process,
-            )
-            for n in range(SERVERS)
-        ]
+
+        def add(number: int) -> Part:
+            arguments = environ, self.logs[number], WORKERS, 16, ports[number]
+            return self._add(f"server {number}", lambda: granian(*arguments).process)
+
+        with ThreadPoolExecutor(SERVERS) as pool:  # each takes seconds
+            self.servers = list(pool.map(add, range(SERVERS)))
         self.certificate = make_certificate(self.folder)
         port = free_port()
         self.url = f"https://127.0.0.1:{port}"

@@ -29,7 +29,7 @@ def completion(messages: list[dict[str, Any]]) -> dict[str, Any]:
 class _Handler(BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
 
-    def do_POST(self) -> None:  # noqa: N802 - http.server's name
+    def do_POST(self) -> None:
         """Answer after a moment, as models do."""
         request = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
         time.sleep(random.uniform(*SECONDS))
@@ -47,6 +47,9 @@ class _Handler(BaseHTTPRequestHandler):
 class _Server(ThreadingHTTPServer):
     daemon_threads = True
     request_queue_size = 1024
+
+    def handle_error(self, *arguments: Any) -> None:
+        """Say nothing of clients that have left."""
 
 
 if __name__ == "__main__":

@@ -111,7 +111,7 @@ def _tree(pid: int) -> Iterator[int]:
 
 
 def marked_processes(mark: str) -> dict[int, str]:
-    """Return the processes with this text in their environment, but for this one: id and command."""
+    """Return id and command of the other processes with this text in their environment."""
     found = {}
     for folder in Path("/proc").glob("[0-9]*"):
         with suppress(OSError):

@@ -4,18 +4,23 @@ from collections.abc import Iterable, Iterator
 
 from soak.chaos import Chaos
 from soak.journal import Journal
+from soak.layout import Layout
 from soak.leftovers import Watch
 
 SHOWN = 40
 
 
-def lines(journal: Journal, chaos: Chaos, watch: Watch, findings: Iterable[str]) -> Iterator[str]:
+def lines(
+    layout: Layout, journal: Journal, chaos: Chaos, watch: Watch, findings: Iterable[str]
+) -> Iterator[str]:
     """Yield the lines of the report."""
     yield "Done: " + _counted(journal.done)
     yield "Answers: " + _counted(journal.answers)
     yield f"Faults: {len(chaos.done)}, of {len(set(chaos.done))} kinds"
     for skipped in chaos.skipped:
         yield f"Skipped: {skipped}"
+    for failure in layout.failed_starts():
+        yield f"A start that failed, and was tried again: {failure}"
     most = watch.most
     yield (
         f"Workers: at most {most.descriptors} files open (idle {watch.idle_descriptors}) "

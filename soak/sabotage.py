@@ -3,21 +3,14 @@
 from collections.abc import Callable
 from datetime import timedelta
 
-from django.utils import timezone
-
-from chat.conversations.state import ConversationKey
-from chat.deadline import Deadline
-from chat.models import Conversation
-from chat.turns.open_conversation import OpenConversation
 from connector_state.store.keys import connector_keys
 from soak.journal import Journal
 from soak.layout import Layout
-from soak.writers import is_young
 
 
 def drop_write(layout: Layout, journal: Journal) -> None:
     """Undo the last write of a key, as if it had been acknowledged and never carried out."""
-    chain = next(c for c in journal.chains if len(c.values) > 2 and c.values[-2].value)
+    chain = next(c for c in journal.chains if c.current and c.values[-2].value)
     key = connector_keys(chain.uuid).value_prefix + chain.member
     layout.primary_client().set(key, chain.values[-2].value or "")
 
@@ -25,7 +18,7 @@ def drop_write(layout: Layout, journal: Journal) -> None:
 def forget_nonce(layout: Layout, journal: Journal) -> None:
     """Forget the nonces of the requests that can still be replayed."""
     redis = layout.primary_client()
-    assert any(map(is_young, journal.probes))
+    assert any(probe.is_young for probe in journal.probes)
     for uuid in journal.uuids:
         for key in redis.scan_iter(f"{connector_keys(uuid).nonce_prefix}*", 1000):
             redis.delete(key)
@@ -33,6 +26,10 @@ def forget_nonce(layout: Layout, journal: Journal) -> None:
 
 def store_twice(layout: Layout, journal: Journal) -> None:
     """Store the last turn of a conversation a second time."""
+    from chat.conversations.state import ConversationKey
+    from chat.deadline import Deadline
+    from chat.turns.open_conversation import OpenConversation
+
     talk = next(talk for talk in journal.talks if talk.texts)
     opened = OpenConversation(ConversationKey(talk.user, talk.conversation), Deadline(10))
     state = opened.read().state
@@ -42,6 +39,10 @@ def store_twice(layout: Layout, journal: Journal) -> None:
 
 def keep_lease(layout: Layout, journal: Journal) -> None:
     """Lease a conversation for a year, as who never lets go of it."""
+    from django.utils import timezone
+
+    from chat.models import Conversation
+
     rows = Conversation.objects.filter(user_id=journal.talks[0].user)
     rows.update(lease_until=timezone.now() + timedelta(days=365), lease_token="sabotage")
 
@@ -52,11 +53,10 @@ def drop_index_entry(layout: Layout, journal: Journal) -> None:
     layout.primary_client().zrem(connector_keys(chain.uuid).named("index"), chain.member)
 
 
-# With a part of the finding by which each is known.
-SABOTAGES: dict[str, tuple[Callable[[Layout, Journal], None], str]] = {
-    "dropped-write": (drop_write, "losses: acknowledged, and lost: "),
-    "forgotten-nonce": (forget_nonce, "losses: acknowledged, and lost: the nonce of "),
-    "doubled-turn": (store_twice, "talks: "),
-    "endless-lease": (keep_lease, "leases: "),
-    "missing-index-entry": (drop_index_entry, "is stored, and not in the index"),
+SABOTAGES: dict[str, Callable[[Layout, Journal], None]] = {
+    "dropped-write": drop_write,
+    "forgotten-nonce": forget_nonce,
+    "doubled-turn": store_twice,
+    "endless-lease": keep_lease,
+    "missing-index-entry": drop_index_entry,
 }

@@ -1,9 +1,12 @@
-"""The layout with Django set up in this process on its stores, and the end of a run."""
+"""A run's stage: the layout, and Django set up in this process on its stores."""
 
 import os
 
 import django
+from django.db import connections
 
+from config.env import Environment
+from soak.journal import Journal
 from soak.layout import Layout
 from soak.leftovers import database_findings, process_findings
 from soak.settled import flush, mend
@@ -15,27 +18,31 @@ class Stage:
     """A layout, until `stop`. One a process: Django is set up once."""
 
     def __init__(self) -> None:
+        for name in Environment.model_fields:  # the developer's own must not take part
+            os.environ.pop(name.upper(), None)
         self.layout = Layout()
         os.environ.update(self.layout.environ)
         django.setup()
+        # They import models, which Django has to be set up for.
+        from soak.checks import Checks
+        from soak.load import Load
 
-    def settle(self, load, journal) -> None:
+        self._checks, self._load = Checks, Load
+
+    def load(self, journal: Journal, connectors: int, users: int, seed: str):
+        """Begin a load."""
+        return self._load(self.layout, journal, connectors, users, seed)
+
+    def settle(self, load, journal: Journal) -> None:
         """Wait for the end of the faults, of the load, and of what they left to be done."""
         mend(self.layout, journal)
         load.stop()
         flush(self.layout, journal)
 
-    def sabotage(self, name: str, journal) -> None:
-        """Put a fault in on purpose."""
-        from soak.sabotage import SABOTAGES
-
-        SABOTAGES[name][0](self.layout, journal)
-
-    def check(self, journal) -> list[str]:
+    def check(self, journal: Journal) -> list[str]:
         """Return all that must not be."""
-        from soak.checks import Checks
-
-        return [*Checks(self.layout, journal).all(), *database_findings()]
+        connections.close_all()  # the faults may have ended this thread's
+        return [*self._checks(self.layout, journal).all(), *database_findings()]
 
     def log_tail(self) -> str:
         """Return the last lines of the servers' logs."""
@@ -44,8 +51,6 @@ class Stage:
 
     def stop(self) -> list[str]:
         """Stop all; return which processes are left."""
-        from django.db import connections
-
         connections.close_all()
         self.layout.stop()
         findings = list(process_findings(self.layout.mark))

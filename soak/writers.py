@@ -1,5 +1,6 @@
 """Connectors under load: each writer has chains of values, and shares counters with others."""
 
+import hashlib
 import json
 import random
 import threading
@@ -7,14 +8,11 @@ import time
 from itertools import count
 
 from client.statekeep_client import (
-    Delete,
     OutcomeUnknown,
     PreconditionFailed,
     Put,
     RateLimited,
-    Refused,
     StateClient,
-    StateError,
     Unavailable,
 )
 from soak.http import Session, code_of
@@ -26,7 +24,6 @@ CHAINS, BATCH_KEYS = 4, 3
 PAUSE_SECONDS = (0.0, 0.05)
 AGAIN_SECONDS = 0.2
 DRAIN_SECONDS = 60
-PROBED_SECONDS = 45  # a request is out of its window a minute after it was signed
 
 
 class Writer:
@@ -94,7 +91,7 @@ class Writer:
     def _write(self, chain: Chain, new: str | None) -> None:
         """Write it over the value before, again and again until the outcome is known."""
         while True:
-            etag = _etag(chain.current)
+            etag = etag_of(chain.current)
             try:
                 if new is None:
                     self._client.delete(chain.namespace, chain.key, if_match=etag)
@@ -107,7 +104,7 @@ class Writer:
                 found = self._client_get(chain)
                 if found == new:
                     break
-                self._go_back(chain, found)
+                go_back(self._journal, chain, found)
                 if chain.current is None and new is None:
                     return
             except (OutcomeUnknown, Unavailable, RateLimited):
@@ -126,15 +123,12 @@ class Writer:
             else:
                 return found.value if found else None
 
-    def _go_back(self, chain: Chain, found: str | None) -> None:
-        go_back(self._journal, chain, found)
-
     def _read(self) -> None:
         chain = self._random.choice(self._chains)
         found = self._client_get(chain)
         self._journal.count("reads")
         if found != chain.current:
-            self._go_back(chain, found)
+            go_back(self._journal, chain, found)
 
     def _put_batch(self) -> None:
         """All keys of the batch get the same number, or none does."""
@@ -142,7 +136,7 @@ class Writer:
         new = [f"{chain.uuid} {chain.member} {number}" for chain in self._batch]
         while True:
             puts = [
-                Put(c.key, v, if_match=_etag(c.current), if_none_match=None if c.current else "*")
+                Put(c.key, v, if_match=etag_of(c.current), if_none_match=None if c.current else "*")
                 for c, v in zip(self._batch, new, strict=True)
             ]
             try:
@@ -152,7 +146,7 @@ class Writer:
                 if found == new:
                     break
                 for chain, value in zip(self._batch, found, strict=True):
-                    self._go_back(chain, value)
+                    go_back(self._journal, chain, value)
             except (OutcomeUnknown, Unavailable, RateLimited):
                 self._pause()
             else:
@@ -179,7 +173,7 @@ class Writer:
                 self._journal.found(f"{self._name} counted {wanted}, the counter says {by}")
             by[self._name] = wanted
             new = json.dumps({"total": sum(by.values()), "by": by})
-            etag = _etag(text)
+            etag = etag_of(text)
             try:
                 self._client.put(
                     tally.namespace,
@@ -217,7 +211,7 @@ class Writer:
                 if found == chain.current:
                     self._journal.found(f"the list of {self._connector.uuid} is wrong: {chain.key}")
                 else:
-                    self._go_back(chain, found)
+                    go_back(self._journal, chain, found)
 
     def _probe(self) -> None:
         """Send a request that will be sent again."""
@@ -232,7 +226,7 @@ class Writer:
                 self._journal.probes.append(probe)
 
     def _replay(self) -> None:
-        recent = [p for p in self._journal.probes[-200:] if is_young(p)]
+        recent = [p for p in self._journal.probes[-200:] if p.is_young]
         if recent:
             judge_replay(self._journal, self._session, self._url, self._random.choice(recent))
 
@@ -269,11 +263,6 @@ def send(session: Session, url: str, probe: Probe) -> tuple[int, str]:
     return answer.status_code, code_of(answer)
 
 
-def is_young(probe: Probe) -> bool:
-    """Whether its timestamp is still good."""
-    return time.monotonic() - probe.at < PROBED_SECONDS
-
-
 def judge_replay(journal: Journal, session: Session, url: str, probe: Probe) -> None:
     """Send a request a second time, which must be refused."""
     status, _ = send(session, url, probe)
@@ -284,7 +273,6 @@ def judge_replay(journal: Journal, session: Session, url: str, probe: Probe) -> 
         journal.count("replays refused")
 
 
-def _etag(value: str | None) -> str | None:
-    from client.statekeep_client import _etag_of
-
-    return None if value is None else _etag_of(value)
+def etag_of(value: str | None) -> str | None:
+    """Return the ETag of a value, None for none."""
+    return None if value is None else hashlib.sha1(value.encode()).hexdigest()
