@@ -12,11 +12,12 @@ from chat.models import Conversation, Turn
 from chat.models.turns import CLOCKS_DIFFER, lease_length
 from chat.models.users import Task
 from connector_state.store.keys import OWN_KEYS, connector_keys
-from soak.http import Session
 from soak.journal import Chain, Journal
-from soak.layout import Layout
-from soak.model import TASK
-from soak.writers import etag_of, go_back, judge_replay
+from soak.layout.model import TASK
+from soak.layout.production import Layout
+from soak.load.http import Session
+from soak.load.replays import judge_replay
+from soak.load.writers import etag_of
 from tests.chat.drive import document
 
 DELETED = "-" * 40
@@ -27,7 +28,7 @@ class Checks:
 
     def __init__(self, layout: Layout, journal: Journal) -> None:
         self._layout, self._journal = layout, journal
-        self._redis: Redis = layout.primary_client()
+        self._redis: Redis = layout.redis.primary_client()
 
     def all(self) -> list[str]:
         """Return all findings, those of the load too."""
@@ -67,7 +68,7 @@ class Checks:
             found = self._value(chain.uuid, chain.member)
             if found != chain.current:
                 before = len(self._journal.findings)
-                go_back(self._journal, chain, found)  # older: _losses judges it
+                self._journal.go_back(chain, found)  # older: _losses judges it
                 yield from self._journal.findings[before:]
 
     def _batches(self) -> Iterator[str]:

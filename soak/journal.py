@@ -118,6 +118,18 @@ class Journal:
         with self.lock:
             self.losses.append(Loss(what, acknowledged_at))
 
+    def go_back(self, chain: Chain, found: str | None) -> None:
+        """Take the value found for the current one: what was acknowledged after it is lost."""
+        known = [kept.value for kept in chain.values]
+        if found not in known:
+            self.found(f"{chain.uuid} {chain.member} has {found!r}, which was never written there")
+            return
+        at = len(known) - 1 - known[::-1].index(found)
+        for kept in chain.values[at + 1 :]:
+            self.lost(f"{chain.uuid} {chain.member}: {kept.value!r}", kept.at)
+        del chain.values[at + 1 :]
+        chain.rolled_back = True
+
     def count(self, what: str, number: int = 1) -> None:
         """Count something done."""
         with self.lock:

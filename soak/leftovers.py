@@ -10,8 +10,8 @@ from pathlib import Path
 
 from django.db import connection
 
-from soak.layout import Layout
-from soak.parts import marked_processes, wait_while
+from soak.layout.parts import marked_processes, wait_while
+from soak.layout.production import Layout
 
 SAMPLE_SECONDS = 5.0
 SAMPLES_MIN = 24  # of two minutes: a younger worker is still growing to its size

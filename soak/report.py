@@ -4,7 +4,7 @@ from collections.abc import Iterable, Iterator
 
 from soak.chaos import Chaos
 from soak.journal import Journal
-from soak.layout import Layout
+from soak.layout.production import Layout
 from soak.leftovers import Watch
 
 SHOWN = 40

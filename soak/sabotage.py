@@ -5,19 +5,19 @@ from datetime import timedelta
 
 from connector_state.store.keys import connector_keys
 from soak.journal import Journal
-from soak.layout import Layout
+from soak.layout.production import Layout
 
 
 def drop_write(layout: Layout, journal: Journal) -> None:
     """Undo the last write of a key, as if it had been acknowledged and never carried out."""
     chain = next(c for c in journal.chains if c.current and c.values[-2].value)
     key = connector_keys(chain.uuid).value_prefix + chain.member
-    layout.primary_client().set(key, chain.values[-2].value or "")
+    layout.redis.primary_client().set(key, chain.values[-2].value or "")
 
 
 def forget_nonce(layout: Layout, journal: Journal) -> None:
     """Forget the nonces of the requests that can still be replayed."""
-    redis = layout.primary_client()
+    redis = layout.redis.primary_client()
     assert any(probe.is_young for probe in journal.probes)
     for uuid in journal.uuids:
         for key in redis.scan_iter(f"{connector_keys(uuid).nonce_prefix}*", 1000):
@@ -50,7 +50,7 @@ def keep_lease(layout: Layout, journal: Journal) -> None:
 def drop_index_entry(layout: Layout, journal: Journal) -> None:
     """Take a stored key out of the index."""
     chain = next(chain for chain in journal.chains if chain.current)
-    layout.primary_client().zrem(connector_keys(chain.uuid).named("index"), chain.member)
+    layout.redis.primary_client().zrem(connector_keys(chain.uuid).named("index"), chain.member)
 
 
 SABOTAGES: dict[str, Callable[[Layout, Journal], None]] = {

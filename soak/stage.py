@@ -7,10 +7,11 @@ from django.db import connections
 
 from config.env import Environment
 from soak.journal import Journal
-from soak.layout import Layout
+from soak.layout.parts import wait_while
+from soak.layout.production import Layout
 from soak.leftovers import database_findings, process_findings
-from soak.settled import flush, mend
 
+UP_SECONDS = 60
 LOG_TAIL_CHARACTERS = 3000
 
 
@@ -25,7 +26,7 @@ class Stage:
         django.setup()
         # They import models, which Django has to be set up for.
         from soak.checks import Checks
-        from soak.load import Load
+        from soak.load.mixed import Load
 
         self._checks, self._load = Checks, Load
 
@@ -35,9 +36,15 @@ class Stage:
 
     def settle(self, load, journal: Journal) -> None:
         """Wait for the end of the faults, of the load, and of what they left to be done."""
-        mend(self.layout, journal)
+        if not wait_while(self.layout.missing, UP_SECONDS):
+            journal.found(f"down a minute after the last fault: {self.layout.missing()}")
         load.stop()
-        flush(self.layout, journal)
+        # As the timer of deploy/schedule does every minute.
+        if not wait_while(self._turns_wait, UP_SECONDS):
+            journal.found("turns go on waiting for the store")
+
+    def _turns_wait(self) -> bool:
+        return self.layout.manage("flush_pending_turns", check=False).returncode != 0
 
     def check(self, journal: Journal) -> list[str]:
         """Return all that must not be."""

@@ -1,6 +1,6 @@
 """A model that repeats: to "x" it replies "re: x"; to "add x" it first calls add_task.
 
-python -m soak.model PORT
+python -m soak.layout.model PORT
 """
 
 import json

@@ -14,25 +14,19 @@ import subprocess
 import sys
 import tempfile
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from redis import Redis
-from redis.exceptions import RedisError
-
-from soak.parts import Part
-from soak.proxy import Network, Proxy
+from soak.layout.clocks import Clock
+from soak.layout.parts import Part
+from soak.layout.proxy import Network
+from soak.layout.redis import RedisPair
 from tests.environment import ENVIRONMENT
 from tests.nginx import Nginx, deployed, make_certificate
 from tests.servers import (
     ROOT,
     free_port,
     granian,
-    sees_all,
-    start_sentinel,
-    start_valkey,
-    wait_until,
 )
 from tests.sidecar import binary
 from tests.sidecar.daprd import Sidecar
@@ -40,43 +34,6 @@ from tests.sidecar.stores import PostgreSQLStore
 
 SERVERS = WORKERS = 2
 TURN_SECONDS = 6
-REPLICA_LAG_SECONDS = 2
-DOWN_AFTER_MILLISECONDS = 1000
-DISK = "256m"
-FAKETIME = next(Path("/usr/lib").glob("*/faketime/libfaketimeMT.so.1"), None)
-
-
-class Clock:
-    """The clock of some processes: it differs from the machine's by what the file says."""
-
-    def __init__(self, file: Path) -> None:
-        self._file = file
-        self.step(0)
-
-    def step(self, seconds: int) -> None:
-        """Let it differ by so much from now on."""
-        new = self._file.with_suffix(".new")
-        new.write_text(f"{seconds:+d}")
-        new.replace(self._file)  # in one step: it is read at any time
-
-    @property
-    def of_servers(self) -> dict[str, str]:
-        """The environment of servers that go by it."""
-        folder = Path(__file__).parent / "clock"
-        return {"PYTHONPATH": str(folder), "STATEKEEP_SOAK_CLOCK": str(self._file)}
-
-    @property
-    def of_redis(self) -> dict[str, str]:
-        """The environment of a Valkey that goes by it, if libfaketime is installed."""
-        if FAKETIME is None:
-            return {}
-        return {
-            "LD_PRELOAD": str(FAKETIME),
-            "FAKETIME_TIMESTAMP_FILE": str(self._file),
-            "FAKETIME_CACHE_DURATION": "1",
-            "FAKETIME_DONT_FAKE_MONOTONIC": "1",
-            "FAKETIME_DISABLE_SHM": "1",
-        }
 
 
 class Layout:
@@ -98,7 +55,8 @@ class Layout:
     def _start(self) -> None:
         self.server_clock = Clock(self.folder / "server-clock")
         self.redis_clock = Clock(self.folder / "redis-clock")
-        self._start_redis()
+        self.redis = RedisPair(self.folder, self.network, self.redis_clock)
+        self.redis.start(self._add)
         self._start_postgresql()
         self._start_chat()
         self.environ = self._environ()
@@ -114,72 +72,6 @@ class Layout:
     def failed_starts(self) -> list[str]:
         """Return which starts of parts failed, and why; each was tried again."""
         return [failure for part in self.parts for failure in part.failed_starts]
-
-    # --- Redis ------------------------------------------------------------------------------------
-
-    def _start_redis(self) -> None:
-        self._mount_disk()
-        self.redis_ports = [free_port(), free_port()]
-        self.redis_proxies = [self.network.proxy(port) for port in self.redis_ports]
-        self.sentinel_ports = [free_port() for _ in range(3)]
-        self.redis = [self._add(f"redis {n}", lambda n=n: self._launch_redis(n)) for n in (0, 1)]
-        self.sentinels = []
-        for number, port in enumerate(self.sentinel_ports):
-            config = self.folder / f"sentinel{number}" / "sentinel.conf"
-            config.parent.mkdir()
-            config.write_text(
-                f"sentinel monitor state 127.0.0.1 {self.redis_proxies[0].port} 2\n"
-                f"sentinel down-after-milliseconds state {DOWN_AFTER_MILLISECONDS}\n"
-                "sentinel failover-timeout state 3000\n"
-            )
-            launch = lambda c=config, p=port: start_sentinel(c, p)  # noqa: E731
-            self.sentinels.append(self._add(f"sentinel {number}", launch))
-        wait_until(lambda: sees_all(self.sentinel_ports[0]), 30, "the sentinels' meeting")
-
-    def _mount_disk(self) -> None:
-        """Give the Valkeys disks of their own, which can be filled, if this user may mount."""
-        self.disks = [self.folder / f"redis{n}" for n in (0, 1)]
-        self.can_fill_disks = True
-        for disk in self.disks:
-            disk.mkdir()
-            command = ["mount", "-t", "tmpfs", "-o", f"size={DISK}", "tmpfs", str(disk)]
-            mounted = subprocess.run(command, capture_output=True, check=False).returncode == 0
-            self.can_fill_disks &= mounted
-
-    def _launch_redis(self, number: int) -> "subprocess.Popen[bytes]":
-        arguments = ["--port", str(self.redis_ports[number])]
-        arguments += ["--appendonly", "yes", "--appendfsync", "always"]
-        arguments += ["--min-replicas-to-write", "1"]
-        arguments += ["--min-replicas-max-lag", str(REPLICA_LAG_SECONDS)]
-        arguments += ["--replica-announce-ip", "127.0.0.1"]
-        arguments += ["--replica-announce-port", str(self.redis_proxies[number].port)]
-        if self.primary() != number:
-            arguments += ["--replicaof", f"127.0.0.1 {self.redis_proxies[1 - number].port}"]
-        return start_valkey(self.disks[number], *arguments, environ=self.redis_clock.of_redis)
-
-    def primary(self) -> int:
-        """Return which Valkey the sentinels call the primary; 0 before there are any."""
-        for port in self.sentinel_ports:
-            with suppress(RedisError, OSError):
-                sentinel = Redis(port=port, socket_timeout=1)
-                address = sentinel.execute_command("SENTINEL", "GET-MASTER-ADDR-BY-NAME", "state")
-                return [proxy.port for proxy in self.redis_proxies].index(int(address[1]))
-        return 0
-
-    def primary_client(self) -> Redis:
-        """Return a client of the primary, past all proxies."""
-        return Redis(port=self.redis_ports[self.primary()], socket_timeout=5)
-
-    def has_replica(self) -> bool:
-        """Whether the primary has its replica, which says now and then what it has."""
-        with suppress(RedisError, OSError):
-            facts = self.primary_client().info("replication")
-            replica = facts.get("slave0", {"state": "none", "lag": 0})
-            is_online = replica["state"] == "online" and replica["lag"] <= REPLICA_LAG_SECONDS
-            return facts["role"] == "master" and is_online
-        return False
-
-    # --- The others -------------------------------------------------------------------------------
 
     def _start_postgresql(self) -> None:
         self._store = store = PostgreSQLStore()
@@ -203,7 +95,7 @@ class Layout:
         self.sidecar = self._add("sidecar", launch)
         self.sidecar_proxy, self._sidecar_url = self.network.proxy(sidecar.port), sidecar.url
         port = free_port()
-        command = [sys.executable, "-m", "soak.model", str(port)]
+        command = [sys.executable, "-m", "soak.layout.model", str(port)]
         self.model = self._add("model", lambda: subprocess.Popen(command, cwd=ROOT))
         self.model_proxy = self.network.proxy(port)
 
@@ -212,7 +104,7 @@ class Layout:
             **ENVIRONMENT,
             "DATA_DIR": str(self.folder),
             "REDIS_URL": "redis://state/0",
-            "REDIS_SENTINELS": ",".join(f"127.0.0.1:{port}" for port in self.sentinel_ports),
+            "REDIS_SENTINELS": ",".join(f"127.0.0.1:{port}" for port in self.redis.sentinel_ports),
             "REDIS_RETRY_SECONDS": "4",
             "DATABASE_URL": f"postgresql://postgres@127.0.0.1:{self.postgresql_proxy.port}/postgres",
             "CHAT_STATE_STORE": "dapr",
@@ -262,15 +154,10 @@ class Layout:
             text=True,
         )
 
-    @property
-    def proxies(self) -> list[Proxy]:
-        """All proxies."""
-        others = [self.postgresql_proxy, self.sidecar_proxy, self.model_proxy]
-        return [*self.redis_proxies, *others]
-
-    def is_whole(self) -> bool:
-        """Whether all parts run, and the primary has its replica."""
-        return all(part.is_up for part in self.parts) and self.has_replica()
+    def missing(self) -> list[str]:
+        """Return which parts don't run, and whether the primary lacks its replica."""
+        down = [part.name for part in self.parts if not part.is_up]
+        return down if self.redis.has_replica() else [*down, "the replica"]
 
     def stop(self) -> None:
         """End all parts, the last one first."""
@@ -280,7 +167,6 @@ class Layout:
 
     def remove(self) -> None:
         """Remove the files."""
-        for disk in self.disks:
-            subprocess.run(["umount", str(disk)], capture_output=True, check=False)
+        self.redis.unmount()
         self._store.remove()
         shutil.rmtree(self.folder, ignore_errors=True)

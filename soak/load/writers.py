@@ -15,8 +15,9 @@ from client.statekeep_client import (
     StateClient,
     Unavailable,
 )
-from soak.http import Session, code_of
 from soak.journal import Acknowledged, Chain, Journal, Probe, Tally
+from soak.load.http import Session
+from soak.load.replays import judge_replay, send
 from tests.connectors import SigningConnector
 
 NAMESPACE = "soak"
@@ -104,7 +105,7 @@ class Writer:
                 found = self._client_get(chain)
                 if found == new:
                     break
-                go_back(self._journal, chain, found)
+                self._journal.go_back(chain, found)
                 if chain.current is None and new is None:
                     return
             except (OutcomeUnknown, Unavailable, RateLimited):
@@ -128,7 +129,7 @@ class Writer:
         found = self._client_get(chain)
         self._journal.count("reads")
         if found != chain.current:
-            go_back(self._journal, chain, found)
+            self._journal.go_back(chain, found)
 
     def _put_batch(self) -> None:
         """All keys of the batch get the same number, or none does."""
@@ -146,7 +147,7 @@ class Writer:
                 if found == new:
                     break
                 for chain, value in zip(self._batch, found, strict=True):
-                    go_back(self._journal, chain, value)
+                    self._journal.go_back(chain, value)
             except (OutcomeUnknown, Unavailable, RateLimited):
                 self._pause()
             else:
@@ -211,7 +212,7 @@ class Writer:
                 if found == chain.current:
                     self._journal.found(f"the list of {self._connector.uuid} is wrong: {chain.key}")
                 else:
-                    go_back(self._journal, chain, found)
+                    self._journal.go_back(chain, found)
 
     def _probe(self) -> None:
         """Send a request that will be sent again."""
@@ -238,39 +239,6 @@ class Writer:
     def drain(self) -> None:
         """Give up what is not known in a minute from now."""
         self._give_up_at = time.monotonic() + DRAIN_SECONDS
-
-
-def go_back(journal: Journal, chain: Chain, found: str | None) -> None:
-    """Take the value found for the current one: all that was acknowledged after it is lost."""
-    known = [kept.value for kept in chain.values]
-    if found not in known:
-        journal.found(f"{chain.uuid} {chain.member} has {found!r}, which was never written there")
-        return
-    at = len(known) - 1 - known[::-1].index(found)
-    for kept in chain.values[at + 1 :]:
-        journal.lost(f"{chain.uuid} {chain.member}: {kept.value!r}", kept.at)
-    del chain.values[at + 1 :]
-    chain.rolled_back = True
-
-
-def send(session: Session, url: str, probe: Probe) -> tuple[int, str]:
-    """Send a signed request as it is; return its status (0: no answer) and the code."""
-    headers = {"Authorization": probe.authorization}
-    try:
-        answer = session.put(url + probe.target, data=probe.body, headers=headers, timeout=10)
-    except OSError:
-        return 0, ""
-    return answer.status_code, code_of(answer)
-
-
-def judge_replay(journal: Journal, session: Session, url: str, probe: Probe) -> None:
-    """Send a request a second time, which must be refused."""
-    status, _ = send(session, url, probe)
-    if status in (204, 412):
-        journal.count("replays accepted")
-        journal.lost(f"the nonce of {probe.target}: a replay was accepted", probe.at)
-    elif status == 401:
-        journal.count("replays refused")
 
 
 def etag_of(value: str | None) -> str | None:

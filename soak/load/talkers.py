@@ -6,9 +6,9 @@ import time
 
 import requests
 
-from soak.http import Session, code_of
 from soak.journal import Journal, Talk
-from soak.model import TASK
+from soak.layout.model import TASK
+from soak.load.http import Session, code_of
 from tests.chat.calls import token
 
 ANSWER_SECONDS = 30

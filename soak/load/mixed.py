@@ -5,9 +5,9 @@ import threading
 
 from connector_state.credentials.issuing import create_connector
 from soak.journal import Journal, Tally
-from soak.layout import Layout
-from soak.talkers import Talker
-from soak.writers import NAMESPACE, Writer
+from soak.layout.production import Layout
+from soak.load.talkers import Talker
+from soak.load.writers import NAMESPACE, Writer
 from tests.connectors import SigningConnector
 
 WRITERS_OF_A_CONNECTOR = 2
