@@ -2,6 +2,7 @@
 
 import argparse
 import secrets
+import signal
 import sys
 import threading
 import time
@@ -12,6 +13,7 @@ from soak.leftovers import Watch
 from soak.report import lines
 from soak.sabotage import SABOTAGES
 from soak.stage import Stage
+from tests.sidecar.binary import NoSidecar
 
 USERS, CONNECTORS = 8, 6
 
@@ -19,9 +21,13 @@ USERS, CONNECTORS = 8, 6
 def main() -> None:
     """Run it, print the report, and exit with 1 if anything was found."""
     options = _options()
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))  # and stop what was started
     print(f"seed {options.seed}, {options.seconds} s", flush=True)
     began = time.monotonic()
-    stage = Stage()
+    try:
+        stage = Stage()
+    except NoSidecar as reason:
+        sys.exit(f"soak: {reason}")
     print(f"started after {time.monotonic() - began:.0f} s", flush=True)
     try:
         found = _run(stage, options)
@@ -53,7 +59,7 @@ def _run(stage: Stage, options: argparse.Namespace) -> bool:
     load = stage.load(journal, options.connectors, options.users, options.seed)
     chaos = Chaos(stage.layout, journal, options.seed, options.only)
     stopping = threading.Event()
-    thread = threading.Thread(target=chaos.run, args=[stopping])
+    thread = threading.Thread(target=chaos.run, args=[stopping], daemon=True)
     thread.start()
     time.sleep(options.seconds)
     stopping.set()

@@ -20,7 +20,7 @@ from soak.layout.proxy import Proxy
 FAULT_SECONDS = (1.0, 3.5)
 PAUSE_SECONDS = (0.5, 2.0)
 CLOCK_STEP_SECONDS = 25  # two that differ in opposite ways are within HMAC_SKEW_SECONDS
-UP_SECONDS = 60
+UP_SECONDS = 180
 DEAD_SECONDS = 0.5  # until a process that was killed has ended
 BALLOON_BYTES = 1 << 30
 
@@ -73,7 +73,7 @@ class Chaos:
 
         # One fault at a time: of two, both Redis servers may be gone, and nothing is to be proved.
         if not wait_while(is_broken, UP_SECONDS):
-            self._journal.found(f"down a minute after '{fault.name}': {self._layout.missing()}")
+            self._journal.found(f"still down after '{fault.name}': {self._layout.missing()}")
         waited = ", ".join(missing) and f", waiting for {', '.join(missing)}"
         print(f"  {fault.name}: {time.monotonic() - began:.1f} s{waited}", flush=True)
 

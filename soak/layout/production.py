@@ -40,28 +40,27 @@ class Layout:
     """All parts, from the constructor on until `stop`."""
 
     def __init__(self) -> None:
+        sidecar = binary.daprd()  # NoSidecar, before anything is started
         self.mark = f"STATEKEEP_SOAK={secrets.token_hex(8)}"
         os.environ.update([self.mark.split("=")])
         self.folder = Path(tempfile.mkdtemp(prefix="statekeep-soak-"))
         self.parts: list[Part] = []
         self.network = Network()
-        self._sidecar_binary = binary.daprd()
-        try:
-            self._start()
-        except BaseException:
-            self.stop()
-            raise
-
-    def _start(self) -> None:
         self.server_clock = Clock(self.folder / "server-clock")
         self.redis_clock = Clock(self.folder / "redis-clock")
         self.redis = RedisPair(self.folder, self.network, self.redis_clock)
-        self.redis.start(self._add)
-        self._start_postgresql()
-        self._start_chat()
-        self.environ = self._environ()
-        self.manage("migrate", "-v", "0")
-        self._start_servers()
+        self._store = PostgreSQLStore()
+        try:
+            self.redis.start(self._add)
+            self._start_postgresql()
+            self._start_chat(sidecar)
+            self.environ = self._environ()
+            self.manage("migrate", "-v", "0")
+            self._start_servers()
+        except BaseException:
+            self.stop()
+            self.remove()
+            raise
 
     def _add(self, name: str, launch: Any, stop_signal: signal.Signals = signal.SIGTERM) -> Part:
         part = Part(name, launch, stop_signal)
@@ -74,7 +73,7 @@ class Layout:
         return [failure for part in self.parts for failure in part.failed_starts]
 
     def _start_postgresql(self) -> None:
-        self._store = store = PostgreSQLStore()
+        store = self._store
 
         def launch() -> "subprocess.Popen[bytes]":
             store.start()
@@ -84,8 +83,8 @@ class Layout:
         self.postgresql = self._add("postgresql", launch, signal.SIGINT)
         self.postgresql_proxy = self.network.proxy(store.port)
 
-    def _start_chat(self) -> None:
-        sidecar = Sidecar(self._sidecar_binary, self.folder / "sidecar", self._store.component)
+    def _start_chat(self, program: Path) -> None:
+        sidecar = Sidecar(program, self.folder / "sidecar", self._store.component)
 
         def launch() -> "subprocess.Popen[bytes]":
             process = sidecar.start().process
