@@ -3,15 +3,20 @@ SHELL := /bin/sh
 PYTHON ?= $(shell command -v python3.11 || command -v python3)
 BIN := .venv/bin
 
-.PHONY: help run test lint check format bench soak pins clean
+.PHONY: help run test lint check format bench soak openapi pins clean
 
 help: ## List what there is to run
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 10
 
+# The tests would build the sidecar unseen, which takes minutes. A part of them may not need it.
+before_all_tests = $(if $(ARGS),:,echo "All tests take some 15 minutes on two cores"; \
+	$(BIN)/python -m tests.sidecar.binary >/dev/null || true)
+
 run: .venv/run ## Serve everything on 127.0.0.1:8000 (PORT=, DATA_DIR=), until Ctrl-C
 	@exec $(BIN)/python -m config.local.run
 
-test: .venv/dev ## Run the tests
+test: .venv/dev ## Run the tests: some 15 minutes on two cores; ARGS="-n 0 tests/common" runs a part
+	@$(before_all_tests)
 	@exec $(BIN)/python -m pytest $(ARGS)
 
 lint: .venv/dev ## Check style, format, types, import rules and migrations
@@ -22,6 +27,7 @@ lint: .venv/dev ## Check style, format, types, import rules and migrations
 	@$(BIN)/python -m tests.manage makemigrations --check --dry-run
 
 check: lint ## lint, and then the tests with their coverage
+	@$(before_all_tests)
 	@exec $(BIN)/python -m pytest --cov $(ARGS)
 
 format: .venv/dev ## Format the code
@@ -37,6 +43,9 @@ bench: .venv/dev ## Measure state calls, listings, chats and pages against their
 
 soak: .venv/dev ## Run the production layout under load and faults for 10 minutes, and check it (ARGS=)
 	@exec $(BIN)/python -m soak $(ARGS)
+
+openapi: .venv/dev ## Write docs/openapi.yaml, the description of the API, from the code
+	@$(BIN)/python -m tests.openapi
 
 pins: .venv/dev ## Write requirements*.txt anew from requirements*.in
 	$(BIN)/uv pip compile -q --upgrade --no-annotate --no-header requirements.in -o requirements.txt

@@ -80,6 +80,10 @@ class PreconditionFailed(StateError):
     """The stored value is not the one in the condition; nothing was written."""
 
 
+class VersionGone(StateError):
+    """No value with the wanted ETag is kept, or none was ever stored."""
+
+
 class Unavailable(StateError):
     """The service or its store could not be reached before the deadline."""
 
@@ -259,9 +263,17 @@ class _Call:
         self._client = client
         self._until = time.monotonic() + client._deadline
 
-    def get(self, ns: str, key: str) -> Steps[Value | None]:
-        """Return the stored value, or None if nothing is stored; any failure raises."""
-        return (yield from self._read(_value, ns, key))
+    def get(self, ns: str, key: str, *, version: str | None = None) -> Steps[Value | None]:
+        """Return the stored value, or None if nothing is stored; any failure raises.
+
+        Args:
+            version: an ETag; return the value that has it or had it, never None. Its
+                `ttl_seconds` is None.
+
+        Raises:
+            VersionGone: the service does not keep that value (any more).
+        """
+        return (yield from self._read(_value, ns, key, query={"version": version}))
 
     def put(
         self,
@@ -565,7 +577,7 @@ def _error(answer: Answer, now: float) -> StateError:
         error.maybe_applied = True
         return error
     after = answer.headers.get("Retry-After", "")
-    kind = ERRORS.get(status, StateError)
+    kind = VersionGone if code == "version_gone" else ERRORS.get(status, StateError)
     return kind(detail, status, code, float(after) if after.isdecimal() else None)
 
 

@@ -1,4 +1,4 @@
-"""Liveness and readiness, for supervisors and load balancers; they need no credentials."""
+"""Liveness, readiness and version, for supervisors and load balancers; they need no credentials."""
 
 import logging
 from collections.abc import Callable
@@ -9,6 +9,7 @@ from django_redis import get_redis_connection
 from redis.exceptions import RedisError
 
 from config.errors import error_response
+from config.version import NAME, REVISION, VERSION
 from connector_state import redis_checks, redis_trial
 from connector_state.credentials import live
 from overview import probes
@@ -18,8 +19,9 @@ logger = logging.getLogger(__name__)
 NEEDED = (probes.REDIS, probes.DATABASE)
 
 
-def _for_reading(view: Callable[[HttpRequest], HttpResponse]) -> Callable[..., HttpResponse]:
-    # Django's require_safe refuses with an empty body; here every answer is JSON.
+def for_reading(view: Callable[[HttpRequest], HttpResponse]) -> Callable[..., HttpResponse]:
+    """Refuse all methods but GET and HEAD; Django's require_safe does so with an empty body."""
+
     @wraps(view)
     def answer(request: HttpRequest) -> HttpResponse:
         if request.method in ("GET", "HEAD"):
@@ -30,13 +32,13 @@ def _for_reading(view: Callable[[HttpRequest], HttpResponse]) -> Callable[..., H
     return answer
 
 
-@_for_reading
+@for_reading
 def livez(request: HttpRequest) -> JsonResponse:
     """Return a 200, as this process serves."""
     return JsonResponse({"status": "ok"})
 
 
-@_for_reading
+@for_reading
 def readyz(request: HttpRequest) -> JsonResponse:
     """Return a 200 if Redis and the database answer, else a 503 that names what does not.
 
@@ -56,6 +58,12 @@ def readyz(request: HttpRequest) -> JsonResponse:
         },
         status=503 if missing else 200,
     )
+
+
+@for_reading
+def version(request: HttpRequest) -> JsonResponse:
+    """Return the version, and the revision of the source if the image was built with it."""
+    return JsonResponse({"name": NAME, "version": VERSION, "revision": REVISION or None})
 
 
 def report_redis_problems() -> None:

@@ -4,7 +4,8 @@ CHAT_PREFIX = "/api/"
 CONNECTORS_PREFIX = "/dsx-connect/api/v1/connectors/"
 STATE_PREFIX = f"{CONNECTORS_PREFIX}state/"
 REGISTER_PATH = f"{CONNECTORS_PREFIX}register"
-API_PREFIXES = ("/dsx-connect/", CHAT_PREFIX, "/livez", "/readyz")
+API_PAGE = f"{CHAT_PREFIX}docs/"  # a page under the prefix of an API
+API_PREFIXES = ("/dsx-connect/", CHAT_PREFIX, "/livez", "/readyz", "/version")
 
 # What connectors call at a dsx-connect and not here: the rest of its API, and its control plane.
 DSX_CONNECT_PREFIX = "/dsx-connect/"
@@ -15,7 +16,9 @@ CONNECTOR_PREFIXES = tuple(f"{CONNECTORS_PREFIX}{c}" for c in ("state", "registe
 CHAT_PATHS_REGEX = rf"^{CHAT_PREFIX}"
 
 # Programs inside a cluster call the APIs over plain HTTP; only pages are redirected to HTTPS.
-HTTPS_REDIRECT_EXEMPT = [rf"^{prefix.removeprefix('/')}" for prefix in API_PREFIXES]
+HTTPS_REDIRECT_EXEMPT = [
+    rf"^(?!{API_PAGE[1:]}){prefix.removeprefix('/')}" for prefix in API_PREFIXES
+]
 
 
 LOG_IN_PREFIX = "/api/token/"
@@ -35,4 +38,4 @@ def is_of_dsx_connect(path: str) -> bool:
 
 def is_api_path(path: str) -> bool:
     """Whether errors are answered in JSON, and the middlewares of pages are skipped."""
-    return path.startswith(API_PREFIXES)
+    return path.startswith(API_PREFIXES) and path != API_PAGE

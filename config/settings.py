@@ -27,9 +27,11 @@ INSTALLED_APPS = [
     "django.contrib.messages",
     "django.contrib.staticfiles",
     "rest_framework",
+    "drf_spectacular_sidecar",
     "axes",
     "corsheaders",
     "config.apps.StatekeepConfig",
+    "common.events.apps.EventsConfig",
     "connector_state",
     "chat",
     "overview.apps.OverviewConfig",
@@ -148,6 +150,11 @@ CHAT_MAX_TURNS_PER_USER = ENV.chat_max_turns_per_user
 CHAT_MAX_TURNS_PER_PROCESS = ENV.chat_max_turns_per_process
 CHAT_MAX_READS_PER_PROCESS = ENV.chat_max_reads_per_process
 CHAT_KEEP_TURNS_SECONDS = ENV.chat_keep_turns_seconds
+
+# --- Events and alerts ------------------------------------------------------------------------
+
+EVENTS_KEEP_DAYS = ENV.events_keep_days
+ALERT_WEBHOOK_URL = ENV.alert_webhook_url
 
 # Own tokens name the user by the user name: a foreign token's "1" must not be local user 1.
 SIMPLE_JWT = {

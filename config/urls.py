@@ -6,16 +6,21 @@ from django.urls import include, path
 from django.views.generic import RedirectView
 
 from config import health
-from config.paths import CONNECTORS_PREFIX
+from config.front_page import front_page
+from config.openapi import views
+from config.paths import API_PAGE, CONNECTORS_PREFIX
 
 urlpatterns = [
     path(CONNECTORS_PREFIX.removeprefix("/"), include("connector_state.api.urls")),
+    path("api/schema/", views.schema),
+    path(API_PAGE.removeprefix("/"), views.page),
     path("api/", include("chat.api.urls")),
-    path("", RedirectView.as_view(pattern_name="admin:index")),
+    path("", front_page),
     path("admin/", admin.site.urls),
     path("favicon.ico", RedirectView.as_view(url=static("overview/icon.svg"))),
     path("livez", health.livez),
     path("readyz", health.readyz),
+    path("version", health.version),
 ]
 
 handler400 = "config.errors.bad_request"

@@ -14,11 +14,13 @@ from django import db
 from django.conf import settings
 from django.db import connection
 from django.db.migrations.executor import MigrationExecutor
+from django.template.defaultfilters import pluralize
 from django_redis import get_redis_connection
 from redis.exceptions import NoPermissionError, RedisError
 
 from chat.assistant.reachable import examine_assistant
 from chat.errors import ChatError
+from chat.models import Quarantine, Turn
 from chat.repository import conversation_repository
 from common.database_limits import missing_limits
 from common.findings import Finding, Unfit
@@ -66,7 +68,6 @@ class Probe:
         title: str,
         ask: Callable[[], Finding],
         seconds: float = PROBE_SECONDS,
-        keep_seconds: float = 0,
     ) -> None:
         """Prepare the question.
 
@@ -75,29 +76,17 @@ class Probe:
             title: for people.
             ask: asks; an exception means that there is no answer.
             seconds: how long a caller waits at most.
-            keep_seconds: how long a good answer is given again without asking.
         """
         self.name = name
         self.title = title
         self._question = Question(ask)
         self._seconds = seconds
-        self._keep_seconds = keep_seconds
-        self._good: tuple[float, Health] | None = None
 
     def begin(self) -> Callable[[], Health]:
         """Ask, and return a function that waits for the answer."""
-        now = time.monotonic()
-        if self._good is not None and now < self._good[0] + self._keep_seconds:
-            good = self._good[1]
-            return lambda: good
+        until = time.monotonic() + self._seconds
         wait = self._question.begin()
-
-        def health() -> Health:
-            found = self._health(wait(now + self._seconds))
-            self._good = (now, found) if found.state == "ok" else None
-            return found
-
-        return health
+        return lambda: self._health(wait(until))
 
     def _health(self, outcome: Outcome[Finding]) -> Health:
         found = outcome.value
@@ -168,6 +157,16 @@ def _secrets() -> Finding:
     )
 
 
+def _repairs() -> Finding:
+    corrupt = Quarantine.objects.filter(resolved_at=None).count()
+    dead = Turn.objects.dead_letters().count()
+    if not corrupt and not dead:
+        return Finding("nothing waits for an operator")
+    letters = f"{dead} dead letter{pluralize(dead)}"
+    waiting = f"{corrupt} in quarantine and {letters} wait for an operator, in admin."
+    return Finding("conversations to repair", problems=(waiting,))
+
+
 def _unsigned() -> tuple[str, ...]:
     try:
         uuids = [str(connector.pk) for connector in unsigned_connectors()]
@@ -198,9 +197,9 @@ CONVERSATIONS = Probe("conversations", "Conversation store", _conversations)
 MODEL = Probe(
     "model",
     "Model",
-    lambda: examine_assistant(MODEL_SECONDS),
+    # Asking costs tokens, and the page is looked at often.
+    lambda: examine_assistant(MODEL_SECONDS, ask_every_seconds=300),
     MODEL_SECONDS,
-    keep_seconds=300,  # asking costs tokens, and the page is looked at often
 )
 SLOW_MODEL = Probe(
     # As long as a chat waits: a slow model is no failure.
@@ -211,6 +210,7 @@ SLOW_MODEL = Probe(
 )
 MIGRATIONS = Probe("migrations", "Migrations", _migrations, SLOW_SECONDS)
 SECRETS = Probe("secrets", "Credentials", _secrets, SLOW_SECONDS)
+REPAIRS = Probe("repairs", "Repairs", _repairs, SLOW_SECONDS)
 DSX_CONNECT = Probe("dsx_connect", "dsx-connect's Redis", _dsx_connect)
 
 STORES = (REDIS, DATABASE, CONVERSATIONS, SLOW_MODEL)

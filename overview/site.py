@@ -5,8 +5,10 @@ from typing import Any
 from django.contrib import admin
 from django.http import HttpRequest
 from django.template.response import TemplateResponse
+from django.urls import path
 
 from overview.growth import WINDOWS, window
+from overview.happened import happened_page
 from overview.panels import panels_for
 
 # The order of apps on the start page and in the sidebar: the product first, then accounts.
@@ -24,7 +26,9 @@ class OverviewSite(admin.AdminSite):
 
     def get_urls(self) -> list[Any]:
         # No object has a page outside admin, so there is nothing that this could lead to.
-        return [url for url in super().get_urls() if getattr(url, "name", "") != "view_on_site"]
+        urls = [url for url in super().get_urls() if getattr(url, "name", "") != "view_on_site"]
+        happened = self.admin_view(happened_page)
+        return [path("overview/happened/", happened, name="overview_happened"), *urls]
 
     def get_app_list(self, request: HttpRequest, app_label: str | None = None) -> list[Any]:
         found = super().get_app_list(request, app_label)

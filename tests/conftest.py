@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from django.contrib.auth.hashers import PBKDF2PasswordHasher
 from django.db import connections
 from django_redis import get_redis_connection
 from redis.exceptions import ConnectionError as RedisConnectionError
@@ -18,6 +19,10 @@ from connector_state.store import connection, loop
 from tests.dsx_connect import ENV, DsxConnect
 from tests.environment import data_dir
 from tests.make_run import Run
+
+# Hashing a password takes a third of a second, on purpose, and tests make many users. The servers
+# that tests start take hashes of fewer iterations, too.
+PBKDF2PasswordHasher.iterations = 1000
 
 
 @pytest.fixture(scope="session")

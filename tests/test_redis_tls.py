@@ -146,7 +146,7 @@ def test_tls__sentinels_that_want_another_password(product):
         product.manage("check_stores")
     product.environ["REDIS_SENTINEL_PASSWORD"] = right
     line = failed.value.stdout.splitlines()[0]
-    assert "The sentinels refuse REDIS_SENTINEL_PASSWORD or its user." in line
+    assert "The sentinels refuse REDIS_SENTINEL_PASSWORD, or the user." in line
 
 
 def test_tls__a_planned_fail_over(product):

@@ -63,8 +63,20 @@ class _Body(BaseModel):
 class ChatBody(_Body):
     """The body of POST /api/{user_id}/chat: a message."""
 
-    message: Annotated[str, AfterValidator(_trimmed), AfterValidator(_check_length)]
-    conversation_id: Annotated[int | str, BeforeValidator(_check_id)] | None = None
+    message: Annotated[
+        str,
+        AfterValidator(_trimmed),
+        AfterValidator(_check_length),
+        Field(json_schema_extra={"minLength": 1, "maxLength": MESSAGE_MAX_CHARACTERS}),
+    ]
+    conversation_id: (
+        Annotated[
+            Annotated[int, Field(json_schema_extra={"minimum": 0, "maximum": INTEGER_ID_MAX})]
+            | Annotated[str, Field(json_schema_extra={"pattern": f"^{CONVERSATION_ID}$"})],
+            BeforeValidator(_check_id),
+        ]
+        | None
+    ) = None
 
 
 class RenameBody(_Body):

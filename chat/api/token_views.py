@@ -17,6 +17,8 @@ from rest_framework.views import APIView
 from rest_framework_simplejwt.exceptions import TokenError
 from rest_framework_simplejwt.tokens import AccessToken, RefreshToken
 
+from chat.api.authentication import check_not_forgotten
+from chat.api.bearer.tokens import time_of
 from chat.api.parsing import LoginBody, RefreshBody, read_body
 from chat.errors import NotFound, RateLimited, TokenRefused
 from common.json_answers import json_response
@@ -63,6 +65,7 @@ class RefreshView(_TokenView):
             raise TokenRefused()
         if not constant_time_compare(session, user.get_session_auth_hash()):
             raise TokenRefused("The password was changed since. Log in again.")
+        check_not_forgotten(username, time_of(token.get("iat")))
         return json_response({"access": str(AccessToken.for_user(user))})
 
 

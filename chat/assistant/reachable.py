@@ -1,12 +1,14 @@
 """Check whether the assistant would answer, by asking it as a chat does."""
 
 import logging
+import time
+from collections.abc import Callable
 from urllib.parse import urlsplit
 
 from django.conf import settings
 
 from chat.assistant.messages import Part, request_messages
-from chat.assistant.server import OPENAI_URL, NotConnected, ServerFailed, ask_once
+from chat.assistant.server import OPENAI_URL, NotConnected, ServerFailed, ask_once, connect
 from chat.deadline import Deadline
 from chat.errors import ModelFailed, ModelTimeout
 from chat.live.words import Words
@@ -18,8 +20,17 @@ logger = logging.getLogger(__name__)
 QUESTION = "Answer with the word OK. Call no tool."
 
 
-def examine_assistant(timeout_seconds: float) -> Finding:
+# When which configuration gave an answer that a chat could use (monotonic, s).
+_good: dict[tuple[str, str, str], float] = {}
+
+
+def examine_assistant(timeout_seconds: float, ask_every_seconds: float = 0) -> Finding:
     """Describe the configured assistant. A model is asked for the shortest answer.
+
+    Args:
+        timeout_seconds: the time limit.
+        ask_every_seconds: for so long after a good answer only the connection is tried, which
+            costs no tokens.
 
     Raises:
         ModelFailed: a chat would not be answered now; the detail says why.
@@ -27,17 +38,32 @@ def examine_assistant(timeout_seconds: float) -> Finding:
     if not (settings.OPENAI_API_KEY or settings.OPENAI_BASE_URL):
         return Finding("the built-in assistant")
     host = _host(settings.OPENAI_BASE_URL or OPENAI_URL)
-    messages = request_messages([[Part("user", QUESTION)]])
+    now = time.monotonic()
+    asked = (settings.OPENAI_BASE_URL, settings.OPENAI_API_KEY, settings.CHAT_MODEL)
+    if asked in _good and now < _good[asked] + ask_every_seconds:
+        _try(lambda: connect(timeout_seconds), host)
+    else:
+        _good.clear()
+        _try(lambda: _ask(timeout_seconds), host)
+        _good[asked] = now
+    return Finding(f"{settings.CHAT_MODEL} at {host}")
+
+
+def _try(question: Callable[[], None], host: str) -> None:
     try:
-        answer = ask_once(messages, Deadline(timeout_seconds), may_call=True, words=Words(Turn()))
+        question()
     except ModelTimeout as error:
         raise ModelFailed(f"{host} did not answer in time.") from error
     except ServerFailed as error:
         logger.warning("the model's server gives no answer: %s", error)
         raise ModelFailed(_in_words(host, error)) from error
+
+
+def _ask(timeout_seconds: float) -> None:
+    messages = request_messages([[Part("user", QUESTION)]])
+    answer = ask_once(messages, Deadline(timeout_seconds), may_call=True, words=Words(Turn()))
     if not (answer.content or answer.calls):
-        raise ModelFailed(f"{host} answers with nothing.")
-    return Finding(f"{settings.CHAT_MODEL} at {host}")
+        raise ServerFailed("it answers with nothing")
 
 
 def _in_words(host: str, error: ServerFailed) -> str:

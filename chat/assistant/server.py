@@ -144,6 +144,25 @@ def ask_once(messages: list[Json], deadline: Deadline, may_call: bool, words: Wo
         raise ServerFailed(type(error).__name__) from error
 
 
+def connect(timeout_seconds: float) -> None:
+    """Ask the server for anything that costs nothing; every answer is good.
+
+    Raises:
+        ModelTimeout, NotConnected.
+    """
+    import openai
+
+    client = _client(settings.OPENAI_API_KEY, settings.OPENAI_BASE_URL)
+    try:
+        client.with_options(timeout=timeout_seconds).models.with_raw_response.list()
+    except openai.APITimeoutError as error:
+        raise ModelTimeout() from error
+    except openai.APIConnectionError as error:
+        raise NotConnected(type(error.__cause__ or error).__name__) from error
+    except (openai.OpenAIError, ValueError):
+        return
+
+
 def _document(body: bytes) -> Json:
     """Return the completion; some proxies stream it though nobody asked for that."""
     if body.lstrip().startswith((b"data:", b"event:", b":")):
@@ -192,9 +211,11 @@ def _retry_pause(header: str | None) -> float:
 def _request(messages: list[Json], deadline: Deadline, may_call: bool, words: Words) -> bytes:
     arguments: Json = {
         "model": settings.CHAT_MODEL,
-        "messages": messages,
-        "tools": tool_definitions(),
+        "messages": [],
         "tool_choice": "auto" if may_call else "none",
+        # The package sends these as they are. In arguments it would look for names to translate,
+        # of which there are none, and take four milliseconds for twenty messages and the tools.
+        "extra_body": {"messages": messages, "tools": tool_definitions()},
         "timeout": max(deadline.remaining_seconds, 0.01),
     }
     client = _client(settings.OPENAI_API_KEY, settings.OPENAI_BASE_URL)

@@ -112,6 +112,8 @@ class Turn(Keyed):
 
     objects = TurnRows.as_manager()
 
+    degraded_by = ""  # the code of the error, while the turn is being answered
+
     class Meta:
         ordering = ("id",)
         constraints = [

@@ -32,11 +32,19 @@ class Breaker:
     Args of the constructor:
         pause_seconds: the time from a failure until the next probe.
         clock: the monotonic clock, in seconds.
+        on_failure: called, without the lock, after the first of some failures.
+        on_recovery: called likewise after the first success that follows failures.
     """
 
     def __init__(
-        self, *, pause_seconds: float, clock: Callable[[], float] = time.monotonic
+        self,
+        *,
+        pause_seconds: float,
+        clock: Callable[[], float] = time.monotonic,
+        on_failure: Callable[[], None] = lambda: None,
+        on_recovery: Callable[[], None] = lambda: None,
     ) -> None:
+        self._on_failure, self._on_recovery = on_failure, on_recovery
         self._pause_seconds = pause_seconds
         self._clock = clock
         self._lock = threading.Lock()
@@ -74,7 +82,15 @@ class Breaker:
             return True
 
     def _leave(self, is_probe: bool, success: bool | None) -> None:
-        """Record the outcome of a call; None: it does not count."""
+        """Record the outcome of a call, and tell of a change; None: it does not count."""
+        before = self._failures
+        self._count(is_probe, success)
+        if success is False and before == 0:
+            self._on_failure()
+        elif success and before:
+            self._on_recovery()
+
+    def _count(self, is_probe: bool, success: bool | None) -> None:
         with self._lock:
             if is_probe:
                 self._probing = False

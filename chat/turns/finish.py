@@ -9,6 +9,7 @@ from chat.errors import ModelFailed
 from chat.locks import user_locked
 from chat.models import Conversation, Turn
 from chat.tools.confirmation import ask_to_confirm
+from chat.turns.traces import note_degraded
 from common.database_busy import DatabaseBusy
 
 _OUTCOME = ("state", "reply", "failure", "answered_at", "degraded", "stopped")
@@ -42,5 +43,7 @@ def _keep(turn: Turn, outcome: dict[str, Any], to_confirm: list[int]) -> None:
         updated = Turn.objects.under_lease_of(turn).update(lease_until=None, **outcome)
         if updated and to_confirm:
             Conversation.objects.of(turn.key).update(awaiting_confirmation=to_confirm)
+        if updated and turn.degraded:
+            note_degraded(turn)
     if not updated:
         raise turn.lost()

@@ -13,6 +13,7 @@ from chat.locks import user_transaction
 from chat.models import Conversation, Turn
 from chat.moments import microseconds, moment_of
 from chat.turns.open_conversation import OpenConversation, Snapshot
+from chat.turns.traces import note_expiry
 
 EXPIRY_TOLERANCE = timedelta(seconds=5)
 
@@ -86,7 +87,9 @@ def repair(conversation: OpenConversation) -> Conversation | None:
                 row.describe(snapshot.state, _expiry(row, snapshot))
                 row.save_but_lease()
         elif row is not None and row.message_count and not _has_unstored_turns(key):
-            row.message_count, row.expires_at = 0, timezone.now()
+            now = timezone.now()
+            row.message_count, row.expires_at = 0, min(row.expires_at or now, now)
+            note_expiry(row, "Expired: the store has it no more.")
             row.save(update_fields=["message_count", "expires_at"])
     return row
 

@@ -64,7 +64,7 @@ class Environment(BaseSettings):
     state_max_requests_per_second: int = Field(default=500, ge=0)
     state_keep_versions: int = Field(default=3, ge=0, le=50)
     state_keep_days: int = Field(default=7, ge=0, le=50)
-    state_history_max_bytes: int = Field(default=268_435_456, ge=0)
+    state_history_max_bytes: int = Field(default=268_435_456, ge=1)
     audit_max_entries: int = Field(default=10_000, ge=100)
     audit_max_age_seconds: int = Field(default=2_592_000, ge=60)
     enrollment_max_connectors: int = Field(default=1_000, ge=1)
@@ -118,6 +118,10 @@ class Environment(BaseSettings):
     # Calls to others: the identity provider, an https sidecar, the model's server
     requests_ca_bundle: variables.Certificates = ""
     ssl_cert_file: variables.Certificates = ""
+
+    # Events and alerts
+    alert_webhook_url: variables.Url = Field(default="", repr=False)
+    events_keep_days: int = Field(default=90, ge=1, le=36_500)
 
     @field_validator("data_dir")
     @classmethod

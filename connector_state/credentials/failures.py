@@ -48,6 +48,10 @@ class Tally:
         self._has_timer = False
         self._fails = False
 
+    def __len__(self) -> int:
+        """How many different reasons wait to be written."""
+        return len(self._pending)
+
     def add(self, reason: str, *, is_logged: bool = True) -> int:
         """Count a failure; return the number of those to be logged since the last flush."""
         with self._lock:
@@ -134,11 +138,12 @@ def _key(day: str) -> str:
     return f"statekeep:authentication_failures:{day}"
 
 
-def _later(flush: Callable[[], None]) -> None:
+def run_later(flush: Callable[[], None]) -> None:
+    """Call a function after FLUSH_SECONDS, in another thread."""
     timer = threading.Timer(FLUSH_SECONDS, flush)
     timer.daemon = True  # a process that ends does not wait for Redis
     timer.start()
 
 
-_tally = Tally(_write, _later)
+_tally = Tally(_write, run_later)
 os.register_at_fork(after_in_child=_tally.reset)

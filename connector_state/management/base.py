@@ -1,21 +1,21 @@
 """What the commands of connector state share."""
 
-import getpass
 import json
-import os
-import sys
 from argparse import ArgumentParser, ArgumentTypeError
-from pathlib import Path
 from typing import Any
 from uuid import UUID
 
 from django.core.management.base import BaseCommand, CommandError
 from redis.exceptions import RedisError
 
+from common.events import changes
+from common.events.models import Event
 from common.visible import printable
 from connector_state.credentials.issuing import IssuedCredential
 from connector_state.errors import ConnectorStateError
 from connector_state.models import Connector
+
+operator_name = changes.operator_name
 
 UNIT_SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86_400}
 
@@ -67,12 +67,11 @@ def find_connector(text: str) -> Connector:
     return found[0]
 
 
-def operator_name() -> str:
-    """Return the system's name of the user who runs the command, for the audit."""
-    try:
-        return getpass.getuser()
-    except (KeyError, OSError):  # a container's user may have no name
-        return f"uid-{os.getuid()}"
+def record_credential(connector: Connector, message: str) -> None:
+    """Record as an event what the command did to a connector's credentials."""
+    changes.record_command(
+        Event.Kind.CREDENTIAL, Event.Area.STATE, message, **connector.event_subject
+    )
 
 
 def warn_of_namesakes(command: BaseCommand, connector: Connector) -> None:
@@ -93,23 +92,6 @@ def write_issued(command: BaseCommand, issued: IssuedCredential, *, as_json: boo
     command.stdout.write(f"key id          {issued.key_id}")
     command.stdout.write(f"secret          {issued.secret}")
     command.stderr.write("Keep the secret now: it is not shown again.")
-
-
-def read_file(name: str) -> bytes:
-    """Return the content of a file, or of standard input if the name is "-".
-
-    Raises:
-        CommandError: it can't be read.
-    """
-    try:
-        return sys.stdin.buffer.read() if name == "-" else Path(name).read_bytes()
-    except OSError as error:
-        raise file_error(name, error) from error
-
-
-def file_error(name: str, error: OSError) -> CommandError:
-    """Return the error to raise for a file that can't be opened or read."""
-    return CommandError(f"{printable(name)}: {str(error.strerror or error).rstrip('.')}.")
 
 
 def duration_seconds(text: str) -> int:

@@ -5,6 +5,7 @@ STATE_KEEP_VERSIONS of each key, and the one with which each of the last STATE_K
 at most STATE_HISTORY_MAX_BYTES a connector (docs/decisions/0012).
 """
 
+import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -19,6 +20,13 @@ from connector_state.store.scripts import Script
 from connector_state.store.values import VERSIONS, version_arguments
 
 UNKNOWN = "?"  # who wrote a value that came from another program
+
+# As scripts/history.lua has them: the fields that are logs, and the ETag of a deletion.
+LOGS, DELETED = b"[^\0]*", b"-" * 40
+
+SCANNED_AT_ONCE = 1000
+ENOUGH_FOUND = 100
+SECONDS_AT_MOST = 0.12  # of the 200 ms that a page may take
 
 _PRUNE = Script("admit", "history", "index", "prune_history")
 
@@ -67,26 +75,57 @@ def history_of(connector_uuid: str, caller: Caller, address: Address) -> History
 def prune(connector_uuid: str, username: str) -> Iterator[int]:
     """Forget the versions of keys deleted STATE_KEEP_DAYS ago, and of values that have expired.
 
+    All of them, where the settings keep none any more.
+
     Yields:
         The number of keys concerned, after each part of the history.
     """
     cursor = b"0"
+    is_off = not (settings.STATE_KEEP_VERSIONS or settings.STATE_KEEP_DAYS)
+    days = -1 if is_off else max(settings.STATE_KEEP_DAYS, 1)
     while True:
-        arguments: list[Argument] = [cursor, max(settings.STATE_KEEP_DAYS, 1)]
+        arguments: list[Argument] = [cursor, days]
         cursor, pruned = call(_PRUNE, connector_uuid, Caller.operator(username), arguments)
         yield pruned
         if cursor == b"0":
             return
 
 
-def bytes_of(connector_uuid: str) -> int:
-    """Return the bytes of all versions that a connector's history holds.
+@dataclass(frozen=True, slots=True)
+class DeletedKey:
+    """A key that was deleted, of which earlier values are kept. `by` is as in Version."""
+
+    address: Address
+    deleted_at: datetime
+    by: str
+
+
+def find_deleted(connector_uuid: str, cursor: int = 0) -> tuple[list[DeletedKey], int]:
+    """Search a part of a connector's history for deleted keys.
+
+    A step ends when it has found ENOUGH_FOUND keys, or after SECONDS_AT_MOST.
+
+    Returns:
+        The keys, newest first, and where the next step begins; 0: the search is complete.
 
     Raises:
         redis.exceptions.RedisError: Redis did not answer.
     """
     history = connector_keys(connector_uuid).named("history")
-    return int(get_redis_connection().hget(history, "\0bytes") or 0)
+    found: dict[bytes, DeletedKey] = {}  # HSCAN may name a field twice
+    give_up_at = time.monotonic() + SECONDS_AT_MOST
+    while True:
+        cursor, logs = get_redis_connection().hscan(history, cursor, LOGS, SCANNED_AT_ONCE)
+        for member, log in logs.items():
+            newest, _, versions = log.partition(b"\n")
+            at, etag, _, _, by = newest.split(b" ", 4)
+            if etag == DELETED and versions:
+                address = Address.from_member(member.decode())
+                deleted_at = datetime.fromtimestamp(int(at) / 1000, UTC)
+                found[member] = DeletedKey(address, deleted_at, by.decode())
+        if cursor == 0 or len(found) >= ENOUGH_FOUND or time.monotonic() >= give_up_at:
+            newest_first = sorted(found.values(), key=lambda key: key.deleted_at, reverse=True)
+            return newest_first, cursor
 
 
 def _moment(milliseconds: int) -> datetime | None:

@@ -1,5 +1,6 @@
 """A connector's policy: its namespaces, whether it may write, its quotas and its rate."""
 
+import time
 from collections.abc import Iterable
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
@@ -13,6 +14,8 @@ from connector_state.store.keys import check_namespace
 
 # The limits that can be set for one connector, and the highest value of each.
 LIMITS = {"max_keys": 10**9, "max_bytes": 10**15, "max_requests_per_second": 10**6}
+
+EFFECTIVE_SECONDS = 2  # after a change, until every worker goes by it (credentials.cache)
 
 FIELDS = ("enabled", "read_only", "allowed_namespaces", *LIMITS)
 
@@ -75,3 +78,14 @@ class Policy:
         self.check_namespace(namespace)
         if self.read_only:
             raise Forbidden("This connector may only read.", code="read_only")
+
+
+def hold_writes(connector: Connector) -> None:
+    """Make a connector read-only, and wait until every worker refuses its writes.
+
+    One that is cut off from the database learns it later: so restore with a condition even then.
+    """
+    if not connector.read_only:
+        connector.read_only = True
+        connector.save(update_fields=["read_only"])
+        time.sleep(EFFECTIVE_SECONDS)

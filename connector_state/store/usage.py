@@ -22,12 +22,13 @@ _FIRST_NAMESPACES = (Path(__file__).parent / "scripts" / "first_namespaces.lua")
 class Usage:
     """The usage of one connector: number of keys, bytes of their values, times of last calls.
 
-    `namespaces` are the first NAMESPACES_COUNTED in byte order. The names in `last_used` are key
-    ids and operator:NAME.
+    `history_bytes` are those of earlier values. `namespaces` are the first NAMESPACES_COUNTED in
+    byte order. The names in `last_used` are key ids and operator:NAME.
     """
 
     keys: int
     bytes: int
+    history_bytes: int
     namespaces: list[str]
     last_used: dict[str, datetime]
 
@@ -84,6 +85,7 @@ def usage_of(connector_uuids: Iterable[str]) -> dict[str, Usage]:
         keys = connector_keys(uuid)
         pipeline.zcard(keys.named("index"))
         pipeline.hget(keys.named("sizes"), "total")
+        pipeline.hget(keys.named("history"), "\0bytes")
         first_namespaces([keys.named("index")], [NAMESPACES_COUNTED], pipeline)
         pipeline.hgetall(keys.named("last_used"))
     replies = iter(pipeline.execute())
@@ -91,14 +93,15 @@ def usage_of(connector_uuids: Iterable[str]) -> dict[str, Usage]:
         uuid: Usage(
             keys=count,
             bytes=int(total or 0),
+            history_bytes=int(history_bytes or 0),
             namespaces=[namespace.decode() for namespace in namespaces],
             last_used={
                 caller.decode(): datetime.fromtimestamp(int(seconds), UTC)
                 for caller, seconds in last_used.items()
             },
         )
-        for uuid, count, total, namespaces, last_used in zip(
-            uuids, replies, replies, replies, replies, strict=True
+        for uuid, count, total, history_bytes, namespaces, last_used in zip(
+            uuids, replies, replies, replies, replies, replies, strict=True
         )
     }
 

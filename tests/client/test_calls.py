@@ -2,6 +2,7 @@
 
 import asyncio
 import hashlib
+import json
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
@@ -22,6 +23,7 @@ from client.statekeep_client import (
     StateClient,
     StateError,
     Value,
+    VersionGone,
 )
 
 
@@ -31,6 +33,48 @@ def sha1(value: str) -> str:
 
 def test_get__of_nothing_is_none(state, ns):
     assert state.get(ns, "k") is None
+
+
+def test_get__of_a_version(state, ns):
+    old = state.put(ns, "k", "old", ttl=60)
+    state.put(ns, "k", "new")
+    assert state.get(ns, "k", version=old) == Value("old", old, None)
+    assert state.get(ns, "k", version=sha1("new")).value == "new"
+    state.delete(ns, "k")
+    assert state.get(ns, "k") is None
+    assert state.get(ns, "k", version=old).value == "old"
+
+
+def test_get__of_a_version_that_is_gone_raises(state, ns):
+    state.put(ns, "k", "v")
+    with pytest.raises(VersionGone) as gone:
+        state.get(ns, "k", version=sha1("never stored"))
+    assert (gone.value.status, gone.value.code) == (404, "version_gone")
+    with pytest.raises(StateError) as refused:
+        state.get(ns, "k", version="no ETag")
+    assert refused.value.code == "invalid_parameter"
+
+
+def test_restore__stays_though_the_connector_runs(product):
+    """`state restore --hold-writes` while a connector writes without a pause."""
+    credential = json.loads(product.manage("create_connector", "running", "--json")).values()
+    with StateClient(product.server.url, *credential, deadline_seconds=30) as state:
+        yesterday = state.put("m365", "delta", "yesterday's")
+        state.put("m365", "delta", "broken")
+
+        def write_until_refused() -> str:
+            with pytest.raises(Refused) as refused:
+                while True:
+                    state.put("m365", "delta", "broken too")
+                    state.put("m365", "delta", "broken")
+            return refused.value.code
+
+        with ThreadPoolExecutor() as pool:
+            running = pool.submit(write_until_refused)
+            arguments = ("running", "m365", "delta", yesterday, "--hold-writes")
+            product.manage("state", "restore", *arguments)
+            assert running.result(timeout=30) == "read_only"
+        assert state.get("m365", "delta").value == "yesterday's"
 
 
 @pytest.mark.parametrize("value", ["v", "", "Zażółć 日本", 'a|b"\\\r\n\x00', " 1 ", "x" * 65_536])

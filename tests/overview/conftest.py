@@ -6,15 +6,15 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
 
+from chat.assistant import reachable
 from chat.repository import forget_repositories
-from overview import probes
 from tests.servers import wait_until
 
 
 @pytest.fixture(autouse=True)
 def _fresh_stores_of_chat(monkeypatch):
     forget_repositories()
-    monkeypatch.setattr(probes.MODEL, "_good", None)
+    monkeypatch.setattr(reachable, "_good", {})
     yield
     forget_repositories()
     # Probes of frozen stores, which the next test would join, end with their timeouts.

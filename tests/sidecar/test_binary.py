@@ -1,9 +1,13 @@
 """Which daprd the tests take, and what they say when there is none."""
 
+import os
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 
+from tests.servers import ROOT
 from tests.sidecar import binary
 
 
@@ -61,3 +65,24 @@ def test_daprd__a_build_that_fails_says_why(nothing_here: Path) -> None:
     with pytest.raises(binary.NoSidecar, match="no such module"):
         binary.daprd()
     assert [path.name for path in (nothing_here / "cache").iterdir()] == ["lock"]
+
+
+def make_test(args: str, tmp_path: Path) -> str:
+    """What `make test` prints before pytest begins."""
+    python = f'case "$*" in *pytest*) ;; *) exec {sys.executable} "$@";; esac'
+    _program(tmp_path / "python", python)
+    command = ["make", "-s", "test", f"ARGS={args}", f"BIN={tmp_path}", "-o", ".venv/dev"]
+    environ = {**os.environ, "STATEKEEP_DAPRD": "/none"}
+    done = subprocess.run(command, cwd=ROOT, env=environ, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    return done.stdout + done.stderr
+
+
+def test_make_test__says_how_long_it_takes_and_what_becomes_of_the_sidecar(tmp_path: Path) -> None:
+    printed = make_test("", tmp_path)
+    assert "15 minutes" in printed
+    assert "skipped: STATEKEEP_DAPRD=/none is no program" in printed
+
+
+def test_make_test__of_a_part_builds_no_sidecar(tmp_path: Path) -> None:
+    assert make_test("tests/common", tmp_path) == ""

@@ -1,4 +1,4 @@
-"""Disable a connector at once, and enable it again."""
+"""Disable a connector at once, enable it again, and let go of its writes."""
 
 from functools import partial
 from typing import Any
@@ -6,6 +6,7 @@ from typing import Any
 from django.contrib import messages
 from django.db import transaction
 from django.http import HttpRequest, HttpResponse
+from django.shortcuts import redirect
 
 from common.admin_pages import ConfirmationPage
 from common.visible import visible_name
@@ -56,3 +57,20 @@ class EnablePage(_SwitchPage):
 
     def post(self, request: HttpRequest) -> HttpResponse:
         return self.switch(enabled=True, done="enabled: let in within 2 s on every worker")
+
+
+class LetGoPage(ConnectorPage):
+    """Lets the connector write again, after its writes were held."""
+
+    permissions = ("connector_state.change_connector",)
+    title = "Let go"
+
+    def get(self, request: HttpRequest) -> HttpResponse:
+        return redirect(self.back_url)  # a reload after a new log-in
+
+    def post(self, request: HttpRequest) -> HttpResponse:
+        if self.connector.read_only:
+            self.connector.read_only = False
+            self.connector.save(update_fields=["read_only"])
+            self.record("Let go of its writes.")
+        return self.leave("The connector may write again, within 2 s on every worker.")

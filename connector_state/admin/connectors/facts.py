@@ -4,6 +4,7 @@ from collections.abc import Iterable
 from datetime import datetime
 from typing import Any
 
+from django.conf import settings
 from django.db.models import Case, QuerySet, Value, When
 
 from connector_state.admin.connectors.accepting import dsx_connect_facts
@@ -70,8 +71,12 @@ def _quotas(connector: Connector, usage: Usage | None) -> list[dict[str, Any]]:
         return {**found, "used_in_words": used_in_words, "limit_in_words": most}
 
     limits = Policy.of(connector).limits
-    keys, size = (usage.keys, usage.bytes) if usage else (None, None)
+    keys, size, earlier = (
+        (usage.keys, usage.bytes, usage.history_bytes) if usage else (None, None, None)
+    )
+    history_limit = settings.STATE_HISTORY_MAX_BYTES  # for each connector the same
     return [
         quota("Keys", keys, limits.max_keys, connector.max_keys),
         quota("Bytes", size, limits.max_bytes, connector.max_bytes),
+        quota("Bytes of earlier values", earlier, history_limit, history_limit),
     ]

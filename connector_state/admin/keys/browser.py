@@ -1,8 +1,9 @@
 """The key browser: a connector's namespaces, the keys of one, and deleting those selected."""
 
 from dataclasses import asdict
-from typing import Any
+from typing import Any, Literal
 
+from django.conf import settings
 from django.contrib import messages
 from django.http import HttpRequest, HttpResponse
 
@@ -16,6 +17,7 @@ from connector_state.store.values import Deleted, Operation, expires_at
 
 PAGE = 100
 NAMED_IN_HISTORY = 10
+RESTORABLE = "What is deleted can be restored for some days, unless its history is deleted too."
 
 
 class BrowserPage(KeysPage):
@@ -105,10 +107,13 @@ class DeletePage(KeysPage):
             raise InvalidRequest(f"At most {PAGE} keys are deleted at once.")
         if "confirm" not in request.POST:
             return self.render(_question(self.namespace, list(keys)))
-        operations = [Operation("delete", address) for address in addresses]
+        with_history = "with_history" in request.POST
+        kind: Literal["erase", "delete"] = "erase" if with_history else "delete"
+        operations = [Operation(kind, address) for address in addresses]
         results = self.session.store.operate(operations)
         existed = sum(isinstance(result, Deleted) and result.existed for result in results)
-        self.record(f"Deleted {_names(addresses)}.")
+        history = ", with the history" if with_history else ""
+        self.record(f"Deleted {_names(addresses)}{history}.")
         return self.leave(_outcome(existed, len(addresses)), self.back_url)
 
 
@@ -116,9 +121,11 @@ def _question(namespace: str, keys: list[str]) -> dict[str, Any]:
     """Return the context of admin/confirmation.html."""
     these = "This value" if len(keys) == 1 else f"These {len(keys)} values"
     return {
-        "words": f"{these} of namespace “{visible_name(namespace)}” will be deleted for good:",
+        "words": f"{these} of namespace “{visible_name(namespace)}” will be deleted:",
         "items": [visible_name(key) for key in keys],
-        "note": "A connector that loses its cursor may have to read everything again.",
+        "note": "A connector that loses its cursor may have to read everything again. "
+        + (RESTORABLE if settings.STATE_KEEP_VERSIONS + settings.STATE_KEEP_DAYS else ""),
+        "checks": [("with_history", "and its history (all earlier values)")],
         "hidden": [("namespace", namespace), ("confirm", "yes"), *(("key", key) for key in keys)],
         "button": "Delete 1 key" if len(keys) == 1 else f"Delete {len(keys)} keys",
     }

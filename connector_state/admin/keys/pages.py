@@ -1,19 +1,24 @@
 """What the pages about keys have in common: their URLs, their breadcrumbs, the key in the query."""
 
+import re
 from functools import cached_property
 from typing import Any
 
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.urls import reverse
+from django.utils.crypto import salted_hmac
 from django.utils.http import urlencode
 
 from common.admin_pages import Link
 from common.visible import visible_name
 from connector_state.admin.pages import ConnectorPage
+from connector_state.errors import InvalidRequest
 from connector_state.store import audit
 from connector_state.store.index import KeyDescription, describe
 from connector_state.store.keys import Address
 from connector_state.store.values import Entry, expires_at
+
+CURSOR_MAX = 2**64 - 1
 
 
 def keys_url(uuid: str, page: str = "keys", **query: Any) -> str:
@@ -45,6 +50,13 @@ class KeysPage(ConnectorPage):
     @property
     def trail(self) -> list[Link]:
         return [(self.url(), "Keys")]
+
+    def number(self, name: str) -> int:
+        """Return a whole number of the query, 0 if it is not there."""
+        text = self.request.GET.get(name, "0")
+        if not re.fullmatch("[0-9]{1,20}", text) or int(text) > CURSOR_MAX:
+            raise InvalidRequest("This link is not valid. Start from the beginning.")
+        return int(text)
 
 
 class KeyPage(KeysPage):
@@ -78,6 +90,10 @@ class KeyPage(KeysPage):
         """Return the value with its ETag and expiry; the audit records the read first."""
         audit.record_read(self.uuid, self.request.user.get_username(), self.address)
         return self.session.store.get(self.address)
+
+    def version_id(self, etag: str) -> str:
+        """Return a name for a value of this key. Unlike its ETag it lets nobody guess the value."""
+        return salted_hmac(__name__, f"{self.uuid}:{self.address.member}:{etag}").hexdigest()
 
     def about(self, stored: KeyDescription | None) -> dict[str, Any]:
         """Return what templates show of the key."""

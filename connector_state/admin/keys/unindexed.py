@@ -1,6 +1,5 @@
 """Keys that are in Redis and not in the index."""
 
-import re
 from typing import Any
 
 from django.http import HttpRequest, HttpResponse
@@ -13,7 +12,6 @@ from connector_state.store.keys import Address
 from connector_state.store.unindexed import Unindexed, find_unindexed
 from connector_state.store.values import expires_at
 
-CURSOR_MAX = 2**64 - 1
 TAKEN_IN_AT_ONCE = 900  # more than a page shows, and fewer than the fields that Django takes
 
 
@@ -40,13 +38,6 @@ class UnindexedPage(KeysPage):
             "first_url": self.url("unindexed") if cursor else "",
         }
         return self.render(context)
-
-    def number(self, name: str) -> int:
-        """Return a whole number of the query, 0 if it is not there."""
-        text = self.request.GET.get(name, "0")
-        if not re.fullmatch("[0-9]{1,20}", text) or int(text) > CURSOR_MAX:
-            raise InvalidRequest("This link is not valid. Start from the beginning.")
-        return int(text)
 
 
 class TakeInPage(KeysPage):

@@ -14,7 +14,9 @@ from connector_state.store.values import Entry
 AUDIT_ENTRIES_SHOWN = 10
 
 
-class _DetailsPage(KeyPage):
+class DetailsPage(KeyPage):
+    """The page of one key: what is stored, its earlier values, and who did what with it."""
+
     title = "Key"
     template = "admin/connector_state/keys/key.html"
 
@@ -24,19 +26,22 @@ class _DetailsPage(KeyPage):
 
     def details(self, stored: KeyDescription | None, **context: Any) -> HttpResponse:
         """Return the page of the key."""
-        pages = ("value", "download", "edit", "expiry")
+        pages = ("value", "download", "edit", "expiry", "version", "restore")
+        history = self.session.history(self.address)
         about = {
             **self.about(stored),
             "title": named(self.address),
             "here": self.address.key,
             "urls": {page: self.url(page, **self.query) for page in pages},
+            "versions": [(self.version_id(it.etag), it) for it in history.versions],
+            "deleted_at": history.deleted_at,
             "entries": audit.entries_of(self.uuid, self.address, AUDIT_ENTRIES_SHOWN),
             "looked_at": audit.LOOKED_AT,
         }
         return self.render({**about, **context})
 
 
-class KeyDetails(_DetailsPage):
+class KeyDetails(DetailsPage):
     """Size and expiry of a key, and who did what with it, without its value."""
 
     permissions = ("connector_state.view_keys",)
@@ -45,7 +50,7 @@ class KeyDetails(_DetailsPage):
         return self.details(self.stored())
 
 
-class ValuePage(_DetailsPage):
+class ValuePage(DetailsPage):
     """The same page with the value, in the answer to a POST."""
 
     permissions = ("connector_state.view_values",)

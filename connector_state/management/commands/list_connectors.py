@@ -58,6 +58,7 @@ def _row(connector: Connector, usage: Usage | None) -> dict[str, Any]:
         "status": connector.status,
         "keys": usage.keys if usage else None,
         "bytes": usage.bytes if usage else None,
+        "history_bytes": usage.history_bytes if usage else None,
         "last_used": _time(usage.last_used_at) if usage else None,
         "credentials": [
             {

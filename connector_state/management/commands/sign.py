@@ -13,7 +13,7 @@ from django.core.management.base import BaseCommand, CommandError
 from common import strict_json
 from common.visible import printable
 from connector_state.credentials import signing
-from connector_state.management.base import read_file
+from connector_state.management.files import read_file
 
 
 class Command(BaseCommand):

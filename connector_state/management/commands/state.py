@@ -1,9 +1,10 @@
-"""`manage.py state get|put|list|delete`: values, for operators."""
+"""`manage.py state get|put|list|delete|history|restore`: values, for operators."""
 
 import json
 import sys
 from argparse import ArgumentParser
 from dataclasses import asdict
+from datetime import datetime
 from itertools import chain
 from typing import Any
 
@@ -12,33 +13,49 @@ from django.core.management.base import CommandError
 
 from common.visible import printable
 from connector_state.core.parameters import TTL_MAX_SECONDS
-from connector_state.management.base import ConnectorCommand, operator_name, read_file
+from connector_state.management.base import ConnectorCommand, operator_name
+from connector_state.management.files import read_file
 from connector_state.models import Connector
 from connector_state.operator_session import OperatorSession
 from connector_state.store import audit
 from connector_state.store.keys import Address
+from connector_state.store.policy import hold_writes
+from connector_state.store.values import Entry
 
 
 class Command(ConnectorCommand):
     help = (
-        "Read, store, list and delete a connector's values. The audit records all but a listing, "
-        "which shows no value."
+        "Read, store, list, delete and restore a connector's values. The audit records all but the "
+        "listings, which show no value."
     )
 
     def add_arguments(self, parser: ArgumentParser) -> None:
         actions = parser.add_subparsers(dest="action", required=True, metavar="ACTION")
         get = actions.add_parser("get", help="print a value")
         get.add_argument("--raw", action="store_true", help="the bytes as they are, unescaped")
+        get.add_argument("--version", metavar="ETAG", help="an earlier value: see history")
         put = actions.add_parser("put", help="store a value, within the connector's quota")
         put.add_argument("--value", help="the value (default: read from --file)")
         put.add_argument("--file", help="a file with the value; - for standard input")
         put.add_argument("--ttl", type=int, metavar="SECONDS", help="default: never expires")
         delete = actions.add_parser("delete", help="delete a value")
         delete.add_argument("--yes", action="store_true", help="do not ask")
-        for action in (get, put, delete):
+        delete.add_argument(
+            "--with-history", action="store_true", help="forget its earlier values too"
+        )
+        history = actions.add_parser("history", help="list the earlier values of a key")
+        restore = actions.add_parser("restore", help="store an earlier value again")
+        for action in (get, put, delete, history, restore):
             super().add_arguments(action)
             action.add_argument("namespace", metavar="NAMESPACE")
             action.add_argument("key", metavar="KEY")
+        restore.add_argument("etag", metavar="ETAG", help="of the value, by history")
+        restore.add_argument(
+            "--hold-writes",
+            action="store_true",
+            help="make the connector read-only first: one that runs holds its cursor in memory, "
+            "and would overwrite the restored one",
+        )
         listing = actions.add_parser("list", help="list namespaces, or the keys of one")
         super().add_arguments(listing)
         listing.add_argument("namespace", nargs="?", metavar="NAMESPACE")
@@ -52,13 +69,17 @@ class Command(ConnectorCommand):
         address = Address(options["namespace"], options["key"])
         if options["action"] == "delete" and not options["yes"]:
             shown = printable(f"{address.namespace}/{address.key}")
-            _ask(f"Delete {shown} of {printable(str(connector))}? Type yes: ")
-        getattr(self, options["action"])(session, address, options)
+            what = f"{shown} and its history" if options["with_history"] else shown
+            _ask(f"Delete {what} of {printable(str(connector))}? Type yes: ")
+        getattr(self, options["action"])(session, address, options | {"connector": connector})
 
     def get(self, session: OperatorSession, address: Address, options: dict[str, Any]) -> None:
         """Print a value, escaped unless --raw."""
         audit.record_read(session.uuid, session.username, address)
-        entry = session.store.get(address)
+        if etag := options["version"]:
+            entry: Entry | None = Entry(session.version(address, etag), etag, None)
+        else:
+            entry = session.store.get(address)
         if entry is None:
             raise CommandError("Nothing is stored there.")
         if options["raw"]:
@@ -66,9 +87,11 @@ class Command(ConnectorCommand):
             sys.stdout.buffer.write(entry.value)
             return
         self.stdout.write(printable(entry.value.decode(errors="backslashreplace")))
-        ttl = entry.ttl_seconds
-        expiry = "never expires" if ttl is None else f"expires in {ttl} s"
-        self.stderr.write(f"ETag {entry.etag}, {len(entry.value)} bytes, {expiry}")
+        about = f"ETag {entry.etag}, {len(entry.value)} bytes"
+        if not etag:
+            ttl = entry.ttl_seconds
+            about += ", never expires" if ttl is None else f", expires in {ttl} s"
+        self.stderr.write(about)
 
     def put(self, session: OperatorSession, address: Address, options: dict[str, Any]) -> None:
         """Store a value of --value or --file."""
@@ -80,8 +103,38 @@ class Command(ConnectorCommand):
 
     def delete(self, session: OperatorSession, address: Address, options: dict[str, Any]) -> None:
         """Delete a value; unless --yes was given, the operator has been asked."""
-        existed = session.store.delete(address)
+        existed = session.store.delete(address, with_history=options["with_history"])
         self.stdout.write("Deleted." if existed else "Nothing was stored there.")
+
+    def history(self, session: OperatorSession, address: Address, _: dict[str, Any]) -> None:
+        """Print the earlier values of a key, newest first, as one JSON object a line."""
+        history = session.history(address)
+        if history.deleted_at:
+            self.stderr.write(f"It was deleted at {_time(history.deleted_at)}.")
+        for version in history.versions:
+            times = {name: _time(getattr(version, name)) for name in ("written_at", "expires_at")}
+            self.stdout.write(json.dumps(asdict(version) | times))
+
+    def hold_writes(self, connector: Connector) -> None:
+        """Make the connector read-only, and say how to undo that."""
+        hold_writes(connector)
+        self.stderr.write(
+            "The connector is read-only now. Restart it, so that it reads what was restored, then "
+            f"let go: manage.py set_policy {connector.pk} --no-read-only"
+        )
+
+    def restore(self, session: OperatorSession, address: Address, options: dict[str, Any]) -> None:
+        """Store an earlier value again, unless another one is written at the same time."""
+        etag = options["etag"]
+        session.version(address, etag)  # one that is gone changes no policy
+        if options["hold_writes"]:
+            self.hold_writes(options["connector"])
+        current = session.store.get(address)
+        if current and current.etag == etag:
+            self.stdout.write("This value is stored already; nothing was changed.")
+            return
+        session.restore(address, etag, if_match=current.etag if current else None)
+        self.stdout.write("Restored; it never expires.")
 
     def list(self, session: OperatorSession, namespace: str | None, prefix: str) -> None:
         """Print all namespaces, or all keys of one, as one JSON object a line."""
@@ -92,6 +145,10 @@ class Command(ConnectorCommand):
         for key in chain.from_iterable(session.key_pages(namespace, prefix)):
             shown = {"key": key.key, "size": key.size, "ttl": key.ttl_seconds}
             self.stdout.write(json.dumps(shown))
+
+
+def _time(at: datetime | None) -> str | None:
+    return None if at is None else at.isoformat(timespec="milliseconds")
 
 
 def _ask(question: str) -> None:

@@ -117,7 +117,7 @@ if not done then
         remember(member, old, old_sizes[number], ARGV[7 * number + ETAG], size, expires_ms)
       end
     end
-    if existed == 1 then
+    if existed == 1 or kind == 'erase' then
       if kind == 'put' or kind == 'expire' then note(member, old_sizes[number], size, expires_ms) end
       call('XADD', audit, 'MAXLEN', '~', ARGV[7], '*',
         'op', kind == 'erase' and 'delete' or kind, 'by', caller, 'member', member,

@@ -19,15 +19,18 @@ FILES = (
     "dapr/postgresql/statestore.yaml",
     "kubernetes/statestore-redis.yaml",
     "kubernetes/statestore-postgresql.yaml",
+    "compose/components/statestore.yaml",
 )
 
 
 @pytest.fixture(params=FILES)
-def component(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str]:
+def component(
+    request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> Iterator[str]:
     """A component file, with the address of a store of this test in it."""
     text = (ROOT / "deploy" / request.param).read_text()
     try:
-        store = stores.make_store("redis" if "redis" in request.param else "postgresql", tmp_path)
+        store = stores.make_store("redis" if "state.redis" in text else "postgresql", tmp_path)
     except NoSidecar as reason:
         pytest.skip(str(reason))
     store.start()
@@ -38,6 +41,7 @@ def component(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str]:
         assert isinstance(store, stores.PostgreSQLStore)
         secret = f"host=127.0.0.1 port={store.port} user=postgres database=postgres"
         text = re.sub(r"value: host=.*", f"value: {secret}", text)
+        monkeypatch.setenv("STATESTORE_CONNECTION", secret)  # as compose.yaml sets it
     # There is no Kubernetes here to ask for a secret.
     yield re.sub(r"secretKeyRef:\n +name: \S+\n +key: \S+", f'value: "{secret}"', text)
     store.stop()

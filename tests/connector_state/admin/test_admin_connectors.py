@@ -107,6 +107,7 @@ NEEDED = {
     "{}/credentials/1/revoke/": {"change_credential"},
     "{}/disable/": {"change_connector"},
     "{}/enable/": {"change_connector"},
+    "{}/let-go/": {"change_connector"},
     "{}/delete/": {"delete_connector"},
 }
 ALL = set().union(*NEEDED.values())

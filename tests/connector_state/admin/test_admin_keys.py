@@ -90,6 +90,9 @@ PAGES = [
     ("get", "keys/key/expiry/", {"change_keys"}),
     ("post", "keys/key/expiry/", {"change_keys"}),
     ("post", "keys/delete/", {"delete_keys"}),
+    ("get", "keys/key/version/", {"view_values"}),
+    ("get", "keys/key/restore/", {"change_keys"}),
+    ("get", "keys/deleted/", {"view_keys"}),
     ("get", "keys/unindexed/", {"view_keys"}),
     ("post", "keys/unindexed/take-in/", {"change_keys"}),
     ("get", "transfer/", {"view_keys"}),
@@ -673,7 +676,10 @@ def test_unindexed__taking_in_stays_within_valid_addresses(admin):
 # --- Redis away ---------------------------------------------------------------------------------
 
 
-NEED_REDIS_FOR_WHAT_THEY_ARE_SENT = ("keys/new/", "keys/delete/", "transfer/", "transfer/import/")
+NEED_REDIS_FOR_WHAT_THEY_ARE_SENT = (
+    *("keys/new/", "keys/delete/", "transfer/", "transfer/import/"),
+    *("keys/key/version/", "keys/key/restore/"),
+)
 
 
 @pytest.mark.parametrize(

@@ -15,7 +15,9 @@ from django_redis import get_redis_connection
 from connector_state.credentials import live
 from connector_state.credentials.issuing import create_connector, rotate_credential
 from connector_state.models import Connector, Credential
-from connector_state.store import audit
+from connector_state.operator_session import OperatorSession
+from connector_state.store import audit, policy
+from connector_state.store.keys import connector_keys
 from tests.connectors import SigningConnector
 from tests.servers import wait_until
 
@@ -278,6 +280,98 @@ def test_state__delete_without_a_terminal_wants_to_be_told_yes(monkeypatch):
     with pytest.raises(CommandError, match="Nothing was deleted; say --yes"):
         run("state", "delete", "m365", "ns", "key")
     assert run("state", "get", "m365", "ns", "key").strip() == "v"
+
+
+DELTA = ("m365", "ns", "key")
+
+
+@pytest.fixture
+def overwritten() -> list[dict]:
+    """A key of which "one" and "two" were overwritten by "three"; its history as printed."""
+    run("create_connector", "m365")
+    for value in ("one", "two", "three"):
+        run("state", "put", *DELTA, "--value", value)
+    return [json.loads(line) for line in run("state", "history", *DELTA).splitlines()]
+
+
+def test_state__history_lists_what_was_overwritten_and_no_value(overwritten):
+    two, one = overwritten
+    assert (two["size"], two["expires_at"]) == (3, None)
+    assert two["by"].startswith("operator:")
+    assert two["written_at"] > one["written_at"]
+    assert "read" not in {entry.operation for entry in audit.entries(uuid())}
+    assert run("state", "get", *DELTA, "--version", one["etag"]).strip() == "one"
+    assert next(audit.entries(uuid())).operation == "read"
+
+
+def test_state__a_version_that_is_gone_is_an_error_and_holds_nothing(overwritten):
+    with pytest.raises(CommandError, match="No version"):
+        run("state", "get", *DELTA, "--version", "0" * 40)
+    with pytest.raises(CommandError, match="No version"):
+        run("state", "restore", *DELTA, "0" * 40, "--hold-writes")
+    assert not Connector.objects.get().read_only
+
+
+def test_state__restore_brings_a_value_back(overwritten):
+    etag = overwritten[-1]["etag"]
+    assert "Restored" in run("state", "restore", *DELTA, etag)
+    assert run("state", "get", *DELTA).strip() == "one"
+    assert not Connector.objects.get().read_only
+    assert "stored already" in run("state", "restore", *DELTA, etag)
+
+
+def test_state__restore_of_what_was_deleted_says_when(overwritten):
+    run("state", "delete", *DELTA, "--yes")
+    assert "It was deleted at 20" in run_err("state", "history", *DELTA)
+    three = json.loads(run("state", "history", *DELTA).splitlines()[0])
+    run("state", "restore", *DELTA, three["etag"])
+    assert run("state", "get", *DELTA).strip() == "three"
+
+
+def test_state__restore_can_hold_the_writes_and_says_how_to_let_go(overwritten, monkeypatch):
+    waited = []
+    monkeypatch.setattr("time.sleep", waited.append)
+    told = run_err("state", "restore", *DELTA, overwritten[0]["etag"], "--hold-writes")
+    assert Connector.objects.get().read_only
+    assert waited == [policy.EFFECTIVE_SECONDS]
+    command = told.partition("manage.py ")[2].split()
+    run(*command)
+    assert not Connector.objects.get().read_only
+
+
+def test_state__restore_never_replaces_what_was_written_meanwhile(overwritten, monkeypatch):
+    put = OperatorSession.restore
+
+    def restore_late(session, address, *args, **kwargs):
+        session.store.put(address, b"meanwhile")
+        return put(session, address, *args, **kwargs)
+
+    monkeypatch.setattr(OperatorSession, "restore", restore_late)
+    with pytest.raises(CommandError, match="not what the condition names"):
+        run("state", "restore", *DELTA, overwritten[0]["etag"])
+    assert run("state", "get", *DELTA).strip() == "meanwhile"
+
+
+def test_state__delete_with_history_is_audited_even_without_a_value(overwritten, monkeypatch):
+    asked = []
+    monkeypatch.setattr("builtins.input", lambda question: asked.append(question) or "yes")
+    run("state", "delete", *DELTA)
+    assert len(run("state", "history", *DELTA).splitlines()) == 3
+    run("state", "delete", *DELTA, "--with-history")
+    assert ["and its history" in question for question in asked] == [False, True]
+    assert run("state", "history", *DELTA) == ""
+    assert [entry.operation for entry in audit.entries(uuid())][:2] == ["delete", "delete"]
+
+
+def test_prune_history__forgets_what_expired(overwritten):
+    expired = ("m365", "ns", "expired")
+    for value in ("a", "b"):
+        run("state", "put", *expired, "--value", value, "--ttl", "1")
+    assert "0 keys" in run("prune_history")
+    wait_until(lambda: "1 key." in run("prune_history"))
+    assert len(run("state", "history", *DELTA).splitlines()) == 2
+    history = connector_keys(uuid()).named("history")
+    assert b"ns:expired" not in get_redis_connection().hkeys(history)
 
 
 @pytest.mark.parametrize(

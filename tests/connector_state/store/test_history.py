@@ -196,6 +196,9 @@ def test_history__off_keeps_nothing(clock, settings, other_redis):
     put(b"five")
     put(b"six")
     assert values() == [b"five"]
+    settings.STATE_KEEP_VERSIONS = 0
+    assert sum(history.prune(UUID, "tests")) == 1
+    assert counted(other_redis.client) == (0, 0)
 
 
 def test_history__of_what_another_program_wrote(clock, other_redis):
