@@ -45,7 +45,7 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--seed", default=secrets.token_hex(4), help="of the order of faults")
     parser.add_argument("--connectors", type=int, default=CONNECTORS)
     parser.add_argument("--users", type=int, default=USERS, help="who chat at the same time")
-    parser.add_argument("--only", default="", metavar="TEXT", help="of the faults, those named so")
+    parser.add_argument("--only", default="", metavar="REGEX", help="of the faults, those named so")
     parser.add_argument(
         "--sabotage", choices=SABOTAGES, help="a fault put in on purpose: the run must find it"
     )

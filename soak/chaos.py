@@ -1,6 +1,7 @@
 """Faults, one after the other, in an order that the seed decides."""
 
 import random
+import re
 import signal
 import threading
 import time
@@ -51,9 +52,13 @@ class Chaos:
         deck: list[Fault] = []
         while not stopping.wait(self._random.uniform(*PAUSE_SECONDS)):
             if not deck:
-                deck = [fault for fault in self._faults() if self._only in fault.name]
+                deck = [fault for fault in self._faults() if re.search(self._only, fault.name)]
                 self._random.shuffle(deck)
-            self._do(deck.pop(), self._random.uniform(*FAULT_SECONDS), stopping)
+            fault = deck.pop()
+            try:
+                self._do(fault, self._random.uniform(*FAULT_SECONDS), stopping)
+            except Exception as error:
+                self._journal.found(f"'{fault.name}' could not be done: {error!r}")
 
     def _do(self, fault: Fault, seconds: float, stopping: threading.Event) -> None:
         self.done.append(fault.name)

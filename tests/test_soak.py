@@ -9,6 +9,8 @@ import pytest
 from tests.servers import ROOT
 from tests.sidecar import binary
 
+pytestmark = pytest.mark.xdist_group("soak")  # one layout is enough
+
 SECONDS_MAX = 300
 
 
