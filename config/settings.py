@@ -76,7 +76,6 @@ DATABASES = {
         statement_timeout_seconds=ENV.database_statement_timeout_seconds,
     )
 }
-
 DATABASE_STATEMENT_TIMEOUT_SECONDS = ENV.database_statement_timeout_seconds
 
 # The contract fixes the keys in Redis, so they are used through get_redis_connection():
@@ -143,6 +142,7 @@ CA_BUNDLE = ENV.requests_ca_bundle or ENV.ssl_cert_file
 OPENAI_API_KEY = ENV.openai_api_key.get_secret_value()
 OPENAI_BASE_URL = ENV.openai_base_url
 CHAT_MODEL = ENV.chat_model
+MODEL_TRACE_HEADERS = ENV.model_trace_headers
 CHAT_CONTEXT_BYTES = ENV.chat_context_bytes
 CHAT_TURN_SECONDS = ENV.chat_turn_seconds
 CHAT_RATE_PER_MINUTE = ENV.chat_rate_per_minute
@@ -178,7 +178,7 @@ CORS_ALLOW_HEADERS = [
     *("traceparent", "tracestate", "x-request-id", "x-requested-with"),
     *(name.lower() for name in ENV.cors_allowed_headers),
 ]
-CORS_EXPOSE_HEADERS = ["X-Chat-Degraded", "Retry-After"]
+CORS_EXPOSE_HEADERS = ["X-Chat-Degraded", "Retry-After", "X-Request-ID"]
 
 # --- API --------------------------------------------------------------------------------------
 
@@ -220,7 +220,6 @@ AXES_LOCKOUT_PARAMETERS = [["username", "ip_address"]]
 AXES_RESET_ON_SUCCESS = True
 AXES_LOCKOUT_TEMPLATE = "locked_out.html"
 AXES_CLIENT_IP_CALLABLE = "common.client_ip.address_for_axes"
-AXES_ENABLE_ADMIN = True
 AXES_VERBOSE = False
 AXES_SENSITIVE_PARAMETERS = ["username"]  # people type passwords there; addresses are for the log
 
@@ -238,12 +237,14 @@ SILENCED_SYSTEM_CHECKS = [
     *("security.W005", "security.W021"),
 ]
 
-# --- Static files, language, time, logs -------------------------------------------------------
+# --- Static files, language, time, logs, metrics ----------------------------------------------
 
 STATIC_URL = "static/"
 WHITENOISE_USE_FINDERS = True  # nothing to collect before a start
 STATIC_ROOT = DATA_DIR / "static"  # of collectstatic, for a proxy that serves them by itself
 TIME_ZONE = "UTC"
-USE_TZ = True
 
-LOGGING = logs.configuration(ENV.log_level)
+LOGGING = logs.configuration(ENV.log_level, ENV.log_format)
+ACCESS_LOG = ENV.access_log
+METRICS_TOKEN = ENV.metrics_token.get_secret_value()
+METRICS_DIR = ENV.metrics_dir or DATA_DIR / "metrics"

@@ -13,6 +13,7 @@ from rest_framework.request import Request
 from chat.api.bearer.tokens import Bearer, bearer_of
 from chat.errors import Forbidden, TokenRefused
 from chat.models import ChatUser
+from common.telemetry.request import note_caller
 
 BEARER = "statekeep.bearer"  # in WSGI's environ, where what a client sends is named HTTP_…
 
@@ -93,4 +94,5 @@ def _bearer_in(environ: MutableMapping[str, Any]) -> Bearer | None:
         scheme, _, token = environ.get("HTTP_AUTHORIZATION", "").partition(" ")
         environ[BEARER] = bearer_of(token.strip()) if scheme.lower() == "bearer" else None
     bearer: Bearer | None = environ[BEARER]
+    note_caller(user=bearer.user_id if bearer else "")
     return bearer

@@ -147,6 +147,20 @@ def read_idempotency_key(request: HttpRequest) -> str | None:
     return str(key)
 
 
+def read_search(request: HttpRequest) -> str:
+    """Return `?search=`, or "".
+
+    Raises:
+        InvalidInput: no title can contain it.
+    """
+    text = request.GET.get("search", "")
+    try:
+        check_text(text)
+    except ValueError as error:
+        raise InvalidInput(f"search {error}.", code="invalid_search") from None
+    return text.strip()
+
+
 def read_limit(request: HttpRequest, default: int, maximum: int) -> int:
     """Return `?limit=`, or the default if the query has none.
 

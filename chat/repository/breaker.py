@@ -12,8 +12,15 @@ from collections.abc import Callable
 from typing import TypeVar
 
 from chat.conversations.state import ConversationKey, ConversationState
-from chat.errors import StoreConflict, StoreError, StoreRefused, StoreUnavailable
+from chat.errors import (
+    StoreConflict,
+    StoreError,
+    StoreMissing,
+    StoreRefused,
+    StoreUnavailable,
+)
 from chat.repository import ConversationRepository, StoredConversation, StoreInfo
+from common.telemetry import metrics
 
 logger = logging.getLogger(__name__)
 
@@ -61,8 +68,11 @@ class Breaker:
         """
         is_probe = self._enter()
         try:
-            result = function()
+            with metrics.STORE_SECONDS.time():
+                result = function()
         except StoreError as error:
+            if not isinstance(error, StoreMissing):
+                metrics.STORE_ERRORS.labels(type(error).__name__).inc()
             self._leave(is_probe, _verdict(error))
             raise
         except BaseException:
@@ -77,6 +87,7 @@ class Breaker:
             if self._retry_at is None:
                 return False
             if self._probing or self._clock() < self._retry_at:
+                metrics.STORE_ERRORS.labels("BreakerOpen").inc()
                 raise StoreUnavailable()
             self._probing = True
             return True
@@ -108,11 +119,13 @@ class Breaker:
             logger.error(
                 "the conversation store is down; trying again every %s s", self._pause_seconds
             )
+            metrics.BREAKER_OPEN.set(1)
         self._retry_at = self._clock() + self._pause_seconds
 
     def _close(self) -> None:
         if self._retry_at is not None:
             logger.warning("the conversation store is back")
+            metrics.BREAKER_OPEN.set(0)
         self._failures = 0
         self._retry_at = None
 

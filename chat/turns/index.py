@@ -21,17 +21,22 @@ _CURSOR = re.compile(r"([0-9]{1,17})\.([0-9]{1,18})", re.ASCII)
 
 
 def list_page(
-    user_id: str, limit: int, cursor: str | None
+    user_id: str, limit: int, cursor: str | None, search: str = ""
 ) -> tuple[list[Conversation], str | None]:
     """Return a page of the user's conversations, newest first, and the next one's cursor.
 
     None as the cursor: there are no more.
+
+    Args:
+        search: what the titles have to contain, in upper or lower case.
 
     Raises:
         InvalidInput: the cursor is not from such a list.
     """
     rows = Conversation.objects.filter(user_id=user_id, active=True)
     rows = rows.filter(Q(expires_at=None) | Q(expires_at__gt=timezone.now()))
+    if search:
+        rows = rows.filter(title__icontains=search)
     if cursor is not None:
         moment, row_id = _position(cursor)
         rows = rows.filter(Q(updated_at__lt=moment) | Q(updated_at=moment, id__lt=row_id))

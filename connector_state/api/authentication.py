@@ -12,6 +12,7 @@ from rest_framework.authentication import BaseAuthentication
 from rest_framework.permissions import BasePermission
 
 from common.client_ip import client_address
+from common.telemetry.request import note_caller
 from connector_state.api.waiting import Waits, waits_of
 from connector_state.credentials import failures, foreign, refusals, signing
 from connector_state.credentials.issuing import was_issued
@@ -142,6 +143,7 @@ async def _authenticate(
         raise SignatureRefused()
     if not credential.has_connector:
         await waits.run(foreign.admit, credential.connector_uuid)
+    note_caller(connector=credential.connector_uuid)
     principal = ConnectorPrincipal(credential.connector_uuid, header.key_id, credential.policy)
     return principal, Nonce(header.key_id, header.nonce)
 

@@ -14,6 +14,8 @@ from datetime import UTC, datetime, timedelta
 
 from django_redis import get_redis_connection
 
+from common.telemetry import metrics
+
 logger = logging.getLogger(__name__)
 
 DAYS_KEPT = 30
@@ -99,12 +101,19 @@ class Tally:
 
 def count(reason: str) -> bool:
     """Count a refused signature or token; tell whether the caller should log it."""
+    _count_as_metric(reason)
     return _tally.add(reason) <= LOGGED_AT_MOST
 
 
 def count_unlogged(reason: str) -> None:
     """Count a failure of another kind, which the caller does not log."""
+    _count_as_metric(reason)
     _tally.add(reason, is_logged=False)
+
+
+def _count_as_metric(reason: str) -> None:
+    caller, _, rest = reason.rpartition(":")
+    metrics.REFUSALS.labels(caller or "connector", rest).inc()
 
 
 def daily(days: int) -> dict[str, dict[str, int]]:

@@ -4,6 +4,7 @@ from datetime import UTC, datetime, timedelta
 from io import StringIO
 
 import pytest
+from django.contrib.auth.models import Group
 from django.core.management import call_command
 from django.utils import timezone
 from django_redis import get_redis_connection
@@ -60,6 +61,16 @@ def test_changes__in_admin_have_who_did_them(admin_client, admin_user):
     assert (event.actor, str(event.connector_uuid)) == (admin_user.username, connector.uuid)
     admin_client.post("/admin/auth/group/add/", {"name": "night shift"})
     assert told(Event.Kind.CHANGE)[-1] == (admin_user.username, "group “night shift”: Added.")
+
+
+def test_changes__several_rows_at_once(admin_client, admin_user):
+    groups = [Group.objects.create(name=name) for name in ("night shift", "day shift")]
+    chosen = {"action": "delete_selected", "_selected_action": [group.pk for group in groups]}
+    admin_client.post("/admin/auth/group/", chosen)
+    assert told() == []
+    admin_client.post("/admin/auth/group/", {**chosen, "post": "yes"})
+    assert not Group.objects.exists()
+    assert told() == [(admin_user.username, "groups deleted: day shift, night shift.")]
 
 
 def test_changes__by_commands_have_the_operator(monkeypatch):

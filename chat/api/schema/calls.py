@@ -24,6 +24,7 @@ LIMIT = OpenApiParameter(
     description="How many a page has.",
 )
 CURSOR = OpenApiParameter("cursor", str, QUERY, description="`next_cursor` of the page before.")
+SEARCH = OpenApiParameter("search", str, QUERY, description="What titles have to contain.")
 BEFORE = OpenApiParameter("before", str, QUERY, description="`next_cursor` of the page after.")
 IDEMPOTENCY_KEY = OpenApiParameter(
     "Idempotency-Key",
@@ -59,9 +60,9 @@ MESSAGE = {
     "turn_id": "0646c12d5d8c00a1b2c3d4e5",
     "status": "stored",
 }
+TITLED = {"conversation_id": 1, "title": "Add task: Buy groceries"}
 CONVERSATION = {
-    "conversation_id": 1,
-    "title": "Add task: Buy groceries",
+    **TITLED,
     "message_count": 2,
     "created_at": "2025-12-25T10:00:00Z",
     "updated_at": "2025-12-25T10:00:02Z",
@@ -140,12 +141,12 @@ describe(
     get=_call(
         "list_conversations",
         "List the user's conversations",
-        (*errors.USERS, *errors.PAGE),
+        (*errors.USERS, *errors.PAGE, "invalid_search"),
         _ok(
             shapes.Conversations,
             {"conversations": [CONVERSATION], "has_more": False, "next_cursor": None},
         ),
-        *(USER, LIMIT, CURSOR),
+        *(USER, LIMIT, CURSOR, SEARCH),
     ),
 )
 describe(
@@ -175,7 +176,7 @@ describe(
         (*errors.READ, *errors.PAGE),
         _ok(
             shapes.Messages,
-            {"conversation_id": 1, "messages": [MESSAGE], "has_more": False, "next_cursor": None},
+            {**TITLED, "messages": [MESSAGE], "has_more": False, "next_cursor": None},
         ),
         *(USER, ID, LIMIT, BEFORE, IS_DEGRADED),
     ),
@@ -189,7 +190,7 @@ describe(
         _ok(
             shapes.Exported,
             {
-                **{name: CONVERSATION[name] for name in ("conversation_id", "title")},
+                **TITLED,
                 **{name: CONVERSATION[name] for name in ("created_at", "updated_at")},
                 "user_id": "demo",
                 "messages": [MESSAGE],
@@ -220,5 +221,31 @@ describe(
         tag=TOKENS,
         request=RefreshBody,
         example={"refresh": "eyJ…"},
+    ),
+)
+describe(
+    "chat.page.views.SessionView",
+    post=_call(
+        "log_in_at_page",
+        "Log in at the chat page",
+        (*errors.TOKENS, "other_origin", "bad_credentials", "locked_out"),
+        _ok(shapes.Session, {"access": "eyJ…", "user": "demo"}),
+        tag=TOKENS,
+        request=LoginBody,
+        example={"username": "demo", "password": "…"},
+    ),
+    patch=_call(
+        "refresh_at_page",
+        "Get another access token by the page's cookie",
+        (*errors.SESSION, "not_authenticated", "bad_token"),
+        _ok(shapes.Session, {"access": "eyJ…", "user": "demo"}),
+        tag=TOKENS,
+    ),
+    delete=_call(
+        "log_out_at_page",
+        "Log out",
+        errors.SESSION,
+        {204: OpenApiResponse(None, "The refresh token has ended.")},
+        tag=TOKENS,
     ),
 )

@@ -11,6 +11,7 @@ ERRORS: Errors = {
     "invalid_idempotency_key": (400, "The key is not 1 to 255 printable ASCII characters."),
     "invalid_limit": (400, "`limit` is not from 1 to 200."),
     "invalid_cursor": (400, "The cursor is not one that this call returned."),
+    "invalid_search": (400, "`search` holds a character that no title can hold."),
     "length_required": (400, "Send the body with a Content-Length."),
     "not_authenticated": (401, "There is no bearer token."),
     "bad_token": (401, "The token is not valid, or it has expired."),
@@ -19,6 +20,7 @@ ERRORS: Errors = {
     "no_user": (401, "The token names no user."),
     "bad_credentials": (401, "The user name or the password is wrong."),
     "other_user": (403, "The path names another user than the token does."),
+    "other_origin": (403, "The call is not from the chat page, by its header Origin."),
     "tokens_elsewhere": (404, "An identity provider issues the tokens."),
     "idempotency_key_reused": (409, "The Idempotency-Key was used with another body."),
     "turn_in_progress": (409, "The message is being answered, or its process died just now."),
@@ -55,4 +57,5 @@ MESSAGE = (
     "interrupted",
 )
 DELETION = (*CONVERSATION, "too_many_deletions")
+SESSION = (*_EVERYWHERE, "tokens_elsewhere", "other_origin")
 TOKENS = (*_EVERYWHERE, *BODY, "tokens_elsewhere")

@@ -59,6 +59,7 @@ class Messages(BaseModel):
     """A page of messages in order; `next_cursor`, as `before`, leads to older ones."""
 
     conversation_id: int | str
+    title: str
     messages: list[Message]
     has_more: bool
     next_cursor: str | None
@@ -86,6 +87,12 @@ class Access(BaseModel):
     """An access token."""
 
     access: str
+
+
+class Session(Access):
+    """An access token, and the user whom it names; the refresh token is a cookie."""
+
+    user: str
 
 
 class Tokens(Access):
