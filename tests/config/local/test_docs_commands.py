@@ -60,7 +60,7 @@ def test_api__the_shell_and_both_pieces_of_python(newcomer):
     )
     printed = newcomer.paste(shell, "PYTHONPATH=client .venv/bin/python sample.py")
     assert "HTTP/1.1 204" in printed
-    assert '{"value": "deltaLink-token"}\n' in printed
+    assert '{"value":"deltaLink-token"}\n' in printed
     assert re.search(r"^curl .*m365/delta:user@contoso$", printed, re.M)
     assert "\nnext-token " in printed
     assert "DSX-HMAC key_id=k, " in newcomer.paste(".venv/bin/python by_hand.py")
