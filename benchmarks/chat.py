@@ -82,8 +82,8 @@ def main() -> None:
 
 def _measure(place: Path, samples: int) -> int:
     """Measure with the files there; return 1 if a turn was lost."""
-    print(f"\n=== Files in {place}; load at the start: {_load()}")
-    with _services(place) as (folder, environ):
+    print(f"\n=== Files in {place}; load at the start: {load()}")
+    with services(place) as (folder, environ):
         _print_fsync(folder)
         _print_turns("Redis", _turns_on_redis(folder, environ, samples))
         try:
@@ -91,7 +91,7 @@ def _measure(place: Path, samples: int) -> int:
         except _no_sidecar() as reason:
             print(f"\nA turn on Dapr: skipped, {reason}")
         lost = _sessions(folder, environ)
-    print(f"\nload at the end: {_load()}", flush=True)
+    print(f"\nload at the end: {load()}", flush=True)
     return int(lost > 0)
 
 
@@ -102,13 +102,18 @@ def _options() -> argparse.Namespace:
     return parser.parse_args()
 
 
-def _load() -> str:
+def load() -> str:
+    """Return the machine's load averages, and how many processors they are for."""
     return " ".join(f"{load:.2f}" for load in os.getloadavg()) + f" on {os.cpu_count()} CPUs"
 
 
 @contextmanager
-def _services(place: Path) -> Iterator[tuple[Path, dict[str, str]]]:
-    """A Valkey, a migrated database, and Django in this process on both."""
+def services(place: Path, database_url: str | None = None) -> Iterator[tuple[Path, dict[str, str]]]:
+    """Start a Valkey, migrate a database, and set up Django in this process on both.
+
+    Yield the folder of their files and the environment of a server on them. The database is an
+    SQLite file in that folder where none is given.
+    """
     folder = Path(tempfile.mkdtemp(prefix="statekeep-bench-", dir=place))
     socket = folder / "s"
     valkey = start_valkey(folder / "valkey", "--port", "0", "--unixsocket", str(socket))
@@ -116,7 +121,7 @@ def _services(place: Path) -> Iterator[tuple[Path, dict[str, str]]]:
         **ENVIRONMENT,
         "DATA_DIR": str(folder),
         "REDIS_URL": f"unix://{socket}",
-        "DATABASE_URL": f"sqlite:///{folder / 'db.sqlite3'}",
+        "DATABASE_URL": database_url or f"sqlite:///{folder / 'db.sqlite3'}",
         "DJANGO_SETTINGS_MODULE": "config.settings",
         "CHAT_RATE_PER_MINUTE": "0",
     }
@@ -313,7 +318,7 @@ def _print_turns(store: str, samples: list[Sample]) -> None:
     }
     print(f"\n{store}: ms, {len(samples)} samples; {MESSAGES} messages of {CHARACTERS} characters")
     for name, values in rows.items():
-        tenth, ninetieth = _percentile(values, 10), _percentile(values, 90)
+        tenth, ninetieth = percentile(values, 10), percentile(values, 90)
         median = statistics.median(values)
         print(f"  {name:24} p50 {median:6.2f}  (p10 {tenth:.2f}, p90 {ninetieth:.2f})")
     get, post, turn = (statistics.median(values) for values in rows.values())
@@ -321,8 +326,8 @@ def _print_turns(store: str, samples: list[Sample]) -> None:
     print(f"  a turn over GET + POST   {over:+10.2f}  (aim: {AIM_OVER_BARE_MS:.0f})", flush=True)
 
 
-def _percentile(values: list[float], percent: int) -> float:
-    """By nearest rank."""
+def percentile(values: list[float], percent: float) -> float:
+    """Return a percentile by nearest rank."""
     return sorted(values)[max(0, math.ceil(len(values) * percent / 100) - 1)]
 
 
@@ -337,7 +342,7 @@ def _no_sidecar() -> type[Exception]:
 
 def _sessions(folder: Path, environ: dict[str, str]) -> int:
     """Run and print it; return how many turns were lost."""
-    with _slow_model() as url:
+    with slow_model() as url:
         environ = {
             **environ,
             "OPENAI_API_KEY": "bench",
@@ -346,7 +351,7 @@ def _sessions(folder: Path, environ: dict[str, str]) -> int:
         }
         server = granian(environ, folder / "sessions.log", workers=WORKERS, threads=THREADS)
         try:
-            _wait_until_idle(server)
+            wait_until_idle(server)
             sessions = [Session(server.port, f"user-{number}") for number in range(SESSIONS)]
             warm_up = _all_at_once(sessions, "warm-up")
             answers = _all_at_once(sessions, TEXT)
@@ -362,7 +367,7 @@ def _sessions(folder: Path, environ: dict[str, str]) -> int:
     return lost + _print_answers("measured", sessions, TEXT, answers)
 
 
-def _wait_until_idle(server: Server) -> None:
+def wait_until_idle(server: Server) -> None:
     """Wait for the other workers: /livez answers with the first, which would get all connections.
 
     They are ready once the server's processes have used next to no CPU for a second.
@@ -379,7 +384,8 @@ def _wait_until_idle(server: Server) -> None:
 
 
 @contextmanager
-def _slow_model() -> Iterator[str]:
+def slow_model() -> Iterator[str]:
+    """Run a model that takes MODEL_SECONDS; yield its address."""
     port = any_port()
     command = [sys.executable, "-m", "benchmarks.slow_model", str(port), str(MODEL_SECONDS)]
     process = subprocess.Popen(command, cwd=ROOT)
@@ -434,7 +440,7 @@ def _print_answers(name: str, sessions: list[Session], message: str, answers: li
     )
     aim = f" (aim: {AIM_P99_SECONDS} s)" if name == "measured" else ""
     print(
-        f"  {'':9} p50 {statistics.median(times):.2f} s, p99 {_percentile(times, 99):.2f} s{aim}, "
+        f"  {'':9} p50 {statistics.median(times):.2f} s, p99 {percentile(times, 99):.2f} s{aim}, "
         f"longest {max(times):.2f} s"
     )
     return lost

@@ -1,5 +1,7 @@
 """A model that takes a second: any POST gets one completion of OpenAI's protocol, without tools.
 
+Asked for a stream, it says its words one after the other, in the same time.
+
 python -m benchmarks.slow_model PORT SECONDS
 """
 
@@ -21,8 +23,12 @@ COMPLETION = {
     ],
     "usage": {"prompt_tokens": 1, "completion_tokens": 1, "total_tokens": 2},
 }
+WORDS = [f"word {number}, " for number in range(50)]
 BODY = json.dumps(COMPLETION).encode()
 HEAD = f"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: {len(BODY)}\r\n\r\n"
+STREAM_HEAD = (
+    b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nTransfer-Encoding: chunked\r\n\r\n"
+)
 
 
 async def serve(port: int, seconds: float) -> None:
@@ -32,9 +38,12 @@ async def serve(port: int, seconds: float) -> None:
         try:
             while True:
                 head = await reader.readuntil(b"\r\n\r\n")
-                await reader.readexactly(_content_length(head))
-                await asyncio.sleep(seconds)
-                writer.write(HEAD.encode() + BODY)
+                body = await reader.readexactly(_content_length(head))
+                if json.loads(body).get("stream"):
+                    await _stream(writer, seconds)
+                else:
+                    await asyncio.sleep(seconds)
+                    writer.write(HEAD.encode() + BODY)
                 await writer.drain()
         except (asyncio.IncompleteReadError, ConnectionError):
             writer.close()
@@ -42,6 +51,23 @@ async def serve(port: int, seconds: float) -> None:
     server = await asyncio.start_server(answer, "127.0.0.1", port, backlog=512)
     async with server:
         await server.serve_forever()
+
+
+async def _stream(writer: asyncio.StreamWriter, seconds: float) -> None:
+    writer.write(STREAM_HEAD)
+    for word in WORDS:
+        await asyncio.sleep(seconds / len(WORDS))
+        delta = {"index": 0, "delta": {"role": "assistant", "content": word}}
+        _send_chunk(writer, json.dumps({"choices": [delta]}))
+    last = {"index": 0, "delta": {}, "finish_reason": "stop"}
+    _send_chunk(writer, json.dumps({"choices": [last]}))
+    _send_chunk(writer, "[DONE]")
+    writer.write(b"0\r\n\r\n")
+
+
+def _send_chunk(writer: asyncio.StreamWriter, data: str) -> None:
+    event = f"data: {data}\n\n".encode()
+    writer.write(b"%x\r\n%b\r\n" % (len(event), event))
 
 
 def _content_length(head: bytes) -> int:

@@ -2,6 +2,7 @@
 
 import logging
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextvars import copy_context
 from dataclasses import dataclass
 from functools import lru_cache
 
@@ -55,7 +56,7 @@ def follow(request: ChatRequest) -> Following:
         flush_answered(accepted.turn, accepted.conversation)
         words.end()
         return Following(words, over)
-    return Following(words, _threads().submit(_answer, accepted, words))
+    return Following(words, _threads().submit(copy_context().run, _answer, accepted, words))
 
 
 def _answer(accepted: Accepted, words: Words) -> None:

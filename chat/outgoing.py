@@ -1,8 +1,8 @@
 """How we call others over HTTP: whose certificates are trusted, and which proxy is used.
 
 REQUESTS_CA_BUNDLE, else SSL_CERT_FILE, names the certificates for all our calls. HTTP_PROXY,
-HTTPS_PROXY and NO_PROXY hold for calls to the identity provider and to the model's server, never
-for a loopback address. The sidecar is always called directly.
+HTTPS_PROXY and NO_PROXY hold for calls to the identity provider, the model's server and the webhook
+of alerts, never for a loopback address. The sidecar is always called directly.
 """
 
 import ssl

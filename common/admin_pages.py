@@ -7,6 +7,7 @@ from typing import Any, ClassVar, TypeVar
 
 from django.contrib import admin, messages
 from django.contrib.admin.models import CHANGE, LogEntry
+from django.contrib.contenttypes.models import ContentType
 from django.core.exceptions import PermissionDenied
 from django.db.models import Model
 from django.http import HttpRequest, HttpResponse
@@ -14,6 +15,9 @@ from django.http.response import HttpResponseBase
 from django.shortcuts import get_object_or_404, redirect, render
 from django.urls import URLPattern, path, reverse
 from django.views import View
+
+from common.events.changes import subject_of
+from common.events.models import Event
 
 Response = TypeVar("Response", bound=HttpResponseBase)
 Link = tuple[str, Any]  # a URL, and the text that leads there
@@ -124,9 +128,9 @@ class AdminPage(View):
         messages.add_message(self.request, level, words)
         return redirect(to or self.object_url)
 
-    def record(self, message: str) -> None:
+    def record(self, message: str, kind: Event.Kind = Event.Kind.CHANGE) -> None:
         """Enter what the operator did into admin's history of the object. Never stored content."""
-        log_action(self.request, self.object, message)
+        log_action(self.request, self.object, message, kind=kind)
 
 
 class ConfirmationPage(AdminPage):
@@ -147,11 +151,26 @@ class ConfirmationPage(AdminPage):
         raise NotImplementedError
 
 
-def log_action(request: HttpRequest, row: Model, message: str, action: int = CHANGE) -> None:
-    """Enter what an operator did to a row into admin's history."""
+def log_action(
+    request: HttpRequest,
+    row: Model,
+    message: str,
+    action: int = CHANGE,
+    kind: Event.Kind = Event.Kind.CHANGE,
+) -> None:
+    """Enter what an operator did to a row into admin's history, and into the events."""
     user_id = request.user.pk
     assert user_id is not None  # admin_view lets nobody in who has not logged in
-    LogEntry.objects.log_actions(user_id, [row], action, message, single_object=True)
+    entry = LogEntry(
+        user_id=user_id,
+        content_type=ContentType.objects.get_for_model(row, for_concrete_model=False),
+        object_id=str(row.pk),
+        object_repr=str(row)[:200],
+        action_flag=action,
+        change_message=message,
+    )
+    entry.event = (kind, subject_of(row))  # type: ignore[attr-defined]  # for record_entry
+    entry.save()
 
 
 def as_attachment(response: Response, name: str) -> Response:

@@ -19,6 +19,7 @@ from chat.api.answers import DEGRADED
 from common.database_busy import DatabaseBusy
 from common.errors import ServiceError
 from common.json_answers import json_response
+from common.telemetry import metrics
 from config import busy
 from config.door.receive import BodyRefused
 from config.paths import CHAT_PREFIX, is_api_path, is_of_dsx_connect
@@ -102,6 +103,7 @@ def error_response(
     status: int, code: str, detail: str, headers: dict[str, str] | None = None
 ) -> HttpResponse:
     """Return an ErrorAnswer as Django's response."""
+    metrics.ERROR_ANSWERS.labels(code).inc()
     answer = ErrorAnswer(status, code, detail, headers or {})
     response = json_response(answer.as_json(), answer.headers, status=answer.status)
     if code == DatabaseBusy.code:

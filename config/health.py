@@ -19,8 +19,9 @@ logger = logging.getLogger(__name__)
 NEEDED = (probes.REDIS, probes.DATABASE)
 
 
-def _for_reading(view: Callable[[HttpRequest], HttpResponse]) -> Callable[..., HttpResponse]:
-    # Django's require_safe refuses with an empty body; here every answer is JSON.
+def for_reading(view: Callable[[HttpRequest], HttpResponse]) -> Callable[..., HttpResponse]:
+    """Refuse all methods but GET and HEAD; Django's require_safe does so with an empty body."""
+
     @wraps(view)
     def answer(request: HttpRequest) -> HttpResponse:
         if request.method in ("GET", "HEAD"):
@@ -31,13 +32,13 @@ def _for_reading(view: Callable[[HttpRequest], HttpResponse]) -> Callable[..., H
     return answer
 
 
-@_for_reading
+@for_reading
 def livez(request: HttpRequest) -> JsonResponse:
     """Return a 200, as this process serves."""
     return JsonResponse({"status": "ok"})
 
 
-@_for_reading
+@for_reading
 def readyz(request: HttpRequest) -> JsonResponse:
     """Return a 200 if Redis and the database answer, else a 503 that names what does not.
 
@@ -59,7 +60,7 @@ def readyz(request: HttpRequest) -> JsonResponse:
     )
 
 
-@_for_reading
+@for_reading
 def version(request: HttpRequest) -> JsonResponse:
     """Return the version, and the revision of the source if the image was built with it."""
     return JsonResponse({"name": NAME, "version": VERSION, "revision": REVISION or None})

@@ -4,7 +4,10 @@ CHAT_PREFIX = "/api/"
 CONNECTORS_PREFIX = "/dsx-connect/api/v1/connectors/"
 STATE_PREFIX = f"{CONNECTORS_PREFIX}state/"
 REGISTER_PATH = f"{CONNECTORS_PREFIX}register"
-API_PREFIXES = ("/dsx-connect/", CHAT_PREFIX, "/livez", "/readyz", "/version")
+CHAT_SESSION_PATH = "/chat/session"  # log-ins of the chat page
+API_PAGE = f"{CHAT_PREFIX}docs/"  # a page under the prefix of an API
+HEALTH_PREFIXES = ("/livez", "/readyz", "/metrics")  # answered on the loop, as values are
+API_PREFIXES = ("/dsx-connect/", CHAT_PREFIX, CHAT_SESSION_PATH, *HEALTH_PREFIXES, "/version")
 
 # What connectors call at a dsx-connect and not here: the rest of its API, and its control plane.
 DSX_CONNECT_PREFIX = "/dsx-connect/"
@@ -14,16 +17,20 @@ CONNECTOR_PREFIXES = tuple(f"{CONNECTORS_PREFIX}{c}" for c in ("state", "registe
 # Pages of other origins may call these.
 CHAT_PATHS_REGEX = rf"^{CHAT_PREFIX}"
 
-# Programs inside a cluster call the APIs over plain HTTP; only pages are redirected to HTTPS.
-HTTPS_REDIRECT_EXEMPT = [rf"^{prefix.removeprefix('/')}" for prefix in API_PREFIXES]
+# Programs inside a cluster call the APIs over plain HTTP; only pages are redirected to HTTPS, and
+# what only a page calls.
+HTTPS_REDIRECT_EXEMPT = [
+    rf"^(?!{API_PAGE[1:]}){prefix.removeprefix('/')}"
+    for prefix in API_PREFIXES
+    if prefix != CHAT_SESSION_PATH
+]
 
-
-LOG_IN_PREFIX = "/api/token/"
+LOG_IN_PREFIXES = ("/api/token/", CHAT_SESSION_PATH)
 
 
 def takes_bodies_of_anybody(path: str) -> bool:
     """Whether bodies are read before the sender is authenticated: of forms, and of log-ins."""
-    return not is_api_path(path) or path.startswith(LOG_IN_PREFIX)
+    return not is_api_path(path) or path.startswith(LOG_IN_PREFIXES)
 
 
 def is_of_dsx_connect(path: str) -> bool:
@@ -35,4 +42,4 @@ def is_of_dsx_connect(path: str) -> bool:
 
 def is_api_path(path: str) -> bool:
     """Whether errors are answered in JSON, and the middlewares of pages are skipped."""
-    return path.startswith(API_PREFIXES)
+    return path.startswith(API_PREFIXES) and path != API_PAGE

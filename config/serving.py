@@ -4,6 +4,7 @@ Importing this module prepares the process; config.asgi and config.wsgi import i
 """
 
 import gc
+import logging
 import multiprocessing
 import os
 import signal
@@ -14,19 +15,24 @@ from typing import Any, cast
 from wsgiref.types import StartResponse
 
 import django
+from django.conf import settings
 from django.core.handlers.wsgi import WSGIHandler, get_script_name
 from django.core.signals import request_started
-from django.http import HttpResponse, StreamingHttpResponse
+from django.http import HttpRequest, HttpResponse, StreamingHttpResponse
 from django.http.response import HttpResponseBase
 from django.template.loader import render_to_string
 from django.urls import resolve, set_script_prefix
 
+from common.telemetry.request import current
 from config.local import death
+from config.metrics import shared
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "config.settings")
 
 PARENT_POLL_SECONDS = 0.5
 BUSY_SECONDS = 5
+
+access = logging.getLogger("config.access")
 
 
 def _exit_when_orphaned(master_pid: int) -> None:
@@ -56,12 +62,16 @@ if (master := multiprocessing.parent_process()) is not None and master.pid is no
     death.follow(master.pid)
     threading.Thread(target=_exit_when_orphaned, args=(master.pid,), daemon=True).start()
 
+if settings.METRICS_TOKEN:
+    shared.begin(settings.METRICS_DIR)
 django.setup(set_prefix=False)
 
+from common.telemetry import metrics  # noqa: E402 - the metrics are made by importing it
 from config.errors import error_response  # noqa: E402 - needs Django to be set up
 from config.health import report_redis_problems  # noqa: E402
 from config.paths import is_api_path  # noqa: E402
 
+metrics.WORKERS.set(1)
 report_redis_problems()
 _import_all()
 gc.collect()
@@ -75,7 +85,9 @@ class Application(WSGIHandler):
         """Return Django's answer to a request, to be closed when it was sent."""
         set_script_prefix(get_script_name(environ))
         request_started.send(sender=type(self), environ=environ)
-        response = self.get_response(self.request_class(environ))
+        request = self.request_class(environ)
+        response = self.get_response(request)
+        _note_route_and_user(request)
         response._handler_class = type(self)  # type: ignore[attr-defined]  # closing it says so
         return response
 
@@ -136,11 +148,39 @@ def busy(path: str, detail: str) -> HttpResponse:
     return HttpResponse(render_to_string("busy.html"), status=503, headers=retry)
 
 
+def _note_route_and_user(request: HttpRequest) -> None:
+    facts, match = current(), request.resolver_match
+    if facts is None:
+        return
+    if match is not None:
+        facts.route = f"/{match.route}"
+    user = getattr(request, "_cached_user", None)  # of a page that asked who it is
+    if user is not None and user.is_authenticated:
+        facts.user = user.get_username()
+
+
 def note(environ: Mapping[str, Any], status: int | None, seconds: float) -> None:
-    """Take note of a request: for counting and logging, which are to come.
+    """Count the current request, and log it with ACCESS_LOG.
 
     Args:
         environ: WSGI's environ of the request.
         status: of the answer; None if the client left before there was one.
         seconds: from its headers to the last of its answer; of a stream under WSGI, to the first.
     """
+    request = current()
+    if request is None:
+        return
+    method = environ["REQUEST_METHOD"]
+    if settings.METRICS_TOKEN:
+        metrics.count_request(method, request.route, status, seconds)
+    if settings.ACCESS_LOG:
+        milliseconds = round(seconds * 1000, 1)
+        access.info(
+            *("%s %s %s %s ms", method, request.route or "none", status or "left", milliseconds),
+            extra={
+                "method": method,
+                "route": request.route,
+                "status": status,
+                "duration_ms": milliseconds,
+            },
+        )

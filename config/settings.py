@@ -27,9 +27,11 @@ INSTALLED_APPS = [
     "django.contrib.messages",
     "django.contrib.staticfiles",
     "rest_framework",
+    "drf_spectacular_sidecar",
     "axes",
     "corsheaders",
     "config.apps.StatekeepConfig",
+    "common.events.apps.EventsConfig",
     "connector_state",
     "chat",
     "overview.apps.OverviewConfig",
@@ -74,7 +76,6 @@ DATABASES = {
         statement_timeout_seconds=ENV.database_statement_timeout_seconds,
     )
 }
-
 DATABASE_STATEMENT_TIMEOUT_SECONDS = ENV.database_statement_timeout_seconds
 
 # The contract fixes the keys in Redis, so they are used through get_redis_connection():
@@ -141,6 +142,7 @@ CA_BUNDLE = ENV.requests_ca_bundle or ENV.ssl_cert_file
 OPENAI_API_KEY = ENV.openai_api_key.get_secret_value()
 OPENAI_BASE_URL = ENV.openai_base_url
 CHAT_MODEL = ENV.chat_model
+MODEL_TRACE_HEADERS = ENV.model_trace_headers
 CHAT_CONTEXT_BYTES = ENV.chat_context_bytes
 CHAT_TURN_SECONDS = ENV.chat_turn_seconds
 CHAT_RATE_PER_MINUTE = ENV.chat_rate_per_minute
@@ -148,6 +150,11 @@ CHAT_MAX_TURNS_PER_USER = ENV.chat_max_turns_per_user
 CHAT_MAX_TURNS_PER_PROCESS = ENV.chat_max_turns_per_process
 CHAT_MAX_READS_PER_PROCESS = ENV.chat_max_reads_per_process
 CHAT_KEEP_TURNS_SECONDS = ENV.chat_keep_turns_seconds
+
+# --- Events and alerts ------------------------------------------------------------------------
+
+EVENTS_KEEP_DAYS = ENV.events_keep_days
+ALERT_WEBHOOK_URL = ENV.alert_webhook_url
 
 # Own tokens name the user by the user name: a foreign token's "1" must not be local user 1.
 SIMPLE_JWT = {
@@ -171,7 +178,7 @@ CORS_ALLOW_HEADERS = [
     *("traceparent", "tracestate", "x-request-id", "x-requested-with"),
     *(name.lower() for name in ENV.cors_allowed_headers),
 ]
-CORS_EXPOSE_HEADERS = ["X-Chat-Degraded", "Retry-After"]
+CORS_EXPOSE_HEADERS = ["X-Chat-Degraded", "Retry-After", "X-Request-ID"]
 
 # --- API --------------------------------------------------------------------------------------
 
@@ -213,7 +220,6 @@ AXES_LOCKOUT_PARAMETERS = [["username", "ip_address"]]
 AXES_RESET_ON_SUCCESS = True
 AXES_LOCKOUT_TEMPLATE = "locked_out.html"
 AXES_CLIENT_IP_CALLABLE = "common.client_ip.address_for_axes"
-AXES_ENABLE_ADMIN = True
 AXES_VERBOSE = False
 AXES_SENSITIVE_PARAMETERS = ["username"]  # people type passwords there; addresses are for the log
 
@@ -231,12 +237,14 @@ SILENCED_SYSTEM_CHECKS = [
     *("security.W005", "security.W021"),
 ]
 
-# --- Static files, language, time, logs -------------------------------------------------------
+# --- Static files, language, time, logs, metrics ----------------------------------------------
 
 STATIC_URL = "static/"
 WHITENOISE_USE_FINDERS = True  # nothing to collect before a start
 STATIC_ROOT = DATA_DIR / "static"  # of collectstatic, for a proxy that serves them by itself
 TIME_ZONE = "UTC"
-USE_TZ = True
 
-LOGGING = logs.configuration(ENV.log_level)
+LOGGING = logs.configuration(ENV.log_level, ENV.log_format)
+ACCESS_LOG = ENV.access_log
+METRICS_TOKEN = ENV.metrics_token.get_secret_value()
+METRICS_DIR = ENV.metrics_dir or DATA_DIR / "metrics"

@@ -14,6 +14,7 @@ from wsgiref.types import StartResponse
 from django.conf import settings
 from django.http import HttpResponse
 
+from common.telemetry.request import HEADER, begin
 from config.paths import takes_bodies_of_anybody
 from config.serving import Application, busy, note, on_the_wire, refuse_path
 
@@ -28,11 +29,12 @@ _anybodys_uploads = threading.BoundedSemaphore(ANYBODYS_UPLOADS_AT_ONCE)
 def application(environ: dict[str, Any], start_response: StartResponse) -> Iterable[bytes]:
     """Answer by Django, once the body of a form is there."""
     began, status = time.perf_counter(), 0
+    request_id = begin(environ).request_id
 
     def start(line: str, headers: list[tuple[str, str]], *exc_info: Any) -> Any:
         nonlocal status
         status = int(line[:3])
-        return start_response(line, headers, *exc_info)
+        return start_response(line, [*headers, (HEADER, request_id)], *exc_info)
 
     body = _answer_by_path(environ, start)
     note(environ, status, time.perf_counter() - began)

@@ -73,6 +73,11 @@ class Connector(NotedModel):
             ("delete_keys", "Can delete stored values"),
         ]
 
+    @property
+    def event_subject(self) -> dict[str, object]:
+        """The fields of an event about the connector."""
+        return {"connector_uuid": self.pk}
+
     def __str__(self) -> str:
         return f"{self.name} ({self.uuid})"
 

@@ -14,11 +14,13 @@ from django import db
 from django.conf import settings
 from django.db import connection
 from django.db.migrations.executor import MigrationExecutor
+from django.template.defaultfilters import pluralize
 from django_redis import get_redis_connection
 from redis.exceptions import NoPermissionError, RedisError
 
 from chat.assistant.reachable import examine_assistant
 from chat.errors import ChatError
+from chat.models import Quarantine, Turn
 from chat.repository import conversation_repository
 from common.database_limits import missing_limits
 from common.findings import Finding, Unfit
@@ -155,6 +157,16 @@ def _secrets() -> Finding:
     )
 
 
+def _repairs() -> Finding:
+    corrupt = Quarantine.objects.filter(resolved_at=None).count()
+    dead = Turn.objects.dead_letters().count()
+    if not corrupt and not dead:
+        return Finding("nothing waits for an operator")
+    letters = f"{dead} dead letter{pluralize(dead)}"
+    waiting = f"{corrupt} in quarantine and {letters} wait for an operator, in admin."
+    return Finding("conversations to repair", problems=(waiting,))
+
+
 def _unsigned() -> tuple[str, ...]:
     try:
         uuids = [str(connector.pk) for connector in unsigned_connectors()]
@@ -198,6 +210,7 @@ SLOW_MODEL = Probe(
 )
 MIGRATIONS = Probe("migrations", "Migrations", _migrations, SLOW_SECONDS)
 SECRETS = Probe("secrets", "Credentials", _secrets, SLOW_SECONDS)
+REPAIRS = Probe("repairs", "Repairs", _repairs, SLOW_SECONDS)
 DSX_CONNECT = Probe("dsx_connect", "dsx-connect's Redis", _dsx_connect)
 
 STORES = (REDIS, DATABASE, CONVERSATIONS, SLOW_MODEL)

@@ -10,11 +10,14 @@ from django.db import connection
 from django.test import Client
 
 groups_migration = import_module("overview.migrations.0002_groups")
+reading_migration = import_module("overview.migrations.0003_reading_chats")
 
 
 def create_groups() -> None:
-    """As the migration makes them: tests with transactions of their own empty all tables."""
-    groups_migration.create_groups(apps, SimpleNamespace(connection=connection))
+    """As the migrations make them: tests with transactions of their own empty all tables."""
+    editor = SimpleNamespace(connection=connection)
+    groups_migration.create_groups(apps, editor)
+    reading_migration.grant_reading(apps, editor)
 
 
 def create_staff(*permissions: str, group: str | None = None, name: str = "staff") -> User:

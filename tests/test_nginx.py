@@ -200,12 +200,14 @@ def test_body__of_a_page_may_be_an_import(ports):
 
 def test_headers__say_who_called_and_can_not_be_forged(product, ports):
     forged = {"X-Forwarded-For": "6.6.6.6", "X-Forwarded-Proto": "gopher", "X_Forwarded_For": "6"}
+    forged["X-Request-ID"] = "forged"
     _, _, body = call(ports, ports.echo, "GET", f"{PREFIX}/a%2Fb//c?d=%2F", b"", **forged)
     seen = json.loads(body)
     headers = {name.lower(): value for name, value in seen["headers"]}
     assert seen["target"] == f"{PREFIX}/a%2Fb//c?d=%2F"
     assert headers["x-forwarded-for"] == "127.0.0.1"
     assert headers["x-forwarded-proto"] == "https"
+    assert headers["x-request-id"] not in ("", "forged")
     assert headers["host"] == "127.0.0.1"
     assert not {"x_forwarded_for", "connection"} & set(headers)
 

@@ -20,6 +20,7 @@ from chat.admin.filters import (
     UpdatedFilter,
     WaitingFilter,
 )
+from chat.admin.forgetting import forget_page
 from chat.admin.lists import DELETE, ChatList, ChatRows, isolated, when
 from chat.admin.replay import ReplayPage
 from chat.admin.transcripts import ExportPage, RawPage, TranscriptPage, state_in_words
@@ -73,6 +74,8 @@ class ConversationAdmin(ChatList):
     )
     list_filter = (StateFilter, WaitingFilter, ExpiryFilter, UpdatedFilter, UpdatedBetween)
     search_fields = ("user_id", "conversation_id", "title")
+    said_columns = frozenset({"shown_title"})
+    said_fields = frozenset({"title"})
     search_help_text = "By user, conversation id or title."
     ordering = ("-updated_at", "-id")
     sortable_by = ("user", "message_count", "updated", "expires")
@@ -95,6 +98,7 @@ class ConversationAdmin(ChatList):
     def get_urls(self) -> list[Any]:
         history = self.admin_site.admin_view(self.history_view)
         return [
+            path("forget/", self.admin_site.admin_view(forget_page), name="chat_forget_user"),
             *super().get_urls(),
             path("<path:object_id>/history/", history, name="chat_conversation_history"),
         ]

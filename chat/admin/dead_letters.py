@@ -8,7 +8,7 @@ from django.db.models import QuerySet
 from django.http import HttpRequest, HttpResponse
 
 from chat.admin.filters import AcceptedFilter
-from chat.admin.lists import CHANGE, DELETE, VIEW, ChatList, isolated, when
+from chat.admin.lists import CHANGE, DELETE, READ, VIEW, ChatList, isolated, when
 from chat.admin.pages import ChatPage
 from chat.admin.rendering import shown_json, shown_text
 from chat.errors import InvalidInput
@@ -24,6 +24,7 @@ ALREADY_GONE = "This turn is not a dead letter any more."
 
 class _LetterPage(ChatPage):
     model = DeadLetter
+    permission_of_object = READ
     converter = "slug"
 
     def retry(self, content: Content | None, done: str) -> HttpResponse:
@@ -33,7 +34,8 @@ class _LetterPage(ChatPage):
             return self.leave(ALREADY_GONE, self.list_url, messages.WARNING)
         self.record(f"{done} Turn {turn.pk}.")
         if turn.state == Turn.State.DEAD_LETTER:
-            return self.leave(f"The store refuses it again: {turn.refusal}", level=messages.ERROR)
+            why = f": {turn.refusal}" if self.may_read else "."
+            return self.leave(f"The store refuses it again{why}", level=messages.ERROR)
         if turn.state == Turn.State.STORED:
             return self.leave("The turn is stored.", self.list_url)
         words = "The turn is back in the queue; it waits for the store."
@@ -43,7 +45,7 @@ class _LetterPage(ChatPage):
 class LetterPage(_LetterPage):
     """The content of the turn, and why the store refused it."""
 
-    permissions = (VIEW,)
+    permissions = (VIEW, READ)
     title = "Dead letter"
     template = "admin/chat/dead_letter.html"
 
@@ -75,7 +77,7 @@ class RetryPage(_LetterPage):
 class EditPage(_LetterPage):
     """Edits the turn, and puts it back into the queue."""
 
-    permissions = (VIEW, CHANGE)
+    permissions = (VIEW, READ, CHANGE)
     title = "Edit and retry"
     template = "admin/chat/edit_letter.html"
 
@@ -135,6 +137,9 @@ class DeadLetterAdmin(ChatList):
     list_display = ("shown_turn", "conversation", "user", "accepted", "shown_refusal")
     list_filter = (AcceptedFilter,)
     search_fields = ("user_id", "conversation_id", "refusal")
+    # A store may quote what it refuses.
+    said_columns = frozenset({"shown_refusal"})
+    said_fields = frozenset({"refusal"})
     search_help_text = "By user, conversation id or refusal."
     ordering = ("-accepted_at", "-id")
     sortable_by = ("accepted",)
@@ -142,6 +147,13 @@ class DeadLetterAdmin(ChatList):
     shown_turn = column(str, "id", "turn")
     accepted = column(when, "accepted_at", "accepted")
     shown_refusal = column(isolated, "refusal", "refusal")
+
+    def get_list_display_links(self, request: HttpRequest, list_display: Any) -> Any:
+        return (
+            super().get_list_display_links(request, list_display)
+            if request.user.has_perm(READ)
+            else None
+        )
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[DeadLetter]:
         rows: QuerySet[DeadLetter] = super().get_queryset(request)

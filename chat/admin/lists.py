@@ -13,9 +13,11 @@ from django.utils.safestring import SafeString
 from django.utils.text import Truncator
 
 from common.admin_lists import column, is_own_lookup
+from common.events.models import Event, record
 from common.visible import visible
 
-VIEW = "chat.view_conversation"
+VIEW = "chat.view_conversation"  # names and states
+READ = "chat.read_conversation"  # what was said; titles begin with it
 CHANGE = "chat.change_conversation"
 DELETE = "chat.delete_conversation"
 
@@ -48,16 +50,21 @@ class ChatRows(ChangeList):
         super().get_results(request)
         if not self.query:
             self.full_result_count = self.result_count
+        if not request.user.has_perm(READ):
+            self.search_help_text = "By user or conversation id."
 
 
 class ChatList(admin.ModelAdmin):
     """A list whose rows lead to pages of our own.
 
     Django's own forms and actions are switched off: they would change rows and leave the store as
-    it is. The permissions on conversations hold for all three lists.
+    it is. The permissions on conversations hold for all three lists. The columns of `said_columns`,
+    and the search in `said_fields`, are for those who may read what was said.
     """
 
     pages: ClassVar[list[URLPattern]] = []
+    said_columns: ClassVar[frozenset[str]] = frozenset()
+    said_fields: ClassVar[frozenset[str]] = frozenset()
     empty_text: ClassVar[str]
     list_per_page = 50
     list_max_show_all = 200
@@ -74,6 +81,9 @@ class ChatList(admin.ModelAdmin):
 
     def changelist_view(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:
         title = str(self.opts.verbose_name_plural).capitalize()
+        if self.said_columns and request.user.has_perms([VIEW, READ]):
+            name = request.user.get_username()
+            record(Event.Kind.READ, Event.Area.CHAT, f"Looked at a list: {title}.", name)
         return super().changelist_view(request, {"title": title})
 
     def get_changelist(self, request: HttpRequest, **kwargs: Any) -> type[ChangeList]:
@@ -81,6 +91,16 @@ class ChatList(admin.ModelAdmin):
 
     def lookup_allowed(self, lookup: str, value: str, request: HttpRequest | None = None) -> bool:
         return is_own_lookup(self.list_filter, lookup)
+
+    def get_list_display(self, request: HttpRequest) -> list[Any]:
+        columns = super().get_list_display(request)
+        may_read = request.user.has_perm(READ)
+        return [name for name in columns if may_read or name not in self.said_columns]
+
+    def get_search_fields(self, request: HttpRequest) -> list[str]:
+        fields = super().get_search_fields(request)
+        may_read = request.user.has_perm(READ)
+        return [name for name in fields if may_read or name not in self.said_fields]
 
     def get_actions(self, request: HttpRequest) -> dict[str, Any]:
         actions = super().get_actions(request)

@@ -1,7 +1,7 @@
 """The base of the pages about a conversation, a quarantined state or a dead letter."""
 
 import logging
-from typing import Any
+from typing import Any, ClassVar
 
 from django.contrib import messages
 from django.db.models import QuerySet
@@ -9,7 +9,7 @@ from django.http import HttpRequest, HttpResponse
 from django.http.response import HttpResponseBase
 from django.urls import reverse
 
-from chat.admin.lists import VIEW
+from chat.admin.lists import READ, VIEW
 from chat.conversations.state import ConversationKey
 from chat.deadline import Deadline
 from chat.errors import (
@@ -22,6 +22,7 @@ from chat.errors import (
 from chat.models import Conversation, Turn
 from common.admin_pages import AdminPage, log_action
 from common.database_busy import DatabaseBusy
+from common.events.models import Event, record
 
 logger = logging.getLogger(__name__)
 
@@ -29,9 +30,14 @@ ACTION_SECONDS = 10  # longer than any call to the store may take, shorter than 
 
 
 class ChatPage(AdminPage):
-    """A page about a row that belongs to a conversation, whose key is `key`."""
+    """A page about a row that belongs to a conversation, whose key is `key`.
+
+    One that `shows_said` has a part that only those see who may read what was said.
+    """
 
     errors = (ChatError, DatabaseBusy)
+    shows_said: ClassVar[bool] = False
+    permission_of_object: ClassVar[str] = VIEW  # to see the object's page
 
     @property
     def key(self) -> ConversationKey:
@@ -43,30 +49,41 @@ class ChatPage(AdminPage):
 
     @property
     def back_url(self) -> str:
-        return self.object_url if self.request.user.has_perm(VIEW) else reverse("admin:index")
+        return self.object_url if self.may_see_object else reverse("admin:index")
+
+    @property
+    def may_see_object(self) -> bool:
+        return self.request.user.has_perms([VIEW, self.permission_of_object])
+
+    @property
+    def may_read(self) -> bool:
+        """Whether the operator may read what was said."""
+        return self.request.user.has_perm(READ)
 
     def handle(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponseBase:
-        if VIEW in self.permissions:
-            # For an auditor: who read what a user said. Unlike admin's history, logs can be kept
-            # where the audited operators can't reach them.
-            logger.info(
-                "%s looked at %s %s (%s)",
-                request.user.get_username(),
-                self.model._meta.verbose_name,
-                self.object_label,
-                self.title,
-            )
+        if READ in self.permissions or (self.shows_said and self.may_read):
+            self._record_reader(request.user.get_username())
         return super().handle(request, *args, **kwargs)
+
+    def _record_reader(self, name: str) -> None:
+        """Record who reads what a user said, before anything is shown.
+
+        Unlike events, logs can be kept where the audited operators can't reach them.
+        """
+        what = self.model._meta.verbose_name
+        logger.info("%s looked at %s %s (%s)", name, what, self.object_label, self.title)
+        about = self.object.event_subject
+        record(Event.Kind.READ, Event.Area.CHAT, f"Read: {what} ({self.title}).", name, **about)
 
     def explain(self, error: ChatError | DatabaseBusy) -> tuple[int, str]:
         return status_of(error), in_words(error)
 
     def leave(self, words: str, to: str = "", level: int = messages.SUCCESS) -> HttpResponse:
-        may_view = self.request.user.has_perm(VIEW)
-        return super().leave(words, to if may_view else self.back_url, level)
+        return super().leave(words, to if self.may_see_object else self.back_url, level)
 
-    def record(self, message: str) -> None:
-        log_action(self.request, Conversation.objects.at(self.key) or self.object, message)
+    def record(self, message: str, kind: Event.Kind = Event.Kind.CHANGE) -> None:
+        row = Conversation.objects.at(self.key) or self.object
+        log_action(self.request, row, message, kind=kind)
 
     @property
     def waiting_turns(self) -> QuerySet[Turn]:

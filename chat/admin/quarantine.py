@@ -15,7 +15,7 @@ from django.template.defaultfilters import filesizeformat, pluralize
 
 from chat import quarantine
 from chat.admin.filters import FoundFilter, ResolvedFilter
-from chat.admin.lists import CHANGE, DELETE, VIEW, ChatList, isolated, when
+from chat.admin.lists import CHANGE, DELETE, READ, VIEW, ChatList, isolated, when
 from chat.admin.pages import ChatPage, in_words, status_of
 from chat.admin.rendering import shown_bytes
 from chat.conversations.state import ConversationState, InvalidConversation, decode, encode
@@ -53,6 +53,7 @@ class QuarantinePage(_CopyPage):
     """A copy of what can't be read, what the store has now, and the turns that wait."""
 
     permissions = (VIEW,)
+    shows_said = True
     title = "Quarantined state"
     template = "admin/chat/quarantine.html"
 
@@ -61,7 +62,8 @@ class QuarantinePage(_CopyPage):
         self.object.refresh_from_db()  # reading may have shown that it is resolved
         context = {
             "row": Conversation.objects.at(self.key),
-            "shown": shown_bytes(self.copied_bytes),
+            "may_read": self.may_read,
+            "shown": shown_bytes(self.copied_bytes) if self.may_read else None,
             "size": len(self.copied_bytes),
             "now": now,
             "turns": self.waiting_turns.only("accepted_at", "state", "message")[:TURNS_SHOWN],
@@ -90,7 +92,7 @@ class QuarantinePage(_CopyPage):
 class DownloadPage(_CopyPage):
     """The copied bytes as a file."""
 
-    permissions = (VIEW,)
+    permissions = (VIEW, READ)
     title = "Download"
 
     def get(self, request: HttpRequest) -> HttpResponse:
@@ -101,7 +103,7 @@ class DownloadPage(_CopyPage):
 class RestorePage(_CopyPage):
     """Stores an edited copy in place of what can't be read."""
 
-    permissions = (VIEW, CHANGE)
+    permissions = (VIEW, READ, CHANGE)
     title = "Restore conversation"
     template = "admin/chat/restore.html"
 

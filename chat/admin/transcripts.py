@@ -2,16 +2,17 @@
 
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
+from typing import Any, ClassVar
 
 from django.conf import settings
 from django.http import HttpRequest, HttpResponse
 from django.utils import timezone
 
-from chat.admin.lists import VIEW
+from chat.admin.lists import READ, VIEW
 from chat.admin.pages import ChatPage, in_words, status_of
 from chat.admin.rendering import Excerpt, shown_json, shown_text
 from chat.admin.replay import can_replay
+from chat.admin.timeline import degraded_turns, timeline
 from chat.api.conversation_views import export_answer
 from chat.conversations.history import split_turns
 from chat.conversations.state import MessageEntry, encode
@@ -54,38 +55,49 @@ class ShownMessage:
 
 @dataclass(frozen=True, slots=True)
 class ShownTurn:
-    """The messages of a turn, and its status. `row` is None when only the store has the turn."""
+    """The messages of a turn, and its status. `row` is None when only the store has the turn.
+
+    `degraded` says why it was answered degraded, "" if it was not.
+    """
 
     messages: list[ShownMessage]
     status: str
     status_in_words: str
     row: Turn | None
+    degraded: str
 
 
 class _ConversationPage(ChatPage):
-    permissions = (VIEW,)
+    permissions: ClassVar[tuple[str, ...]] = (VIEW, READ)
     model = Conversation
 
 
 class TranscriptPage(_ConversationPage):
     """The conversation as a chat, oldest message first, beside what is known of it.
 
-    It shows the newest messages; `?before=` those before a cursor.
+    It shows the newest messages; `?before=` those before a cursor. Whoever may not read what was
+    said sees the facts and the timeline. Looking changes nothing of the index.
     """
 
+    permissions = (VIEW,)
+    shows_said = True
     title = "Conversation"
     template = "admin/chat/conversation.html"
 
     def get(self, request: HttpRequest) -> HttpResponse:
         read, failure = self.read()
         before = request.GET.get("before")
-        page = transcript.page(read.state, MESSAGES_A_PAGE, before) if read else None
-        self.object.refresh_from_db()  # reading may have corrected it
+        page = None
+        if read and self.may_read:
+            page = transcript.page(read.state, MESSAGES_A_PAGE, before)
+        self.object.refresh_from_db()  # reading may have shown that it is corrupt, or no more
         is_corrupt = isinstance(failure, StoreCorrupt)
         copies = Quarantine.objects.filter(
             user_id=self.key.user_id, conversation_id=self.key.conversation_id
         )
         context = {
+            "may_read": self.may_read,
+            "timeline": timeline(self.object, read.state if read else None),
             "turns": self.turns(read, page.messages) if read and page else [],
             "older": page.next_cursor if page else None,
             "before": before,
@@ -95,11 +107,11 @@ class TranscriptPage(_ConversationPage):
             "dead_letters": Turn.objects.of(self.key).dead_letters().count(),
             "store": store_in_words(),
             "state": state_in_words(self.object),
-            **_stored(read, failure),
+            **_stored(read, failure, may_read=self.may_read),
             "is_corrupt": is_corrupt,
             # Only actions that can succeed are offered.
             "can_replay": can_replay(self.key, self.object) and not is_corrupt,
-            "can_export": read is not None and failure is None,
+            "can_export": self.may_read and read is not None and failure is None,
             "can_delete": self.object.active or read is not None,
         }
         # What can't be read is shown from the database, as an ordinary page.
@@ -110,7 +122,7 @@ class TranscriptPage(_ConversationPage):
     def read(self) -> tuple[Transcript | None, StoreError | None]:
         """Return the conversation if there is one, and why it may not be complete."""
         try:
-            read = transcript.read(self.key, self.deadline)
+            read = transcript.read(self.key, self.deadline, repairs=False)
         except StoreError as failure:
             return None, failure
         return read, read.failure if read else None
@@ -119,11 +131,14 @@ class TranscriptPage(_ConversationPage):
         """Return the turns of some messages, for the template."""
         ids = {message.turn_id for message in messages if message.turn_id}
         rows: dict[Any, Turn] = Turn.objects.of(self.key).in_bulk(ids)
+        degraded = degraded_turns(self.key)
         shown = []
         for turn in split_turns(messages):
             status = _status(turn[0].turn_id, read)
             row = rows.get(turn[0].turn_id)
-            shown.append(ShownTurn(list(map(_shown, turn)), status, STATUS_IN_WORDS[status], row))
+            words = STATUS_IN_WORDS[status]
+            why = degraded.get(turn[0].turn_id or "", "")
+            shown.append(ShownTurn(list(map(_shown, turn)), status, words, row, why))
         return shown
 
 
@@ -146,7 +161,9 @@ def _shown(message: MessageEntry) -> ShownMessage:
     )
 
 
-def _stored(read: Transcript | None, failure: StoreError | None) -> dict[str, Any]:
+def _stored(
+    read: Transcript | None, failure: StoreError | None, *, may_read: bool
+) -> dict[str, Any]:
     """Return the ETag, the size, the expiry and the document that the store has, for the page."""
     if isinstance(failure, StoreCorrupt):
         return {"etag": failure.etag, "size": len(failure.raw)}
@@ -157,7 +174,7 @@ def _stored(read: Transcript | None, failure: StoreError | None) -> dict[str, An
         "etag": read.snapshot.etag,
         "expires_at": read.snapshot.expires_at,
         "size": len(encode(document)),
-        "raw": shown_json(document.model_dump(mode="json")),
+        "raw": shown_json(document.model_dump(mode="json")) if may_read else None,
     }
 
 

@@ -1,17 +1,21 @@
 """Authenticate users by bearer tokens, which chat.api.bearer.tokens verifies."""
 
 from collections.abc import MutableMapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from typing import Any
 
+from django.utils import timezone
 from rest_framework.authentication import BaseAuthentication
 from rest_framework.permissions import BasePermission
 from rest_framework.request import Request
 
-from chat.api.bearer.tokens import user_id_of
-from chat.errors import Forbidden
+from chat.api.bearer.tokens import Bearer, bearer_of
+from chat.errors import Forbidden, TokenRefused
+from chat.models import ChatUser
+from common.telemetry.request import note_caller
 
-USER_ID = "statekeep.user_id"  # in WSGI's environ, where what a client sends is named HTTP_…
+BEARER = "statekeep.bearer"  # in WSGI's environ, where what a client sends is named HTTP_…
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,6 +23,7 @@ class ChatPrincipal:
     """The request.user of a chat request, with the user id of the token."""
 
     user_id: str
+    authenticated_at: datetime = field(default_factory=timezone.now)
 
     is_authenticated = True
 
@@ -30,11 +35,15 @@ class BearerAuthentication(BaseAuthentication):
         """Return the token's user, or None for another scheme.
 
         Raises:
-            TokenRefused: the token is not valid.
+            TokenRefused: the token is not valid, or from before its user was removed.
             Unavailable: the keys to verify it with can't be fetched.
         """
-        user_id = user_id_in(request.META)
-        return None if user_id is None else (ChatPrincipal(user_id), None)
+        bearer = _bearer_in(request.META)
+        if bearer is None:
+            return None
+        principal = ChatPrincipal(bearer.user_id)  # the time first: see chat.turns.accept
+        check_not_forgotten(bearer.user_id, bearer.issued_at)
+        return principal, None
 
     def authenticate_header(self, request: Request) -> str:
         return 'Bearer realm="chat"'
@@ -55,13 +64,35 @@ class OwnPath(BasePermission):
 def user_id_in(environ: MutableMapping[str, Any]) -> str | None:
     """Return the user id of the token in WSGI's environ, or None for another scheme.
 
-    It is kept there: config.door asks before it receives a body, and then the view does.
+    The database is not asked: the user may have been removed since.
 
     Raises:
-        TokenRefused, Unavailable: as in user_id_of.
+        TokenRefused, Unavailable: as in bearer_of.
     """
-    if USER_ID not in environ:
+    bearer = _bearer_in(environ)
+    return None if bearer is None else bearer.user_id
+
+
+def check_not_forgotten(user_id: str, issued_at: float | None) -> None:
+    """Refuse a token from before all of its user was removed (chat.retention.forget).
+
+    Args:
+        user_id: whom the token names.
+        issued_at: its claim `iat`, None without one.
+
+    Raises:
+        TokenRefused: it is from before.
+    """
+    moment = None if issued_at is None else datetime.fromtimestamp(issued_at, UTC)
+    if ChatUser.refuses(user_id, moment):
+        raise TokenRefused("The token is from before its user was removed. Log in again.")
+
+
+def _bearer_in(environ: MutableMapping[str, Any]) -> Bearer | None:
+    # It is kept there: config.door asks before it receives a body, and then the view does.
+    if BEARER not in environ:
         scheme, _, token = environ.get("HTTP_AUTHORIZATION", "").partition(" ")
-        environ[USER_ID] = user_id_of(token.strip()) if scheme.lower() == "bearer" else None
-    user_id: str | None = environ[USER_ID]
-    return user_id
+        environ[BEARER] = bearer_of(token.strip()) if scheme.lower() == "bearer" else None
+    bearer: Bearer | None = environ[BEARER]
+    note_caller(user=bearer.user_id if bearer else "")
+    return bearer

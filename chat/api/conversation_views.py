@@ -7,7 +7,7 @@ from django.http import HttpResponse
 from rest_framework.request import Request
 
 from chat.api.answers import client_id, json_answer, no_content
-from chat.api.parsing import RenameBody, check_conversation_id, read_body, read_limit
+from chat.api.parsing import RenameBody, check_conversation_id, read_body, read_limit, read_search
 from chat.api.slots import read_slot, turn_slot
 from chat.api.views import ChatAPIView
 from chat.conversations.state import ConversationKey, format_timestamp
@@ -28,9 +28,10 @@ class ConversationsView(ChatAPIView):
     http_method_names = ["get"]
 
     def get(self, request: Request, user_id: str) -> HttpResponse:
-        """Newest first. `?limit=`, `?cursor=` of the page before."""
+        """Newest first. `?limit=`, `?cursor=` of the page before, `?search=` in titles."""
         limit = read_limit(request._request, PAGE_DEFAULT, PAGE_MAX)
-        rows, next_cursor = index.list_page(self.user_id, limit, request.GET.get("cursor"))
+        search = read_search(request._request)
+        rows, next_cursor = index.list_page(self.user_id, limit, request.GET.get("cursor"), search)
         return json_answer(
             {
                 "conversations": [_described(row) for row in rows],
@@ -102,6 +103,7 @@ class MessagesView(_OneConversationView):
         return json_answer(
             {
                 "conversation_id": client_id(self.key.conversation_id, found.id_is_integer),
+                "title": found.title,
                 "messages": [found.as_json(message) for message in page.messages],
                 "has_more": page.next_cursor is not None,
                 "next_cursor": page.next_cursor,

@@ -63,8 +63,20 @@ class _Body(BaseModel):
 class ChatBody(_Body):
     """The body of POST /api/{user_id}/chat: a message."""
 
-    message: Annotated[str, AfterValidator(_trimmed), AfterValidator(_check_length)]
-    conversation_id: Annotated[int | str, BeforeValidator(_check_id)] | None = None
+    message: Annotated[
+        str,
+        AfterValidator(_trimmed),
+        AfterValidator(_check_length),
+        Field(json_schema_extra={"minLength": 1, "maxLength": MESSAGE_MAX_CHARACTERS}),
+    ]
+    conversation_id: (
+        Annotated[
+            Annotated[int, Field(json_schema_extra={"minimum": 0, "maximum": INTEGER_ID_MAX})]
+            | Annotated[str, Field(json_schema_extra={"pattern": f"^{CONVERSATION_ID}$"})],
+            BeforeValidator(_check_id),
+        ]
+        | None
+    ) = None
 
 
 class RenameBody(_Body):
@@ -133,6 +145,20 @@ def read_idempotency_key(request: HttpRequest) -> str | None:
             code="invalid_idempotency_key",
         )
     return str(key)
+
+
+def read_search(request: HttpRequest) -> str:
+    """Return `?search=`, or "".
+
+    Raises:
+        InvalidInput: no title can contain it.
+    """
+    text = request.GET.get("search", "")
+    try:
+        check_text(text)
+    except ValueError as error:
+        raise InvalidInput(f"search {error}.", code="invalid_search") from None
+    return text.strip()
 
 
 def read_limit(request: HttpRequest, default: int, maximum: int) -> int:

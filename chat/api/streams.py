@@ -73,7 +73,7 @@ def _heartbeats(events: Iterator[bytes]) -> Iterator[bytes]:
 
 
 def _events(followed: Followed, as_error: AsError) -> Iterator[bytes]:
-    """Yield each event, and nothing (b"") where there is none for a second."""
+    """Yield events as they come, and nothing (b"") where there is none for a second."""
     turn = turn_as_json(followed.turn)
     conversation_id = turn["conversation_id"]
     yield _event("accepted", conversation_id=conversation_id, turn_id=followed.turn.id)
@@ -87,10 +87,11 @@ def _events(followed: Followed, as_error: AsError) -> Iterator[bytes]:
             calls, text = calls + 1, ""
         if followed.said is not said:
             said, shown = followed.said, 0
-        while said.calls == calls and shown < len(said.pieces):
-            text += said.pieces[shown]
-            yield _event("delta", text=said.pieces[shown])
-            shown += 1
+        if said.calls == calls and (fresh := said.pieces[shown:]):
+            shown += len(fresh)
+            text += "".join(fresh)
+            yield b"".join(_event("delta", text=piece) for piece in fresh)
+            followed.gather()
         if is_over:
             break
         followed.wait(version, LOOK_SECONDS)

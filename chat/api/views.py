@@ -28,11 +28,16 @@ class ChatAPIView(APIView):
     permission_classes = [OwnPath]
 
     @property
-    def user_id(self) -> str:
-        """The id of the token's user."""
+    def principal(self) -> ChatPrincipal:
+        """The token's user."""
         principal: Any = self.request.user
         assert isinstance(principal, ChatPrincipal)
-        return principal.user_id
+        return principal
+
+    @property
+    def user_id(self) -> str:
+        """The id of the token's user."""
+        return self.principal.user_id
 
 
 class ChatView(ChatAPIView):
@@ -54,7 +59,8 @@ class ChatView(ChatAPIView):
     def _read(self) -> ChatRequest:
         body = read_body(self.request._request, ChatBody)
         key = read_idempotency_key(self.request._request)
-        return ChatRequest(self.user_id, body.message, body.conversation_id, key)
+        since = self.principal.authenticated_at
+        return ChatRequest(self.user_id, body.message, body.conversation_id, key, since)
 
     def _stream(self) -> HttpResponseBase:
         """Answer with events, after all that may be refused."""

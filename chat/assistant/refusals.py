@@ -3,12 +3,16 @@
 Servers quote what was sent to them, so whatever occurs in the request is cut out.
 """
 
+import math
 import re
 from collections.abc import Iterable, Iterator
+from datetime import UTC, datetime
+from email.utils import parsedate_to_datetime
 
 from chat.assistant.answers import Unusable, read_document
 from common.visible import printable
 
+RETRY_PAUSE_SECONDS = 0.5
 CODE_MAX_CHARACTERS = 64
 MESSAGE_MAX_CHARACTERS = 300
 QUOTE_MIN_CHARACTERS = 8  # shorter runs that both sides have are words of the language
@@ -87,3 +91,18 @@ def _quoted(text: str, sent: set[str]) -> Iterator[tuple[int, int]]:
         for start in range(len(text) - QUOTE_MIN_CHARACTERS + 1):
             if text[start : start + QUOTE_MIN_CHARACTERS] in one:
                 yield start, start + QUOTE_MIN_CHARACTERS
+
+
+def retry_pause(header: str | None) -> float:
+    """Return the seconds to wait for a Retry-After: a number or a date; infinity if neither."""
+    if not header:
+        return RETRY_PAUSE_SECONDS
+    try:
+        seconds = float(header)
+    except ValueError:
+        try:
+            moment = parsedate_to_datetime(header)
+        except ValueError:
+            return math.inf
+        seconds = (moment.replace(tzinfo=moment.tzinfo or UTC) - datetime.now(UTC)).total_seconds()
+    return max(seconds, RETRY_PAUSE_SECONDS) if math.isfinite(seconds) else math.inf

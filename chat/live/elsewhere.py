@@ -31,6 +31,9 @@ class WordsElsewhere:
         time.sleep(min(POLL_SECONDS, seconds))
         self._look()
 
+    def gather(self) -> None:
+        """Return at once: what is published are all the words since the last look."""
+
     def _look(self) -> None:
         row = Turn.objects.filter(pk=self.turn.pk).first()
         if row is None:

@@ -9,6 +9,7 @@ from chat.conversations.json_values import clean_text
 from chat.models import Turn
 
 REPLY_MAX_CHARACTERS = 20_000
+TOGETHER_SECONDS = 0.1
 
 _WORD = re.compile(r"\s*\S+\s*")
 
@@ -51,6 +52,7 @@ class Words:
         self.failure: BaseException | None = None
         self._length = 0
         self._stopped = threading.Event()
+        self._ended = threading.Event()
         self._on_stop: Callable[[], None] = lambda: None
         self._changed = threading.Condition()
 
@@ -98,12 +100,19 @@ class Words:
     def end(self, failure: BaseException | None = None) -> None:
         """Note that the turn is over: its row says all, or the failure does."""
         self.failure, self.is_over = failure, True
+        self._ended.set()
         self.note_change()
 
     def wait(self, version: int, seconds: float) -> None:
         """Wait until there is a newer version, or the time is up."""
         with self._changed:
             self._changed.wait_for(lambda: self.version != version, seconds)
+
+    def gather(self) -> None:
+        """Wait a moment for more words, no longer than until the turn is over."""
+        # Models say up to a hundred words a second. Waking a follower and the server's loop for
+        # each would cost more than the rest of the turn.
+        self._ended.wait(TOGETHER_SECONDS)
 
     # --- The user's stop --------------------------------------------------------------------------
 

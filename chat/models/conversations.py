@@ -78,6 +78,7 @@ class Conversation(Keyed):
 
     class Meta:
         ordering = ("-updated_at", "-id")
+        permissions = [("read_conversation", "Can read what was said in conversations")]
         constraints = [
             models.UniqueConstraint(
                 fields=["user_id", "conversation_id"], name="chat_one_row_per_conversation"

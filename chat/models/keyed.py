@@ -29,6 +29,11 @@ class Keyed(models.Model):
         abstract = True
 
     @property
+    def event_subject(self) -> dict[str, str]:
+        """The fields of an event about its conversation."""
+        return {"user_id": self.user_id, "conversation_id": self.conversation_id}
+
+    @property
     def key(self) -> ConversationKey:
         """The key under which its conversation is stored."""
         return ConversationKey(self.user_id, self.conversation_id)

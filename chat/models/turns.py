@@ -15,6 +15,7 @@ from chat.conversations.history import put_turn
 from chat.conversations.state import ConversationState, MessageEntry, ToolCallInfo
 from chat.errors import TurnConflict
 from chat.models.keyed import Keyed, KeyedRows
+from common.telemetry import metrics
 
 logger = logging.getLogger(__name__)
 
@@ -112,6 +113,8 @@ class Turn(Keyed):
 
     objects = TurnRows.as_manager()
 
+    degraded_by = ""  # the code of the error, while the turn is being answered
+
     class Meta:
         ordering = ("id",)
         constraints = [
@@ -141,11 +144,17 @@ class Turn(Keyed):
     def release(self) -> None:
         """Let go of the lease after an error of ours: the turn is stored without a reply."""
         try:
-            Turn.objects.under_lease_of(self).filter(state=Turn.State.ACCEPTED).update(
-                state=Turn.State.FAILED, failure=INTERRUPTED, stopped=False, lease_until=None
+            released = (
+                Turn.objects.under_lease_of(self)
+                .filter(state=Turn.State.ACCEPTED)
+                .update(
+                    state=Turn.State.FAILED, failure=INTERRUPTED, stopped=False, lease_until=None
+                )
             )
         except Error:
             logger.exception("turn %s keeps its lease until that ends", self.id)
+        else:
+            metrics.TURNS.labels(INTERRUPTED, "false").inc(released)
 
     def lost(self) -> TurnConflict:
         """Return the error for a turn that is no longer ours: deleted, or taken up by another."""

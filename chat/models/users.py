@@ -1,5 +1,7 @@
 """The users of the chat, and their tasks."""
 
+from datetime import datetime
+
 from django.db import models
 from django.utils import timezone
 
@@ -14,8 +16,30 @@ class ChatUser(models.Model):
     last_task_id = models.PositiveBigIntegerField(default=0)
     last_conversation_id = models.PositiveBigIntegerField(default=0)
 
+    # Tokens from before it are refused; those that don't say when they were issued, for a while.
+    forgotten_at = models.DateTimeField(null=True)
+    undated_refused_until = models.DateTimeField(null=True)
+
     def __str__(self) -> str:
         return self.user_id
+
+    @property
+    def event_subject(self) -> dict[str, str]:
+        """The fields of an event about the user."""
+        return {"user_id": self.user_id}
+
+    @staticmethod
+    def refuses(user_id: str, issued_at: datetime | None) -> bool:
+        """Whether a token of this user is from before all of the user was removed.
+
+        Args:
+            user_id: whom the token names.
+            issued_at: the token's `iat`, None where it has none.
+        """
+        forgotten = ChatUser.objects.filter(pk=user_id)
+        if issued_at is None:
+            return forgotten.filter(undated_refused_until__gt=timezone.now()).exists()
+        return forgotten.filter(forgotten_at__gte=issued_at).exists()
 
     def next_task_id(self) -> int:
         """Give out the next number for a task. The caller holds the user's lock."""

@@ -11,6 +11,9 @@ from typing import Protocol
 from django.conf import settings
 
 from chat.conversations.state import ConversationKey, ConversationState
+from common.events import outages
+
+TITLE = "Conversation store"  # in the events of its outages
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,4 +135,9 @@ def _build(
     else:
         transport = Transport(endpoint, api_token, *timeouts)
         inner = DaprRepository(transport, store_name, max_state_bytes)
-    return GuardedRepository(inner, Breaker(pause_seconds=pause_seconds))
+    breaker = Breaker(
+        pause_seconds=pause_seconds,
+        on_failure=lambda: outages.noticed(TITLE),
+        on_recovery=lambda: outages.over(TITLE),
+    )
+    return GuardedRepository(inner, breaker)

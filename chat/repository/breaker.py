@@ -12,8 +12,15 @@ from collections.abc import Callable
 from typing import TypeVar
 
 from chat.conversations.state import ConversationKey, ConversationState
-from chat.errors import StoreConflict, StoreError, StoreRefused, StoreUnavailable
+from chat.errors import (
+    StoreConflict,
+    StoreError,
+    StoreMissing,
+    StoreRefused,
+    StoreUnavailable,
+)
 from chat.repository import ConversationRepository, StoredConversation, StoreInfo
+from common.telemetry import metrics
 
 logger = logging.getLogger(__name__)
 
@@ -32,11 +39,19 @@ class Breaker:
     Args of the constructor:
         pause_seconds: the time from a failure until the next probe.
         clock: the monotonic clock, in seconds.
+        on_failure: called, without the lock, after the first of some failures.
+        on_recovery: called likewise after the first success that follows failures.
     """
 
     def __init__(
-        self, *, pause_seconds: float, clock: Callable[[], float] = time.monotonic
+        self,
+        *,
+        pause_seconds: float,
+        clock: Callable[[], float] = time.monotonic,
+        on_failure: Callable[[], None] = lambda: None,
+        on_recovery: Callable[[], None] = lambda: None,
     ) -> None:
+        self._on_failure, self._on_recovery = on_failure, on_recovery
         self._pause_seconds = pause_seconds
         self._clock = clock
         self._lock = threading.Lock()
@@ -53,8 +68,11 @@ class Breaker:
         """
         is_probe = self._enter()
         try:
-            result = function()
+            with metrics.STORE_SECONDS.time():
+                result = function()
         except StoreError as error:
+            if not isinstance(error, StoreMissing):
+                metrics.STORE_ERRORS.labels(type(error).__name__).inc()
             self._leave(is_probe, _verdict(error))
             raise
         except BaseException:
@@ -69,12 +87,21 @@ class Breaker:
             if self._retry_at is None:
                 return False
             if self._probing or self._clock() < self._retry_at:
+                metrics.STORE_ERRORS.labels("BreakerOpen").inc()
                 raise StoreUnavailable()
             self._probing = True
             return True
 
     def _leave(self, is_probe: bool, success: bool | None) -> None:
-        """Record the outcome of a call; None: it does not count."""
+        """Record the outcome of a call, and tell of a change; None: it does not count."""
+        before = self._failures
+        self._count(is_probe, success)
+        if success is False and before == 0:
+            self._on_failure()
+        elif success and before:
+            self._on_recovery()
+
+    def _count(self, is_probe: bool, success: bool | None) -> None:
         with self._lock:
             if is_probe:
                 self._probing = False
@@ -92,11 +119,13 @@ class Breaker:
             logger.error(
                 "the conversation store is down; trying again every %s s", self._pause_seconds
             )
+            metrics.BREAKER_OPEN.set(1)
         self._retry_at = self._clock() + self._pause_seconds
 
     def _close(self) -> None:
         if self._retry_at is not None:
             logger.warning("the conversation store is back")
+            metrics.BREAKER_OPEN.set(0)
         self._failures = 0
         self._retry_at = None
 

@@ -22,6 +22,7 @@ from urllib3.exceptions import HTTPError
 from chat import outgoing
 from chat.errors import StoreUnavailable
 from chat.repository.deadline import FAIR_SECONDS, seconds_left
+from common.telemetry.request import onward_headers
 
 logger = logging.getLogger(__name__)
 
@@ -110,7 +111,7 @@ class Transport:
                 method,
                 self._endpoint + path,
                 data=body,
-                headers=headers,
+                headers={**onward_headers(), **(headers or {})},
                 timeout=(min(left, self._connect_timeout_seconds), left),
                 allow_redirects=False,
                 stream=True,

@@ -16,6 +16,8 @@ from chat.conversations.state import ConversationKey
 from chat.errors import ChatError
 from chat.locks import user_transaction
 from chat.models import ChatUser, Conversation, Quarantine, Turn
+from chat.turns.traces import note_expiry
+from common.events.models import forget
 
 logger = logging.getLogger(__name__)
 
@@ -104,6 +106,8 @@ def remove_index(row: Conversation, options: PurgeOptions, report: Report) -> bo
         report.turns += Turn.objects.of(key).delete()[0]
         report.copies += Quarantine.objects.of(key).delete()[0]
         report.rows += 1
+        forget(**row.event_subject)
+        note_expiry(current, "Removed by a purge.")
         if _may_be_forgotten(current, user, options):
             current.delete()
         else:

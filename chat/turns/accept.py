@@ -7,7 +7,7 @@ import hashlib
 import json
 import math
 import secrets
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 
 from django.conf import settings
@@ -16,7 +16,7 @@ from django.utils import timezone
 
 from chat.conversations.state import ConversationKey
 from chat.deadline import Deadline
-from chat.errors import RateLimited, TurnConflict
+from chat.errors import RateLimited, TokenRefused, TurnConflict
 from chat.locks import user_locked
 from chat.models import ChatUser, Conversation, Turn
 from chat.models.turns import TO_STORE, lease_length
@@ -24,6 +24,7 @@ from chat.moments import MICROSECOND, microseconds
 from chat.tools.confirmation import confirmed_deletes
 from chat.turns.open_conversation import OpenConversation
 from chat.turns.pruning import prune_now_and_then
+from chat.turns.traces import note_expiry
 
 REPEAT_SECONDS_MAX = 5
 TURN_IN_PROGRESS = "turn_in_progress"
@@ -31,12 +32,16 @@ TURN_IN_PROGRESS = "turn_in_progress"
 
 @dataclass(frozen=True, slots=True)
 class ChatRequest:
-    """A client's message. `conversation_id` in the client's own type, None for a new one."""
+    """A client's message. `conversation_id` in the client's own type, None for a new one.
+
+    `asked_at` is when the user was found to be allowed to send it.
+    """
 
     user_id: str
     message: str
     conversation_id: int | str | None = None
     idempotency_key: str | None = None
+    asked_at: datetime = field(default_factory=timezone.now)
 
     @property
     def digest(self) -> str:
@@ -68,6 +73,7 @@ def accept(request: ChatRequest) -> Accepted:
 
     Raises:
         TurnConflict: the key was used with another body, or its turn is under way.
+        TokenRefused: all of the user was removed since the request was allowed.
         RateLimited: the user has CHAT_MAX_TURNS_PER_USER turns under way.
         DatabaseBusy: see user_locked.
     """
@@ -84,6 +90,9 @@ def _accept(request: ChatRequest) -> Accepted:
     row, others_wait = None, True
     with user_locked(request.user_id):
         now = timezone.now()
+        # The body of a request may take its time: what was removed meanwhile must not begin again.
+        if ChatUser.refuses(request.user_id, request.asked_at):
+            raise TokenRefused("All of this user was removed meanwhile.")
         turn = _repeated(request, now)
         is_new = turn is None
         if turn is None:
@@ -173,6 +182,8 @@ def _enter_conversation(request: ChatRequest, now: datetime) -> Conversation:
             created_at=now,
         )
     elif not conversation.active or conversation.has_expired(now):
+        if conversation.active and conversation.message_count:
+            note_expiry(conversation, "Expired: the next message begins it again.")
         conversation.revive(now)
     return conversation
 

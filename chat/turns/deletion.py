@@ -31,6 +31,7 @@ from chat.models.turns import LEASE_MARGIN_SECONDS
 from chat.moments import MICROSECOND
 from chat.repository import conversation_repository
 from chat.turns.open_conversation import OpenConversation
+from common.events.models import forget
 
 logger = logging.getLogger(__name__)
 
@@ -70,6 +71,7 @@ def mark_deleted(key: ConversationKey) -> bool:
         row.save_but_lease("corrupt")
         turns.delete()
         Quarantine.objects.of(key).delete()
+        forget(**row.event_subject)
     return True
 
 

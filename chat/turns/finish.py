@@ -9,7 +9,9 @@ from chat.errors import ModelFailed
 from chat.locks import user_locked
 from chat.models import Conversation, Turn
 from chat.tools.confirmation import ask_to_confirm
+from chat.turns.traces import note_degraded
 from common.database_busy import DatabaseBusy
+from common.telemetry import metrics
 
 _OUTCOME = ("state", "reply", "failure", "answered_at", "degraded", "stopped")
 
@@ -31,10 +33,13 @@ def finish(turn: Turn, failure: ModelFailed | None, deadline: Deadline) -> None:
     outcome = {name: getattr(turn, name) for name in _OUTCOME}
     while True:
         try:
-            return _keep(turn, outcome, to_confirm)
+            _keep(turn, outcome, to_confirm)
+            break
         except DatabaseBusy:
             if deadline.passed:
                 raise
+    became = turn.failure or ("stopped" if turn.stopped else "answered")
+    metrics.TURNS.labels(became, str(turn.degraded).lower()).inc()
 
 
 def _keep(turn: Turn, outcome: dict[str, Any], to_confirm: list[int]) -> None:
@@ -42,5 +47,7 @@ def _keep(turn: Turn, outcome: dict[str, Any], to_confirm: list[int]) -> None:
         updated = Turn.objects.under_lease_of(turn).update(lease_until=None, **outcome)
         if updated and to_confirm:
             Conversation.objects.of(turn.key).update(awaiting_confirmation=to_confirm)
+        if updated and turn.degraded:
+            note_degraded(turn)
     if not updated:
         raise turn.lost()

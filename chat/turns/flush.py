@@ -12,7 +12,7 @@ from django.utils import timezone
 
 from chat.conversations.state import ConversationKey
 from chat.deadline import Deadline
-from chat.errors import StoreError
+from chat.errors import StoreCorrupt, StoreError
 from chat.locks import user_locked
 from chat.models import Conversation, Turn
 from chat.models.turns import CLOCKS_DIFFER
@@ -116,20 +116,28 @@ def pending(user_id: str | None = None) -> list[ConversationKey]:
 
 
 def flush_all(
-    user_id: str | None = None, on_each: Callable[[int, int], None] = lambda done, left: None
+    user_id: str | None = None,
+    on_each: Callable[[int, int], None] = lambda done, left: None,
+    on_corrupt: Callable[[ConversationKey], None] = lambda key: None,
 ) -> tuple[int, int]:
     """Flush every conversation that waits; go on after a failure.
 
-    Return how many conversations have nothing waiting any more, and how many still do.
+    Return how many conversations have nothing waiting any more, and how many still do. Those that
+    can't be read are neither: they wait for an operator, not for the next run.
 
     Args:
+        user_id: of this user alone, None for all.
         on_each: called after each conversation, with both numbers so far.
+        on_corrupt: called with each that can't be read.
     """
     Turn.objects.all().shorten_leases()
     done = left = 0
     for key in pending(user_id):
         try:
             flushed = flush(OpenConversation(key, Deadline(settings.CHAT_TURN_SECONDS)))
+        except StoreCorrupt:
+            on_corrupt(key)  # quarantine and check_stores tell of it, and not each minute
+            continue
         except StoreError as error:
             logger.warning("%s goes on waiting: %s", key, error.code)
             flushed = False

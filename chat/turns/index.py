@@ -13,6 +13,7 @@ from chat.locks import user_transaction
 from chat.models import Conversation, Turn
 from chat.moments import microseconds, moment_of
 from chat.turns.open_conversation import OpenConversation, Snapshot
+from chat.turns.traces import note_expiry
 
 EXPIRY_TOLERANCE = timedelta(seconds=5)
 
@@ -20,17 +21,22 @@ _CURSOR = re.compile(r"([0-9]{1,17})\.([0-9]{1,18})", re.ASCII)
 
 
 def list_page(
-    user_id: str, limit: int, cursor: str | None
+    user_id: str, limit: int, cursor: str | None, search: str = ""
 ) -> tuple[list[Conversation], str | None]:
     """Return a page of the user's conversations, newest first, and the next one's cursor.
 
     None as the cursor: there are no more.
+
+    Args:
+        search: what the titles have to contain, in upper or lower case.
 
     Raises:
         InvalidInput: the cursor is not from such a list.
     """
     rows = Conversation.objects.filter(user_id=user_id, active=True)
     rows = rows.filter(Q(expires_at=None) | Q(expires_at__gt=timezone.now()))
+    if search:
+        rows = rows.filter(title__icontains=search)
     if cursor is not None:
         moment, row_id = _position(cursor)
         rows = rows.filter(Q(updated_at__lt=moment) | Q(updated_at=moment, id__lt=row_id))
@@ -86,7 +92,9 @@ def repair(conversation: OpenConversation) -> Conversation | None:
                 row.describe(snapshot.state, _expiry(row, snapshot))
                 row.save_but_lease()
         elif row is not None and row.message_count and not _has_unstored_turns(key):
-            row.message_count, row.expires_at = 0, timezone.now()
+            now = timezone.now()
+            row.message_count, row.expires_at = 0, min(row.expires_at or now, now)
+            note_expiry(row, "Expired: the store has it no more.")
             row.save(update_fields=["message_count", "expires_at"])
     return row
 

@@ -18,6 +18,7 @@ from chat.locks import user_locked
 from chat.models import Conversation, Quarantine
 from chat.models.quarantine import digest_of
 from chat.repository import conversation_repository
+from common.events.models import Event, record
 
 COPIES_MAX = 10  # in quarantine, of a conversation
 
@@ -142,6 +143,9 @@ def keep_copy(key: ConversationKey, corrupt: StoreCorrupt) -> None:
                 content_base64=base64.b64encode(corrupt.raw).decode(),
                 reason=corrupt.reason[:255],
             )
+            words = f"What is stored can't be read: {corrupt.reason}."
+            about = {"user_id": key.user_id, "conversation_id": key.conversation_id}
+            record(Event.Kind.QUARANTINE, Event.Area.CHAT, words, **about)
             newest = copies.order_by("-id").values_list("pk", flat=True)[:COPIES_MAX]
             copies.exclude(pk__in=list(newest)).delete()
         row.filter(corrupt=False).update(corrupt=True)

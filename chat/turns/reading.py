@@ -46,7 +46,7 @@ def read_history(accepted: Accepted) -> list[MessageEntry]:
                 if flush(conversation.again()):
                     conversation.read()
     except StoreError as error:
-        turn.degraded = True
+        turn.degraded, turn.degraded_by = True, error.code
         logger.warning("%s goes on without the store: %s", conversation.key, error.code)
     state = conversation.state_or_new(turn.accepted_at)
     if conversation.snapshot is None:

@@ -32,6 +32,7 @@ from chat.models.turns import TO_STORE, put_turns
 from chat.turns import deletion
 from chat.turns.accept import Accepted
 from chat.turns.open_conversation import OpenConversation, expiry_from_now
+from chat.turns.traces import note_dead_letter, note_degraded
 from common.database_busy import DatabaseBusy
 
 logger = logging.getLogger(__name__)
@@ -54,8 +55,10 @@ def store_turn(accepted: Accepted) -> None:
     turn = accepted.turn
     if not _is_stored(turn, accepted.conversation, () if accepted.others_wait else (turn,)):
         turn.degraded = True
-        with suppress(DatabaseBusy):  # the row says that it waits, in any case
+        # The row says that it waits, in any case.
+        with suppress(DatabaseBusy), user_locked(turn.user_id):
             Turn.objects.filter(pk=turn.pk).update(degraded=True)
+            note_degraded(turn)
 
 
 def _is_stored(turn: Turn, conversation: OpenConversation, waiting: Sequence[Turn]) -> bool:
@@ -64,6 +67,7 @@ def _is_stored(turn: Turn, conversation: OpenConversation, waiting: Sequence[Tur
     except (StoreError, DatabaseBusy) as error:
         # Of a busy database too: the reply is kept, and is stored later.
         logger.warning("%s goes on without the store: %s", conversation.key, error.code)
+        turn.degraded_by = error.code
         return False
     if state is not None and has_turn(state, turn.id):
         return True
@@ -211,6 +215,7 @@ class _Storing:
             degraded=True,
             lease_until=None,
         )
+        note_dead_letter(turns[0])
 
 
 def mark_stored(turns: Sequence[Turn], state: ConversationState) -> bool:

@@ -57,8 +57,13 @@ class Page:
     next_cursor: str | None
 
 
-def read(key: ConversationKey, deadline: Deadline) -> Transcript | None:
+def read(key: ConversationKey, deadline: Deadline, *, repairs: bool = True) -> Transcript | None:
     """Return the conversation, None when there is none.
+
+    Args:
+        key: which one.
+        deadline: for reading it.
+        repairs: make the index say what the document says, where they differ.
 
     Raises:
         StoreError: whether there is one only the store knows, which can't be read.
@@ -69,7 +74,7 @@ def read(key: ConversationKey, deadline: Deadline) -> Transcript | None:
     row, failure = conversation.row, None
     try:
         conversation.read()
-        row = index.repair(conversation)
+        row = index.repair(conversation) if repairs else row
     except StoreError as error:
         failure = error
     state = conversation.state

@@ -11,6 +11,7 @@ from django.http.response import HttpResponseBase
 from django.urls import ResolverMatch
 
 from common.client_ip import address_in
+from common.telemetry.request import begin
 from config.door.callers import allowance
 from config.door.environ import Scope, environ_of
 from config.door.handler import LoopHandler, LoopRequest
@@ -39,7 +40,8 @@ class Door:
         if scope["type"] != "http":
             raise ValueError(f"no {scope['type']} here")  # how lifespan is told that it isn't there
         began = time.perf_counter()
-        environ, reply = environ_of(scope), Reply(send, scope["method"])
+        environ = environ_of(scope)
+        reply = Reply(send, scope["method"], begin(environ).request_id)
         address = address_in(environ)
         body = Body(receive)
         self._under_way[address] += 1

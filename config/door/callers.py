@@ -18,7 +18,7 @@ from chat.api.authentication import user_id_in
 from chat.api.parsing import BODY_MAX_BYTES
 from chat.errors import ChatError
 from config.door.receive import MEMORY_BYTES
-from config.paths import CHAT_PREFIX, LOG_IN_PREFIX, REGISTER_PATH, is_api_path
+from config.paths import CHAT_PREFIX, LOG_IN_PREFIXES, REGISTER_PATH, is_api_path
 from connector_state.api.enrolment_views import REGISTER_MAX_BODY_BYTES, token_in
 from connector_state.credentials import enrolment
 
@@ -44,7 +44,7 @@ def allowance(path: str) -> Allowance:
     """Return what may be sent to this path. `is_known` may read the database."""
     if path == REGISTER_PATH:
         return Allowance(known=REGISTER_MAX_BODY_BYTES, is_known=_has_enrolment_token)
-    if path.startswith(LOG_IN_PREFIX):
+    if path.startswith(LOG_IN_PREFIXES):
         return Allowance(anybody=MEMORY_BYTES, refused_by_view=False)
     if path.startswith(CHAT_PREFIX):
         return Allowance(known=BODY_MAX_BYTES, is_known=_has_bearer_token)

@@ -20,12 +20,16 @@ from django.urls import Resolver404, ResolverMatch, get_resolver
 from django.utils.log import log_response
 from django.utils.module_loading import import_string
 
+from common.telemetry.request import current
 from config import health
-from config.paths import CONNECTORS_PREFIX, STATE_PREFIX
+from config.metrics import scrape
+from config.paths import CONNECTORS_PREFIX, HEALTH_PREFIXES, STATE_PREFIX
 from connector_state.api import urls
 
-HEALTH = (health.livez, health.readyz)
-LOOP_PREFIXES = (STATE_PREFIX, "/livez", "/readyz")
+HEALTH = (health.livez, health.readyz, scrape.metrics)
+WAITING = HEALTH[1:]  # they ask stores, in a thread that no chat holds
+LOOP_PREFIXES = (STATE_PREFIX, *HEALTH_PREFIXES)
+VALUE_ROUTE = f"{CONNECTORS_PREFIX.removeprefix('/')}{urls.value.pattern}"
 
 _NOTHING = io.BytesIO()
 
@@ -70,8 +74,9 @@ class LoopHandler(BaseHandler):
             return None
         path = path.encode("latin-1").decode()
         # Nearly all are values: by way of the other routes finding theirs takes thrice as long.
-        match = urls.value.resolve(path.removeprefix(CONNECTORS_PREFIX))
-        if match is None:
+        if match := urls.value.resolve(path.removeprefix(CONNECTORS_PREFIX)):
+            match.route = VALUE_ROUTE
+        else:
             try:
                 match = get_resolver().resolve(path)
             except Resolver404:
@@ -82,6 +87,9 @@ class LoopHandler(BaseHandler):
 
     async def respond(self, request: LoopRequest) -> HttpResponse:
         """Return Django's answer."""
+        if facts := current():
+            assert request.resolver_match is not None
+            facts.route = f"/{request.resolver_match.route}"
         response = await self._middleware_chain(request)
         if response.status_code >= 400:
             log_response(
@@ -92,7 +100,7 @@ class LoopHandler(BaseHandler):
     async def _get_response_async(self, request: HttpRequest) -> Any:
         assert request.resolver_match is not None
         view, args, kwargs = request.resolver_match
-        if view is health.readyz:  # it asks stores, in a thread that no chat holds
+        if view in WAITING:
             return await asyncio.to_thread(view, request)
         response = view(request, *args, **kwargs)
         return await response if isawaitable(response) else response

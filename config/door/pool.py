@@ -8,6 +8,7 @@ import asyncio
 import queue
 import threading
 from collections.abc import Callable
+from contextvars import copy_context
 from typing import IO, Any, TypeVar
 
 from django.http import StreamingHttpResponse
@@ -37,10 +38,11 @@ class Threads:
         """Run a function in a thread, and return what it returns; called on a loop."""
         loop = asyncio.get_running_loop()
         outcome: asyncio.Future[T] = loop.create_future()
+        context = copy_context()  # a thread has none of the request that it works for
 
         def job() -> None:
             try:
-                result = function(*args)
+                result = context.run(function, *args)
             except BaseException as error:  # whatever it is, it is the caller's
                 _tell(loop, outcome.set_exception, outcome, error)
             else:

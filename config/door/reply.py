@@ -5,16 +5,19 @@ from typing import Any
 
 from django.http.response import HttpResponseBase
 
+from common.telemetry.request import HEADER
 from config.serving import on_the_wire
 
 Send = Callable[[dict[str, Any]], Awaitable[None]]
+
+_HEADER = HEADER.lower().encode("ascii")
 
 
 class Reply:
     """The one answer to a request, over ASGI. `status` is None until it began."""
 
-    def __init__(self, send: Send, method: str) -> None:
-        self._send, self._method = send, method
+    def __init__(self, send: Send, method: str, request_id: str) -> None:
+        self._send, self._method, self._request_id = send, method, request_id
         self.status: int | None = None
 
     async def send(self, response: HttpResponseBase) -> bool:
@@ -31,6 +34,7 @@ class Reply:
         encoded = [
             (name.lower().encode("ascii"), value.encode("latin-1")) for name, value in headers
         ]
+        encoded.append((_HEADER, self._request_id.encode("ascii")))
         await self._send({"type": "http.response.start", "status": status, "headers": encoded})
 
     async def piece(self, content: bytes) -> None:

@@ -41,7 +41,13 @@ class Environment(BaseSettings):
     trusted_proxy_count: int = Field(default=0, ge=0, le=10)
     server_threads: int = Field(default=16, ge=1, le=1_000)
     max_requests_per_address: int = Field(default=500, ge=0)
+
+    # Logs and metrics
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = "INFO"
+    log_format: Literal["line", "json"] = "line"
+    access_log: bool = False
+    metrics_token: variables.HeaderSecret = SecretStr("")
+    metrics_dir: Path | None = None
 
     # Redis
     redis_connect_timeout_seconds: float = Field(default=1.0, gt=0, le=10)
@@ -105,6 +111,7 @@ class Environment(BaseSettings):
     openai_api_key: variables.HeaderSecret = SecretStr("")
     openai_base_url: variables.Url = ""
     chat_model: str = "gpt-4o-mini"
+    model_trace_headers: bool = False
     chat_context_bytes: int = Field(default=262_144, ge=16_384)
     chat_turn_seconds: float = Field(default=30.0, ge=1, le=300)
     chat_rate_per_minute: int = Field(default=20, ge=0)
@@ -119,11 +126,15 @@ class Environment(BaseSettings):
     requests_ca_bundle: variables.Certificates = ""
     ssl_cert_file: variables.Certificates = ""
 
-    @field_validator("data_dir")
+    # Events and alerts
+    alert_webhook_url: variables.Url = Field(default="", repr=False)
+    events_keep_days: int = Field(default=90, ge=1, le=36_500)
+
+    @field_validator("data_dir", "metrics_dir")
     @classmethod
-    def anchor_data_dir(cls, value: Path) -> Path:
-        """Read a relative DATA_DIR from the folder of manage.py, whatever the working directory."""
-        return (BASE_DIR / value.expanduser()).resolve()
+    def anchor_folder(cls, value: Path | None) -> Path | None:
+        """Read a relative path from the folder of manage.py, whatever the working directory."""
+        return value and (BASE_DIR / value.expanduser()).resolve()
 
     @model_validator(mode="after")
     def check_sentinel_url(self) -> Self:

@@ -33,6 +33,7 @@ def introduction(data_dir: Path, url: str) -> str:
         "",
         f"Statekeep is up:  {url}",
         f"  admin          {url}/admin/",
+        *([] if settings.JWT_JWKS_URL else [f"  chat           {url}/chat/"]),
         f"  health         {url}/readyz",
     ]
     if settings.ENV.stores == "embedded":
@@ -78,7 +79,7 @@ def _chat_lines(demo: dict[str, str], url: str) -> list[str]:
     json_header = "-H 'Content-Type: application/json'"
     login = json.dumps({"username": demo["chat_user"], "password": demo["chat_password"]})
     message = json.dumps({"message": "Add task: Buy groceries"})
-    only_access = 'sed \'s/.*"access": "//; s/".*//\''
+    only_access = 'sed \'s/.*"access": *"//; s/".*//\''
     token = f"curl -s {url}/api/token/ {json_header} -d '{login}' | {only_access}"
     return [
         "",

@@ -14,6 +14,7 @@ from django.shortcuts import get_object_or_404
 from django.utils import timezone
 
 from common.admin_pages import ConfirmationPage
+from common.events.models import Event
 from connector_state.admin.connectors.facts import live_first, usage_of_one, with_last_use
 from connector_state.admin.form_token import make_token, show_secret, validate
 from connector_state.admin.pages import ConnectorPage
@@ -113,7 +114,7 @@ class IssuePage(ConnectorPage):
     def issue(self, form: Any) -> IssuedCredential:
         """Issue the credential and record it. The caller holds the transaction."""
         issued = issuing.issue_credential(self.connector, form.expires_at)
-        self.record(f"Issued credential {issued.key_id}.")
+        self.record(f"Issued credential {issued.key_id}.", Event.Kind.CREDENTIAL)
         return issued
 
     def form(self, form: forms.Form) -> HttpResponse:
@@ -144,7 +145,8 @@ class RotatePage(IssuePage):
     def issue(self, form: Any) -> IssuedCredential:
         issued = issuing.rotate_credential(self.connector, form.overlap, form.expires_at)
         hours = form.cleaned_data["overlap_hours"]
-        self.record(f"Issued credential {issued.key_id}; the others end after {hours} h.")
+        words = f"Issued credential {issued.key_id}; the others end after {hours} h."
+        self.record(words, Event.Kind.CREDENTIAL)
         return issued
 
 
@@ -181,6 +183,6 @@ class RevokePage(ConfirmationPage, ConnectorPage):
         if self.credential.revoked_at is None:
             with transaction.atomic():
                 issuing.revoke_credential(key_id)
-                self.record(f"Revoked credential {key_id}.")
+                self.record(f"Revoked credential {key_id}.", Event.Kind.CREDENTIAL)
         marks.mark_revoked(self.credential, partial(messages.warning, request))
         return self.leave(f"Credential {key_id} is revoked.")

@@ -12,8 +12,9 @@ from rest_framework.authentication import BaseAuthentication
 from rest_framework.permissions import BasePermission
 
 from common.client_ip import client_address
+from common.telemetry.request import note_caller
 from connector_state.api.waiting import Waits, waits_of
-from connector_state.credentials import failures, foreign, signing
+from connector_state.credentials import failures, foreign, refusals, signing
 from connector_state.credentials.issuing import was_issued
 from connector_state.credentials.live import LiveCredential
 from connector_state.errors import (
@@ -93,6 +94,7 @@ async def report_refusal(
         connector_uuid: of its path, where it has the form of a UUID.
         key_id: of its header, where it has one; logged only if we, or the dsx-connect, issued it.
     """
+    refusals.count(refusal.reason, connector_uuid)
     if is_logged := failures.count(refusal.reason):
         key = await waits_of(request).run(_describe_key_id, key_id, refusal.reason)
         logger.warning(
@@ -141,6 +143,7 @@ async def _authenticate(
         raise SignatureRefused()
     if not credential.has_connector:
         await waits.run(foreign.admit, credential.connector_uuid)
+    note_caller(connector=credential.connector_uuid)
     principal = ConnectorPrincipal(credential.connector_uuid, header.key_id, credential.policy)
     return principal, Nonce(header.key_id, header.nonce)
 

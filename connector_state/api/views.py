@@ -22,9 +22,11 @@ from connector_state.api.waiting import ON_LOOP, finish_now, waits_of
 from connector_state.core import decide
 from connector_state.core.decide import Answer, Decision
 from connector_state.core.request import StateRequest
-from connector_state.credentials import marks
-from connector_state.errors import SignatureRefused
+from connector_state.credentials import marks, refusals
+from connector_state.errors import Forbidden, RateLimited, SignatureRefused, ValueTooLarge
 from connector_state.store.calls import Caller, Nonce
+
+REPORTED = (Forbidden, RateLimited, ValueTooLarge)  # an operator can do something about them
 
 
 class ConnectorAPIView(APIView):
@@ -72,6 +74,8 @@ class ConnectorAPIView(APIView):
                 is_logged = await report_refusal(exc, request, uuid, key_id)
                 if is_logged and exc.reason == UNKNOWN_KEY_ID:  # not for each call of a flood
                     await waits_of(request).run(marks.check, uuid)
+            elif isinstance(exc, REPORTED) and self.principal is not None:
+                refusals.count(exc.code, self.principal.uuid)
             response = self.handle_exception(exc)
         if self.nonce is not None and not self.nonce.claimed and _is_success(response.status_code):
             raise RuntimeError(f"{type(self).__name__} answered without claiming the nonce")

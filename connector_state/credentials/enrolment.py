@@ -18,6 +18,7 @@ from django_redis import get_redis_connection
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints
 from redis.exceptions import RedisError
 
+from common.events.models import Event, record
 from connector_state.credentials import issuing
 from connector_state.credentials.issuing import IssuedCredential
 from connector_state.errors import Forbidden, RateLimited, Unavailable
@@ -162,6 +163,9 @@ def _create(
         if connector := _find(registration.uuid):
             return connector
         raise
+    words = f"Enrolled {issued.connector} with credential {issued.key_id}."
+    about = issued.connector.event_subject
+    record(Event.Kind.CREDENTIAL, Event.Area.STATE, words, f"enrolment group {group}", **about)
     logger.info("enrolled connector %s in group %r", issued.connector.uuid, group)
     return issued
 

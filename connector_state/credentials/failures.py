@@ -14,6 +14,8 @@ from datetime import UTC, datetime, timedelta
 
 from django_redis import get_redis_connection
 
+from common.telemetry import metrics
+
 logger = logging.getLogger(__name__)
 
 DAYS_KEPT = 30
@@ -47,6 +49,10 @@ class Tally:
         self._since_flush = 0
         self._has_timer = False
         self._fails = False
+
+    def __len__(self) -> int:
+        """How many different reasons wait to be written."""
+        return len(self._pending)
 
     def add(self, reason: str, *, is_logged: bool = True) -> int:
         """Count a failure; return the number of those to be logged since the last flush."""
@@ -95,12 +101,19 @@ class Tally:
 
 def count(reason: str) -> bool:
     """Count a refused signature or token; tell whether the caller should log it."""
+    _count_as_metric(reason)
     return _tally.add(reason) <= LOGGED_AT_MOST
 
 
 def count_unlogged(reason: str) -> None:
     """Count a failure of another kind, which the caller does not log."""
+    _count_as_metric(reason)
     _tally.add(reason, is_logged=False)
+
+
+def _count_as_metric(reason: str) -> None:
+    caller, _, rest = reason.rpartition(":")
+    metrics.REFUSALS.labels(caller or "connector", rest).inc()
 
 
 def daily(days: int) -> dict[str, dict[str, int]]:
@@ -134,11 +147,12 @@ def _key(day: str) -> str:
     return f"statekeep:authentication_failures:{day}"
 
 
-def _later(flush: Callable[[], None]) -> None:
+def run_later(flush: Callable[[], None]) -> None:
+    """Call a function after FLUSH_SECONDS, in another thread."""
     timer = threading.Timer(FLUSH_SECONDS, flush)
     timer.daemon = True  # a process that ends does not wait for Redis
     timer.start()
 
 
-_tally = Tally(_write, _later)
+_tally = Tally(_write, run_later)
 os.register_at_fork(after_in_child=_tally.reset)

@@ -1,8 +1,6 @@
 """What the commands of connector state share."""
 
-import getpass
 import json
-import os
 from argparse import ArgumentParser, ArgumentTypeError
 from typing import Any
 from uuid import UUID
@@ -10,10 +8,14 @@ from uuid import UUID
 from django.core.management.base import BaseCommand, CommandError
 from redis.exceptions import RedisError
 
+from common.events import changes
+from common.events.models import Event
 from common.visible import printable
 from connector_state.credentials.issuing import IssuedCredential
 from connector_state.errors import ConnectorStateError
 from connector_state.models import Connector
+
+operator_name = changes.operator_name
 
 UNIT_SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86_400}
 
@@ -65,12 +67,11 @@ def find_connector(text: str) -> Connector:
     return found[0]
 
 
-def operator_name() -> str:
-    """Return the system's name of the user who runs the command, for the audit."""
-    try:
-        return getpass.getuser()
-    except (KeyError, OSError):  # a container's user may have no name
-        return f"uid-{os.getuid()}"
+def record_credential(connector: Connector, message: str) -> None:
+    """Record as an event what the command did to a connector's credentials."""
+    changes.record_command(
+        Event.Kind.CREDENTIAL, Event.Area.STATE, message, **connector.event_subject
+    )
 
 
 def warn_of_namesakes(command: BaseCommand, connector: Connector) -> None:

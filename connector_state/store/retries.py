@@ -12,6 +12,7 @@ from redis import exceptions
 from redis.asyncio import sentinel as asyncio_sentinel
 from redis.sentinel import MasterNotFoundError
 
+from common.telemetry import metrics
 from connector_state.errors import Corrupt, Unavailable
 from connector_state.store.scripts import Script
 
@@ -66,6 +67,7 @@ class Attempts:
         self.source = script.usual
         self._for_a_full_redis = script.when_full if when_full else script.usual
         self._give_up_at: float | None = None
+        self._began = time.perf_counter()
 
     def pause_after(self, error: Exception) -> float:
         """Return how many seconds to wait before the next attempt.
@@ -73,6 +75,7 @@ class Attempts:
         Raises:
             Unavailable, Corrupt: there is no next one.
         """
+        metrics.REDIS_ERRORS.labels(type(error).__name__).inc()
         if isinstance(error, exceptions.OutOfMemoryError):
             if self.source is self._for_a_full_redis:
                 raise _full() from error
@@ -90,6 +93,7 @@ class Attempts:
 
     def succeeded(self) -> None:
         """Note that Redis answered."""
+        metrics.REDIS_SECONDS.observe(time.perf_counter() - self._began)
         _outage.over()
 
 

@@ -3,6 +3,7 @@
 from datetime import timedelta
 
 import pytest
+from django.contrib.auth.models import Permission
 from django.utils import timezone
 
 from chat.conversations.history import put_turn
@@ -11,7 +12,8 @@ from chat.deadline import Deadline
 from chat.models import Conversation, Quarantine, Turn
 from chat.repository import forget_repositories
 from chat.turns.open_conversation import OpenConversation
-from tests.chat.drive import ALICE, ask, contents
+from common.events import outages
+from tests.chat.drive import ALICE, ask, away, contents, hooked
 from tests.chat.operators import HOSTILE, many_rows, one_of_each, quarantined
 from tests.servers import free_port
 
@@ -417,3 +419,35 @@ def test_lists__on_a_phone_show_every_column(open_page, width):
     for field in ("pending_turns", "state", "expires"):
         box = page.locator(f"#result_list .field-{field}").first.bounding_box()
         assert box["x"] + box["width"] <= across
+
+
+def test_forget__from_the_list_to_the_end(open_page):
+    ask("hello")
+    page = open_page("/admin/chat/conversation/")
+    page.get_by_role("link", name="Remove all of a user").click()
+    page.get_by_label("User name").fill(ALICE)
+    page.get_by_role("button", name="Continue").click()
+    assert "1 conversation, 1 turn, 0 tasks" in page.inner_text("#content")
+    page.get_by_role("button", name="Remove all of this user").click()
+    assert "All of alice is removed" in page.inner_text(".messagelist")
+    assert contents() == []
+
+
+def test_conversation__its_timeline(open_page, monkeypatch):
+    with hooked(monkeypatch) as repository:
+        repository.before["get"] = [away]
+        ask("what did we say about Contoso?")
+    outages.noticed("Conversation store")
+    page = open_page(path_of("c1"))
+    assert "Answered degraded" in page.inner_text(".turn-status")
+    assert "Answered degraded" in page.inner_text("table.chat-rows")
+
+
+def test_conversation__for_those_who_may_not_read(open_page, superuser):
+    ask("what did we say about Contoso?")
+    superuser.is_superuser = False
+    superuser.save()
+    superuser.user_permissions.add(Permission.objects.get(codename="view_conversation"))
+    page = open_page(path_of("c1"))
+    assert "needs the permission" in page.inner_text("#content")
+    assert "Contoso" not in page.content()

@@ -8,6 +8,8 @@ from django.utils import timezone
 
 from chat.models import ChatUser, Conversation, Quarantine, Turn
 from chat.repository import forget_repositories
+from common.events import outages
+from common.events.models import Event, record
 from connector_state.credentials import failures
 from connector_state.models import Connector
 from overview import counts, panels
@@ -199,3 +201,25 @@ def test_error__says_what_to_do(open_page, context, live_server, path, status, h
     page = open_page(path, status)
     assert page.inner_text("h1") == heading
     assert page.get_attribute("text=To the overview", "href") == "/admin/"
+
+
+def test_happened__from_the_start_page_to_a_connector(open_page):
+    connector = SigningConnector.create("mailbox-" + "long-" * 30)
+    about = {"connector_uuid": connector.uuid}
+    words = "Issued credential " + "k" * 16 + "; the others end in 86400 s."
+    record(Event.Kind.CREDENTIAL, Event.Area.STATE, words, "ines (manage.py)", **about)
+    refused = "Refused calls: timestamp_out_of_window."
+    record(Event.Kind.REFUSAL, Event.Area.STATE, refused, number=1200, **about)
+    outages.noticed("Conversation store", timezone.now() - timedelta(minutes=20))
+    Event.objects.filter(kind=Event.Kind.OUTAGE).update(number=12, ended_at=timezone.now())
+    purged = "12 conversations purged, 0 kept, 0 failed."
+    record(Event.Kind.PURGE, Event.Area.CHAT, purged, "cron (manage.py)")
+    page = open_page("/admin/")
+    page.get_by_role("link", name="What happened").click()
+    assert "12 turns waited" in page.inner_text("#content")
+    page.get_by_label("Kind").select_option("Refused calls")
+    page.get_by_role("button", name="Filter").click()
+    assert "1200 in this hour" in page.inner_text("#content")
+    assert purged not in page.inner_text("#content")
+    assert connector.uuid in page.locator(".statekeep-rows a").get_attribute("href")
+    page.get_by_role("link", name="Clear").click()

@@ -12,12 +12,14 @@ from django_redis import get_redis_connection
 from connector_state.models import Credential
 from overview import probes
 from overview.probes import Probe
+from tests.chat.drive import ask, put_raw
+from tests.chat.operators import dead
 from tests.connectors import SigningConnector
 from tests.outages import AWAY, frozen_port, move_conversations, move_redis
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
-ALL = ["redis", "database", "conversations", "model", "migrations", "secrets"]
+ALL = ["redis", "database", "conversations", "model", "migrations", "secrets", "repairs"]
 
 
 def check(capsys, *arguments: str, fails: str = "") -> str:
@@ -144,8 +146,9 @@ def test_check__secrets_that_no_key_decrypts(capsys):
 def test_check__migrations_that_are_not_applied(capsys):
     with connection.cursor() as cursor:
         cursor.execute("DELETE FROM django_migrations WHERE app = 'overview'")
+        number = cursor.rowcount
     try:
-        assert "2 are not applied" in check(capsys, fails="Look at: Migrations.")
+        assert f"{number} are not applied" in check(capsys, fails="Look at: Migrations.")
     finally:
         call_command("migrate", "overview", fake=True, verbosity=0)
 
@@ -200,3 +203,15 @@ def test_check__the_redis_of_a_dsx_connect(dsx_connect, settings, capsys):
     settings.DSX_CONNECT_REDIS_URL = f"redis://user:secret@127.0.0.1:{AWAY}/0"
     found = checks(capsys, fails="Look at: dsx-connect's Redis.")["dsx_connect"]
     assert "can't be reached" in str(found["description"])
+
+
+def test_check__what_waits_for_an_operator_is_a_warning(capsys):
+    assert checks(capsys)["repairs"]["state"] == "ok"
+    put_raw(b"corrupt")
+    ask("waits")
+    dead(ask("refused", "c2"))
+    found = checks(capsys)["repairs"]
+    assert found["state"] == "warning"
+    assert found["problems"] == [
+        "1 in quarantine and 1 dead letter wait for an operator, in admin."
+    ]

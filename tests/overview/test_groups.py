@@ -23,7 +23,7 @@ def migrate(target: str) -> None:
 @pytest.fixture
 def _migrated():
     yield
-    migrate("0002")
+    migrate("0003")
 
 
 def test_viewer__sees_everything_but_values():
@@ -50,6 +50,7 @@ def test_operator__changes_too():
         "connector_state.change_credential",
         "chat.change_conversation",
         "chat.delete_conversation",
+        "chat.read_conversation",
     }
     assert granted("viewer") <= granted("operator")
 
@@ -88,3 +89,23 @@ def test_migration__back_keeps_a_group_that_has_people(_migrated):
     assert set(groups_migration.GROUPS) - set(Group.objects.values_list("name", flat=True)) == {
         "operator"
     }
+
+
+def test_reading__is_taken_from_viewers_and_left_to_those_who_repair(_migrated, capsys):
+    migrate("0001")
+    migrate("0002")
+    Permission.objects.filter(codename="read_conversation").delete()
+    view, change = (
+        Permission.objects.get(codename=f"{name}_conversation") for name in ("view", "change")
+    )
+    for name, permissions in (("ada", [view]), ("bob", [view, change]), ("cid", [change])):
+        User.objects.create_user(name).user_permissions.set(permissions)
+    migrate("0003")
+    reading = Permission.objects.get(codename="read_conversation")
+    assert [user.username for user in reading.user_set.all()] == ["bob"]
+    assert "chat.read_conversation" in granted("operator")
+    assert "chat.read_conversation" not in granted("viewer")
+    said = capsys.readouterr().out
+    assert "Groups ['viewer'] and 1 people by their own permissions" in said
+    migrate("0002")
+    assert not reading.user_set.exists()

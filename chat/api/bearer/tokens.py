@@ -5,7 +5,7 @@ JWT_JWKS_URL. Tokens of another issuer need only `exp`, and `sub` or `user_id`.
 """
 
 import reprlib
-from typing import Any
+from typing import Any, NamedTuple
 
 import jwt
 from django.conf import settings
@@ -30,8 +30,18 @@ _quoted.maxstring = _quoted.maxother = 120
 _quoted.maxlevel = 2
 
 
-def user_id_of(token: str) -> str:
-    """Verify a token, and return its user id: the claim `user_id`, else `sub`.
+class Bearer(NamedTuple):
+    """What a token says: its user id (the claim `user_id`, else `sub`), and its claim `iat`.
+
+    `issued_at` is None where the claim is none, or is no time.
+    """
+
+    user_id: str
+    issued_at: float | None
+
+
+def bearer_of(token: str) -> Bearer:
+    """Verify a token, and return what it says.
 
     Raises:
         TokenRefused: it is not valid.
@@ -46,7 +56,8 @@ def user_id_of(token: str) -> str:
         claims = _verified_claims(token)
         _check_claims(claims)
         # A user_id that is not valid is refused, even if there is a sub.
-        return _as_user_id(claims["user_id"] if "user_id" in claims else claims.get("sub"))
+        user_id = _as_user_id(claims["user_id"] if "user_id" in claims else claims.get("sub"))
+        return Bearer(user_id, time_of(claims.get("iat")))
     except TokenRefused as refusal:
         refusal.reason = (refusal.reason or refusal.detail).rstrip(".") + _told_by(token)
         raise
@@ -101,14 +112,19 @@ def _key(header: dict[str, Any]) -> tuple[Any, str]:
 def _check_claims(claims: dict[str, Any]) -> None:
     """Check what PyJWT does not, or not strictly enough."""
     exp, kind, name = claims["exp"], claims.get("token_type"), settings.JWT_AUDIENCE_CLAIM
-    # PyJWT also takes "1e9" and 10^30 for a NumericDate.
-    is_number = isinstance(exp, int | float) and not isinstance(exp, bool)
-    if not is_number or not 0 < exp < TIME_MAX:
+    if time_of(exp) is None:
         raise TokenRefused(reason="exp is no time in seconds")
     if kind is not None and (not isinstance(kind, str) or kind.lower() not in TOKEN_TYPES):
         raise _no_access_token("token_type", kind)
     if name != "aud" and settings.JWT_AUDIENCE and claims.get(name) not in settings.JWT_AUDIENCE:
         raise TokenRefused(reason=f"{name} is none of JWT_AUDIENCE")
+
+
+def time_of(claim: object) -> float | None:
+    """Return a claim that is a time in seconds since 1970; None for anything else."""
+    # PyJWT also takes "1e9" and 10^30 for a NumericDate.
+    is_number = isinstance(claim, int | float) and not isinstance(claim, bool)
+    return claim if is_number and 0 < claim < TIME_MAX else None  # type: ignore[operator, return-value]
 
 
 def _no_access_token(name: str, value: object) -> TokenRefused:

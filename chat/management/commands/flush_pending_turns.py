@@ -6,8 +6,11 @@ from typing import Any
 from django.core.management.base import BaseCommand, CommandError
 from django.template.defaultfilters import pluralize
 
+from chat.conversations.state import ConversationKey
+from chat.repository import TITLE
 from chat.turns.flush import flush_all, pending
 from chat.turns.pruning import prune
+from common.events import outages
 from common.progress import Progress
 
 PROGRESS_EVERY = 100  # conversations
@@ -16,7 +19,9 @@ PROGRESS_EVERY = 100  # conversations
 class Command(BaseCommand):
     help = (
         "Store the turns and deletions that wait for the conversation store. "
-        "Any number of these may run at once. Ends with 1 while something still waits."
+        "Any number of these may run at once. Ends with 1 while something still waits, other than "
+        "for an operator, who has to repair a conversation that can't be read: check_stores and "
+        "the start page of admin tell of those."
     )
 
     def add_arguments(self, parser: ArgumentParser) -> None:
@@ -24,13 +29,20 @@ class Command(BaseCommand):
 
     def handle(self, *args: Any, **options: Any) -> None:
         user = options["user"]
+        corrupt: list[ConversationKey] = []
         with Progress(self.stderr, len(pending(user)), every=PROGRESS_EVERY) as progress:
             done, left = flush_all(
-                user, lambda done, left: progress.update(done + left, _conversations(done, left))
+                user,
+                lambda done, left: progress.update(done + left, _conversations(done, left)),
+                corrupt.append,
             )
+        if done:  # processes that met the outage may be gone
+            outages.over(TITLE)
         dropped = prune()
+        number = len(corrupt)
+        held = f"{number} wait{pluralize(number, 's,')} for an operator; " if number else ""
         self.stdout.write(
-            f"{_conversations(done, left)}; {dropped} old turn{pluralize(dropped)} dropped"
+            f"{_conversations(done, left)}; {held}{dropped} old turn{pluralize(dropped)} dropped"
         )
         if left:
             waiting = f"conversation{pluralize(left)} still {pluralize(left, 'waits,wait')}"

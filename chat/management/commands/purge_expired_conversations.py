@@ -12,6 +12,8 @@ from django.utils import timezone
 from chat.conversations.state import format_timestamp
 from chat.retention.purge import due, purge
 from chat.retention.sweep import PurgeOptions, Report
+from common.events.changes import record_command
+from common.events.models import Event, prune
 from common.progress import Progress
 from common.visible import printable
 
@@ -32,7 +34,11 @@ class Command(BaseCommand):
             metavar="DAYS",
             help="also those in the store that were not used for so many days",
         )
-        parser.add_argument("--user", metavar="USER", help="only those of this user")
+        parser.add_argument(
+            "--user",
+            metavar="USER",
+            help="only those of this user; forget_user removes all of a user, tasks too",
+        )
         parser.add_argument("--batch-size", type=int, default=500, metavar="N")
         parser.add_argument(
             "--dry-run", action="store_true", help="say what would go, and change nothing"
@@ -56,6 +62,11 @@ class Command(BaseCommand):
             f"{report.turns} turn{pluralize(report.turns)}, "
             f"{report.copies} quarantined cop{pluralize(report.copies, 'y,ies')})"
         )
+        if not dry_run:
+            prune()
+            if report.purged or report.failed:
+                words = f"{_conversations(report, dry_run)}."
+                record_command(Event.Kind.PURGE, Event.Area.CHAT, words)
         if report.failed:
             failed = f"{report.failed} conversation{pluralize(report.failed)}"
             raise CommandError(f"{failed} failed; the log says why.")

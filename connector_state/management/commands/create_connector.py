@@ -10,7 +10,7 @@ from django.db import IntegrityError
 from connector_state.credentials import enrolment
 from connector_state.credentials.issuing import create_connector
 from connector_state.errors import InvalidRequest
-from connector_state.management.base import warn_of_namesakes, write_issued
+from connector_state.management.base import record_credential, warn_of_namesakes, write_issued
 from connector_state.names import clean_name
 
 
@@ -44,5 +44,7 @@ class Command(BaseCommand):
                 f"There is a connector {options['uuid']} already; "
                 "`manage.py rotate_credential` gives it another credential."
             ) from None
+        words = f"Created {issued.connector} with credential {issued.key_id}."
+        record_credential(issued.connector, words)
         write_issued(self, issued, as_json=options["json"])
         warn_of_namesakes(self, issued.connector)

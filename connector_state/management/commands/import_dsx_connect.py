@@ -8,6 +8,8 @@ from typing import Any
 from django.conf import settings
 from django.core.management.base import CommandError
 
+from common.events.changes import record_command
+from common.events.models import Event
 from common.progress import Progress
 from connector_state.management.base import StateCommand, operator_name
 from connector_state.operator_session import OperatorSession
@@ -102,6 +104,12 @@ class Command(StateCommand):
             f"{total['values']} values; kept {total['kept']} different values; "
             f"skipped {total['skipped']} values"
         )
+        if not options["dry_run"]:
+            words = (
+                f"Took over from the dsx-connect: {total['connectors']} connectors, "
+                f"{total['credentials']} credentials, {total['values']} values."
+            )
+            record_command(Event.Kind.IMPORT, Event.Area.STATE, words)
         if not self.has_state:
             self.stdout.write(
                 "Its Redis is that of this service, where the values are in place already: run "

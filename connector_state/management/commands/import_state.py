@@ -6,6 +6,8 @@ from typing import Any, BinaryIO
 
 from django.core.management.base import CommandError
 
+from common.events.changes import record_command
+from common.events.models import Event
 from common.progress import Progress
 from common.visible import printable
 from connector_state.management.base import ConnectorCommand, operator_name
@@ -78,5 +80,9 @@ class Command(ConnectorCommand):
                 f"{total.different} different, {total.equal} equal; {total.expired} expired, "
                 f"{total.foreign} where no value stands, {total.invalid} invalid"
             )
+        if not dry_run:
+            words = f"Imported a file: {total.new} new keys, {total.existing} that existed."
+            about = {"connector_uuid": session.uuid}
+            record_command(Event.Kind.IMPORT, Event.Area.STATE, words, **about)
         if total.invalid:
             raise CommandError("Nothing of this file can be imported until that is mended.")

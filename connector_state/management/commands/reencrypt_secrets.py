@@ -4,6 +4,8 @@ from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError
 
+from common.events.changes import record_command
+from common.events.models import Event
 from common.progress import Progress
 from common.visible import printable
 from connector_state.credentials.issuing import reencrypt_secrets
@@ -29,6 +31,8 @@ class Command(BaseCommand):
                     connector = printable(str(credential.connector))
                     line = f"{credential.key_id} of {connector} can't be decrypted by any key"
                     progress.write(self.stderr, line)
+        words = f"Encrypted {done} secrets under the first of CONNECTOR_SECRET_KEYS."
+        record_command(Event.Kind.CREDENTIAL, Event.Area.STATE, words)
         self.stdout.write(f"Encrypted anew: {done}")
         if unreadable:
             raise CommandError(f"Not readable, and left as they are: {unreadable}")

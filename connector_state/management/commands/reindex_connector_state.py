@@ -6,6 +6,8 @@ from typing import Any
 
 from django.template.defaultfilters import pluralize
 
+from common.events.changes import record_command
+from common.events.models import Event
 from common.progress import Progress
 from common.visible import printable
 from connector_state.management.base import StateCommand, find_connector, operator_name
@@ -42,6 +44,7 @@ class Command(StateCommand):
                     text = f"{printable(str(connector))}: {_describe(done)}"
                     progress.write(self.stdout, text)
                 total.add(done)
+        record_command(Event.Kind.CHANGE, Event.Area.STATE, f"Reindexed: {_describe(total)}.")
         if not named:
             count = len(connectors)
             self.stdout.write(f"{count} connector{pluralize(count)} in all: {_describe(total)}")

@@ -8,6 +8,7 @@ from django.core.management.base import BaseCommand, CommandError
 from common.visible import printable
 from connector_state.credentials import marks
 from connector_state.credentials.issuing import revoke_credential
+from connector_state.management.base import record_credential
 from connector_state.models import Credential
 
 
@@ -22,6 +23,7 @@ class Command(BaseCommand):
             credential = revoke_credential(options["key_id"])
         except Credential.DoesNotExist:
             raise CommandError(f"There is no credential {options['key_id']!r}.") from None
+        record_credential(credential.connector, f"Revoked credential {credential.key_id}.")
         marks.mark_revoked(credential, self.stderr.write)
         left = credential.connector.credentials.live().count()
         self.stdout.write(

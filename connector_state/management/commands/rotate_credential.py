@@ -4,10 +4,16 @@ from argparse import ArgumentParser
 from datetime import timedelta
 from typing import Any
 
+from django.db import transaction
 from django.utils import timezone
 
 from connector_state.credentials.issuing import check_overlap, rotate_credential
-from connector_state.management.base import ConnectorCommand, duration_seconds, write_issued
+from connector_state.management.base import (
+    ConnectorCommand,
+    duration_seconds,
+    record_credential,
+    write_issued,
+)
 from connector_state.models import Connector
 
 DAY_SECONDS = 86_400
@@ -37,5 +43,9 @@ class Command(ConnectorCommand):
         overlap, expires_in = timedelta(seconds=options["overlap"]), options["expires_in"]
         ends = None if expires_in is None else timezone.now() + timedelta(seconds=expires_in)
         check_overlap(overlap, ends)
-        write_issued(self, rotate_credential(connector, overlap, ends), as_json=options["json"])
+        with transaction.atomic():
+            issued = rotate_credential(connector, overlap, ends)
+            words = f"Issued credential {issued.key_id}; the others end in {options['overlap']} s."
+            record_credential(connector, words)
+        write_issued(self, issued, as_json=options["json"])
         self.stderr.write(f"The connector's other credentials end in {options['overlap']} s.")

@@ -5,6 +5,8 @@ from argparse import SUPPRESS, ArgumentParser, ArgumentTypeError, BooleanOptiona
 from collections.abc import Callable
 from typing import Any
 
+from common.events.changes import record_command
+from common.events.models import Event
 from connector_state.credentials import marks
 from connector_state.errors import InvalidRequest
 from connector_state.management.base import ConnectorCommand, warn_of_namesakes
@@ -42,6 +44,8 @@ class Command(ConnectorCommand):
         for name, value in changes.items():
             setattr(connector, name, value)
         connector.save(update_fields=list(changes))  # others may be changing the rest
+        words = f"Set {', '.join(changes) or 'nothing'} of {connector}."
+        record_command(Event.Kind.CHANGE, Event.Area.STATE, words, **connector.event_subject)
         if "enabled" in changes:
             marks.mark_enabled(connector.pk, self.stderr.write)
         policy = {name: getattr(connector, name) for name in fields}

@@ -1,15 +1,18 @@
-"""`manage.py check_stores [--strict] [--json]`."""
+"""`manage.py check_stores [--strict] [--notify] [--json]`."""
 
 import json
 from argparse import ArgumentParser
 from typing import Any
 
+from django.conf import settings
 from django.core.management.base import BaseCommand, CommandError
 
 from overview import probes
+from overview.alerts import notify
+from overview.outages import note_outages
 from overview.probes import Health
 
-AFTER_DATABASE = (probes.MIGRATIONS, probes.SECRETS)
+AFTER_DATABASE = (probes.MIGRATIONS, probes.SECRETS, probes.REPAIRS)
 
 
 class Command(BaseCommand):
@@ -22,14 +25,24 @@ class Command(BaseCommand):
 
     def add_arguments(self, parser: ArgumentParser) -> None:
         parser.add_argument("--strict", action="store_true", help="warnings end with 1 too")
+        parser.add_argument(
+            "--notify",
+            action="store_true",
+            help="post what changed since the last time to ALERT_WEBHOOK_URL",
+        )
         parser.add_argument("--json", action="store_true", help="print one JSON object")
 
     def handle(self, *args: Any, **options: Any) -> None:
+        if options["notify"] and not settings.ALERT_WEBHOOK_URL:
+            raise CommandError("--notify needs ALERT_WEBHOOK_URL.")
         found = probes.examine((*probes.STORES, *probes.beside()))
+        note_outages(found)
         if next(health for health in found if health.name == "database").answers:
             found += probes.examine(AFTER_DATABASE)
         bad_states = {"unsafe", "failed", "warning" if options["strict"] else ""}
         bad = [health.title for health in found if health.state in bad_states]
+        if options["notify"] and not notify(found):
+            bad.append("the webhook of alerts, which did not take one")
         self.stdout.write(_as_json(found, bad) if options["json"] else _as_lines(found))
         if bad:
             raise CommandError(f"Look at: {', '.join(bad)}.")

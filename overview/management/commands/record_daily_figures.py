@@ -1,11 +1,14 @@
 """`manage.py record_daily_figures`."""
 
 from argparse import ArgumentParser
+from contextlib import suppress
 from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError
 from django.template.defaultfilters import pluralize
+from redis.exceptions import RedisError
 
+from connector_state.credentials.refusals import record_as_events
 from overview.figures import DAYS_KEPT, record
 
 DAYS_MAX = 36_500
@@ -16,7 +19,7 @@ class Command(BaseCommand):
     help = (
         "Record how much there is today (UTC), for the charts on admin's start page. Run it every "
         "hour: the last run of a day counts. Ends with 1 if Redis did not say how many keys there "
-        "are; the rest is recorded."
+        "are; the rest is recorded. Refused calls are taken into the events of admin."
     )
 
     def add_arguments(self, parser: ArgumentParser) -> None:
@@ -33,6 +36,8 @@ class Command(BaseCommand):
         if not 1 <= days <= DAYS_MAX:
             raise CommandError(f"--keep-days must be from 1 to {DAYS_MAX}.")
         figures, knows_usage = record(days)
+        with suppress(RedisError):  # which record has told of
+            record_as_events()
         numbers = ((noun, getattr(figures, f"{noun}s")) for noun in NOUNS)
         counted = (f"{number} {noun}{pluralize(number or 0)}" for noun, number in numbers)
         self.stdout.write(f"{figures.date}: {', '.join(counted)}")

@@ -17,32 +17,32 @@ pytestmark = pytest.mark.django_db(transaction=True)
 READ = {
     "conversation": "view",
     "conversation/change": "view",
-    "conversation/export": "view",
-    "conversation/raw": "view",
+    "conversation/export": "view read",
+    "conversation/raw": "view read",
     "conversation/history": "view",
     "conversation/delete": "delete",
     "quarantine": "view",
     "quarantine/change": "view",
-    "quarantine/download": "view",
-    "quarantine/restore": "view change",
+    "quarantine/download": "view read",
+    "quarantine/restore": "view read change",
     "quarantine/discard": "delete",
     "quarantine/drop": "delete",
     "deadletter": "view",
-    "deadletter/change": "view",
-    "deadletter/edit": "view change",
+    "deadletter/change": "view read",
+    "deadletter/edit": "view read change",
     "deadletter/discard": "delete",
 }
 WRITE = {
     "conversation/delete": "delete",
     "conversation/replay": "change",
-    "quarantine/restore": "view change",
+    "quarantine/restore": "view read change",
     "quarantine/discard": "delete",
     "quarantine/drop": "delete",
     "deadletter/retry": "change",
-    "deadletter/edit": "view change",
+    "deadletter/edit": "view read change",
     "deadletter/discard": "delete",
 }
-ALL = {"view", "change", "delete"}
+ALL = {"view", "read", "change", "delete"}
 
 
 # --- Who may ---
@@ -89,7 +89,7 @@ def test_csrf__a_post_without_its_token_is_refused(page):
 
 def test_permission__a_viewer_sees_no_actions():
     rows = one_of_each()
-    viewer = operator("view")
+    viewer = operator("view", "read")
     for page in ("conversation/change", "quarantine/change", "deadletter/change"):
         content = viewer.get(rows.path(page)).content.decode()
         for word in ("Replay", "Delete", "Retry", "Restore", "Discard"):
@@ -125,7 +125,7 @@ def listed(client, query: str = "") -> list[str]:
 
 def test_list__columns_search_and_filters():
     rows = one_of_each()
-    client = operator("view")
+    client = operator("view", "read")
     assert set(listed(client)) == {"c1", "bad", "full"}
     assert listed(client, "turns=pending") == ["bad"]
     assert listed(client, "turns=dead") == ["full"]
@@ -162,13 +162,15 @@ def test_list__between_two_days_both_included(query, names):
         Conversation.objects.create(
             user_id="ada", conversation_id=name, id_is_integer=False, updated_at=moment
         )
-    assert set(listed(operator("view"), query)) == names
+    assert set(listed(operator("view", "read"), query)) == names
 
 
 @pytest.mark.parametrize("day", ["yesterday", "2026-02-30", "9999-12-31", "<script>", "\0"])
 def test_list__what_is_no_day_lists_nothing_and_is_told(day):
     one_of_each()
-    answer = operator("view").get("/admin/chat/conversation/", {"updated_to": day, "q": "a&b"})
+    answer = operator("view", "read").get(
+        "/admin/chat/conversation/", {"updated_to": day, "q": "a&b"}
+    )
     page = answer.content.decode()
     assert answer.status_code == 200
     assert list(answer.context["cl"].result_list) == []
@@ -180,7 +182,7 @@ def test_list__what_is_no_day_lists_nothing_and_is_told(day):
 @pytest.mark.parametrize("model", ["conversation", "quarantine", "deadletter"])
 def test_list__counts_results_when_somebody_searched(model):
     one_of_each()
-    client = operator("view")
+    client = operator("view", "read")
     assert "Show all" not in client.get(f"/admin/chat/{model}/").content.decode()
     searched = client.get(f"/admin/chat/{model}/?q=a").content.decode()
     assert "Show all" in searched
@@ -193,7 +195,7 @@ def test_names__marks_are_written_out_wherever_they_stand():
     Turn.objects.filter(pk=turn.pk).update(**whose, state=Turn.State.DEAD_LETTER)
     del whose["id_is_integer"]
     copy = Quarantine.objects.create(**whose, digest="d" * 64, content_base64="/w==", reason="r")
-    client = operator("view", "change", "delete")
+    client = operator("view", "read", "change", "delete")
     beneath = {
         f"conversation/{row.pk}/": ["change", "delete", "history"],
         f"quarantine/{copy.pk}/": ["change", "restore", "discard", "drop"],
@@ -211,7 +213,7 @@ def test_names__marks_are_written_out_wherever_they_stand():
 def test_list__hides_deleted_ones_until_asked():
     rows = one_of_each()
     operator("delete").post(rows.path("conversation/delete"))
-    client = operator("view")
+    client = operator("view", "read")
     assert "c1" not in listed(client)
     assert listed(client, "state=deleted") == ["c1"]
     assert len(listed(client, "state=all")) == 3
@@ -220,14 +222,14 @@ def test_list__hides_deleted_ones_until_asked():
 def test_list__asks_a_bounded_number_of_queries(django_assert_max_num_queries):
     one_of_each()
     many_rows(300)
-    client = operator("view")
+    client = operator("view", "read")
     with django_assert_max_num_queries(8):
         assert len(listed(client)) == 50
 
 
 @pytest.mark.parametrize("model", ["conversation", "quarantine", "deadletter"])
 def test_list__empty_says_what_to_do(model):
-    content = operator("view").get(f"/admin/chat/{model}/").content.decode()
+    content = operator("view", "read").get(f"/admin/chat/{model}/").content.decode()
     assert "chat-empty" in content
 
 
@@ -237,7 +239,7 @@ def test_list__empty_says_what_to_do(model):
 def test_page__shows_the_transcript_as_text():
     rows = one_of_each()
     ask("add milk")
-    answer = operator("view").get(rows.path("conversation/change"))
+    answer = operator("view", "read").get(rows.path("conversation/change"))
     content = answer.content.decode()
     assert "<script>alert" not in content
     assert "&lt;script&gt;alert" in content
@@ -253,7 +255,7 @@ def test_page__oldest_first_in_pages():
     for number in range(30):
         ask(f"hello {number}")
     row = Conversation.objects.get()
-    client = operator("view")
+    client = operator("view", "read")
     newest = client.get(f"/admin/chat/conversation/{row.pk}/change/")
     first = newest.context["turns"][0].messages[0].content.text
     assert first == "hello 10"
@@ -280,20 +282,20 @@ def test_page__oldest_first_in_pages():
 def test_reading__names_the_operator_in_the_log_and_no_content(caplog, page, line):
     rows = one_of_each()
     with caplog.at_level(logging.INFO, "chat"):
-        operator("view", "change").get(rows.path(page))
-    assert f"view-change {line}" in caplog.text
+        operator("view", "read", "change").get(rows.path(page))
+    assert f"view-read-change {line}" in caplog.text
     assert "alert" not in caplog.text
 
 
 def test_page__while_the_store_is_away(store_is_away):
     rows = one_of_each()
     store_is_away()
-    answer = operator("view").get(rows.path("conversation/change"))
+    answer = operator("view", "read").get(rows.path("conversation/change"))
     assert answer.status_code == 503
     assert "does not answer" in answer.content.decode()
     assert answer.context["turns"][0].messages[0].content.text == HOSTILE  # what the rows hold
     Turn.objects.all().delete()
-    client = operator("view", "change")
+    client = operator("view", "read", "change")
     assert client.get(rows.path("conversation/change")).status_code == 503
     for page in ("export", "raw"):
         assert client.get(rows.path(f"conversation/{page}")).status_code == 503
@@ -303,7 +305,7 @@ def test_page__while_the_store_is_away(store_is_away):
 def test_page__of_a_corrupt_document():
     one_of_each()
     row = Conversation.objects.get(conversation_id="bad")
-    client = operator("view")
+    client = operator("view", "read")
     answer = client.get(f"/admin/chat/conversation/{row.pk}/change/")
     assert answer.status_code == 200
     assert "can&#x27;t be read" in answer.content.decode()
@@ -314,7 +316,7 @@ def test_page__of_a_corrupt_document():
 
 def test_page__offers_what_can_be_done():
     rows = one_of_each()
-    client = operator("view", "change", "delete")
+    client = operator("view", "read", "change", "delete")
 
     def offered(row: Conversation) -> set[str]:
         content = client.get(f"/admin/chat/conversation/{row.pk}/change/").content.decode()
@@ -333,14 +335,16 @@ def test_page__offers_what_can_be_done():
 def test_page__says_what_became_of_each_turn():
     one_of_each()
     row = Conversation.objects.get(conversation_id="full")
-    content = operator("view").get(f"/admin/chat/conversation/{row.pk}/change/").content.decode()
+    content = (
+        operator("view", "read").get(f"/admin/chat/conversation/{row.pk}/change/").content.decode()
+    )
     assert "Dead letter: the store refuses it" in content
     assert f"/admin/chat/deadletter/{Turn.objects.get(conversation_id='full').pk}/" in content
 
 
 def test_files__are_attachments_that_no_browser_opens():
     rows = one_of_each()
-    client = operator("view")
+    client = operator("view", "read")
     for page in ("conversation/export", "conversation/raw", "quarantine/download"):
         answer = client.get(rows.path(page))
         assert answer["Content-Disposition"].startswith("attachment; filename=")
@@ -368,7 +372,7 @@ def test_delete__asks_first_and_shows_nothing_of_it():
 
 def test_delete__is_gone_from_store_and_database():
     rows = one_of_each()
-    client = operator("view", "delete")
+    client = operator("view", "read", "delete")
     answer = client.post(rows.path("conversation/delete"), follow=True)
     assert "1 conversation is deleted." in answer.content.decode()
     assert contents() == []
@@ -380,7 +384,7 @@ def test_delete__is_gone_from_store_and_database():
 def test_delete__while_the_store_is_away(store_is_away):
     rows = one_of_each()
     store_is_away()
-    answer = operator("view", "delete").post(rows.path("conversation/delete"), follow=True)
+    answer = operator("view", "read", "delete").post(rows.path("conversation/delete"), follow=True)
     assert "deleted later" in answer.content.decode()
     row = Conversation.objects.get(pk=rows.conversation.pk)
     assert (row.active, row.deletion_pending) == (False, True)
@@ -390,7 +394,7 @@ def test_delete_selection__after_a_question():
     for name in ("a", "b", "c"):
         ask("hello", name)
     chosen = list(Conversation.objects.exclude(conversation_id="c").values_list("pk", flat=True))
-    client = operator("view", "delete")
+    client = operator("view", "read", "delete")
     data = {"action": "delete_conversations", "_selected_action": chosen}
     answer = client.post("/admin/chat/conversation/", data)
     assert answer.status_code == 200
@@ -405,7 +409,7 @@ def test_delete_selection__after_a_question():
 def test_delete_selection__is_bounded():
     many_rows(201)
     data = {"action": "delete_conversations", "_selected_action": [1], "select_across": "1"}
-    client = operator("view", "delete")
+    client = operator("view", "read", "delete")
     answer = client.post("/admin/chat/conversation/", {**data, "confirmed": "yes"}, follow=True)
     assert "at most 200" in answer.content.decode()
     assert Conversation.objects.filter(active=True).count() == 201
@@ -416,7 +420,7 @@ def test_replay__says_what_happened(monkeypatch):
         repository.before["get"] = [away]
         ask("waits")
     row = Conversation.objects.get()
-    client = operator("view", "change")
+    client = operator("view", "read", "change")
     answer = client.post(f"/admin/chat/conversation/{row.pk}/replay/", follow=True)
     assert "1 turn is stored." in answer.content.decode()
     assert contents() == ["waits"]
@@ -428,7 +432,7 @@ def test_replay__says_what_happened(monkeypatch):
 def test_replay__while_the_store_is_away_or_corrupt(store_is_away):
     one_of_each()
     row = Conversation.objects.get(conversation_id="bad")
-    client = operator("view", "change")
+    client = operator("view", "read", "change")
     answer = client.post(f"/admin/chat/conversation/{row.pk}/replay/", follow=True)
     assert "restore or discard it in quarantine" in answer.content.decode()
     store_is_away()

@@ -32,7 +32,7 @@ def good(conversation: str, **more) -> str:
 
 
 def test_quarantine__shows_bytes_as_text_or_as_hex():
-    client = operator("view")
+    client = operator("view", "read")
     for number, (raw, shown, is_hex) in enumerate(
         [
             (b'{"a": "\x1b[31m<script>"}', '{"a": "\\x1b[31m<script>"}', False),
@@ -54,7 +54,7 @@ def test_quarantine__shows_bytes_as_text_or_as_hex():
 
 def test_restore__says_when_the_copy_is_too_large_for_the_form(settings):
     settings.DATA_UPLOAD_MAX_MEMORY_SIZE = 10_000
-    client = operator("view", "change")
+    client = operator("view", "read", "change")
     small, large = (quarantined(b"x\n" * n, f"raw{n}") for n in (2_900, 3_100))
     shown = client.get(f"/admin/chat/quarantine/{small.pk}/restore/")
     assert "too large" not in shown.content.decode()
@@ -75,7 +75,7 @@ def test_restore__says_when_the_copy_is_too_large_for_the_form(settings):
 
 def test_restore__what_is_no_conversation_comes_back_with_the_reason():
     rows = one_of_each()
-    client = operator("view", "change")
+    client = operator("view", "read", "change")
     path = rows.path("quarantine/restore")
     assert "mess&lt;script&gt;" in client.get(path).content.decode()
     for text in ("<b>typed", good("other"), "[" * 65_536, "\x00", ""):
@@ -90,7 +90,7 @@ def test_restore__what_is_no_conversation_comes_back_with_the_reason():
 def test_restore__takes_the_place_and_stores_what_waits():
     rows = one_of_each()
     old = {"role": "user", "content": "old", "timestamp": "2025-12-25T10:00:00Z"}
-    client = operator("view", "change")
+    client = operator("view", "read", "change")
     answer = client.post(
         rows.path("quarantine/restore"), {"document": good("bad", messages=[old])}, follow=True
     )
@@ -104,7 +104,7 @@ def test_restore__takes_the_place_and_stores_what_waits():
 
 def test_restore__without_waiting_turns_mends_the_index():
     copy = quarantined(b"bad")
-    operator("view", "change").post(
+    operator("view", "read", "change").post(
         f"/admin/chat/quarantine/{copy.pk}/restore/", {"document": good("raw")}
     )
     assert document("raw").messages == []
@@ -113,7 +113,7 @@ def test_restore__without_waiting_turns_mends_the_index():
 
 def test_restore__text_is_kept_whatever_is_in_the_way(store_is_away, settings):
     rows = one_of_each()
-    client = operator("view", "change")
+    client = operator("view", "read", "change")
     path, text = rows.path("quarantine/restore"), good("bad")
 
     put_raw(b"other bytes", "bad")
@@ -142,7 +142,9 @@ def test_restore__text_is_kept_whatever_is_in_the_way(store_is_away, settings):
 def test_restore__where_it_has_expired_meanwhile():
     rows = one_of_each()
     get_redis_connection().delete("chat:alice:bad")
-    operator("view", "change").post(rows.path("quarantine/restore"), {"document": good("bad")})
+    operator("view", "read", "change").post(
+        rows.path("quarantine/restore"), {"document": good("bad")}
+    )
     assert contents("bad") == ["waits"]
 
 
@@ -151,7 +153,7 @@ def test_restore__not_behind_the_mark_of_a_deletion():
     operator("delete").post(f"/admin/chat/conversation/{Conversation.objects.get().pk}/delete/")
     ask("anew")
     copy = quarantined(b"bad", "c1")
-    answer = operator("view", "change").post(
+    answer = operator("view", "read", "change").post(
         f"/admin/chat/quarantine/{copy.pk}/restore/", {"document": good("c1")}
     )
     assert answer.status_code == 400
@@ -177,7 +179,7 @@ def another_type(conversation: str) -> Quarantine:
 def test_restore__what_has_no_text_begins_with_what_the_database_holds(raw):
     ask("hello", "c9")
     copy = quarantined(raw, "c9")
-    answer = operator("view", "change").get(f"/admin/chat/quarantine/{copy.pk}/restore/")
+    answer = operator("view", "read", "change").get(f"/admin/chat/quarantine/{copy.pk}/restore/")
     assert answer.context["begin"] == "known"
     assert shown_conversation(answer, "c9")[0] == "hello"
     assert "what the database still holds of it: 2 messages" in answer.content.decode()
@@ -188,7 +190,7 @@ def test_restore__of_a_key_of_another_type_loses_nothing_by_a_click():
     ask("hello", "c9")
     copy = another_type("c9")
     path = f"/admin/chat/quarantine/{copy.pk}/restore/"
-    client = operator("view", "change")
+    client = operator("view", "read", "change")
     answer = client.get(path)
     assert "What was found has no bytes to edit: the key holds no string" in answer.content.decode()
     assert "Below is what was found" not in answer.content.decode()
@@ -199,7 +201,7 @@ def test_restore__of_a_key_of_another_type_loses_nothing_by_a_click():
 
 def test_restore__bytes_that_nobody_holds_begin_with_an_empty_conversation():
     copy = quarantined(b"\xff", "c9")
-    answer = operator("view", "change").get(f"/admin/chat/quarantine/{copy.pk}/restore/")
+    answer = operator("view", "read", "change").get(f"/admin/chat/quarantine/{copy.pk}/restore/")
     assert answer.context["begin"] == "empty"
     assert "it is no text" in answer.content.decode()
     assert "the database holds no message of it" in answer.content.decode()
@@ -208,7 +210,7 @@ def test_restore__bytes_that_nobody_holds_begin_with_an_empty_conversation():
 
 def test_restore__begins_with_what_is_asked_for():
     rows = one_of_each()
-    client = operator("view", "change")
+    client = operator("view", "read", "change")
 
     def shown(begin: str) -> str:
         return client.get(rows.path("quarantine/restore"), {"begin": begin}).context["text"]
@@ -225,13 +227,13 @@ def test_restore__begins_with_what_is_asked_for():
 def test_list__shows_the_exact_size():
     for size in range(5):
         quarantined(b"x" * size, f"c{size}")
-    rows = operator("view").get("/admin/chat/quarantine/").context["cl"].result_list
+    rows = operator("view", "read").get("/admin/chat/quarantine/").context["cl"].result_list
     assert {row.conversation_id: row.size for row in rows} == {f"c{n}": n for n in range(5)}
 
 
 def test_discard__an_empty_conversation_then_the_copy():
     rows = one_of_each()
-    client = operator("view", "delete")
+    client = operator("view", "read", "delete")
     assert client.post(rows.path("quarantine/drop")).status_code == 409
     answer = client.post(rows.path("quarantine/discard"), follow=True)
     assert "The corrupt state is discarded" in answer.content.decode()
@@ -248,7 +250,7 @@ def test_discard__says_what_is_lost_and_what_is_not_stored_again():
     copy = quarantined(b"\xff", "bad")
     ask("waits", "bad")
     path = f"/admin/chat/quarantine/{copy.pk}/discard/"
-    client = operator("view", "change", "delete")
+    client = operator("view", "read", "change", "delete")
     said = client.get(path).content.decode()
     assert "4 messages by the index" in said
     assert "still holds 2 stored turns of it. They are <strong>not</strong> stored again" in said
@@ -270,11 +272,11 @@ def test_discard__of_what_the_database_does_not_hold():
 def test_discard__while_the_store_is_away(store_is_away):
     rows = one_of_each()
     store_is_away()
-    answer = operator("view", "delete").post(rows.path("quarantine/discard"))
+    answer = operator("view", "read", "delete").post(rows.path("quarantine/discard"))
     assert answer.status_code == 503
     assert "does not answer" in answer.content.decode()
     assert Quarantine.objects.get().resolved_at is None
-    page = operator("view").get(rows.path("quarantine/change"))
+    page = operator("view", "read").get(rows.path("quarantine/change"))
     assert page.status_code == 200
     assert "does not answer" in page.content.decode()
 
@@ -284,7 +286,7 @@ def test_discard__while_the_store_is_away(store_is_away):
 
 def test_letter__is_shown_as_text():
     rows = one_of_each()
-    client = operator("view")
+    client = operator("view", "read")
     content = client.get(rows.path("deadletter/change")).content.decode()
     assert "<script>alert" not in content
     assert "&lt;script&gt;alert" in content
@@ -295,7 +297,7 @@ def test_letter__is_shown_as_text():
 def test_retry__as_it_is():
     rows = one_of_each()
     ask("later", "full")
-    answer = operator("view", "change").post(rows.path("deadletter/retry"), follow=True)
+    answer = operator("view", "read", "change").post(rows.path("deadletter/retry"), follow=True)
     assert "The turn is stored." in answer.content.decode()
     assert contents("full") == [HOSTILE, "later"]  # it is there already: replaced, not doubled
     assert history() == [f"Retried a dead letter. Turn {rows.letter.pk}."]
@@ -305,7 +307,7 @@ def test_retry__is_refused_again(settings):
     rows = one_of_each()
     settings.CHAT_MAX_STATE_BYTES = 100
     get_redis_connection().flushall()
-    answer = operator("view", "change").post(rows.path("deadletter/retry"), follow=True)
+    answer = operator("view", "read", "change").post(rows.path("deadletter/retry"), follow=True)
     assert "The store refuses it again" in answer.content.decode()
     assert Turn.objects.get(pk=rows.letter.pk).state == Turn.State.DEAD_LETTER
 
@@ -313,7 +315,7 @@ def test_retry__is_refused_again(settings):
 def test_retry__while_the_store_is_away(store_is_away):
     rows = one_of_each()
     store_is_away()
-    client = operator("view", "change")
+    client = operator("view", "read", "change")
     client.post(rows.path("deadletter/retry"))
     assert "back in the queue" in told(client)
     assert Turn.objects.get(pk=rows.letter.pk).state == Turn.State.ANSWERED
@@ -324,7 +326,7 @@ def test_edit__goes_into_its_old_place():
     get_redis_connection().delete("chat:alice:full")
     ask("later", "full")
     call = {"tool": "add_task", "parameters": {"title": "x"}, "result": {"cut": True}}
-    operator("view", "change").post(
+    operator("view", "read", "change").post(
         rows.path("deadletter/edit"),
         {"message": "edited\r\nit", "reply": "", "tool_calls": json.dumps([call])},
     )
@@ -350,7 +352,7 @@ def test_edit__goes_into_its_old_place():
 def test_edit__what_no_conversation_can_hold_comes_back(typed):
     rows = one_of_each()
     data = {"message": "m", "reply": "r", "tool_calls": "[]", **typed}
-    answer = operator("view", "change").post(rows.path("deadletter/edit"), data)
+    answer = operator("view", "read", "change").post(rows.path("deadletter/edit"), data)
     assert answer.status_code == 400
     assert {name: answer.context[name] for name in data} == data
     assert answer.context["error"]
@@ -359,7 +361,7 @@ def test_edit__what_no_conversation_can_hold_comes_back(typed):
 
 def test_discard_letter__after_a_question():
     rows = one_of_each()
-    client = operator("view", "delete")
+    client = operator("view", "read", "delete")
     assert "gone for good" in client.get(rows.path("deadletter/discard")).content.decode()
     assert Turn.objects.filter(pk=rows.letter.pk).exists()
     client.post(rows.path("deadletter/discard"))

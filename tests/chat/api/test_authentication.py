@@ -4,6 +4,7 @@ import base64
 import json
 import time
 from concurrent.futures import ThreadPoolExecutor, wait
+from datetime import timedelta
 
 import jwt
 import pytest
@@ -11,11 +12,13 @@ from cryptography.hazmat.primitives.asymmetric import rsa
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 from django.contrib.auth import get_user_model
 from django.test import Client
+from django.utils import timezone
 from rest_framework_simplejwt.tokens import AccessToken, RefreshToken
 
 from chat.api.authentication import user_id_in
 from chat.api.bearer import jwk, jwks
 from chat.errors import Unavailable
+from chat.models import ChatUser
 from tests.chat.calls import Api, token
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -363,3 +366,10 @@ def test_jwks__switches_own_tokens_off(key_set, user):
 def test_simplejwt__tokens_are_ours(user):
     assert str(AccessToken.for_user(user)["user_id"]) == "carol"
     assert RefreshToken.for_user(user)["user_id"] == "carol"
+
+
+def test_jwks__tokens_from_before_the_user_was_removed(key_set):
+    now = time.time()
+    ChatUser.objects.create(user_id="alice", forgotten_at=timezone.now() - timedelta(seconds=60))
+    assert status(key_set.token(sub="alice", iat=now - 120)) == 401
+    assert status(key_set.token(sub="alice", iat=now - 30)) == 200

@@ -16,6 +16,7 @@ from cryptography.x509.oid import NameOID
 
 from chat.assistant.reachable import examine_assistant
 from chat.errors import ModelFailed
+from common.telemetry.request import begin
 from tests.chat.assistant.dialogue import ASSISTANT, CALLED, USER, Tools, answered, done, entry
 from tests.chat.assistant.model_server import (
     ModelServer,
@@ -26,6 +27,8 @@ from tests.chat.assistant.model_server import (
     running,
     said,
 )
+
+TRACEPARENT = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01"
 
 
 def test_sends__back_what_gemini_and_deepseek_want_with_results(server):
@@ -38,6 +41,15 @@ def test_sends__back_what_gemini_and_deepseek_want_with_results(server):
     assert assistant["reasoning_content"] == "They want milk."
     assert assistant["tool_calls"][0]["extra_content"] == signature
     assert "index" not in assistant["tool_calls"][0]
+
+
+@pytest.mark.parametrize("on", [False, True])
+def test_sends__which_request_it_is_for_where_that_is_wanted(server, settings, on):
+    settings.MODEL_TRACE_HEADERS = on
+    request = begin({"HTTP_TRACEPARENT": TRACEPARENT})
+    assert answered() == "Done."
+    sent = [server.headers[-1][name] for name in ("X-Request-ID", "traceparent")]
+    assert sent == ([request.request_id, TRACEPARENT] if on else [None, None])
 
 
 def test_sends__a_thought_with_old_messages_to_a_server_that_wants_one(server):

@@ -46,6 +46,15 @@ def data(event: bytes) -> dict:
     return json.loads(event.partition(b"data: ")[2])
 
 
+def test_events__words_that_came_together_are_handed_over_together(turn):
+    words = Words(turn)
+    turn.reply = "one two three"
+    words.say(turn.reply)
+    words.end()
+    deltas = [piece for piece in events(words) if b"event: delta" in piece]
+    assert [piece.count(b"event: delta") for piece in deltas] == [3]
+
+
 def test_builtin_assistant__streams_its_words():
     answer = Api().chat("hello", "c1", Accept="text/event-stream")
     content = b"".join(answer.streaming_content).decode()

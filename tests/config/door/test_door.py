@@ -60,6 +60,13 @@ def test_address__with_too_much_under_way_is_refused_and_others_are_not(
     assert (other[0], afterwards[0]) == (200, 200)
 
 
+@pytest.mark.parametrize(("token", "expected"), [("", 404), ("a-token", 401)])
+def test_metrics__are_answered_on_the_loop(settings, token, expected):
+    settings.METRICS_TOKEN = token
+    status, headers, _ = asyncio.run(get("/metrics"))
+    assert (status, headers["content-type"]) == (expected, "application/json")
+
+
 def test_note__is_called_once_for_each_answer(monkeypatch):
     noted = []
     monkeypatch.setattr(

@@ -31,5 +31,6 @@ def test_make_run__prints_a_line_that_chats(tmp_path: Path):
     assert answer.stdout.startswith("HTTP/1.1 200 OK")
     assert "I've added 'Buy groceries' to your task list" in answer.stdout
     assert "x-chat-degraded" not in answer.stdout.lower()
+    assert "/chat/\n" in log.read_text()
     settings = (tmp_path / "var" / "settings.env").read_text()
     assert "JWT_SIGNING_KEY=" in settings

@@ -133,7 +133,7 @@ def test_tally__its_timer_is_a_thread_that_holds_no_process(monkeypatch):
     def write(counts) -> None:
         written.put((dict(counts), threading.current_thread().daemon))
 
-    Tally(write, failures._later).add("bad_signature")
+    Tally(write, failures.run_later).add("bad_signature")
     assert written.get(timeout=20) == ({"bad_signature": 1}, True)
 
 

@@ -1,0 +1,70 @@
+// Elements are made by these functions alone. No text becomes markup: there is no innerHTML here,
+// and the page's Content-Security-Policy (Trusted Types) would refuse it.
+
+export const byId = (id) => document.getElementById(id);
+
+// Returns an element. Properties that the element has are set, others become attributes.
+export function make(tag, properties = {}, ...children) {
+  const element = document.createElement(tag);
+  for (const [name, value] of Object.entries(properties)) {
+    if (name in element) element[name] = value;
+    else element.setAttribute(name, value);
+  }
+  element.append(...children);
+  return element;
+}
+
+export const button = (text, onclick, properties = {}) =>
+  make("button", { type: "button", onclick, ...properties }, text);
+
+// Returns a time in short: of today without the date.
+export function when(text, options = {}) {
+  const time = new Date(text);
+  const isToday = time.toDateString() === new Date().toDateString();
+  const hour = { hour: "2-digit", minute: "2-digit" };
+  const day = { day: "numeric", month: "short", ...options };
+  return time.toLocaleString([], isToday ? hour : day);
+}
+
+// Has a screen reader say it. It is cleared first, so that the same words are said twice.
+export function announce(text) {
+  const region = byId("said");
+  region.textContent = "";
+  setTimeout(() => (region.textContent = text), 50);
+}
+
+// Shows a line at the bottom for some seconds, with a button if `action` is {text, run}.
+// `whenOver` is called when the time is over and the button was not pressed.
+export function toast(text, { action = null, seconds = 6, whenOver = () => {} } = {}) {
+  const line = make("div", { className: "toast" }, make("span", { dir: "auto" }, text));
+  const end = () => line.remove();
+  const timer = setTimeout(() => {
+    if (line.contains(document.activeElement)) byId("message").focus();
+    end();
+    whenOver();
+  }, seconds * 1000);
+  if (action !== null) {
+    const undo = button(action.text, () => {
+      clearTimeout(timer);
+      end();
+      action.run();
+    });
+    line.append(undo);
+  }
+  byId("toasts").append(line);
+  return { element: line, cancel: () => (clearTimeout(timer), end()) };
+}
+
+export async function copy(text) {
+  try {
+    await navigator.clipboard.writeText(text);
+  } catch {
+    // Over plain HTTP browsers have no clipboard but this one.
+    const area = make("textarea", { value: text, className: "offscreen" });
+    document.body.append(area);
+    area.select();
+    document.execCommand("copy");
+    area.remove();
+  }
+  toast("Copied.", { seconds: 2 });
+}

@@ -1,0 +1,243 @@
+// The page: log in, choose a conversation, write. What it shows is in the address's fragment, as
+// `#c=<id>`; tokens and text never are.
+
+import * as actions from "./actions.js";
+import * as composer from "./composer.js";
+import * as conversation from "./conversation.js";
+import { announce, byId, toast } from "./dom.js";
+import * as list from "./list.js";
+import * as sends from "./sends.js";
+import * as session from "./session.js";
+import * as storage from "./storage.js";
+import * as tabs from "./tabs.js";
+
+const placeInAddress = () => new URLSearchParams(location.hash.slice(1)).get("c");
+
+// --- Log in and out -------------------------------------------------------------------------------
+
+function showLogIn(words = "") {
+  byId("app").hidden = true;
+  byId("starting").hidden = true;
+  byId("log-in").hidden = false;
+  byId("log-in-failure").textContent = words;
+  byId(byId("username").value ? "password" : "username").focus();
+}
+
+function begin() {
+  storage.belongsTo(session.user);
+  byId("password").value = "";
+  byId("log-in").hidden = true;
+  byId("starting").hidden = true;
+  byId("app").hidden = false;
+  byId("user").textContent = session.user;
+  composer.restore();
+  sends.restore();
+  list.load().then(drawTitle);
+  go();
+}
+
+// Leaves nothing of the user behind: neither on the page nor in the tab's storage.
+function forgetEverything() {
+  sends.abandon();
+  composer.clear();
+  list.clear();
+  conversation.open(null);
+  storage.clear();
+  session.forget();
+  byId("toasts").replaceChildren();
+  history.replaceState(null, "", location.pathname);
+}
+
+async function logIn(event) {
+  event.preventDefault();
+  const submit = byId("log-in").querySelector("[type=submit]");
+  submit.disabled = true;
+  try {
+    await session.logIn(byId("username").value, byId("password").value);
+    tabs.tell("logged in");
+    begin();
+  } catch (error) {
+    showLogIn(error.message);
+    byId("password").select();
+  } finally {
+    submit.disabled = false;
+  }
+}
+
+async function logOut() {
+  await actions.settle();
+  try {
+    await session.logOut();
+  } catch (error) {
+    toast(`Not logged out: ${error.message}`);
+    return;
+  }
+  tabs.tell("logged out");
+  forgetEverything();
+  showLogIn("You are logged out.");
+}
+
+// Drafts stay, and the message that was being sent: whoever logs in next is mostly the same user.
+session.whenItEnds((words) => {
+  sends.abandon();
+  list.clear();
+  conversation.open(null);
+  session.forget();
+  showLogIn(words);
+});
+
+// --- The open conversation ------------------------------------------------------------------------
+
+function go() {
+  const id = placeInAddress();
+  composer.show(id);
+  conversation.open(id);
+  list.draw();
+  drawTitle();
+  drawComposer();
+  showList(false);
+}
+
+function goTo(id) {
+  history.pushState(null, "", id === null ? location.pathname : `#c=${encodeURIComponent(id)}`);
+  go();
+}
+
+function drawTitle() {
+  const { id } = conversation.current();
+  byId("title").textContent = list.titleOf(id);
+  document.title = `${list.titleOf(id)} | Statekeep`;
+  for (const name of ["do-rename", "do-export", "do-delete"]) byId(name).hidden = id === null;
+}
+
+function drawComposer() {
+  const send = conversation.underWay();
+  byId("send").hidden = send !== undefined;
+  byId("stop").hidden = send === undefined;
+  byId("stop").disabled = !send?.turnId || send.state === "stopping";
+}
+
+let isDrawing = false;
+
+function changed(send) {
+  if (send.state === "done") over(send);
+  if (send.state === "failed") announce(`Not answered: ${send.error}`);
+  if (isDrawing) return;
+  // Words come faster than the screen shows them.
+  isDrawing = true;
+  requestAnimationFrame(() => {
+    isDrawing = false;
+    conversation.draw();
+    drawComposer();
+  });
+}
+
+// The server has taken the message; if it began a conversation, that has an id now.
+function accepted(send, begins) {
+  if (begins && conversation.isOpen(null)) {
+    conversation.becomes(send.conversation);
+    history.replaceState(null, "", `#c=${encodeURIComponent(send.conversation)}`);
+    composer.moved(send.conversation);
+  }
+  list.load().then(drawTitle);
+  tabs.tell("changed");
+}
+
+sends.listen({ changed, accepted });
+conversation.whenLoaded(drawTitle);
+
+function over(send) {
+  if (conversation.isOpen(send.conversation)) {
+    announce(send.stopped ? "Stopped." : `Assistant: ${send.text.slice(0, 1000)}`);
+    conversation.load();
+  } else {
+    sends.discard(send);
+  }
+  list.load().then(drawTitle);
+  tabs.tell("changed");
+}
+
+function submit(event) {
+  event?.preventDefault();
+  if (conversation.underWay()) return;
+  const text = composer.take();
+  if (text === null) return;
+  sends.send(text, conversation.current().id);
+  conversation.draw({ toEnd: true });
+  drawComposer();
+  byId("message").focus();
+}
+
+async function stop() {
+  const send = conversation.underWay();
+  if (send === undefined) return;
+  byId("message").focus();
+  try {
+    await sends.stop(send);
+  } catch (error) {
+    toast(`Not stopped: ${error.message}`);
+  }
+}
+
+// --- Wiring ---------------------------------------------------------------------------------------
+
+function showList(isShown) {
+  byId("sidebar").classList.toggle("shown", isShown);
+  byId("menu").setAttribute("aria-expanded", String(isShown));
+  if (isShown) byId("search").focus();
+}
+
+const failing = (work) => () => work().catch((error) => toast(error.message));
+
+byId("log-in").addEventListener("submit", logIn);
+byId("log-out").onclick = logOut;
+byId("compose").addEventListener("submit", submit);
+byId("stop").onclick = stop;
+byId("new").onclick = () => (goTo(null), byId("message").focus());
+byId("menu").onclick = () => showList(!byId("sidebar").classList.contains("shown"));
+byId("sidebar").onkeydown = (event) => {
+  if (event.key === "Escape") byId("close").onclick();
+};
+byId("close").onclick = () => (showList(false), byId("menu").focus());
+byId("search").oninput = list.searchSoon;
+byId("more").onclick = failing(list.more);
+byId("earlier").onclick = failing(conversation.loadEarlier);
+byId("again").onclick = () => conversation.load();
+byId("do-rename").onclick = actions.rename;
+byId("cancel-rename").onclick = () => byId("rename").close();
+byId("do-export").onclick = actions.download;
+byId("do-delete").onclick = () => actions.remove({ leave: () => goTo(null), back: goTo });
+byId("message").oninput = composer.save;
+byId("message").onkeydown = (event) => {
+  // While an input method composes a character, Enter is its own.
+  if (event.key === "Enter" && !event.shiftKey && !event.isComposing) submit(event);
+  if (event.key === "Escape") stop();
+};
+// A link to a conversation fires one or both of them.
+for (const name of ["hashchange", "popstate"]) {
+  addEventListener(name, () => (conversation.isOpen(placeInAddress()) ? showList(false) : go()));
+}
+addEventListener("pagehide", actions.settle);
+document.addEventListener("visibilitychange", () => {
+  if (!document.hidden && session.user) list.load().then(drawTitle);
+});
+tabs.listen((what) => {
+  if (what === "logged out") {
+    forgetEverything();
+    showLogIn("You are logged out.");
+  } else if (!session.user) {
+    session.resume().then(begin).catch(() => {}); // the log-in stays
+  } else {
+    list.load().then(drawTitle);
+    conversation.load();
+  }
+});
+
+try {
+  await session.resume();
+  begin();
+} catch (error) {
+  // No session: then nothing of an earlier one may be left, as in a tab that a browser restores.
+  if (error.status === 401) storage.clear();
+  showLogIn(error.status === 401 ? "" : error.message);
+}

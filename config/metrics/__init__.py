@@ -1,0 +1,1 @@
+"""Metrics of all workers of a server, and `/metrics`, which answers with them."""

@@ -1,0 +1,1 @@
+"""The OpenAPI description of the calls of connector state and of enrolment."""

@@ -1,0 +1,505 @@
+"""The chat page in a real Chromium, on a real granian, with a model that a test speaks for."""
+
+import json
+import os
+import re
+import sqlite3
+import subprocess
+import sys
+from collections.abc import Iterator
+from importlib.resources import files
+from itertools import count
+from pathlib import Path
+
+import pytest
+import requests
+from playwright.sync_api import Browser, expect
+from redis import Redis
+
+from tests import servers
+from tests.browser.chat_page import PASSWORD, ChatTab, OpenTab
+from tests.browser.conftest import WIDTHS
+from tests.chat.api.talking_model import TalkingModel
+from tests.chat.calls import User, token
+
+DESKTOP = pytest.mark.parametrize("width", ["desktop"], indirect=True)
+SCREENSHOTS = os.environ.get("SCREENSHOTS")
+# In one process: each costs the start of Django. Printed are the refresh tokens.
+PREPARE = f"""
+import json
+from django.contrib.auth.hashers import make_password
+from django.contrib.auth.models import User
+from django.core.management import call_command
+from chat.api.token_views import refresh_token
+call_command("migrate", verbosity=0)
+password = make_password({PASSWORD!r})
+users = [User(username=f"user{{n}}", password=password) for n in range(40)]
+User.objects.bulk_create(users)
+print(json.dumps({{user.username: refresh_token(user) for user in users}}))
+"""
+numbers = count()
+
+
+class Site:
+    """A server with its stores, and users: `sessions` has the refresh token of each."""
+
+    def __init__(self, folder: Path, model: TalkingModel) -> None:
+        self.folder, self.socket = folder, folder / "s"
+        environ = {
+            "DATA_DIR": str(folder),
+            "REDIS_URL": f"unix://{self.socket}",
+            "DATABASE_URL": f"sqlite:///{folder / 'db.sqlite3'}",
+            "OPENAI_BASE_URL": model.url,
+            "OPENAI_API_KEY": "key",
+            "CHAT_MAX_TURNS_PER_PROCESS": "6",
+            "CHAT_STORE_PAUSE_SECONDS": "0.1",
+        }
+        self.start_valkey()
+        output = subprocess.run(
+            [sys.executable, "manage.py", "shell", "-v", "0", "-c", PREPARE],
+            cwd=servers.ROOT,
+            env={**os.environ, **environ},
+            check=True,
+            stdout=subprocess.PIPE,
+            text=True,
+        ).stdout
+        self.sessions = json.loads(output)
+        self.server = servers.granian(environ, folder / "log", workers=1, threads=12)
+
+    def start_valkey(self) -> None:
+        arguments = ("--port", "0", "--unixsocket", str(self.socket), "--appendonly", "yes")
+        self.valkey = servers.start_valkey(self.folder / "valkey", *arguments)
+
+    def stop_valkey(self) -> None:
+        self.valkey.terminate()
+        self.valkey.wait(10)
+
+
+@pytest.fixture(scope="module")
+def model() -> Iterator[TalkingModel]:
+    model = TalkingModel()
+    yield model
+    model.close()
+
+
+@pytest.fixture(scope="module")
+def site(model, tmp_path_factory) -> Iterator[Site]:
+    site = Site(tmp_path_factory.mktemp("p"), model)
+    yield site
+    site.server.stop()
+    site.stop_valkey()
+
+
+@pytest.fixture
+def user() -> str:
+    """Of this test alone."""
+    return f"user{next(numbers)}"
+
+
+@pytest.fixture
+def open_tab(browser: Browser, site, width, user, request) -> Iterator[OpenTab]:
+    """Open a tab of one browser; it is logged in, but for `log_in=False`."""
+    across, down = WIDTHS[width]
+    context = browser.new_context(viewport={"width": across, "height": down})
+    context.set_default_timeout(20_000)
+    expect.set_options(timeout=20_000)
+    tabs: list[ChatTab] = []
+
+    def open_one(*, log_in: bool = True) -> ChatTab:
+        if log_in and not tabs:
+            where = {"domain": "127.0.0.1", "path": "/chat/session", "httpOnly": True}
+            cookie = {"name": "chat_refresh", "value": site.sessions[user], **where}
+            context.add_cookies([{**cookie, "sameSite": "Strict"}])
+        tab = ChatTab(context, site.server.url, user)
+        tabs.append(tab)
+        if log_in:
+            expect(tab.message).to_be_visible()
+        return tab
+
+    yield open_one
+    for tab in tabs:
+        name = re.sub(r"\W+", "-", request.node.name)
+        tab.screenshot(SCREENSHOTS, f"chat-{name}-{tabs.index(tab)}")
+        tab.check()
+    context.close()
+
+
+def by_api(site, user: str) -> User:
+    return User(site.server, user)
+
+
+def conversations(site, user: str) -> list[dict]:
+    api = by_api(site, user)
+    return api.session.get(f"{api.url}/conversations", timeout=20).json()["conversations"]
+
+
+# --- Log in and out ---
+
+
+@DESKTOP
+def test_log_in__wrong_password_then_out(open_tab, site):
+    tab = open_tab(log_in=False)
+    tab.log_in("wrong")
+    expect(tab.page.get_by_role("alert")).to_have_text("The user name or the password is wrong.")
+    tab.log_in()
+    expect(tab.message).to_be_visible()
+    [cookie] = tab.page.context.cookies(f"{site.server.url}/chat/session")
+    assert cookie["httpOnly"]
+    assert (cookie["sameSite"], cookie["path"]) == ("Strict", "/chat/session")
+    kept = "JSON.stringify([document.cookie, {...localStorage}, {...sessionStorage}])"
+    assert "ey" not in tab.page.evaluate(kept)  # as each JWT begins
+    tab.button("Log out").click()
+    expect(tab.button("Log in")).to_be_visible()
+    assert not tab.page.context.cookies(f"{site.server.url}/chat/session")
+    ended = {"Cookie": f"chat_refresh={cookie['value']}", "Origin": site.server.url}
+    answer = requests.patch(f"{site.server.url}/chat/session", headers=ended, timeout=20)
+    assert answer.status_code == 401
+
+
+@DESKTOP
+def test_draft__survives_a_reload_and_no_log_out(open_tab):
+    tab = open_tab()
+    tab.message.fill("half a thought")
+    tab.page.reload()
+    expect(tab.message).to_have_value("half a thought")
+    other = open_tab()
+    expect(other.message).to_have_value("")
+    other.button("Log out").click()
+    expect(tab.button("Log in")).to_be_visible()
+    assert tab.page.evaluate("sessionStorage.length") == 0
+    tab.log_in()
+    expect(tab.message).to_have_value("")
+
+
+@DESKTOP
+def test_token__expires_in_mid_conversation(open_tab, model, user):
+    tab = open_tab(log_in=False)
+    expired = token(sub=user, exp=1_000_000_000)
+
+    def hand_out_expired(route):
+        answer = route.fetch()
+        route.fulfill(response=answer, json={**answer.json(), "access": expired})
+
+    tab.page.route("**/chat/session", hand_out_expired, times=1)
+    tab.log_in()
+    tab.say("hello")
+    asked = model.asked()
+    asked.say("hello to you")
+    asked.end()
+    tab.replies("hello to you")
+
+
+@DESKTOP
+def test_session__ends_in_mid_conversation(open_tab, model):
+    tab = open_tab()
+    tab.page.context.clear_cookies()
+    tab.page.route(
+        "**/api/**",
+        lambda route: route.fulfill(status=401, json={"code": "token_expired", "detail": "x"}),
+        times=1,
+    )
+    tab.say("hello")
+    expect(tab.page.get_by_text("Your session has ended.")).to_be_visible()
+    tab.log_in()
+    asked = model.asked()
+    asked.say("hello again")
+    asked.end()
+    tab.replies("hello again")
+
+
+# --- Conversations ---
+
+
+def test_conversation__with_tools_word_by_word(open_tab, model):
+    tab = open_tab()
+    tab.say("Please buy milk, <b>today</b>")
+    asked = model.asked()
+    asked.say("One moment")
+    expect(tab.reply.locator(".text")).to_have_text("One moment")
+    asked.call("add_task", title="Buy milk")
+    asked.end()
+    asked = model.asked()
+    for words in ("I have", " added", " **Buy milk**", " as task 1."):
+        asked.say(words)
+    expect(tab.reply.locator(".text")).to_have_text("I have added Buy milk as task 1.")
+    assert tab.button("Stop").is_visible()
+    asked.end()
+    tab.replies("I have added Buy milk as task 1.")
+    expect(tab.page.locator(".message.user .text")).to_have_text("Please buy milk, <b>today</b>")
+    expect(tab.message).to_be_focused()
+    call = tab.reply.locator("details")
+    expect(call.locator("pre").first).to_be_hidden()
+    call.locator("summary").click()
+    expect(call.locator("pre").first).to_contain_text('"title": "Buy milk"')
+    expect(tab.page.locator("#said")).to_contain_text("I have added")
+    assert "#c=1" in tab.page.url
+
+
+def test_stop__keeps_the_words_so_far(open_tab, model, width):
+    tab = open_tab()
+    tab.say("tell me a story")
+    model.asked().say("Once upon")
+    expect(tab.reply.locator(".text")).to_have_text("Once upon")
+    if width == "phone":
+        tab.button("Stop").click()
+    else:
+        tab.message.press("Escape")
+    expect(tab.reply.locator(".note")).to_have_text("Stopped.")
+    tab.replies("Once upon")
+
+
+@DESKTOP
+def test_reload__in_mid_turn_attaches(open_tab, model, site, user):
+    tab = open_tab()
+    tab.say("tell me a story")
+    asked = model.asked()
+    asked.say("Once upon")
+    expect(tab.reply.locator(".text")).to_have_text("Once upon")
+    tab.page.reload()
+    expect(tab.reply.locator(".text")).to_have_text("Once upon")
+    asked.say(" a time")
+    expect(tab.reply.locator(".text")).to_have_text("Once upon a time")
+    asked.end()
+    tab.replies("Once upon a time")
+    expect(tab.messages).to_have_count(2)
+    assert len(by_api(site, user).messages("1")) == 2
+
+
+@DESKTOP
+def test_two_tabs__see_each_others_messages(open_tab, model):
+    one, two = open_tab(), open_tab()
+    one.say("hello")
+    asked = model.asked()
+    two.titles().first.click()
+    expect(two.messages).to_have_count(1)
+    expect(two.page.get_by_text("Being answered…")).to_be_visible()
+    asked.say("hello to you")
+    asked.end()
+    two.replies("hello to you")
+    two.say("and you?")
+    asked = model.asked()
+    asked.say("well")
+    asked.end()
+    one.replies("well")
+    expect(one.messages).to_have_count(4)
+
+
+@DESKTOP
+def test_list__search_rename_undo_and_delete(open_tab, model, site, user):
+    tab = open_tab()
+    for text in ("first words", "second words"):
+        tab.button("New").click()
+        tab.say(text)
+        asked = model.asked()
+        asked.say(f"reply to {text}")
+        asked.end()
+        tab.replies(f"reply to {text}")
+    expect(tab.titles()).to_have_text(["second words", "first words"])
+    tab.button("Rename").click()
+    tab.page.get_by_label("Title", exact=True).fill("Other Title")
+    tab.page.keyboard.press("Enter")
+    expect(tab.titles()).to_have_text(["Other Title", "first words"])
+    tab.page.get_by_label("Search titles").press_sequentially("other t")
+    expect(tab.titles()).to_have_text(["Other Title"])
+    tab.titles().first.click()
+    tab.page.get_by_label("Search titles").fill("first")
+    expect(tab.titles()).to_have_text(["first words"])
+    expect(tab.page.locator("#title")).to_have_text("Other Title")
+    tab.page.get_by_label("Search titles").fill("")
+    expect(tab.titles()).to_have_count(2)
+    with tab.page.expect_download() as download:
+        tab.button("Export").click()
+    assert "reply to second words" in download.value.path().read_text()
+    tab.button("Delete").click()
+    expect(tab.titles()).to_have_text(["first words"])
+    expect(tab.button("Undo")).to_be_focused()
+    tab.button("Undo").click()
+    expect(tab.titles()).to_have_text(["Other Title", "first words"])
+    expect(tab.messages).to_have_count(2)
+    tab.button("Delete").click()
+    expect(tab.titles()).to_have_text(["first words"])
+    assert len(by_api(site, user).messages("2")) == 2  # no request yet
+    with tab.page.expect_request(lambda each: each.method == "DELETE", timeout=20_000):
+        pass
+    expect(tab.button("Undo")).to_be_hidden()
+    tab.page.reload()
+    tab.titles().first.click()
+    expect(tab.messages).to_have_count(2)
+    tab.button("Delete").click()
+    tab.page.goto("about:blank")  # whoever leaves does not want it back
+    servers.wait_until(lambda: conversations(site, user) == [], what="the deletion")
+
+
+@DESKTOP
+def test_model__fails_and_is_asked_again_by_the_same_key(open_tab, model, site, user):
+    tab = open_tab()
+    tab.say("hello")
+    asked = model.asked()
+    asked.say("hel")
+    expect(tab.reply.locator(".text")).to_have_text("hel")
+    asked.break_off()
+    expect(tab.reply.locator(".note")).to_contain_text("The model failed")
+    tab.page.reload()
+    expect(tab.reply.locator(".note")).to_contain_text("The model failed")
+    tab.button("Try again").click()
+    asked = model.asked()
+    asked.say("hello to you")
+    asked.end()
+    tab.replies("hello to you")
+    assert [each["role"] for each in by_api(site, user).messages("1")] == ["user", "assistant"]
+
+
+@DESKTOP
+def test_store__away_and_back(open_tab, model, site, user):
+    tab = open_tab()
+    site.stop_valkey()
+    try:
+        tab.say("hello")
+        asked = model.asked()
+        asked.say("hello to you")
+        asked.end()
+        tab.replies("hello to you")
+        expect(tab.page.get_by_text("does not answer right now")).to_be_visible()
+        expect(tab.messages.first).to_contain_text("Not in the conversation store yet")
+        tab.screenshot(SCREENSHOTS, "chat-degraded")
+    finally:
+        site.start_valkey()
+    expect(tab.page.get_by_text("does not answer right now")).to_be_hidden()
+    tab.say("are you back?")
+    asked = model.asked()
+    asked.say("yes")
+    asked.end()
+    tab.replies("yes")
+    expect(tab.page.locator(".note")).to_have_count(0)
+    with sqlite3.connect(site.folder / "db.sqlite3") as database:
+        database.execute(
+            "UPDATE chat_turn SET state = 'dead letter' WHERE user_id = ? AND message = 'hello'",
+            [user],
+        )
+    tab.page.reload()
+    expect(tab.messages.first).to_contain_text("a dead letter")
+
+
+# --- What is shown ---
+
+HOSTILE = """<script>alert(1)</script> <img src="https://evil.example/a.png" onerror="alert(2)">
+
+![picture](https://evil.example/b.png) [bank.example](https://evil.example/login)
+[x](javascript:alert(3)) [y](https://bank.example@evil.example/) https://plain.example/a?b=c.
+
+- one
+  - **two** `code`
+1. three
+
+> quoted \u202e dlrow olleh
+
+| a | b |
+|---|---|
+| 1 | *2* |
+
+```html
+<iframe src="https://evil.example"></iframe>
+```
+<link rel=preload href=https://evil.example/c> <style>@import 'https://evil.example/d'</style>
+
+"""
+
+
+def test_hostile_content__is_text(open_tab, model):
+    tab = open_tab()
+    tab.say("\u202e\u2067<img src=x onerror=alert(1)>\u05d0" + "x" * 5_000)
+    asked = model.asked()
+    asked.say(HOSTILE)
+    asked.say("y" * 10_000)
+    asked.end()
+    expect(tab.button("Send")).to_be_visible()
+    reply = tab.reply.locator(".text")
+    expect(reply).to_contain_text("<script>alert(1)</script>")
+    made = reply.evaluate("e => [...new Set([...e.querySelectorAll('*')].map(x => x.localName))]")
+    assert not set(made) & {"img", "script", "iframe", "style", "link", "input", "form", "svg"}
+    links = reply.locator("a")
+    addresses = links.evaluate_all("all => all.map(a => [a.href, a.rel])")
+    assert addresses == [
+        [address, "noreferrer noopener"]
+        for address in (
+            "https://evil.example/a.png",
+            "https://evil.example/b.png",
+            "https://evil.example/login",
+            "https://plain.example/a?b=c",
+            "https://evil.example/c",
+            "https://evil.example/d",
+        )
+    ]
+    expect(reply).to_contain_text("bank.example (evil.example)")
+    expect(reply.locator("ul ul strong")).to_have_text("two")
+    expect(reply.locator("td em")).to_have_text("2")
+    expect(tab.messages).to_have_count(2)
+    reply.evaluate("element => element.scrollIntoView()")  # for the screenshot
+
+
+def test_200_messages__come_in_pages(open_tab, site, user):
+    messages = [
+        {
+            "role": ("user", "assistant")[n % 2],
+            "content": f"message {n}",
+            "timestamp": f"2026-01-01T{n // 60:02}:{n % 60:02}:00Z",
+        }
+        for n in range(200)
+    ]
+    state = {
+        "conversation_id": "long",
+        "user_id": user,
+        "messages": messages,
+        "created_at": messages[0]["timestamp"],
+        "updated_at": messages[-1]["timestamp"],
+    }
+    with Redis(unix_socket_path=str(site.socket)) as redis:
+        redis.set(f"chat:{user}:long", json.dumps(state))
+    tab = open_tab()
+    tab.page.goto(f"{tab.url}/chat/#c=long")
+    expect(tab.messages).to_have_count(50)
+    expect(tab.messages.last).to_be_in_viewport()
+    for loaded in (100, 150, 200):
+        tab.button("Earlier messages").click()
+        expect(tab.messages).to_have_count(loaded)
+    expect(tab.messages.first).to_contain_text("message 0")
+    expect(tab.button("Earlier messages")).to_be_hidden()
+
+
+def test_axe__finds_nothing_serious(open_tab, model, width):
+    """Light on a desktop, dark on a phone: the colours are the same on both."""
+    tab = open_tab(log_in=False)
+    tab.page.emulate_media(color_scheme="dark" if width == "phone" else "light")
+    found = violations(tab)
+    tab.log_in()
+    tab.say("Please buy milk")
+    asked = model.asked()
+    asked.call("add_task", title="Buy milk")
+    asked.end()
+    asked = model.asked()
+    asked.say("Done: `1`. See https://example.org and\n\n> *so* on\n\n```\ncode\n```\n")
+    found += violations(tab)
+    asked.end()
+    expect(tab.button("Send")).to_be_visible()
+    if width == "phone":
+        tab.button("Conversations").click()
+        found += violations(tab)
+        tab.screenshot(SCREENSHOTS, "chat-list-phone")
+        tab.button("Close the list").click()
+    found += violations(tab)
+    tab.button("Rename").click()
+    found += violations(tab)
+    tab.button("Cancel").click()
+    assert not found
+
+
+def violations(tab: ChatTab) -> list[str]:
+    """What axe-core finds on the page as it is."""
+    tab.page.evaluate(files("axe_playwright_python").joinpath("axe.min.js").read_text())
+    result = tab.page.evaluate("axe.run()")
+    return [
+        f"{each['id']}: {node['html']}"
+        for each in result["violations"]
+        if each["impact"] in ("serious", "critical")
+        for node in each["nodes"]
+    ]

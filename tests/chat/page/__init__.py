@@ -1,0 +1,1 @@
+"""Tests of chat.page, but for what needs a browser."""
