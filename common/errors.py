@@ -5,7 +5,7 @@ class ServiceError(Exception):
     """An error that a caller can be told of.
 
     Attributes:
-        code: stable, and documented in the README; a subclass has its own.
+        code: stable, and documented in docs/errors.md; a subclass has its own.
         detail: a sentence for people that says what to change.
         retry_after_seconds: when the same request may work, None where nobody knows.
     """

@@ -26,7 +26,7 @@ from tests.servers import ROOT, start_valkey
 pytestmark = pytest.mark.django_db(transaction=True)
 
 ALL = ("~*", "&*", "+@all")
-# As docs/production.md has it.
+# As docs/stores.md has it.
 SMALLEST = (
     *("~dsxconnect:connector_state:*", "~statekeep:*", "~chat:*"),
     *("+@read", "+@write", "+@scripting", "+@transaction", "+@connection", "+time"),
@@ -141,7 +141,7 @@ def test_user__with_a_wrong_password(be, capsys, settings):
 
 def test_user__with_the_smallest_permissions_can_do_all(be, capsys, settings):
     admin = be(*SMALLEST)
-    documented = (ROOT / "docs" / "production.md").read_text()
+    documented = (ROOT / "docs" / "stores.md").read_text()
     assert " ".join(SMALLEST) in " ".join(documented.replace("\\\n", " ").split())
     settings.CHAT_RATE_PER_MINUTE = 10
     admin.execute_command("ACL", "LOG", "RESET")

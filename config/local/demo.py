@@ -67,7 +67,7 @@ def _demo_lines(data_dir: Path, url: str) -> list[str]:
         "",
         f"  curl -i -X PUT --data my-delta-token {put}",
         "",
-        f"  curl {get}",
+        f"  curl -w '\\n' {get}",
         *_chat_lines(demo, url),
     ]
 
@@ -85,7 +85,7 @@ def _chat_lines(demo: dict[str, str], url: str) -> list[str]:
         "",
         "Chat:",
         "",
-        f"  TOKEN=$({token}); curl -i {url}/api/{demo['chat_user']}/chat "
+        f"  TOKEN=$({token}); curl -i -w '\\n' {url}/api/{demo['chat_user']}/chat "
         f"-H \"Authorization: Bearer $TOKEN\" {json_header} -d '{message}'",
     ]
 

@@ -51,7 +51,7 @@ def refuse_growth(unix_socket: Path, is_full: bool) -> bool:
     """Have Valkey refuse what adds a value, or take it again; return whether it heard.
 
     A Valkey that can't append to its file ends. As long as it only refuses values, it can be read,
-    and values can be deleted: see "store_full" in the README.
+    and values can be deleted: see "store_full" in docs/errors.md.
     """
     return _call(unix_socket, f"CONFIG SET maxmemory {int(is_full)}").startswith(b"+OK")
 

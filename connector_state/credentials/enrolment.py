@@ -1,7 +1,7 @@
 """Enrolment: connectors register themselves with a token, as they do with a dsx-connect.
 
 A token gives its holder the secrets of connectors, so its reach is limited: only to connectors
-that were enrolled with a token of the same group (README, "What an enrolment token can do").
+that were enrolled with a token of the same group (docs/enrolment.md).
 """
 
 import hmac

@@ -14,7 +14,9 @@ from tests.servers import ROOT
 README = (ROOT / "README.md").read_text()
 PAGES = [*ROOT.glob("*.md"), *(p for d in ("docs", "deploy") for p in (ROOT / d).rglob("*.md"))]
 PAGES += [ROOT / "client/README.md", ROOT / "benchmarks/README.md"]
-ERRORS = README + (ROOT / "docs/chat.md").read_text()
+ERRORS, SETTINGS, COMMANDS = (
+    (ROOT / "docs" / name).read_text() for name in ("errors.md", "configuration.md", "commands.md")
+)
 APPS = ("config", "overview", "connector_state", "chat")
 
 NEVER_SENT = {
@@ -62,7 +64,7 @@ def test_codes__are_documented_or_never_sent():
 
 
 def test_settings__are_documented():
-    named = set(re.findall(r"`([A-Z_]+)`", ERRORS))
+    named = set(re.findall(r"`([A-Z_]+)`", SETTINGS))
     assert {name.upper() for name in Environment.model_fields} - set(NOT_SET_BY_PEOPLE) <= named
 
 
@@ -70,7 +72,16 @@ def test_commands__are_in_the_table():
     found = {
         path.stem for app in APPS for path in (ROOT / app).glob("management/commands/[a-z]*.py")
     }
-    assert found <= set(re.findall(r"^\| `(\w+) ?.*` \|", README, re.MULTILINE))
+    assert found <= set(re.findall(r"^\| `(\w+) ?.*` \|", COMMANDS, re.MULTILINE))
+
+
+def test_pages__are_short_and_a_link_leads_to_each():
+    pages = [*(ROOT / "docs").glob("*.md")]
+    texts = {page: page.read_text() for page in pages}
+    assert [page.name for page in pages if len(texts[page].splitlines()) > 250] == []
+    assert len(README.splitlines()) <= 160
+    linked = README + "".join(texts.values())
+    assert [page.name for page in pages if not re.search(rf"\b{page.name}[#)]", linked)] == []
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
@@ -97,3 +108,4 @@ def test_schedule__cron_and_systemd_run_the_commands_of_its_table():
     by_systemd = [path.stem.partition("@")[2] for path in folder.glob("*.timer")]
     assert sorted(listed) == sorted(by_cron) == sorted(by_systemd)
     assert "(deploy/schedule/README.md)" in README
+    assert "(../deploy/schedule/README.md)" in COMMANDS

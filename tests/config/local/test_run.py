@@ -23,7 +23,7 @@ def test_run__prints_lines_that_store_and_read_a_value__in_any_folder(runs):
     run = runs(" a#b?c=%41&$HOME ,;\"\\'\u00fc\u3000~")
     assert requests.get(f"{run.url}/readyz", timeout=5).json()["status"] == "ready"
     store, read = re.findall(r"^  (curl .*)$", run.text, re.M)
-    for line, wanted in ((store, "204"), (read, '{"value": "my-delta-token"}')):
+    for line, wanted in ((store, "204"), (read, '{"value":"my-delta-token"}\n')):
         answer = subprocess.run(
             ["sh", "-c", line], cwd=ROOT, env=clean_environ(), capture_output=True, text=True
         )
