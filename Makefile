@@ -3,7 +3,7 @@ SHELL := /bin/sh
 PYTHON ?= $(shell command -v python3.11 || command -v python3)
 BIN := .venv/bin
 
-.PHONY: help run test lint check format bench openapi pins clean
+.PHONY: help run test lint check format bench soak openapi pins clean
 
 help: ## List what there is to run
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 10
@@ -40,6 +40,9 @@ bench: .venv/dev ## Measure state calls, listings, chats and pages against their
 	@$(BIN)/python -m benchmarks.listing
 	@$(BIN)/python -m benchmarks.chat
 	@$(BIN)/python -m benchmarks.pages
+
+soak: .venv/dev ## Run the production layout under load and faults for 10 minutes, and check it (ARGS=)
+	@exec $(BIN)/python -m soak $(ARGS)
 
 openapi: .venv/dev ## Write docs/openapi.yaml, the description of the API, from the code
 	@$(BIN)/python -m tests.openapi

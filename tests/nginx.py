@@ -70,17 +70,17 @@ class Nginx:
         path = folder / "nginx.conf"
         path.write_text(CONFIGURATION.format(folder=folder, servers=servers))
         command = [nginx_binary(), "-p", str(folder), "-c", str(path), "-e", str(folder / "log")]
-        self._process = subprocess.Popen(command)
+        self.process = subprocess.Popen(command)
         wait_until(lambda: self._has_ended or _listens(port), what="nginx's start")
         assert not self._has_ended, (folder / "log").read_text()
 
     @property
     def _has_ended(self) -> bool:
-        return self._process.poll() is not None
+        return self.process.poll() is not None
 
     def stop(self) -> None:
-        self._process.terminate()
-        self._process.wait(20)
+        self.process.terminate()
+        self.process.wait(20)
 
 
 def _listens(port: int) -> bool:

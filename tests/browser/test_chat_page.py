@@ -63,7 +63,7 @@ class Site:
             stdout=subprocess.PIPE,
             text=True,
         ).stdout
-        self.sessions = json.loads(output)
+        self.sessions = json.loads(output.splitlines()[-1])  # after what migrations say
         self.server = servers.granian(environ, folder / "log", workers=1, threads=12)
 
     def start_valkey(self) -> None:

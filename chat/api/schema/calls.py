@@ -44,11 +44,7 @@ ANSWER = {
     "reply": "I've added 'Buy groceries' to your task list.",
     "conversation_id": 1,
     "tool_calls": [
-        {
-            "tool": "add_task",
-            "parameters": {"title": "Buy groceries"},
-            "result": {"task_id": 42},
-        }
+        {"tool": "add_task", "parameters": {"title": "Buy groceries"}, "result": {"task_id": 42}},
     ],
     "timestamp": "2025-12-25T10:00:02Z",
 }

@@ -101,7 +101,7 @@ if not done then
       if kind == 'erase' then
         drop_history(member)
       elseif old then
-        remember(member, old, old_sizes[number], DELETED, 0)
+        remember(member, old, DELETED, 0)
       end
       forget(member)
     elseif kind == 'expire' then
@@ -114,7 +114,7 @@ if not done then
       if old == value then
         remember_expiry(member, expires_ms)
       else
-        remember(member, old, old_sizes[number], ARGV[7 * number + ETAG], size, expires_ms)
+        remember(member, old, ARGV[7 * number + ETAG], size, expires_ms)
       end
     end
     if existed == 1 or kind == 'erase' then

@@ -5,6 +5,7 @@
 
 local keep_versions, keep_days, most_bytes = tonumber(ARGV[9]), tonumber(ARGV[10]), tonumber(ARGV[11])
 local EVICTED_AT_MOST, SAMPLE = 20, 16
+local DELETED_KEY_BYTES = 512 -- what it costs to remember that a key was deleted, about
 -- Versions that are not kept any more are removed now and then: each time would double the cost.
 local THINNED_EVERY, LOG_MAX_BYTES = 8, 4096
 
@@ -29,9 +30,19 @@ local function make_room(size)
   return false
 end
 
+-- Forget other deleted keys, of a sample, where so many are remembered that they fill the memory: they
+-- count in no quota, and their versions may be empty.
+local function limit_deleted(member)
+  if call('HLEN', history) <= call('ZCARD', index) + most_bytes / DELETED_KEY_BYTES then return end
+  for _, field in ipairs(call('HRANDFIELD', history, SAMPLE)) do
+    local log = field ~= member and string.sub(field, 1, 1) ~= '\0' and call('HGET', history, field)
+    if log and string.sub(log, 15, 54) == DELETED then drop_history(field) end
+  end
+end
+
 -- Note a write, and keep the value that it replaces: `old`, or false where there was none.
--- `etag` is of the new value, or DELETED; `indexed` the size of `old` by the index, or false.
-local function remember(member, old, indexed, etag, size, expires_ms)
+-- `etag` is of the new value, or DELETED.
+local function remember(member, old, etag, size, expires_ms)
   if keep_versions + keep_days == 0 then return drop_history(member) end
   local found = call('HMGET', history, member, BYTES)
   local log, has_room = found[1], true
@@ -39,7 +50,8 @@ local function remember(member, old, indexed, etag, size, expires_ms)
     has_room = make_room(#old)
     log = call('HGET', history, member)
   end
-  local head, head_at, head_etag, _, ends, rest = string.match(log or '', '^' .. LINE .. '(.*)$')
+  local head, head_at, head_etag, head_size, ends, rest = string.match(
+    log or '', '^' .. LINE .. '(.*)$')
   if head and not old and head_etag ~= DELETED and ends ~= '0' then
     drop_history(member) -- it expired, and its versions with it
     head, rest = nil, nil
@@ -47,7 +59,7 @@ local function remember(member, old, indexed, etag, size, expires_ms)
   local at = math.max(now_ms, head and head_at + 1 or 0)
   local bytes, set = 0, {}
   if old and has_room then
-    if not head or head_etag == DELETED or tonumber(indexed) ~= #old then
+    if not head or head_etag == DELETED or tonumber(head_size) ~= #old then
       -- Another program wrote it, or it was written before there was a history.
       head_at = string.format('%013.0f', head and at - 1 or 0)
       head = string.format('%s %s %d 0 ?\n', head_at, redis.sha1hex(old), #old)
@@ -62,6 +74,7 @@ local function remember(member, old, indexed, etag, size, expires_ms)
     log, dropped, freed = thin(log, member, keep_versions, keep_days)
     bytes = bytes - freed
   end
+  if etag == DELETED then limit_deleted(member) end
   call('HSET', history, member, log, unpack(set))
   if #dropped > 0 then call('HDEL', history, unpack(dropped)) end -- `set` may be one of them
   if bytes ~= 0 then call('HINCRBY', history, BYTES, bytes) end

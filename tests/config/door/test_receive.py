@@ -113,6 +113,17 @@ def test_receive__that_stalls_or_trickles_is_408(monkeypatch, came):
     assert (refused.value.status, refused.value.code) == (408, "body_too_slow")
 
 
+def test_receive__that_is_late_already_cancels_nothing_else(monkeypatch):
+    monkeypatch.setattr(receive, "WAIT_SECONDS", -1)
+
+    async def run() -> bytes:
+        file = await Body(pieces(b"abc")).receive(10, Room(10))
+        await asyncio.sleep(0)
+        return file.read()
+
+    assert asyncio.run(run()) == b"abc"
+
+
 def test_receive__that_somebody_cancels_is_cancelled(monkeypatch):
     monkeypatch.setattr(receive, "LOOK_SECONDS", 0.01)
 

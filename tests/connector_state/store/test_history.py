@@ -2,6 +2,8 @@
 
 import asyncio
 import random
+import threading
+from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -231,6 +233,27 @@ def test_history__stays_within_its_bytes(clock, settings, other_redis):
     assert counted(other_redis.client)[0] == counted(other_redis.client)[1] > 0
 
 
+def test_history__of_many_deleted_keys_stays_small(clock, settings, other_redis):
+    settings.STATE_HISTORY_MAX_BYTES = 50_000
+    for number in range(300):
+        address = Address("m365", f"item {number}")
+        store().put(address, b"")
+        store().delete(address)
+    assert other_redis.client.hlen(connector_keys(UUID).named("history")) < 200
+    assert read(address).deleted_at is not None, "the last one is kept"
+
+
+def test_history__counts_what_another_program_wrote(clock, other_redis):
+    key = connector_keys(UUID).value_prefix + DELTA.member
+    put(b"ours")
+    other_redis.client.set(key, b"theirs, which is longer")
+    store().expire(DELTA, None)  # the index learns its size
+    put(b"ours again")
+    assert read().versions[0].by == "?"
+    store().delete(DELTA, with_history=True)
+    assert counted(other_redis.client) == (0, 0)
+
+
 def test_history__a_condition_that_fails_leaves_it(clock):
     put(b"one")
     with pytest.raises(PreconditionFailed):
@@ -264,6 +287,29 @@ def test_history__goes_before_a_full_redis_refuses_a_value(filled):
     with pytest.raises(Unavailable) as refused:
         put(b"no room at all")
     assert refused.value.code == "store_full"
+
+
+def test_history__stays_where_no_memory_is_to_be_had(filled):
+    filled.config_set("maxmemory", 1)  # as `make run` does where the disk is full
+    with pytest.raises(Unavailable) as refused:
+        put(b"no room on the disk")
+    assert refused.value.code == "store_full"
+    assert counted(filled)[1] > 0
+
+
+def test_make_room__gives_up_one_history_for_all_who_wait(filled):
+    filled.config_set("maxmemory", 0)
+    for number in range(8):
+        filled.hset(connector_keys(f"other {number}").named("history"), "member", "log")
+    start = threading.Barrier(4)
+
+    def ask(_) -> bool:
+        start.wait()
+        return room.make_room()
+
+    with ThreadPoolExecutor(4) as threads:
+        assert all(threads.map(ask, range(4)))
+    assert len(filled.keys(room.HISTORIES)) >= 6
 
 
 def test_history__goes_on_the_loop_too(filled):

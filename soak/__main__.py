@@ -1,0 +1,79 @@
+"""Run the production layout under load and faults, and check what it kept. `make soak`"""
+
+import argparse
+import secrets
+import signal
+import sys
+import threading
+import time
+
+from soak.chaos import Chaos
+from soak.journal import Journal
+from soak.leftovers import Watch
+from soak.report import lines
+from soak.sabotage import SABOTAGES
+from soak.stage import Stage
+from tests.sidecar.binary import NoSidecar
+
+USERS, CONNECTORS = 8, 6
+
+
+def main() -> None:
+    """Run it, print the report, and exit with 1 if anything was found."""
+    options = _options()
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))  # and stop what was started
+    print(f"seed {options.seed}, {options.seconds} s", flush=True)
+    began = time.monotonic()
+    try:
+        stage = Stage()
+    except NoSidecar as reason:
+        sys.exit(f"soak: {reason}")
+    print(f"started after {time.monotonic() - began:.0f} s", flush=True)
+    try:
+        found = _run(stage, options)
+    finally:
+        leftovers = stage.stop()
+    for finding in leftovers:
+        print(f"FOUND leftovers: {finding}")
+    print(f"ended after {time.monotonic() - began:.0f} s")
+    sys.exit(1 if found or leftovers else 0)
+
+
+def _options() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog="make soak", description=__doc__)
+    parser.add_argument("--seconds", type=int, default=600, help="of load and faults")
+    parser.add_argument("--seed", default=secrets.token_hex(4), help="of the order of faults")
+    parser.add_argument("--connectors", type=int, default=CONNECTORS)
+    parser.add_argument("--users", type=int, default=USERS, help="who chat at the same time")
+    parser.add_argument("--only", default="", metavar="REGEX", help="of the faults, those named so")
+    parser.add_argument(
+        "--sabotage", choices=SABOTAGES, help="a fault put in on purpose: the run must find it"
+    )
+    return parser.parse_args()
+
+
+def _run(stage: Stage, options: argparse.Namespace) -> bool:
+    """Do load and faults for so long; print the report; return whether anything was found."""
+    journal = Journal()
+    watch = Watch(stage.layout)
+    load = stage.load(journal, options.connectors, options.users, options.seed)
+    chaos = Chaos(stage.layout, journal, options.seed, options.only)
+    stopping = threading.Event()
+    thread = threading.Thread(target=chaos.run, args=[stopping], daemon=True)
+    thread.start()
+    time.sleep(options.seconds)
+    stopping.set()
+    thread.join()
+    stage.settle(load, journal)
+    watch.stop()
+    if options.sabotage:
+        SABOTAGES[options.sabotage](stage.layout, journal)
+    findings = [*stage.check(journal), *watch.findings()]
+    print("\n".join(lines(stage.layout, journal, chaos, watch, findings)), flush=True)
+    if findings:
+        print(f"The servers' logs:\n{stage.log_tail()}")
+    return bool(findings)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,1 @@
+"""The production layout, each part a process that can be killed, frozen and cut off."""
