@@ -59,8 +59,7 @@ BACKOFF_SECONDS, BACKOFF_MAX_SECONDS = 0.05, 1.0
 class StateError(Exception):
     """The base of all errors, and the error for other answers, such as a 400.
 
-    `status` is None if there was no answer. `code` is one of the codes in the
-    service's docs/errors.md.
+    `status` is None if there was no answer. `code` is one of those in the service's docs/errors.md.
     """
 
     def __init__(
