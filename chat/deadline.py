@@ -16,7 +16,6 @@ class Deadline:
 
     @property
     def passed(self) -> bool:
-        """Whether it has come."""
         return self.remaining_seconds <= 0
 
     def earlier(self, seconds: float) -> "Deadline":

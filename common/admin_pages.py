@@ -113,7 +113,6 @@ class AdminPage(View):
         return render(self.request, template or self.template, context, status=status)
 
     def refuse(self, words: str, status: int) -> HttpResponse:
-        """Return the error page."""
         return self.render({"words": words, "status": status}, "admin/error.html", status)
 
     def say(self, words: str) -> HttpResponse:

@@ -33,7 +33,6 @@ class Chain:
 
     @property
     def member(self) -> str:
-        """The member of the index."""
         return f"{self.namespace}:{self.key}"
 
     @property
@@ -105,11 +104,9 @@ class Journal:
 
     @property
     def uuids(self) -> set[str]:
-        """The connectors that took part."""
         return {chain.uuid for chain in self.chains}
 
     def found(self, finding: str) -> None:
-        """Note what must not be."""
         with self.lock:
             self.findings.append(finding)
 
@@ -131,7 +128,6 @@ class Journal:
         chain.rolled_back = True
 
     def count(self, what: str, number: int = 1) -> None:
-        """Count something done."""
         with self.lock:
             self.done[what] += number
 

@@ -25,7 +25,7 @@ PAGE_BYTES = os.sysconf("SC_PAGE_SIZE")
 
 @dataclass(frozen=True, slots=True)
 class Sample:
-    """Of a worker."""
+    """What a worker uses at a moment: its descriptors and its memory."""
 
     descriptors: int
     memory_bytes: int
@@ -56,7 +56,6 @@ class Watch:
                     self.samples.setdefault(pid, []).append(sample)
 
     def stop(self) -> None:
-        """Sample no more."""
         self._stopping.set()
         self._thread.join()
 

@@ -31,7 +31,6 @@ class Stage:
         self._checks, self._load = Checks, Load
 
     def load(self, journal: Journal, connectors: int, users: int, seed: str):
-        """Begin a load."""
         return self._load(self.layout, journal, connectors, users, seed)
 
     def settle(self, load, journal: Journal) -> None:

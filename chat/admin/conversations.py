@@ -143,7 +143,6 @@ class ConversationAdmin(ChatList):
 
 
 def _question(rows: list[Conversation]) -> dict[str, Any]:
-    """Return the context of admin/confirmation.html."""
     words = "will be gone for good: messages, title, waiting turns, and copies in quarantine."
     return {
         "words": f"{len(rows)} conversation{pluralize(len(rows))} {words}",

@@ -18,11 +18,9 @@ class UserIdConverter:
     regex = "[^/]+"
 
     def to_python(self, value: str) -> str:
-        """As it is."""
         return value
 
     def to_url(self, value: str) -> str:
-        """As it is."""
         return value
 
 

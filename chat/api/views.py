@@ -29,7 +29,6 @@ class ChatAPIView(APIView):
 
     @property
     def principal(self) -> ChatPrincipal:
-        """The token's user."""
         principal: Any = self.request.user
         assert isinstance(principal, ChatPrincipal)
         return principal

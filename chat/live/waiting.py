@@ -11,6 +11,8 @@ from chat.live.words import Stopped, Words
 
 T = TypeVar("T")
 
+_END = StopIteration()
+
 
 def until_stopped(
     make: Callable[[], Generator[T, None, None]], words: Words, deadline: Deadline
@@ -27,30 +29,15 @@ def until_stopped(
     """
     items: queue.SimpleQueue[T | BaseException] = queue.SimpleQueue()
     left = threading.Event()
-    end = StopIteration()
-
-    def read() -> None:
-        made = make()
-        try:
-            for item in made:
-                if left.is_set():
-                    return
-                items.put(item)
-            items.put(end)
-        except BaseException as error:  # whatever it is, it is the turn's
-            items.put(error)
-        finally:
-            made.close()
-
     words.on_stop(lambda: items.put(Stopped()))
-    threading.Thread(target=read, name="model", daemon=True).start()
+    threading.Thread(target=_read, args=(make, items, left), name="model", daemon=True).start()
     try:
         while True:
             try:
                 item = items.get(timeout=deadline.remaining_seconds)
             except queue.Empty:
                 raise ModelTimeout() from None
-            if item is end:
+            if item is _END:
                 return
             if isinstance(item, BaseException):
                 raise item
@@ -58,3 +45,22 @@ def until_stopped(
     finally:
         left.set()
         words.on_stop(lambda: None)
+
+
+def _read(
+    make: Callable[[], Generator[T, None, None]],
+    items: "queue.SimpleQueue[T | BaseException]",
+    left: threading.Event,
+) -> None:
+    """Put what `make` yields into the queue, and then its error, or _END; stop when all left."""
+    made = make()
+    try:
+        for item in made:
+            if left.is_set():
+                return
+            items.put(item)
+        items.put(_END)
+    except BaseException as error:  # whatever it is, it is the turn's
+        items.put(error)
+    finally:
+        made.close()

@@ -27,7 +27,6 @@ class Said:
 
     @property
     def text(self) -> str:
-        """All of it."""
         return "".join(self.pieces)
 
 
@@ -92,7 +91,6 @@ class Words:
         return self.said.text.rstrip() if self.said.calls == len(self.turn.tool_calls) else ""
 
     def note_change(self) -> None:
-        """Wake those who follow."""
         with self._changed:
             self.version += 1
             self._changed.notify_all()

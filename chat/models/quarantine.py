@@ -40,5 +40,4 @@ class Quarantine(Keyed):
 
     @property
     def raw(self) -> bytes:
-        """The bytes, decoded."""
         return base64.b64decode(self.content_base64)

@@ -226,7 +226,6 @@ class DeadLetterManager(models.Manager["DeadLetter"]):
     """Turns that the store refused for good."""
 
     def get_queryset(self) -> models.QuerySet["DeadLetter"]:
-        """Return them alone."""
         return super().get_queryset().filter(state=Turn.State.DEAD_LETTER)
 
 

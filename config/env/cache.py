@@ -14,7 +14,7 @@ CONNECTIONS_MAX = 10_000  # no limit: there are as many as threads
 
 
 def configuration(env: Environment) -> dict[str, Any]:
-    """Return CACHES["default"]."""
+    """Return what CACHES["default"] has to be in this environment."""
     limits = {
         "socket_connect_timeout": env.redis_connect_timeout_seconds,
         "socket_timeout": env.redis_timeout_seconds,

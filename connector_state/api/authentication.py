@@ -77,7 +77,6 @@ class DSXHMACAuthentication(BaseAuthentication):
             raise
 
     def authenticate_header(self, request: Any) -> str:
-        """The challenge of a 401."""
         return signing.SCHEME
 
 

@@ -11,11 +11,9 @@ class ConnectorUUIDConverter:
     regex = "[0-9a-fA-F]{8}(?:-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}"
 
     def to_python(self, value: str) -> str:
-        """Lower case."""
         return value.lower()
 
     def to_url(self, value: object) -> str:
-        """Lower case."""
         return str(value).lower()
 
 
@@ -25,11 +23,9 @@ class SegmentConverter:
     regex = "[^/]+"
 
     def to_python(self, value: str) -> str:
-        """As it is."""
         return value
 
     def to_url(self, value: str) -> str:
-        """As it is."""
         return value
 
 

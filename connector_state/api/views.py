@@ -123,7 +123,6 @@ class StateView(ConnectorAPIView):
 
     @property
     def max_body_bytes(self) -> int:  # type: ignore[override]
-        """The limit of a value."""
         return int(settings.STATE_MAX_VALUE_BYTES)
 
     async def get(

@@ -60,7 +60,6 @@ class Limits:
     max_bytes: int = 0
 
     def without_rate(self) -> "Limits":
-        """The quotas alone."""
         return replace(self, requests_per_second=0)
 
 

@@ -79,7 +79,6 @@ class Connector:
         self._key_id, self._secret = answer["hmac_key_id"], answer["hmac_secret"]
 
     def unregister(self) -> None:
-        """Say that it shuts down."""
         self.expect("DELETE", f"{API}/connectors/unregister/{self._uuid}", status=204)
 
     def expect(self, method: str, path: str, body: bytes = b"", *, status: int) -> dict[str, str]:

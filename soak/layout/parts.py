@@ -55,7 +55,6 @@ class Part:
 
     @property
     def is_up(self) -> bool:
-        """Whether the process runs."""
         return self._process is not None and self._process.poll() is None
 
     @property
@@ -81,7 +80,6 @@ class Part:
             self._start()
 
     def end(self) -> None:
-        """Stop it for good."""
         self._ended.set()
         with self._lock:
             self._stop()

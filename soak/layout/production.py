@@ -165,7 +165,6 @@ class Layout:
         self.network.stop()
 
     def remove(self) -> None:
-        """Remove the files."""
         self.redis.unmount()
         self._store.remove()
         shutil.rmtree(self.folder, ignore_errors=True)

@@ -40,7 +40,6 @@ class Proxy:
             writer.transport.abort()
 
     async def listen(self) -> None:
-        """Take connections from now on."""
         await asyncio.start_server(self._forward, "127.0.0.1", self.port, backlog=1024)
 
     async def _forward(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -75,7 +74,6 @@ class Network:
         threading.Thread(target=self._loop.run_forever, daemon=True).start()
 
     def proxy(self, upstream_port: int) -> Proxy:
-        """Return a proxy that listens."""
         proxy = Proxy(self, upstream_port)
         asyncio.run_coroutine_threadsafe(proxy.listen(), self._loop).result(10)
         return proxy

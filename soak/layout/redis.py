@@ -55,7 +55,6 @@ class RedisPair:
             self.can_fill_disks &= mounted
 
     def unmount(self) -> None:
-        """Give the disks back."""
         for disk in self.disks:
             subprocess.run(["umount", str(disk)], capture_output=True, check=False)
 

@@ -23,7 +23,7 @@ REPEATED = {
 
 
 class Talker:
-    """A user."""
+    """A user who chats, one message after the other."""
 
     def __init__(self, journal: Journal, url: str, certificate: str, name: str, seed: str) -> None:
         self._journal, self._user = journal, name

@@ -28,7 +28,7 @@ DRAIN_SECONDS = 60
 
 
 class Writer:
-    """One thread of a connector."""
+    """A thread that works for one connector, with keys of its own."""
 
     def __init__(
         self,

@@ -118,7 +118,6 @@ class DeletePage(KeysPage):
 
 
 def _question(namespace: str, keys: list[str]) -> dict[str, Any]:
-    """Return the context of admin/confirmation.html."""
     these = "This value" if len(keys) == 1 else f"These {len(keys)} values"
     return {
         "words": f"{these} of namespace “{visible_name(namespace)}” will be deleted:",
