@@ -14,9 +14,8 @@ sync costs in each is printed. Valkey writes no file, as in run.py.
 
 Sessions: 200 users with a connection each send one message at the same moment to a model that
 takes a second, after a warm-up message each. The settings are those of docs/production.md for chat
-workers; all workers have started before. A turn
-that was answered must be in the stored document afterwards, or wait in its row: else it is lost,
-and the exit status is 1. No time fails the run.
+workers; all workers have started before. A turn that was answered must be in the stored document
+afterwards, or wait in its row: else it is lost, and the exit status is 1. No time fails the run.
 """
 
 import argparse
