@@ -60,9 +60,11 @@ def happened_page(request: HttpRequest) -> HttpResponse:
     areas = [area for area, needed in PERMISSIONS.items() if request.user.has_perm(needed)]
     if not {Event.Area.STATE, Event.Area.CHAT}.intersection(areas):
         raise PermissionDenied  # whoever keeps accounts alone has admin's own history of them
+    misses_refusals = False
     if Event.Area.STATE in areas:
         # Of the current hour, too; a Redis that does not answer holds the page up no longer.
-        _newest_refusals.begin()(time.monotonic() + PROBE_SECONDS)
+        outcome = _newest_refusals.begin()(time.monotonic() + PROBE_SECONDS)
+        misses_refusals = outcome.error is not None
     wanted = {name: text for name in FILTERS if (text := request.GET.get(name, "").strip())}
     events, error = Event.objects.filter(area__in=[*areas, Event.Area.SERVICE]), ""
     try:
@@ -79,6 +81,7 @@ def happened_page(request: HttpRequest) -> HttpResponse:
         "wanted": wanted,
         "from": wanted.get("from", ""),
         "error": error,
+        "misses_refusals": misses_refusals,
         "newest": urlencode(wanted) if "before" in request.GET else "",
         "older": urlencode({**wanted, "before": _cursor(last)}) if last else "",
     }

@@ -57,6 +57,8 @@ class SessionView(TokenAPIView):
 
     def initial(self, request: Request, *args: Any, **kwargs: Any) -> None:
         super().initial(request, *args, **kwargs)
+        if (request.method or "").lower() not in self.http_method_names:
+            return  # which is a 405 for everybody
         origin = request.headers.get("Origin")
         own = f"{request.scheme}://{request.get_host()}"
         if origin is None or origin not in (own, *settings.CSRF_TRUSTED_ORIGINS):

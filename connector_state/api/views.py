@@ -14,6 +14,7 @@ from rest_framework.views import APIView
 from common.json_answers import NOT_KEPT, json_response, no_content
 from connector_state.api.authentication import (
     UNKNOWN_KEY_ID,
+    ConnectorPrincipal,
     DSXHMACAuthentication,
     OwnConnector,
     report_refusal,
@@ -74,7 +75,7 @@ class ConnectorAPIView(APIView):
                 is_logged = await report_refusal(exc, request, uuid, key_id)
                 if is_logged and exc.reason == UNKNOWN_KEY_ID:  # not for each call of a flood
                     await waits_of(request).run(marks.check, uuid)
-            elif isinstance(exc, REPORTED) and self.principal is not None:
+            elif isinstance(exc, REPORTED) and isinstance(self.principal, ConnectorPrincipal):
                 refusals.count(exc.code, self.principal.uuid)
             response = self.handle_exception(exc)
         if self.nonce is not None and not self.nonce.claimed and _is_success(response.status_code):

@@ -286,6 +286,8 @@ def test_unregister__by_token_does_not_tell_which_connectors_exist(client):
     by_hand = SigningConnector.create(heartbeat_group="blue")
     uuids = (str(uuid4()), UUID, by_hand.uuid)
     answers = [unregister(client, uuid=uuid, **BLUE) for uuid in uuids]
+    for answer in answers:
+        del answer.headers["X-Request-ID"]  # each request has another
     assert len({(a.status_code, a.content, str(a.headers)) for a in answers}) == 1
     assert not Connector.objects.exclude(offline_at=None).exists()
 
