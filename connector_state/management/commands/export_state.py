@@ -32,7 +32,7 @@ class Command(ConnectorCommand):
 
     def add_arguments(self, parser: ArgumentParser) -> None:
         super().add_arguments(parser)
-        parser.add_argument("--namespace", help="only this one (default: all)")
+        parser.add_argument("--namespace", help="export only this one (default: all)")
         parser.add_argument(
             "--file", default="-", help="a new file that only you can read; - for standard output"
         )
