@@ -23,7 +23,7 @@ class Command(BaseCommand):
         parser.add_argument(
             "--group",
             help='a group of ENROLLMENT_TOKENS ("" for tokens without a group): with a token of '
-            "this group the connector can register; it gets no new secret, and keeps this credential",
+            "this group the connector can register, gets no new secret, and keeps this credential",
         )
         parser.add_argument(
             "--json", action="store_true", help="print one JSON object, for `sign --credentials`"
