@@ -12,13 +12,13 @@ from django.urls import ResolverMatch
 
 from common.client_ip import address_in
 from common.telemetry.request import begin
-from config.door.callers import allowance
+from config.door.body_limits import allowance
 from config.door.environ import Scope, environ_of
 from config.door.handler import LoopHandler, LoopRequest
 from config.door.pool import Pool
 from config.door.receive import Body, BodyRefused, ClientLeft, Receive, Room, too_large
 from config.door.reply import Reply, Send
-from config.errors import body_refused
+from config.error_answers import body_refused
 from config.serving import Application, busy, note, refuse_path
 
 ANYBODYS_BYTES = 33_554_432

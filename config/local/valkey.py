@@ -1,4 +1,4 @@
-"""The embedded Valkey of `make run`: its socket, its command line, and a check of its health."""
+"""The embedded Valkey that config.local.run starts: its socket, command line and health."""
 
 import hashlib
 import os
