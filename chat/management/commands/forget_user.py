@@ -56,7 +56,7 @@ class Command(BaseCommand):
         except NotFound as error:
             raise CommandError(f"There is no chat user {printable(user)!r}.") from error
         except DatabaseBusy as error:
-            raise CommandError(f"{error.detail} Running it again goes on.") from error
+            raise CommandError(f"{error.detail} Run the command again to continue.") from error
         words = f"Removed all of the user {user}: {in_words(found)}."
         record_command(Event.Kind.CHANGE, Event.Area.CHAT, words, user_id=user)
         self.stdout.write(f"removed: {in_words(found)}")
@@ -65,5 +65,5 @@ class Command(BaseCommand):
         if waiting:
             raise CommandError(
                 f"{waiting} deletion{pluralize(waiting, ' waits,s wait')} for the conversation "
-                "store; flush_pending_turns goes on with that."
+                "store; flush_pending_turns does the rest."
             )

@@ -112,6 +112,6 @@ class Command(StateCommand):
             record_command(Event.Kind.IMPORT, Event.Area.STATE, words)
         if not self.has_state:
             self.stdout.write(
-                "Its Redis is that of this service, where the values are in place already: run "
+                "Its Redis is also the Redis of Statekeep, so the values are already in place: run "
                 "reindex_connector_state."
             )

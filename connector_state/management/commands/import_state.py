@@ -57,7 +57,7 @@ class Command(ConnectorCommand):
             return
         warning = f"The file is an export of another connector, {uuid}"
         if not options["dry_run"] and not options["other_connector"]:
-            raise CommandError(f"{warning}. Say --other-connector if that is meant.")
+            raise CommandError(f"{warning}. If that is intended, give --other-connector.")
         self.stderr.write(f"{warning}.")
 
     def _import(self, session: OperatorSession, file: BinaryIO, options: dict[str, Any]) -> None:

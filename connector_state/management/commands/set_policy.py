@@ -57,7 +57,7 @@ class Command(ConnectorCommand):
         warn_of_namesakes(self, connector)
         if connector.enrolment_group is not None:
             self.stderr.write(
-                "It enrols, and names itself anew with its next heartbeat: rename it there too."
+                "It enrols, and renames itself with its next heartbeat: rename it there too."
             )
 
 

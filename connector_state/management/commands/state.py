@@ -119,8 +119,8 @@ class Command(ConnectorCommand):
         """Make the connector read-only, and say how to undo that."""
         hold_writes(connector)
         self.stderr.write(
-            "The connector is read-only now. Restart it, so that it reads what was restored, then "
-            f"let go: manage.py set_policy {connector.pk} --no-read-only"
+            "The connector is read-only now. Restart it, so that it reads the restored value, then "
+            f"allow writes: manage.py set_policy {connector.pk} --no-read-only"
         )
 
     def restore(self, session: OperatorSession, address: Address, options: dict[str, Any]) -> None:
