@@ -52,7 +52,7 @@ class RotateForm(IssueForm):
         initial=24,
         min_value=0,
         max_value=MAX_OVERLAP_HOURS,
-        help_text="Time to give the connector the new one. 0 ends them now.",
+        help_text="Until then, give the connector the new one. 0 ends the others now.",
     )
 
     def clean(self) -> None:

@@ -19,9 +19,9 @@ PROGRESS_EVERY = 100  # conversations
 class Command(BaseCommand):
     help = (
         "Store the turns and deletions that wait for the conversation store. "
-        "Any number of these may run at once. Ends with 1 while something still waits, other than "
-        "for an operator, who has to repair a conversation that can't be read: check_stores and "
-        "the start page of admin tell of those."
+        "Any number of these may run at once. Exits with 1 if something still waits. That does not "
+        "count conversations that can't be read, which an operator has to repair: check_stores "
+        "and the start page of admin report those."
     )
 
     def add_arguments(self, parser: ArgumentParser) -> None:

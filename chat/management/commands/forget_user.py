@@ -20,10 +20,10 @@ HOURS_MAX = 8760
 
 class Command(BaseCommand):
     help = (
-        "Remove all of a chat user who left: conversations, in the store too, turns, tasks, "
+        "Remove all data of a chat user who left: conversations (in the store too), turns, tasks, "
         "copies in quarantine, and answers to repeated requests. Turns in progress end, and tokens "
-        "issued until now are refused, whoever issued them. Ends with 1 if nobody has this name, "
-        "or while the store has not deleted everything; flush_pending_turns goes on with that."
+        "issued before now are refused, whoever issued them. Exits with 1 if nobody has this name, "
+        "or if the store has not deleted everything yet; flush_pending_turns does the rest."
     )
 
     def add_arguments(self, parser: ArgumentParser) -> None:
@@ -33,11 +33,11 @@ class Command(BaseCommand):
             type=int,
             default=UNDATED_HOURS,
             metavar="HOURS",
-            help="how long tokens without the claim iat are refused, which may be from before "
+            help="how long tokens without the claim iat are refused, as they may be older "
             f"(default: {UNDATED_HOURS})",
         )
         parser.add_argument(
-            "--dry-run", action="store_true", help="say what would go, and change nothing"
+            "--dry-run", action="store_true", help="say what would be removed, and change nothing"
         )
 
     def handle(self, *args: Any, **options: Any) -> None:
@@ -56,7 +56,7 @@ class Command(BaseCommand):
         except NotFound as error:
             raise CommandError(f"There is no chat user {printable(user)!r}.") from error
         except DatabaseBusy as error:
-            raise CommandError(f"{error.detail} Running it again goes on.") from error
+            raise CommandError(f"{error.detail} Run the command again to continue.") from error
         words = f"Removed all of the user {user}: {in_words(found)}."
         record_command(Event.Kind.CHANGE, Event.Area.CHAT, words, user_id=user)
         self.stdout.write(f"removed: {in_words(found)}")
@@ -65,5 +65,5 @@ class Command(BaseCommand):
         if waiting:
             raise CommandError(
                 f"{waiting} deletion{pluralize(waiting, ' waits,s wait')} for the conversation "
-                "store; flush_pending_turns goes on with that."
+                "store; flush_pending_turns does the rest."
             )

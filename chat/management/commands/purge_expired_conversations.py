@@ -23,8 +23,8 @@ DAYS_MAX = 36_500
 class Command(BaseCommand):
     help = (
         "Remove conversations that have expired: from the conversation store, the index, the turns "
-        "and the quarantine. Goes on after a failure, and ends with 1 then. Any number of these "
-        "may run at once, also while users chat."
+        "and the quarantine. Continues after a failure, but then exits with 1. Any number of these "
+        "may run at once, and while users chat."
     )
 
     def add_arguments(self, parser: ArgumentParser) -> None:
@@ -32,16 +32,16 @@ class Command(BaseCommand):
             "--older-than",
             type=int,
             metavar="DAYS",
-            help="also those in the store that were not used for so many days",
+            help="also remove stored conversations not used for this many days",
         )
         parser.add_argument(
             "--user",
             metavar="USER",
-            help="only those of this user; forget_user removes all of a user, tasks too",
+            help="only those of this user (forget_user removes all data of a user, even tasks)",
         )
         parser.add_argument("--batch-size", type=int, default=500, metavar="N")
         parser.add_argument(
-            "--dry-run", action="store_true", help="say what would go, and change nothing"
+            "--dry-run", action="store_true", help="say what would be removed, and change nothing"
         )
 
     def handle(self, *args: Any, **options: Any) -> None:

@@ -27,13 +27,13 @@ class AddForm(forms.Form):
 
     name = forms.CharField(
         max_length=NAME_MAX_LENGTH,
-        help_text="For people; two connectors may have the same.",
+        help_text="A name for people. Two connectors may have the same name.",
         widget=forms.TextInput(attrs={"class": "vTextField", "autocomplete": "off"}),
     )
     uuid = forms.UUIDField(
         label="UUID",
         required=False,
-        help_text="Only if the connector has one already. Empty: a new one.",
+        help_text="Only if the connector already has one. Empty: a new UUID.",
         widget=forms.TextInput(attrs={"class": "vTextField", "autocomplete": "off"}),
     )
 

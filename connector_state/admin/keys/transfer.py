@@ -32,7 +32,7 @@ class ImportForm(forms.Form):
     overwrite = forms.BooleanField(
         required=False,
         label="Replace values that exist",
-        help_text="Without it they are kept as they are.",
+        help_text="Otherwise existing values are kept as they are.",
     )
     other_connector = forms.BooleanField(
         required=False,

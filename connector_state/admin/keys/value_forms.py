@@ -52,7 +52,7 @@ class ValueForm(ExpiryForm):
         required=False,
         allow_empty_file=True,
         label="Or a file instead",
-        help_text="Its bytes become the value, as they are. It must be UTF-8 text.",
+        help_text="The bytes of the file become the value unchanged. They must be UTF-8 text.",
     )
 
     field_order = ["value", "file", "expiry", "seconds"]

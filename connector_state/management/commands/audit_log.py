@@ -15,7 +15,7 @@ from connector_state.store import audit
 
 
 class Command(ConnectorCommand):
-    help = "Print who wrote, deleted or looked at what, newest first, one JSON object a line."
+    help = "Print who wrote, deleted or read which key, newest first, one JSON object per line."
 
     def add_arguments(self, parser: ArgumentParser) -> None:
         super().add_arguments(parser)

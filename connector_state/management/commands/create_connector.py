@@ -18,15 +18,15 @@ class Command(BaseCommand):
     help = "Create a connector, and print its UUID, key id and secret. The secret is shown once."
 
     def add_arguments(self, parser: ArgumentParser) -> None:
-        parser.add_argument("name", metavar="NAME", help="a name for people")
+        parser.add_argument("name", metavar="NAME", help="a name that people recognize")
         parser.add_argument("--uuid", type=UUID, help="the connector's UUID, if it has one already")
         parser.add_argument(
             "--group",
-            help='a group of ENROLLMENT_TOKENS, "" for that of tokens without one: with such a '
-            "token the connector can register and go on with this credential, and gets no secret",
+            help='a group of ENROLLMENT_TOKENS ("" for tokens without a group): with a token of '
+            "this group the connector can register, gets no new secret, and keeps this credential",
         )
         parser.add_argument(
-            "--json", action="store_true", help="one JSON object, as `sign --credentials` takes it"
+            "--json", action="store_true", help="print one JSON object, for `sign --credentials`"
         )
 
     def handle(self, *args: Any, **options: Any) -> None:

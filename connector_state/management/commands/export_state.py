@@ -32,7 +32,7 @@ class Command(ConnectorCommand):
 
     def add_arguments(self, parser: ArgumentParser) -> None:
         super().add_arguments(parser)
-        parser.add_argument("--namespace", help="only this one (default: all)")
+        parser.add_argument("--namespace", help="export only this one (default: all)")
         parser.add_argument(
             "--file", default="-", help="a new file that only you can read; - for standard output"
         )
@@ -48,7 +48,7 @@ class Command(ConnectorCommand):
         except ConnectorStateError as error:
             raise CommandError(f"{error.detail} The export is not whole.") from error
         except RedisError as error:
-            raise CommandError(f"Redis did not answer: {error}. Nothing is exported.") from error
+            raise CommandError(f"Redis did not answer: {error}. Nothing was exported.") from error
         if count:
             self.stderr.write(f"Exported {count} key{pluralize(count)}.")
             return

@@ -22,7 +22,7 @@ class Command(StateCommand):
     help = (
         "Take over the connectors of a dsx-connect for good: their credentials and their state, "
         "read from DSX_CONNECT_REDIS_URL, whose user must be allowed to SCAN, GET, PTTL and "
-        "HMGET. Keys that exist are kept, unless --overwrite. A second run changes nothing. "
+        "HMGET. Existing keys are kept, unless --overwrite is given. A second run changes nothing. "
         "docs/connectors.md says when to run it."
     )
 
@@ -31,7 +31,7 @@ class Command(StateCommand):
         parser.add_argument(
             "--state-only",
             action="store_true",
-            help="leave the credentials there, to be looked up as long as it runs",
+            help="do not copy the credentials: look them up there while the dsx-connect runs",
         )
         parser.add_argument("--overwrite", action="store_true", help="replace values that exist")
 
@@ -112,6 +112,6 @@ class Command(StateCommand):
             record_command(Event.Kind.IMPORT, Event.Area.STATE, words)
         if not self.has_state:
             self.stdout.write(
-                "Its Redis is that of this service, where the values are in place already: run "
+                "Its Redis is also the Redis of Statekeep, so the values are already in place: run "
                 "reindex_connector_state."
             )

@@ -21,8 +21,9 @@ PROGRESS_EVERY = 100  # batches
 
 class Command(ConnectorCommand):
     help = (
-        "Store the keys of an export (docs/export.md) for a connector, within its quotas. Keys "
-        "that exist are kept, unless --overwrite. Safe to run again; the audit records every write."
+        "Store the keys of an export (docs/export.md) for a connector, within its quotas. Existing "
+        "keys are kept, unless --overwrite is given. It is safe to run this again. The audit "
+        "records every write."
     )
 
     def add_arguments(self, parser: ArgumentParser) -> None:
@@ -33,7 +34,7 @@ class Command(ConnectorCommand):
         parser.add_argument(
             "--other-connector",
             action="store_true",
-            help="the file may be another connector's; its keys are stored for this one",
+            help="accept another connector's file, and store its keys for this connector",
         )
 
     def handle_connector(self, connector: Connector, options: dict[str, Any]) -> None:
@@ -56,7 +57,7 @@ class Command(ConnectorCommand):
             return
         warning = f"The file is an export of another connector, {uuid}"
         if not options["dry_run"] and not options["other_connector"]:
-            raise CommandError(f"{warning}. Say --other-connector if that is meant.")
+            raise CommandError(f"{warning}. If that is intended, give --other-connector.")
         self.stderr.write(f"{warning}.")
 
     def _import(self, session: OperatorSession, file: BinaryIO, options: dict[str, Any]) -> None:

@@ -27,7 +27,7 @@ class Command(BaseCommand):
     help = "List the connectors with what they use and their live credentials (never a secret)."
 
     def add_arguments(self, parser: ArgumentParser) -> None:
-        parser.add_argument("--json", action="store_true", help="one JSON object a line")
+        parser.add_argument("--json", action="store_true", help="print one JSON object per line")
 
     def handle(self, *args: Any, **options: Any) -> None:
         connectors = list(Connector.objects.prefetch_related("credentials"))

@@ -13,7 +13,7 @@ from connector_state.store.history import prune
 
 class Command(StateCommand):
     help = (
-        "Forget the earlier values of keys that were deleted STATE_KEEP_DAYS ago, or have expired. "
+        "Delete the earlier values of keys that were deleted STATE_KEEP_DAYS ago, or have expired. "
         "Run it every night."
     )
 

@@ -17,8 +17,8 @@ PROGRESS_EVERY = 1_000  # credentials
 class Command(BaseCommand):
     help = (
         "Encrypt every secret with the first of CONNECTOR_SECRET_KEYS. Put a new key in front of "
-        "the old ones first; afterwards the old ones can be removed. Ends with 1 if a secret can't "
-        "be decrypted; it is left as it is."
+        "the old ones first; afterwards you can remove the old ones. A secret that can't be "
+        "decrypted is left as it is, and the command exits with 1."
     )
 
     def handle(self, *args: Any, **options: Any) -> None:

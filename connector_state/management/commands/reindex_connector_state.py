@@ -19,8 +19,9 @@ PROGRESS_EVERY = 100  # batches
 
 class Command(StateCommand):
     help = (
-        "Make the index of connectors agree with what Redis holds, such as a Redis that a "
-        "dsx-connect filled. Values are not touched. Safe beside writes, and to run again."
+        "Update the index of connectors to what Redis holds, for example after a dsx-connect has "
+        "written to it. Values are not changed. It is safe to run this again, and while "
+        "connectors write."
     )
 
     def add_arguments(self, parser: ArgumentParser) -> None:

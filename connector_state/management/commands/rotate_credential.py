@@ -21,8 +21,9 @@ DAY_SECONDS = 86_400
 
 class Command(ConnectorCommand):
     help = (
-        "Issue a new credential, shown once; the connector's others end after the overlap. "
-        "A connector that enrols by token gets the new one with its next heartbeat."
+        "Issue a new credential, which is shown once. The connector's other credentials expire "
+        "after the overlap. A connector that enrols by token gets the new one with its next "
+        "heartbeat."
     )
 
     def add_arguments(self, parser: ArgumentParser) -> None:
@@ -32,12 +33,12 @@ class Command(ConnectorCommand):
             type=duration_seconds,
             default=DAY_SECONDS,
             metavar="DURATION",
-            help="how long the old ones stay good (default 24h; 0 ends them now)",
+            help="how long the old ones stay valid (default 24h; 0 ends them now)",
         )
         parser.add_argument(
             "--expires-in", type=duration_seconds, metavar="DURATION", help="default: never"
         )
-        parser.add_argument("--json", action="store_true", help="one JSON object")
+        parser.add_argument("--json", action="store_true", help="print one JSON object")
 
     def handle_connector(self, connector: Connector, options: dict[str, Any]) -> None:
         overlap, expires_in = timedelta(seconds=options["overlap"]), options["expires_in"]

@@ -17,8 +17,9 @@ from connector_state.store.policy import FIELDS, LIMITS, clean_patterns
 
 class Command(ConnectorCommand):
     help = (
-        "Change a connector's policy or name, and print both. Effective on every worker within two "
-        "seconds; disabling is effective at once. A limit is a number, 0 for none, or default."
+        "Change a connector's policy or name, and print both. Every worker applies the change "
+        "within two seconds; disabling takes effect at once. A limit is a number, 0 for no limit, "
+        "or `default`."
     )
 
     def add_arguments(self, parser: ArgumentParser) -> None:
@@ -56,7 +57,7 @@ class Command(ConnectorCommand):
         warn_of_namesakes(self, connector)
         if connector.enrolment_group is not None:
             self.stderr.write(
-                "It enrols, and names itself anew with its next heartbeat: rename it there too."
+                "It enrols, and renames itself with its next heartbeat: rename it there too."
             )
 
 

@@ -18,8 +18,8 @@ from connector_state.management.files import read_file
 
 class Command(BaseCommand):
     help = (
-        "Print the Authorization header of one request, or with --curl the whole curl line. "
-        "It is good once, for as long as the server's timestamp window (60 s)."
+        "Print the Authorization header of one request, or with --curl the whole curl command. "
+        "The header can be used once, within the server's timestamp window (60 s)."
     )
     requires_system_checks: list[str] = []
 
@@ -35,7 +35,7 @@ class Command(BaseCommand):
         body = parser.add_mutually_exclusive_group()
         body.add_argument("--data", default="", help="the body, as text")
         body.add_argument("--data-file", metavar="FILE", help="the body, as a file")
-        parser.add_argument("--curl", action="store_true", help="print the whole curl line")
+        parser.add_argument("--curl", action="store_true", help="print the whole curl command")
 
     def handle(self, *args: Any, **options: Any) -> None:
         key_id, secret = _read_credentials(options["credentials"])

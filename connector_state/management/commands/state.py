@@ -25,23 +25,23 @@ from connector_state.store.values import Entry
 
 class Command(ConnectorCommand):
     help = (
-        "Read, store, list, delete and restore a connector's values. The audit records all but the "
-        "listings, which show no value."
+        "Read, store, list, delete and restore a connector's values. The audit records all of this "
+        "except listings, which show no value."
     )
 
     def add_arguments(self, parser: ArgumentParser) -> None:
         actions = parser.add_subparsers(dest="action", required=True, metavar="ACTION")
         get = actions.add_parser("get", help="print a value")
-        get.add_argument("--raw", action="store_true", help="the bytes as they are, unescaped")
-        get.add_argument("--version", metavar="ETAG", help="an earlier value: see history")
+        get.add_argument("--raw", action="store_true", help="print the bytes unescaped")
+        get.add_argument("--version", metavar="ETAG", help="an earlier value, as listed by history")
         put = actions.add_parser("put", help="store a value, within the connector's quota")
         put.add_argument("--value", help="the value (default: read from --file)")
         put.add_argument("--file", help="a file with the value; - for standard input")
         put.add_argument("--ttl", type=int, metavar="SECONDS", help="default: never expires")
         delete = actions.add_parser("delete", help="delete a value")
-        delete.add_argument("--yes", action="store_true", help="do not ask")
+        delete.add_argument("--yes", action="store_true", help="do not ask for confirmation")
         delete.add_argument(
-            "--with-history", action="store_true", help="forget its earlier values too"
+            "--with-history", action="store_true", help="delete its earlier values too"
         )
         history = actions.add_parser("history", help="list the earlier values of a key")
         restore = actions.add_parser("restore", help="store an earlier value again")
@@ -49,12 +49,12 @@ class Command(ConnectorCommand):
             super().add_arguments(action)
             action.add_argument("namespace", metavar="NAMESPACE")
             action.add_argument("key", metavar="KEY")
-        restore.add_argument("etag", metavar="ETAG", help="of the value, by history")
+        restore.add_argument("etag", metavar="ETAG", help="the ETag that history lists")
         restore.add_argument(
             "--hold-writes",
             action="store_true",
-            help="make the connector read-only first: one that runs holds its cursor in memory, "
-            "and would overwrite the restored one",
+            help="make the connector read-only first: a running connector has its cursor in "
+            "memory, and would overwrite the restored value",
         )
         listing = actions.add_parser("list", help="list namespaces, or the keys of one")
         super().add_arguments(listing)
@@ -119,8 +119,8 @@ class Command(ConnectorCommand):
         """Make the connector read-only, and say how to undo that."""
         hold_writes(connector)
         self.stderr.write(
-            "The connector is read-only now. Restart it, so that it reads what was restored, then "
-            f"let go: manage.py set_policy {connector.pk} --no-read-only"
+            "The connector is read-only now. Restart it, so that it reads the restored value, then "
+            f"allow writes: manage.py set_policy {connector.pk} --no-read-only"
         )
 
     def restore(self, session: OperatorSession, address: Address, options: dict[str, Any]) -> None:

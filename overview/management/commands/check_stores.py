@@ -17,18 +17,18 @@ AFTER_DATABASE = (probes.MIGRATIONS, probes.SECRETS, probes.REPAIRS)
 
 class Command(BaseCommand):
     help = (
-        "Check whether everything that Statekeep needs answers, and what is wrong with it. "
-        "Ends with 1 when something does not answer, can't be used, or is unsafe: a Redis that "
-        "evicts keys, or keeps nothing on disk. A warning, such as a Redis with snapshots and no "
-        "append-only file, ends with 0, or with 1 under --strict."
+        "Check whether everything that Statekeep needs answers, and report what is wrong with it. "
+        "Exits with 1 if something does not answer, can't be used, or is unsafe: a Redis that "
+        "evicts keys, or keeps nothing on disk. After a warning, such as a Redis with snapshots "
+        "but no append-only file, it exits with 0, or with 1 if --strict is given."
     )
 
     def add_arguments(self, parser: ArgumentParser) -> None:
-        parser.add_argument("--strict", action="store_true", help="warnings end with 1 too")
+        parser.add_argument("--strict", action="store_true", help="exit with 1 on a warning too")
         parser.add_argument(
             "--notify",
             action="store_true",
-            help="post what changed since the last time to ALERT_WEBHOOK_URL",
+            help="post what changed since the last run to ALERT_WEBHOOK_URL",
         )
         parser.add_argument("--json", action="store_true", help="print one JSON object")
 

@@ -15,9 +15,10 @@ TIMEOUT_SECONDS = 20
 
 class Command(BaseCommand):
     help = (
-        "Let the sentinels promote a replica of Redis, without losing a write: writes wait until "
-        "the replicas have everything and the old primary is a replica itself. Use this, not "
-        "SENTINEL FAILOVER. Ends with 1 if a step failed; if nobody was promoted, writes go on."
+        "Ask the sentinels to promote a replica of Redis, without losing a write: writes wait "
+        "until the replicas have everything and the old primary has become a replica. Use this "
+        "instead of SENTINEL FAILOVER. Exits with 1 if a step failed; if no replica was promoted, "
+        "writes continue."
     )
 
     def add_arguments(self, parser: ArgumentParser) -> None:

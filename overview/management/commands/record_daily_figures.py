@@ -17,9 +17,9 @@ NOUNS = ("connector", "key", "byte", "conversation", "message", "turn")
 
 class Command(BaseCommand):
     help = (
-        "Record how much there is today (UTC), for the charts on admin's start page. Run it every "
-        "hour: the last run of a day counts. Ends with 1 if Redis did not say how many keys there "
-        "are; the rest is recorded. Refused calls are taken into the events of admin."
+        "Record today's figures (UTC) for the charts on admin's start page. Run it every hour: the "
+        "last run of a day counts. Also adds refused calls to the events in admin. Exits with 1 if "
+        "Redis does not answer; the other figures are recorded all the same."
     )
 
     def add_arguments(self, parser: ArgumentParser) -> None:
@@ -28,7 +28,7 @@ class Command(BaseCommand):
             type=int,
             default=DAYS_KEPT,
             metavar="DAYS",
-            help=f"delete older figures (default: {DAYS_KEPT})",
+            help=f"delete figures older than this (default: {DAYS_KEPT})",
         )
 
     def handle(self, *args: Any, **options: Any) -> None:
