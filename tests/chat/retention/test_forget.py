@@ -136,7 +136,6 @@ def test_forget__a_request_that_was_let_in_before_begins_nothing():
 def test_forget__what_the_store_cannot_delete_waits(monkeypatch):
     ask("hello")
     with hooked(monkeypatch) as repository:
-        monkeypatch.setattr("chat.turns.deletion.conversation_repository", lambda: repository)
         repository.before["get"] = [away]
         with pytest.raises(CommandError, match="1 deletion waits for the conversation store"):
             run(ALICE)
