@@ -17,6 +17,8 @@ from chat.assistant import reachable, server
 from chat.assistant.server import _client
 from chat.deadline import Deadline
 from chat.errors import ModelFailed, StoreMissing, StoreUnavailable, Unavailable
+from chat.live.words import Words
+from chat.models import Turn
 from chat.repository import conversation_repository
 from tests.chat.key_set import KeySet
 from tests.chat.samples import fresh_key, soon
@@ -106,7 +108,7 @@ def tls_keys(authority, settings) -> Iterator[KeySet]:
 
 def ask_model() -> str:
     messages = [{"role": "user", "content": "hello"}]
-    return server.ask_once(messages, Deadline(10), may_call=False).content
+    return server.ask_once(messages, Deadline(10), may_call=False, words=Words(Turn())).content
 
 
 def test_own_authority__all_our_calls_trust_it(others, tls_keys, authority, settings):
