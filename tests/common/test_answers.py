@@ -14,7 +14,7 @@ def test_json_bytes__are_utf8_and_the_same_value(data):
 
 def test_json_response__is_kept_by_no_cache():
     response = json_response({"a": 1}, {"ETag": '"x"'}, status=201)
-    assert (response.status_code, response.content) == (201, b'{"a": 1}')
+    assert (response.status_code, response.content) == (201, b'{"a":1}')
     assert dict(response.items()) == {
         "Content-Type": "application/json",
         "ETag": '"x"',
