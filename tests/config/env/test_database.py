@@ -71,7 +71,8 @@ def test_postgresql__that_never_ends_a_statement(postgresql):
 def test_postgresql__not_migrated_yet(postgresql):
     done = manage("list_connectors", DATABASE_URL=postgresql.url)
     assert done.returncode == 1
-    assert done.stderr.startswith("statekeep: the database can't be used (does it run, is it whole and migrated")
+    line = "statekeep: the database can't be used (does it run, is it whole and migrated"
+    assert done.stderr.startswith(line)
     assert "Traceback" not in done.stderr
     traced = manage("list_connectors", "--traceback", DATABASE_URL=postgresql.url)
     assert "Traceback" in traced.stderr
