@@ -97,7 +97,7 @@ def test_run__a_port_in_use_is_one_line(tmp_path):
         ({"PORT": "http"}, "PORT must be a number"),
         ({"HMAC_SKEW_SECONDS": "a minute"}, "HMAC_SKEW_SECONDS: "),
         ({"REDIS_URL": "redis://127.0.0.1:1/0"}, "SECRET_KEY is not set"),
-        ({"DATABASE_URL": "sqlite:///x", "SECRET_KEY": "s3crt" * 10}, "CONNECTOR_SECRET_KEYS is not"),
+        ({"DATABASE_URL": "sqlite:///x", "SECRET_KEY": "s3crt" * 10}, "CONNECTOR_SECRET_KEYS is"),
         ({"DATABASE_URL": "foo://bar", **ENVIRONMENT}, "DATABASE_URL: must be"),
         ({"REDIS_URL": "localhost:6379", **ENVIRONMENT}, "REDIS_URL: must be"),
         ({"CHAT_STATE_STORE": "mongo"}, "CHAT_STATE_STORE: "),
