@@ -106,7 +106,7 @@ class Entries:
         if self.is_fresh:
             return True
         since, outage = self._fails_since, settings.CREDENTIAL_OUTAGE_SECONDS
-        return since is not None and outage > 0 and time.monotonic() - since < outage
+        return since is not None and outage > 0 and time.monotonic() - since <= outage
 
     def find(self, key_id: str) -> LiveCredential | Unsure | None:
         """Return the credential, None for one that opens nothing, or UNSURE."""
