@@ -125,7 +125,7 @@ def test_loops__leave_nothing_behind():
         asyncio.run(work(ends_itself=number % 2 == 0))
     gc.collect()  # what is left open warns here
     assert not loop._calls_by_loop
-    wait_until(lambda: clients() == before, what="the end of the connections")
+    wait_until(lambda: clients() <= before, what="the end of the connections")
 
 
 def test_close__lets_further_calls_connect_again():
