@@ -30,7 +30,7 @@ KEYS = (
 )
 
 pytestmark = pytest.mark.skipif(
-    not PYTHON.is_file(),
+    not os.environ.get("DSX_CONNECT_CHECKOUT"),
     reason="DSX_CONNECT_CHECKOUT names no copy of the origin: its framework was not run",
 )
 
