@@ -121,7 +121,8 @@ def test_metrics__of_a_worker_that_was_killed_remain(observed):
     servers.wait_until(lambda: observed.number("statekeep_workers") == 2, 60)
     assert observed.puts() == before + 10
     locks = {file.name for file in (observed.folder / "metrics").glob("*.lock")}
-    assert locks == {"0.lock", "1.lock"}
+    # gunicorn may start another worker a moment before the dead one's lock is free.
+    assert {"0.lock", "1.lock"} <= locks <= {"0.lock", "1.lock", "2.lock"}
 
 
 @pytest.mark.parametrize("path", ["/livez", "/admin/login/", "/none", "/api/alice/chat", "/%FF"])
