@@ -23,7 +23,7 @@ def migrate(target: str) -> None:
 @pytest.fixture
 def _migrated():
     yield
-    migrate("0003")
+    call_command("migrate", "overview", verbosity=0)
 
 
 def test_viewer__sees_everything_but_values():
