@@ -96,6 +96,9 @@ class Proxy:
 
                 fault = self.faults.popleft() if self.faults else None
                 answer = fault(forward) if fault else forward()
+                if not fault and answer and answer.startswith(b"HTTP/1.1 503"):
+                    # A busy machine's server, for which the client asks once more: not our fault.
+                    self.seen.remove(request)
                 if answer is not None:
                     peer.sendall(answer)
                 if answer is None or fault is cut_in_the_middle:
