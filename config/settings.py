@@ -83,6 +83,7 @@ DATABASE_STATEMENT_TIMEOUT_SECONDS = ENV.database_statement_timeout_seconds
 CACHES = {"default": cache.configuration(ENV)}
 if ENV.redis_sentinels:
     DJANGO_REDIS_CONNECTION_FACTORY = "django_redis.pool.SentinelConnectionFactory"
+REDIS_CLUSTER = cache.cluster_options(ENV)
 
 REDIS_RETRY_SECONDS = ENV.redis_retry_seconds
 REDIS_MAX_CALLS_PER_PROCESS = ENV.redis_max_calls_per_process

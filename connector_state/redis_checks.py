@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 from typing import Any
 
+from django.conf import settings
 from redis import Redis
 from redis.exceptions import ResponseError
 
@@ -15,8 +16,8 @@ NOT_ON_DISK = "nothing on disk"
 
 
 CLUSTER = (
-    "Redis Cluster is not supported: the nonce, the index and the contract's keys of one "
-    "call are in different slots. Use Redis with Sentinel."
+    "A Redis Cluster is not supported as REDIS_URL: the keys of one call would be in different "
+    "slots. Set REDIS_CLUSTER in its place."
 )
 
 
@@ -28,7 +29,8 @@ def examine(client: Redis) -> Finding:
     """Ask a Redis for its state and configuration, and return what is wrong with them.
 
     Raises:
-        UnfitRedis: it is a Redis Cluster, older than 6.2, or still loading its data.
+        UnfitRedis: it is a Redis Cluster and REDIS_CLUSTER is not set, or it is older than 6.2, or
+            still loading its data.
         redis.exceptions.RedisError: it did not answer.
     """
     try:
@@ -42,7 +44,7 @@ def examine(client: Redis) -> Finding:
             ),
         )
     version = tuple(int(part) for part in info["redis_version"].split(".")[:2])
-    if info.get("cluster_enabled"):
+    if info.get("cluster_enabled") and not settings.REDIS_CLUSTER:
         raise UnfitRedis(CLUSTER)
     if version < OLDEST_VERSION:
         raise UnfitRedis(f"Redis {info['redis_version']} is too old: 6.2 or newer is needed.")

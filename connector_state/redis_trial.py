@@ -3,10 +3,12 @@
 from dataclasses import replace
 from typing import Any
 
+from django.conf import settings
 from redis import Redis
 from redis.exceptions import (
     AuthenticationError,
     ClusterCrossSlotError,
+    ClusterDownError,
     NoScriptError,
     OutOfMemoryError,
     ReadOnlyError,
@@ -16,7 +18,7 @@ from redis.exceptions import (
 from redis.sentinel import MasterNotFoundError
 
 from common.findings import Finding
-from connector_state import redis_checks
+from connector_state import cluster_trial, redis_checks
 from connector_state.redis_checks import UnfitRedis
 from connector_state.store.calls import Caller, Steps
 from connector_state.store.keys import Address, connector_keys
@@ -28,16 +30,23 @@ ANSWER_SECONDS = 0.7  # /readyz is waited for twice as long
 TTL_SECONDS = 60  # if the value could not be deleted
 
 
-def examine(client: Redis) -> Finding:
-    """Return what is wrong with a Redis: by what it says of itself, and by a call.
+def examine(client: Any) -> Finding:
+    """Return what is wrong with a Redis, or a cluster: by what it says of itself, and by a call.
 
     Raises:
         UnfitRedis: as redis_checks.examine, or it does not allow what a call does.
-        redis.exceptions.RedisError: it did not answer.
+        redis.exceptions.RedisError: it did not answer; of a cluster, no primary did.
     """
+    return cluster_trial.examine(client, _try) if settings.REDIS_CLUSTER else _try(client, NOBODY)
+
+
+def _try(client: Redis, uuid: str) -> Finding:
+    """Examine one server; `uuid` is no connector's, and on a cluster one of its slots has it."""
     try:
         found = redis_checks.examine(client)
-        _call(client)
+        _call(client, uuid)
+    except ClusterDownError:
+        raise  # although it is a ResponseError: nothing can be read either
     except AuthenticationError as error:
         raise UnfitRedis("It refuses the user or the password of REDIS_URL.") from error
     except MasterNotFoundError as error:
@@ -66,7 +75,7 @@ def _refuses_writes(error: Exception) -> str:
     return f"It refuses writes now: {error}"
 
 
-def _call(client: Redis) -> None:
+def _call(client: Redis, uuid: str) -> None:
     """Write, read and erase, by the scripts of calls; leave nothing but two nonces."""
     pool: Any = client.connection_pool
     connection = pool.get_connection()
@@ -74,9 +83,9 @@ def _call(client: Redis) -> None:
     put = Operation("put", written, b"check", TTL_SECONDS)
     try:
         for operations in ([put, Operation("get", read)], [Operation("erase", written)]):
-            store = StateStore(NOBODY, Caller.operator("check"))
+            store = StateStore(uuid, Caller.operator("check"))
             _run(connection, operate_steps(store, operations))
-        _command(connection, "DEL", *connector_keys(NOBODY).own)
+        _command(connection, "DEL", *connector_keys(uuid).own)
     except TimeoutError:
         connection.disconnect()  # a late reply must not meet another command
         raise

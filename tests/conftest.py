@@ -82,6 +82,8 @@ def cut_redis(settings, monkeypatch: pytest.MonkeyPatch) -> Callable[[], None]:
         monkeypatch.setattr(loop._Calls, "evaluate", refuse)
         monkeypatch.setattr("redis.Redis.execute_command", refuse)
         monkeypatch.setattr("redis.client.Pipeline.execute", refuse)
+        monkeypatch.setattr("common.redis_cluster.client.ClusterClient.execute_command", refuse)
+        monkeypatch.setattr("redis.cluster.ClusterPipeline.execute", refuse)
 
     return cut
 

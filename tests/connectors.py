@@ -9,11 +9,17 @@ from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import quote
 
+from django.conf import settings
 from django.test import Client
 
 from connector_state.credentials.issuing import create_connector
 
 PREFIX = "/dsx-connect/api/v1/connectors"
+
+
+def tag(uuid: str) -> str:
+    """The UUID as the keys of values have it: on a cluster alone it is a hash tag."""
+    return f"{{{uuid}}}" if settings.REDIS_CLUSTER else uuid
 
 
 @dataclass

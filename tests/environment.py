@@ -1,7 +1,8 @@
 """A pytest plugin: the environment of the tests, before Django reads it.
 
 Each pytest process has a Valkey of its own, on a private unix socket, and an empty DATA_DIR; both
-are gone afterwards. Nothing of the developer's environment or of a running `make run` is used.
+are gone afterwards. With TEST_REDIS=cluster it has a Redis Cluster of six in place of the Valkey.
+Nothing of the developer's environment or of a running `make run` is used.
 """
 
 import os
@@ -9,8 +10,12 @@ import shutil
 import subprocess
 import tempfile
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
+
+if TYPE_CHECKING:
+    from tests.redis_cluster import RedisCluster
 
 SECRET_KEYS = (
     "YTogZm9yIHRoZSB0ZXN0cyBvZiBzdGF0ZWtlZXAgLi4=,YiwgYW5vdGhlciBmb3IgdGVzdHMsIHN0YXRla2VlcC4="
@@ -28,7 +33,7 @@ ENVIRONMENT = {
 }
 
 _folder = Path()
-_valkey: "subprocess.Popen[bytes] | None" = None
+_valkey: "subprocess.Popen[bytes] | RedisCluster | None" = None
 
 
 def data_dir() -> Path:
@@ -41,25 +46,32 @@ def pytest_load_initial_conftests() -> None:
     """Start Valkey and set the environment."""
     global _folder, _valkey
     from config.env import Environment
+    from tests.redis_cluster import RedisCluster
     from tests.servers import start_valkey
 
     for name in ("PORT", *Environment.model_fields):
         os.environ.pop(name.upper(), None)
     _folder = Path(tempfile.mkdtemp(prefix="statekeep-tests-"))
-    socket = _folder / "valkey.sock"
-    arguments = ("--port", "0", "--unixsocket", str(socket), "--save", "3600 1000000")
-    _valkey = start_valkey(_folder / "valkey", *arguments)
+    if os.environ.get("TEST_REDIS") == "cluster":
+        _valkey = RedisCluster(_folder / "cluster", "--save", "3600 1000000")
+        os.environ["REDIS_CLUSTER"] = _valkey.addresses
+    else:
+        socket = _folder / "valkey.sock"
+        arguments = ("--port", "0", "--unixsocket", str(socket), "--save", "3600 1000000")
+        _valkey = start_valkey(_folder / "valkey", *arguments)
+        os.environ["REDIS_URL"] = f"unix://{socket}"
     os.environ.update(
         ENVIRONMENT,
         DATA_DIR=str(_folder),
-        REDIS_URL=f"unix://{socket}",
         DATABASE_URL=os.environ.get("TEST_DATABASE_URL") or f"sqlite:///{_folder / 'db.sqlite3'}",
     )
 
 
 def pytest_unconfigure() -> None:
     """Stop Valkey."""
-    if _valkey is not None:
+    if isinstance(_valkey, subprocess.Popen):
         _valkey.terminate()
         _valkey.wait(10)
+    elif _valkey is not None:
+        _valkey.stop()
     shutil.rmtree(_folder, ignore_errors=True)

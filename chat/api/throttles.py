@@ -4,15 +4,17 @@ import logging
 import math
 import time
 from functools import lru_cache
+from typing import Any
 
 from django.conf import settings
 from limits import RateLimitItemPerMinute
 from limits.errors import StorageError
-from limits.storage import RedisStorage
+from limits.storage import RedisClusterStorage, RedisStorage
 from limits.strategies import MovingWindowRateLimiter
+from redis.exceptions import RedisClusterException, RedisError
 
 from chat.errors import RateLimited
-from chat.impatience import impatient_pool
+from chat.impatience import impatient_cluster_options, impatient_pool
 
 logger = logging.getLogger(__name__)
 
@@ -36,12 +38,12 @@ def check_rate(user_id: str) -> None:
     if not settings.CHAT_RATE_PER_MINUTE or time.monotonic() < _asked_again_at:
         return
     item = RateLimitItemPerMinute(settings.CHAT_RATE_PER_MINUTE)
-    limiter = _limiter()
     try:
+        limiter = _limiter()
         if limiter.hit(item, user_id):
             return
         reset_time = limiter.get_window_stats(item, user_id).reset_time
-    except (StorageError, OSError) as error:
+    except (StorageError, RedisError, RedisClusterException, OSError) as error:
         _asked_again_at = time.monotonic() + WITHOUT_REDIS_SECONDS
         logger.error("messages are not limited: Redis does not answer (%r)", error)
         return
@@ -54,6 +56,11 @@ def check_rate(user_id: str) -> None:
 
 @lru_cache(maxsize=1)
 def _limiter() -> MovingWindowRateLimiter:
+    if settings.REDIS_CLUSTER:
+        options: Any = impatient_cluster_options()
+        return MovingWindowRateLimiter(
+            RedisClusterStorage("redis+cluster://", KEY_PREFIX, wrap_exceptions=True, **options)
+        )
     storage = RedisStorage(
         "redis://", connection_pool=impatient_pool(), key_prefix=KEY_PREFIX, wrap_exceptions=True
     )

@@ -13,10 +13,9 @@ from functools import lru_cache
 from typing import Any
 
 from django.conf import settings
-from redis import Redis
 from redis.exceptions import RedisError
 
-from chat.impatience import impatient_pool
+from chat.impatience import impatient_client
 from chat.live.words import Said
 
 logger = logging.getLogger(__name__)
@@ -33,11 +32,11 @@ def publish(said: Mapping[str, Said]) -> None:
     global _asked_again_at
     if not said or time.monotonic() < _asked_again_at:
         return
-    pipeline = _redis().pipeline(transaction=False)
     lasts = int(settings.CHAT_TURN_SECONDS) + MARGIN_SECONDS
-    for token, words in said.items():
-        pipeline.set(KEY_PREFIX + token, json.dumps([words.calls, words.text]), ex=lasts)
     try:
+        pipeline = _redis().pipeline(transaction=False)
+        for token, words in said.items():
+            pipeline.set(KEY_PREFIX + token, json.dumps([words.calls, words.text]), ex=lasts)
         pipeline.execute()
     except (RedisError, OSError) as error:
         _asked_again_at = time.monotonic() + WITHOUT_REDIS_SECONDS
@@ -57,8 +56,8 @@ def read(lease_token: str) -> Said | None:
 
 
 @lru_cache(maxsize=1)
-def _redis() -> Redis:
-    return Redis(connection_pool=impatient_pool())
+def _redis() -> Any:
+    return impatient_client()
 
 
 def forget_redis() -> None:

@@ -124,6 +124,7 @@ def _build(
 ) -> ConversationRepository:
     # The backends import this module.
     from chat.repository.breaker import Breaker, GuardedRepository
+    from chat.repository.cluster import ClusterRepository
     from chat.repository.dapr import DaprRepository
     from chat.repository.redis import RedisRepository, service_connection
     from chat.repository.transport import Transport
@@ -131,7 +132,8 @@ def _build(
     timeouts = (connect_timeout_seconds, timeout_seconds)
     inner: ConversationRepository
     if backend == "redis":
-        inner = RedisRepository(service_connection, max_state_bytes, *timeouts)
+        kind = ClusterRepository if settings.REDIS_CLUSTER else RedisRepository
+        inner = kind(service_connection, max_state_bytes, *timeouts)
     else:
         transport = Transport(endpoint, api_token, *timeouts)
         inner = DaprRepository(transport, store_name, max_state_bytes)

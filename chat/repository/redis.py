@@ -134,15 +134,14 @@ class RedisRepository:
     def _call(self, command: tuple[Any, ...], deadline: float) -> Any:
         left = seconds_left(deadline, self._timeout_seconds)
         until = time.monotonic() + left
-        connection = self._connection()
+        connection = self._connection(self._key_of(command))
         # socket_timeout holds for each reply that connecting needs, such as to AUTH and SELECT.
         connection.socket_connect_timeout = min(left, self._connect_timeout_seconds)
         connection.socket_timeout = connection.socket_connect_timeout
         try:
             connection.connect()
             connection.update_current_socket_timeout(seconds_left(until, left))
-            connection.send_packed_command([hiredis.pack_command(command)])
-            return connection.read_response()
+            return self._exchange(connection, command)
         except exceptions.NoScriptError as error:
             raise StoreUnavailable() from error
         except (exceptions.RedisError, OSError) as error:
@@ -155,8 +154,17 @@ class RedisRepository:
             connection.disconnect()
             raise
 
-    def _connection(self) -> Any:
-        """Return this thread's connection, which connects when it is used."""
+    def _exchange(self, connection: Any, command: tuple[Any, ...]) -> Any:
+        connection.send_packed_command([hiredis.pack_command(command)])
+        return connection.read_response()
+
+    @staticmethod
+    def _key_of(command: tuple[Any, ...]) -> bytes:
+        _, _, _, key, *_ = command  # EVAL, the script, the number of keys, the only key
+        return bytes(key)
+
+    def _connection(self, key: bytes) -> Any:
+        """Return this thread's connection to the key's Redis, which connects when it is used."""
         try:
             return self._local.connection
         except AttributeError:

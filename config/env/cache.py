@@ -1,5 +1,6 @@
-"""Django's CACHES, from the environment: one Redis, or the primary that sentinels name."""
+"""Django's CACHES, from the environment: one Redis, the primary of sentinels, or a cluster."""
 
+from collections.abc import Iterable
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -10,15 +11,14 @@ from redis.sentinel import SentinelManagedSSLConnection
 
 from config.env.environment import Environment
 
+_OF_URL = {"host", "connection_class"}  # of what parse_url returns
+
 CONNECTIONS_MAX = 10_000  # no limit: there are as many as threads
 
 
 def configuration(env: Environment) -> dict[str, Any]:
     """Return what CACHES["default"] has to be in this environment."""
-    limits = {
-        "socket_connect_timeout": env.redis_connect_timeout_seconds,
-        "socket_timeout": env.redis_timeout_seconds,
-    }
+    limits = _limits(env)
     # One immediate retry, for a stale connection. The default would retry for many seconds;
     # connector_state.store decides who waits for a fail-over, and how long.
     retry = {"retry": Retry(NoBackoff(), 1)}
@@ -32,9 +32,12 @@ def configuration(env: Environment) -> dict[str, Any]:
             "CONNECTION_POOL_KWARGS": {**retry, "max_connections": CONNECTIONS_MAX},
         },
     }
+    options = cache["OPTIONS"]
+    if env.redis_cluster:
+        cache["LOCATION"] = "cluster"  # whose nodes are in settings.REDIS_CLUSTER
+        options["CONNECTION_FACTORY"] = "common.redis_cluster.client.ClusterConnectionFactory"
     if not env.redis_sentinels:
         return cache
-    options = cache["OPTIONS"]
     if urlsplit(env.redis_url).scheme == "rediss":
         # By this scheme redis-py would choose a connection that does not ask the sentinels.
         cache["LOCATION"] = env.redis_url.replace("rediss", "redis", 1)
@@ -44,13 +47,38 @@ def configuration(env: Environment) -> dict[str, Any]:
         | {
             "CLIENT_CLASS": "django_redis.client.SentinelClient",
             "CONNECTION_POOL_CLASS": "redis.sentinel.SentinelConnectionPool",
-            "SENTINELS": [
-                (host.strip("[]"), int(port))
-                for host, _, port in (s.rpartition(":") for s in env.redis_sentinels)
-            ],
+            "SENTINELS": _addresses(env.redis_sentinels),
             "SENTINEL_KWARGS": {**limits, **retry, **_sentinel_options(env)},
         }
     }
+
+
+def cluster_options(env: Environment) -> dict[str, Any]:
+    """Return what the client of the cluster is made of; empty without one."""
+    if not env.redis_cluster:
+        return {}
+    given = parse_url(f"rediss://node?{env.redis_cluster_parameters}")  # type: ignore[no-untyped-call]
+    return {
+        **{name: value for name, value in given.items() if name not in _OF_URL},
+        **_limits(env),
+        "startup_nodes": _addresses(env.redis_cluster),
+        "username": env.redis_cluster_username or None,
+        "password": env.redis_cluster_password.get_secret_value() or None,
+        "ssl": env.redis_cluster_tls,
+        "max_connections": CONNECTIONS_MAX,
+    }
+
+
+def _limits(env: Environment) -> dict[str, float]:
+    return {
+        "socket_connect_timeout": env.redis_connect_timeout_seconds,
+        "socket_timeout": env.redis_timeout_seconds,
+    }
+
+
+def _addresses(hosts_and_ports: Iterable[str]) -> list[tuple[str, int]]:
+    parts = (text.rpartition(":") for text in hosts_and_ports)
+    return [(host.strip("[]"), int(port)) for host, _, port in parts]
 
 
 def _sentinel_options(env: Environment) -> dict[str, Any]:

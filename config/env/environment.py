@@ -27,6 +27,11 @@ class Environment(BaseSettings):
     redis_sentinel_username: str = ""
     redis_sentinel_password: SecretStr = SecretStr("")
     redis_sentinel_tls: bool = False
+    redis_cluster: variables.Sentinels = ()
+    redis_cluster_username: str = ""
+    redis_cluster_password: SecretStr = SecretStr("")
+    redis_cluster_tls: bool = False
+    redis_cluster_parameters: store_urls.ClusterParameters = ""
     database_url: store_urls.DatabaseUrl = Field(default="", repr=False)
 
     # Secrets
@@ -150,6 +155,20 @@ class Environment(BaseSettings):
         return self
 
     @model_validator(mode="after")
+    def check_cluster(self) -> Self:
+        """Refuse a cluster beside another Redis, and its options without one."""
+        if self.redis_cluster and (self.redis_url or self.redis_sentinels):
+            raise ValueError(
+                "REDIS_CLUSTER excludes REDIS_URL and REDIS_SENTINELS: set the one that you use"
+            )
+        for name in ("username", "password", "tls", "parameters"):
+            if not self.redis_cluster and f"redis_cluster_{name}" in self.model_fields_set:
+                raise ValueError(f"REDIS_CLUSTER_{name.upper()} needs REDIS_CLUSTER")
+        if "ssl_" in self.redis_cluster_parameters and not self.redis_cluster_tls:
+            raise ValueError("the ssl_ parameters need REDIS_CLUSTER_TLS=true")
+        return self
+
+    @model_validator(mode="after")
     def check_dsx_connect(self) -> Self:
         """Refuse the Redis of a dsx-connect without its environment, which its keys begin with."""
         if self.dsx_connect_redis_url and not self.dsx_connect_env:
@@ -196,7 +215,7 @@ class Environment(BaseSettings):
     @property
     def embedded_redis(self) -> bool:
         """Whether `make run` starts Redis, as an embedded Valkey."""
-        return not self.redis_url
+        return not (self.redis_url or self.redis_cluster)
 
     @property
     def effective_redis_url(self) -> str:

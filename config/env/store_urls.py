@@ -29,6 +29,14 @@ _TLS_OPTIONS = {
     *("ssl_cert_reqs", "ssl_check_hostname", "ssl_min_version", "ssl_ciphers"),
 }
 
+# These have variables of their own, or (a database's number) no meaning in a cluster; redis-py
+# passes the last two on to no node.
+_CLUSTER_OPTIONS = (
+    (_REDIS_OPTIONS | _TLS_OPTIONS)
+    - {"db", "username", "password", "socket_timeout", "socket_connect_timeout"}
+    - {"ssl_min_version", "ssl_ciphers"}
+)
+
 
 def _is_redis(url: str) -> bool:
     parts = split_url(url)
@@ -79,6 +87,15 @@ def _check_redis_options(url: str) -> str:
     return url
 
 
+def _check_cluster_parameters(parameters: str) -> str:
+    """Refuse parameters that redis-py's client of a cluster does not take, or would not pass on."""
+    for name in parse_qs(parameters, keep_blank_values=True):
+        if name not in _CLUSTER_OPTIONS:
+            raise ValueError(f"a Redis Cluster takes no parameter {name!r} here; remove it")
+    _check_redis_options(f"rediss://node?{parameters}")
+    return parameters
+
+
 def _is_database(url: str) -> bool:
     try:
         database = dj_database_url.parse(url)
@@ -97,6 +114,9 @@ RedisUrl = Annotated[
     AfterValidator(_check_redis_options),
 ]
 """The URL of Redis; empty for the embedded one."""
+
+ClusterParameters = Annotated[str, AfterValidator(_check_cluster_parameters)]
+"""More options of the nodes' connections, as in the query of a URL; empty for none."""
 
 DatabaseUrl = Annotated[
     str,

@@ -45,8 +45,8 @@ def path() -> Path:
 
 
 def uses_external_stores() -> bool:
-    """Tell whether the environment sets REDIS_URL or DATABASE_URL."""
-    return bool(os.environ.get("REDIS_URL") or os.environ.get("DATABASE_URL"))
+    """Tell whether the environment sets REDIS_URL, REDIS_CLUSTER or DATABASE_URL."""
+    return any(map(os.environ.get, ("REDIS_URL", "REDIS_CLUSTER", "DATABASE_URL")))
 
 
 def announces_chat_store() -> bool:

@@ -95,8 +95,9 @@ def _connector_of(request: HttpRequest) -> str | None:
 
 def _mark(connector_uuid: str) -> bool:
     """Mark the connector; return whether no process has done so within the hour."""
-    redis, key = get_redis_connection(), _key(connector_uuid)
+    key = _key(connector_uuid)
     try:
+        redis = get_redis_connection()
         if not redis.set(f"{key}:logged", 1, ex=LOG_EVERY, nx=True):
             return False
         redis.set(key, int(time.time()), ex=KEPT)

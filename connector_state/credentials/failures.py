@@ -136,7 +136,7 @@ def daily(days: int) -> dict[str, dict[str, int]]:
 
 def _write(counts: dict[str, int]) -> None:
     key = _key(datetime.now(UTC).date().isoformat())
-    pipeline = get_redis_connection().pipeline()
+    pipeline = get_redis_connection().pipeline(transaction=True)
     for reason, number in counts.items():
         pipeline.hincrby(key, reason, number)
     pipeline.expire(key, timedelta(days=DAYS_KEPT))

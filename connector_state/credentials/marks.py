@@ -74,7 +74,7 @@ def check(connector_uuid: str) -> None:
 
 def _mark(connector_uuid: UUID, field: str) -> None:
     key = connector_keys(str(connector_uuid)).revoked
-    pipeline = get_redis_connection().pipeline()
+    pipeline = get_redis_connection().pipeline(transaction=True)
     pipeline.hset(key, field, 1)
     pipeline.expire(key, MARK_SECONDS)
     pipeline.execute()

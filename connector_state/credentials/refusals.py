@@ -76,7 +76,7 @@ def _write(counts: dict[str, int]) -> None:
     key = _key(datetime.now(UTC))
     redis = get_redis_connection()
     is_full = redis.hlen(key) >= FIELDS_MAX
-    pipeline = redis.pipeline()
+    pipeline = redis.pipeline(transaction=True)
     for field, number in counts.items():
         reason, _, _ = field.partition(" ")
         pipeline.hincrby(key, f"{reason} " if is_full else field, number)

@@ -135,7 +135,7 @@ def _run_in_thread(step: ScriptCall) -> list[Any]:
         try:
             return connection.run(step.script, step.keys, step.arguments, when_full=step.when_full)
         except Unavailable as error:
-            if error.code != STORE_FULL or not make_room():
+            if error.code != STORE_FULL or not make_room(step.keys[0]):
                 raise
 
 
@@ -144,7 +144,7 @@ async def _run_on_loop(step: ScriptCall) -> list[Any]:
         try:
             return await loop.run(step.script, step.keys, step.arguments, when_full=step.when_full)
         except Unavailable as error:
-            if error.code != STORE_FULL or not await asyncio.to_thread(make_room):
+            if error.code != STORE_FULL or not await asyncio.to_thread(make_room, step.keys[0]):
                 raise
 
 

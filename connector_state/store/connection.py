@@ -13,6 +13,7 @@ import hiredis
 from django_redis import get_redis_connection
 from redis import exceptions
 
+from common.redis_cluster import routes
 from connector_state.store.retries import Attempts, keeps_connection
 from connector_state.store.scripts import Script, Source
 
@@ -21,12 +22,14 @@ logger = logging.getLogger(__name__)
 
 Argument = str | bytes | int
 
+FIRST_WAIT_SECONDS = 2.0  # until a process has asked a cluster's nodes who has which slots
+
 _local = threading.local()
 
 
 def run(
     script: Script,
-    keys: Sequence[Argument],
+    keys: Sequence[str],
     arguments: Sequence[Argument],
     *,
     when_full: bool = False,
@@ -41,7 +44,7 @@ def run(
         Unavailable: Redis did not answer within REDIS_RETRY_SECONDS, or can't carry it out now.
         Corrupt: a key holds another type than its script expects.
     """
-    attempts = Attempts(script, when_full)
+    attempts = Attempts(script, when_full, routes.key_on_cluster(keys))
     while True:
         try:
             reply = _evaluate(attempts.source, keys, arguments)
@@ -53,9 +56,9 @@ def run(
             return reply
 
 
-def _evaluate(source: Source, keys: Sequence[Argument], arguments: Sequence[Argument]) -> list[Any]:
+def _evaluate(source: Source, keys: Sequence[str], arguments: Sequence[Argument]) -> list[Any]:
     """EVALSHA, or EVAL where Redis does not know the script (a new or restarted server)."""
-    connection = _thread_connection()
+    connection = _thread_connection(keys[0])
     try:
         try:
             reply = _command(connection, "EVALSHA", source.sha, len(keys), *keys, *arguments)
@@ -75,15 +78,19 @@ def _command(connection: Any, *command: Argument) -> Any:
     return connection.read_response()
 
 
-def _thread_connection() -> Any:
-    """Return this thread's own connection, not connected until it is used.
+def _thread_connection(key: str) -> Any:
+    """Return this thread's own connection, to the key's node, not connected until it is used.
 
     A pool's get and release, and the client's layers above a connection, cost a third of a call.
     """
+    node = routes.pool_for(key, FIRST_WAIT_SECONDS)
     try:
-        return _local.connection
+        return _local.connections[node]
     except AttributeError:
-        # Made beside the pool, which counts what it makes and is never told that a thread ended.
-        pool = get_redis_connection().connection_pool
-        _local.connection = pool.connection_class(**pool.connection_kwargs)
-        return _local.connection
+        _local.connections = {}
+    except KeyError:
+        pass
+    # Made beside the pool, which counts what it makes and is never told that a thread ended.
+    pool = node or get_redis_connection().connection_pool
+    made = _local.connections[node] = pool.connection_class(**pool.connection_kwargs)
+    return made

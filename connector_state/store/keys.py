@@ -1,7 +1,8 @@
 """The names of Redis keys, and the rules for namespaces and keys.
 
 A value's key is the contract's (connector-state-kv.md). Statekeep's own keys have another prefix
-and the connector's UUID as their hash tag (docs/decisions/0003).
+and the connector's UUID as their hash tag (docs/decisions/0003). On a Redis Cluster alone, the UUID
+is the hash tag of a value's key too: all that one script uses has to be in one slot.
 """
 
 import re
@@ -18,6 +19,9 @@ KEY_MAX_BYTES = 512
 ADMISSION_KEYS = ("revoked", "rate", "last_used")
 INDEX_KEYS = ("index", "sizes", "expiries", "audit", "history")
 OWN_KEYS = ADMISSION_KEYS + INDEX_KEYS
+
+# "{uuid}" is filled in; use_hash_tags adds the literal braces.
+_value_prefix = "dsxconnect:connector_state:{uuid}:"
 
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f]")
 
@@ -93,12 +97,19 @@ class ConnectorKeys:
         return self.named("revoked")
 
 
+def use_hash_tags() -> None:
+    """Put literal braces around the UUID in the keys of values, from now on: for a cluster."""
+    global _value_prefix
+    _value_prefix = "dsxconnect:connector_state:{{{uuid}}}:"
+    connector_keys.cache_clear()
+
+
 @lru_cache(maxsize=1024)
 def connector_keys(uuid: str) -> ConnectorKeys:
     """Return the Redis keys of a connector; `uuid` is in canonical form, lower case."""
     prefix = f"statekeep:{{{uuid}}}:"
     return ConnectorKeys(
-        value_prefix=f"dsxconnect:connector_state:{uuid}:",
+        value_prefix=_value_prefix.format(uuid=uuid),
         nonce_prefix=f"{prefix}nonce:",
         own=tuple(prefix + name for name in OWN_KEYS),
         of_admission=tuple(prefix + name for name in ADMISSION_KEYS),

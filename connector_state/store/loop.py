@@ -1,15 +1,17 @@
 """Scripts on Redis, from an event loop: as connection.run, without blocking.
 
-All calls of a loop share one connection, with many of them in flight. Redis answers in order, so
-the oldest call gets the next reply, and one timer, for the oldest, watches over all of them. Once
-a reply is late or lost, no later one can be told whose it is: the connection is dropped, all that
-is in flight fails at once, and each call is tried again by itself (retries.Attempts).
+All calls of a loop share one connection, with many of them in flight; on a cluster, one for each
+node. Redis answers in order, so the oldest call gets the next reply, and one timer, for the oldest,
+watches over all of them. Once a reply is late or lost, no later one can be told whose it is: the
+connection is dropped, all that is in flight fails at once, and each call is tried again by itself
+(retries.Attempts).
 """
 
 import asyncio
 import copy
 from collections import deque
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Any, NamedTuple
 from weakref import WeakKeyDictionary
 
@@ -18,6 +20,7 @@ from django.conf import settings
 from redis import exceptions
 from redis.asyncio.connection import AbstractConnection
 
+from common.redis_cluster import routes
 from connector_state.errors import Unavailable
 from connector_state.store import connection, retries
 from connector_state.store.loop_connection import connect, disconnect
@@ -34,7 +37,8 @@ class _Call(NamedTuple):
 class _Pipe:
     """One connection, from before it is made until it ends, and the calls on it."""
 
-    def __init__(self, on_end: Callable[[], None]) -> None:
+    def __init__(self, node: Any, on_end: Callable[[], object]) -> None:
+        self._node = node
         self._loop = asyncio.get_running_loop()
         self._on_end = on_end
         self._waiting: deque[_Call] = deque()
@@ -62,7 +66,7 @@ class _Pipe:
         error: Exception = exceptions.ConnectionError("The connection was closed.")
         link = writer = None
         try:
-            link = await connect()
+            link = await connect(self._node)
             # redis-py's own limit would end a connection that is idle.
             self._timeout_seconds, link.socket_timeout = link.socket_timeout, None
             writer = self._loop.create_task(self._write(link))
@@ -144,35 +148,35 @@ class _Pipe:
 
 
 class _Calls:
-    """The calls of one event loop, and the connection that they share."""
+    """The calls of one event loop, and the connection that they share: one for each node."""
 
     def __init__(self) -> None:
         self.number = 0
-        self._pipe: _Pipe | None = None
+        self._pipes: dict[Any, _Pipe] = {}  # without a cluster, the only node is None
 
     async def evaluate(
         self,
         source: Source,
-        keys: Sequence[connection.Argument],
+        keys: Sequence[str],
         arguments: Sequence[connection.Argument],
     ) -> list[Any]:
         """EVALSHA, or EVAL where Redis does not know the script (a new or restarted server)."""
+        node = routes.pool_for(keys[0])
         try:
-            return await self._send("EVALSHA", source.sha, len(keys), *keys, *arguments)
+            return await self._send(node, "EVALSHA", source.sha, len(keys), *keys, *arguments)
         except exceptions.NoScriptError:
-            return await self._send("EVAL", source.text, len(keys), *keys, *arguments)
+            return await self._send(node, "EVAL", source.text, len(keys), *keys, *arguments)
 
-    def _send(self, *command: connection.Argument) -> "asyncio.Future[list[Any]]":
-        if self._pipe is None:
-            self._pipe = _Pipe(on_end=self._forget_pipe)
-        return self._pipe.send(command)
-
-    def _forget_pipe(self) -> None:
-        self._pipe = None  # it would keep a closed loop in memory, too
+    def _send(self, node: Any, *command: connection.Argument) -> "asyncio.Future[list[Any]]":
+        pipe = self._pipes.get(node)
+        if pipe is None:
+            # A pipe that ends is forgotten: it would keep a closed loop in memory, too.
+            pipe = self._pipes[node] = _Pipe(node, on_end=partial(self._pipes.pop, node, None))
+        return pipe.send(command)
 
     async def close(self) -> None:
-        if self._pipe is not None:
-            await self._pipe.close()
+        for pipe in list(self._pipes.values()):
+            await pipe.close()
 
 
 _calls_by_loop: "WeakKeyDictionary[asyncio.AbstractEventLoop, _Calls]" = WeakKeyDictionary()
@@ -188,7 +192,7 @@ def _calls() -> _Calls:
 
 async def run(
     script: Script,
-    keys: Sequence[connection.Argument],
+    keys: Sequence[str],
     arguments: Sequence[connection.Argument],
     *,
     when_full: bool = False,
@@ -198,7 +202,7 @@ async def run(
     Arguments and errors are connection.run's; besides, Unavailable has the code `busy` when
     REDIS_MAX_CALLS_PER_PROCESS are running already.
     """
-    calls, attempts = _calls(), retries.Attempts(script, when_full)
+    calls, attempts = _calls(), retries.Attempts(script, when_full, routes.key_on_cluster(keys))
     if calls.number >= settings.REDIS_MAX_CALLS_PER_PROCESS:
         raise Unavailable("Too many calls are running; try again.", code="busy")
     calls.number += 1
@@ -216,5 +220,5 @@ async def run(
 
 
 async def close() -> None:
-    """Close this event loop's connection; the next call makes another one."""
+    """Close this event loop's connections; the next call makes another one."""
     await _calls().close()

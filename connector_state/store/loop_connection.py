@@ -14,17 +14,17 @@ from redis.exceptions import RedisError
 from redis.sentinel import SentinelConnectionPool
 
 # What the pool for threads adds to a connection's arguments, and no event loop can use.
-_OF_THREADS = {"parser_class", "retry", "connection_pool", "himport_registry"}
+_OF_THREADS = {"parser_class", "retry", "connection_pool", "himport_registry", "redis_connect_func"}
 _OF_THREADS_PREFIXES = ("maint_", "orig_")
 
 
-async def connect() -> Any:
-    """Return a new connection, ready for commands.
+async def connect(node: Any = None) -> Any:
+    """Return a new connection, ready for commands; `node` is the pool of a cluster's node.
 
     Raises:
         redis.exceptions.RedisError, OSError: there is none to be had.
     """
-    pool = get_redis_connection().connection_pool
+    pool = node or get_redis_connection().connection_pool
     arguments = _for_loops(pool.connection_kwargs)
     if isinstance(pool, SentinelConnectionPool):
         arguments["host"], arguments["port"] = await _find_primary(pool)

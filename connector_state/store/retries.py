@@ -6,12 +6,14 @@ Redis' own errors end here: what a caller gets is Unavailable or Corrupt.
 import logging
 import re
 import time
+from collections.abc import Hashable
 
 from django.conf import settings
 from redis import exceptions
 from redis.asyncio import sentinel as asyncio_sentinel
 from redis.sentinel import MasterNotFoundError
 
+from common.redis_cluster import routes
 from common.telemetry import metrics
 from connector_state.errors import Corrupt, Unavailable
 from connector_state.store.scripts import Script
@@ -27,6 +29,7 @@ logger = logging.getLogger(__name__)
 
 STORE_FULL = "store_full"  # code of Unavailable
 RETRY_PAUSE_SECONDS = 0.05
+REDIRECTIONS_MAX = 5  # of one call, each followed at once; then it waits as for a fail-over
 OUTAGE_GAP_SECONDS = 10  # with no call that failed in between, it is another outage
 
 
@@ -36,21 +39,30 @@ class _Outage:
     Each call waits for a fail-over, but not for ever: once Redis has been failing for longer than
     that under load, further calls try once. Otherwise they would all queue up for threads, and be
     answered long after their clients had gone.
+
+    A cluster fails in parts: a `place` is a node's name, or a slot; without a cluster it is None.
     """
 
     def __init__(self) -> None:
-        self._began = self._last_failure = float("-inf")
+        self._periods: dict[Hashable, tuple[float, float]] = {}  # begin and last failure, by place
 
-    def failing_since(self, now: float) -> float:
+    def failing_since(self, now: float, place: Hashable = None) -> float:
         """Note a failure; return when the outage began that it belongs to (monotonic, s)."""
-        if now - self._last_failure > OUTAGE_GAP_SECONDS:
-            self._began = now
-        self._last_failure = now
-        return self._began
+        began, last = self._periods.get(place, (now, now))
+        if now - last > OUTAGE_GAP_SECONDS:
+            began = now
+        self._periods[place] = began, now
+        return began
 
-    def over(self) -> None:
-        """Note a success."""
-        self._last_failure = float("-inf")
+    def over(self, key: str | bytes | None = None) -> None:
+        """Note a success, of a call for this key on a cluster."""
+        if not self._periods:
+            return
+        if key is None:
+            self._periods.clear()
+            return
+        for place in routes.places_of(key):
+            self._periods.pop(place, None)
 
 
 _outage = _Outage()
@@ -61,11 +73,14 @@ class Attempts:
 
     A call may reach Redis twice, when its reply was lost. Scripts are written for that: the claim
     id in their arguments tells a retry from a replay.
+
+    On a cluster, `key` is one of the call's keys, which are all in one slot; else it is None.
     """
 
-    def __init__(self, script: Script, when_full: bool) -> None:
+    def __init__(self, script: Script, when_full: bool, key: str | bytes | None = None) -> None:
         self.source = script.usual
         self._for_a_full_redis = script.when_full if when_full else script.usual
+        self._key, self._redirections = key, 0
         self._give_up_at: float | None = None
         self._began = time.perf_counter()
 
@@ -82,8 +97,10 @@ class Attempts:
             self.source = self._for_a_full_redis
             return 0
         _raise_if_final(error)
+        if self._is_redirected(error):
+            return 0
         now = time.monotonic()
-        began = _outage.failing_since(now)
+        began = _outage.failing_since(now, self._place(error))
         if self._give_up_at is None:
             self._give_up_at = began + settings.REDIS_RETRY_SECONDS
         if now >= self._give_up_at:
@@ -94,7 +111,24 @@ class Attempts:
     def succeeded(self) -> None:
         """Note that Redis answered."""
         metrics.REDIS_SECONDS.observe(time.perf_counter() - self._began)
-        _outage.over()
+        _outage.over(self._key)
+
+    def _is_redirected(self, error: Exception) -> bool:
+        """Whether another node has the slot, as far as is known now, and can be asked at once."""
+        if self._key is None or not isinstance(error, exceptions.MovedError):
+            return False
+        routes.learn(error)
+        self._redirections += 1
+        return self._redirections <= REDIRECTIONS_MAX
+
+    def _place(self, error: Exception) -> Hashable:
+        # While a slot is moved key by key, neither node carries out a script that has a new key, as
+        # each nonce is: ASK and TRYAGAIN are waited out, and ASKING would be of no use.
+        if self._key is None:
+            return None
+        place = routes.place_of(self._key, error)
+        routes.learn(error, place)
+        return place
 
 
 def _raise_if_final(error: Exception) -> None:

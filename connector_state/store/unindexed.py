@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from django_redis import get_redis_connection
 
+from common.redis_cluster.scans import scan
 from connector_state.errors import InvalidRequest
 from connector_state.store.index import KeyDescription, describe_keys, value_pattern
 from connector_state.store.keys import Address, connector_keys
@@ -53,7 +54,7 @@ def find_unindexed(connector_uuid: str, cursor: int = 0) -> UnindexedPage:
     found: dict[bytes, Unindexed] = {}  # SCAN may name a key twice
     give_up_at, looked_at = time.monotonic() + SECONDS_AT_MOST, 0
     while True:
-        cursor, keys = redis.scan(cursor, match=pattern, count=SCANNED_AT_ONCE)
+        cursor, keys = scan(cursor, pattern, SCANNED_AT_ONCE)
         looked_at += SCANNED_AT_ONCE
         for key, unindexed in _unknown(connector_uuid, keys):
             found[key] = unindexed

@@ -72,21 +72,21 @@ def unsigned_connectors() -> list[Connector]:
 def usage_of(connector_uuids: Iterable[str]) -> dict[str, Usage]:
     """Return the usage of connectors by UUID.
 
-    It takes two round trips: one to make sure that Redis has the script, one for all the rest.
+    It takes one round trip, to all nodes of a cluster at once.
 
     Raises:
         redis.exceptions.RedisError: Redis did not answer.
     """
     uuids = list(connector_uuids)
-    redis = get_redis_connection()
-    first_namespaces = redis.register_script(_FIRST_NAMESPACES)
-    pipeline = redis.pipeline(transaction=False)
+    pipeline = get_redis_connection().pipeline(transaction=False)
     for uuid in uuids:
         keys = connector_keys(uuid)
         pipeline.zcard(keys.named("index"))
         pipeline.hget(keys.named("sizes"), "total")
         pipeline.hget(keys.named("history"), "\0bytes")
-        first_namespaces([keys.named("index")], [NAMESPACES_COUNTED], pipeline)
+        # By its text: a pipeline on a cluster can't make sure that each node has it already.
+        first_namespaces = ("EVAL", _FIRST_NAMESPACES, 1, keys.named("index"), NAMESPACES_COUNTED)
+        pipeline.execute_command(*first_namespaces)
         pipeline.hgetall(keys.named("last_used"))
     replies = iter(pipeline.execute())
     return {

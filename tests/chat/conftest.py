@@ -8,12 +8,14 @@ from typing import Any
 import pytest
 import redis
 import requests
+from django.conf import settings as django_settings
 from django_redis import get_redis_connection
 
 from chat.api.bearer.jwks import forget_keys
 from chat.api.throttles import forget_limiter
 from chat.conversations.state import ConversationKey
 from chat.repository import ConversationRepository, forget_repositories
+from chat.repository.cluster import ClusterRepository
 from chat.repository.dapr import DaprRepository
 from chat.repository.redis import RedisRepository, service_connection
 from chat.repository.transport import Transport
@@ -120,9 +122,9 @@ def chat_store(request: Any, settings: Any) -> ChatStore:
 def backend(request: Any, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Backend]:
     """Each of the stores in turn, started once."""
     if request.param == "redis":
-        yield Backend(
-            "redis", RedisRepository(service_connection, MAX_STATE_BYTES, 2, 10), _put_into_redis
-        )
+        kind = ClusterRepository if django_settings.REDIS_CLUSTER else RedisRepository
+        repository = kind(service_connection, MAX_STATE_BYTES, 2, 10)
+        yield Backend("redis", repository, _put_into_redis)
         return
     program = request.getfixturevalue("daprd")
     folder = tmp_path_factory.mktemp(request.param)

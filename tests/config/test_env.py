@@ -3,6 +3,7 @@
 import pytest
 
 from config import env
+from config.env import cache
 from config.local import generated, valkey
 from tests.environment import ENVIRONMENT
 
@@ -274,3 +275,45 @@ def test_load__what_no_header_can_hold_is_named_not_shown(load, name):
         message = error_of(load, **EXTERNAL, **{name: value})
         assert name in message
         assert "sk" not in message
+
+
+CLUSTER = {**EXTERNAL, "REDIS_URL": "", "REDIS_CLUSTER": "a:6379,[::1]:6380"}
+
+
+def test_load__a_cluster(load):
+    given = {
+        "REDIS_CLUSTER_USERNAME": "u",
+        "REDIS_CLUSTER_PASSWORD": "p#1",
+        "REDIS_CLUSTER_TLS": "true",
+        "REDIS_CLUSTER_PARAMETERS": "ssl_ca_certs=/ca.pem&ssl_check_hostname=false",
+    }
+    environment = load(**CLUSTER, **given)
+    assert (environment.stores, environment.embedded_redis) == ("external", False)
+    options = cache.cluster_options(environment)
+    assert options["startup_nodes"] == [("a", 6379), ("::1", 6380)]
+    named = ("username", "password", "ssl", "ssl_ca_certs", "ssl_check_hostname")
+    assert [options[name] for name in named] == ["u", "p#1", True, "/ca.pem", False]
+
+
+def test_load__no_cluster(load):
+    assert cache.cluster_options(load(**EXTERNAL)) == {}
+
+
+@pytest.mark.parametrize(
+    ("environ", "said"),
+    [
+        ({"REDIS_URL": "redis://r/0"}, "REDIS_CLUSTER excludes REDIS_URL"),
+        ({"REDIS_CLUSTER": "a"}, "REDIS_CLUSTER: "),
+        ({"REDIS_CLUSTER_PARAMETERS": "ssl_ca_certs=/x"}, "REDIS_CLUSTER_TLS=true"),
+        ({"REDIS_CLUSTER_PARAMETERS": "db=1"}, "no parameter 'db'"),
+        ({"REDIS_CLUSTER_PARAMETERS": "ssl_ciphers=x"}, "no parameter 'ssl_ciphers'"),
+    ],
+)
+def test_load__a_cluster_that_is_not_clear(load, environ, said):
+    assert said in error_of(load, **{**CLUSTER, **environ})
+
+
+def test_load__options_of_a_cluster_without_one(load):
+    said = error_of(load, **EXTERNAL, REDIS_CLUSTER_PASSWORD="p")
+    assert "REDIS_CLUSTER_PASSWORD needs REDIS_CLUSTER" in said
+    assert "p#" not in said

@@ -3,6 +3,7 @@
 from argparse import ArgumentParser
 from typing import Any
 
+from django.conf import settings
 from django.core.management.base import BaseCommand, CommandError
 from django_redis import get_redis_connection
 from redis.exceptions import RedisError
@@ -33,6 +34,8 @@ class Command(BaseCommand):
     def handle(self, *args: Any, **options: Any) -> None:
         if not 1 <= options["timeout"] <= 300:
             raise CommandError("--timeout must be from 1 to 300 seconds.")
+        if settings.REDIS_CLUSTER:
+            raise CommandError("On a Redis Cluster, call CLUSTER FAILOVER on the replica.")
         pool = get_redis_connection().connection_pool
         if not isinstance(pool, SentinelConnectionPool):
             raise CommandError("REDIS_SENTINELS is not set: there is nobody to fail over.")

@@ -18,6 +18,7 @@ from connector_state.store import audit, connection, index, unindexed
 from connector_state.store.calls import Caller
 from connector_state.store.keys import Address, connector_keys
 from connector_state.store.values import StateStore
+from tests.connectors import tag
 from tests.operators import connector_staff
 
 pytestmark = pytest.mark.django_db
@@ -58,7 +59,7 @@ def redis():
 
 
 def redis_key(connector, ns: str = "m365", key: str = "delta") -> str:
-    return f"dsxconnect:connector_state:{connector.uuid}:{ns}:{key}"
+    return f"dsxconnect:connector_state:{tag(connector.uuid)}:{ns}:{key}"
 
 
 def store(connector) -> StateStore:

@@ -12,6 +12,7 @@ from connector_state.errors import PreconditionFailed
 from connector_state.store.calls import Caller
 from connector_state.store.keys import Address
 from connector_state.store.values import Condition, StateStore
+from tests.connectors import tag
 
 
 def etag_of(value: str) -> str:
@@ -23,7 +24,9 @@ def code_of(response):
 
 
 def raw_ttl(connector) -> int:
-    return get_redis_connection().ttl(f"dsxconnect:connector_state:{connector.uuid}:m365:delta")
+    return get_redis_connection().ttl(
+        f"dsxconnect:connector_state:{tag(connector.uuid)}:m365:delta"
+    )
 
 
 def test_delete__is_204_also_when_missing(connector):
@@ -142,7 +145,9 @@ def test_ttl__is_reported_and_removed_by_a_put_without_one(connector):
 
 def test_ttl__ends_the_value(connector):
     connector.put("v", query="?ttl=1")
-    get_redis_connection().pexpire(f"dsxconnect:connector_state:{connector.uuid}:m365:delta", 0)
+    get_redis_connection().pexpire(
+        f"dsxconnect:connector_state:{tag(connector.uuid)}:m365:delta", 0
+    )
     assert connector.get().json() == {"value": ""}
 
 

@@ -13,7 +13,7 @@ from connector_state.models import Connector
 from connector_state.store.calls import Caller, Limits
 from connector_state.store.keys import Address
 from connector_state.store.values import Operation, StateStore
-from tests.connectors import PREFIX
+from tests.connectors import PREFIX, tag
 
 UUID = "3f8e0c8e-6f0a-4c8e-9a52-2f1d6c7b9e11"
 
@@ -105,8 +105,8 @@ def test_keys__expired_and_vanished_ones_are_not_listed_and_leave_the_index(conn
     connector.put("v", "expired", "?ttl=1")
     connector.put("v", "vanished")
     redis = get_redis_connection()
-    redis.delete(f"dsxconnect:connector_state:{connector.uuid}:m365:vanished")
-    redis.pexpire(f"dsxconnect:connector_state:{connector.uuid}:m365:expired", 0)
+    redis.delete(f"dsxconnect:connector_state:{tag(connector.uuid)}:m365:vanished")
+    redis.pexpire(f"dsxconnect:connector_state:{tag(connector.uuid)}:m365:expired", 0)
     assert [row["key"] for row in listing(connector).json()["keys"]] == ["kept"]
     index = f"statekeep:{{{connector.uuid}}}:"
     assert redis.zrange(index + "index", 0, -1) == [b"m365:kept"]
@@ -185,7 +185,7 @@ def test_batch__writes_all_or_nothing(connector):
 
 
 def test_batch__a_value_that_is_not_utf8_is_null_and_the_rest_is_done(connector):
-    key = f"dsxconnect:connector_state:{connector.uuid}:m365:bad"
+    key = f"dsxconnect:connector_state:{tag(connector.uuid)}:m365:bad"
     get_redis_connection().set(key, b"\xff")
     put = {"op": "put", "key": "good", "value": "v"}
     bad, _ = batch(connector, {"op": "get", "key": "bad"}, put).json()["results"]
@@ -194,7 +194,9 @@ def test_batch__a_value_that_is_not_utf8_is_null_and_the_rest_is_done(connector)
 
 
 def test_batch__a_key_of_another_type_fails_before_anything_is_written(connector):
-    get_redis_connection().hset(f"dsxconnect:connector_state:{connector.uuid}:m365:hash", "a", "b")
+    get_redis_connection().hset(
+        f"dsxconnect:connector_state:{tag(connector.uuid)}:m365:hash", "a", "b"
+    )
     put = {"op": "put", "key": "good", "value": "v"}
     response = batch(connector, put, {"op": "get", "key": "hash"})
     assert code_of(response) == (500, "value_corrupt")
@@ -318,7 +320,7 @@ def test_policy__expired_keys_do_not_count(connector):
     assert code_of(connector.put("v", "one more")) == (403, "quota_exceeded")
     expiries = f"statekeep:{{{connector.uuid}}}:expiries"
     for member, _ in redis.zscan_iter(expiries):
-        redis.delete(f"dsxconnect:connector_state:{connector.uuid}:{member.decode()}")
+        redis.delete(f"dsxconnect:connector_state:{tag(connector.uuid)}:{member.decode()}")
         redis.zadd(expiries, {member: 1})
     assert connector.put("v", "one more").status_code == 204
 

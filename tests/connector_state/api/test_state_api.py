@@ -13,7 +13,7 @@ from connector_state.api import views
 from connector_state.credentials import issuing, live, marks
 from connector_state.models import Connector, Credential
 from connector_state.store.keys import connector_keys
-from tests.connectors import PREFIX
+from tests.connectors import PREFIX, tag
 
 KEYS = [
     "delta",
@@ -55,7 +55,7 @@ def error_of(response):
 def test_put__answers_204_and_stores_the_plain_body_under_the_contracts_key(connector):
     response = connector.put("delta-token", "delta:user@contoso")
     assert (response.status_code, response.content) == (204, b"")
-    stored = f"dsxconnect:connector_state:{connector.uuid}:m365:delta:user@contoso"
+    stored = f"dsxconnect:connector_state:{tag(connector.uuid)}:m365:delta:user@contoso"
     assert get_redis_connection().get(stored) == b"delta-token"
     assert get_redis_connection().ttl(stored) == -1
 
@@ -75,7 +75,7 @@ def test_get__missing_is_an_empty_string(connector):
 
 
 def test_get__reads_what_a_dsx_connect_wrote(connector):
-    key = f"dsxconnect:connector_state:{connector.uuid}:m365:delta"
+    key = f"dsxconnect:connector_state:{tag(connector.uuid)}:m365:delta"
     get_redis_connection().set(key, "older")
     assert connector.get().json() == {"value": "older"}
 
@@ -89,7 +89,7 @@ def test_put__any_text_comes_back_as_it_was(connector, value):
 @pytest.mark.parametrize("key", KEYS)
 def test_put__any_key_that_a_url_carries(connector, key):
     assert connector.put("v", key).status_code == 204
-    stored = f"dsxconnect:connector_state:{connector.uuid}:m365:{key}"
+    stored = f"dsxconnect:connector_state:{tag(connector.uuid)}:m365:{key}"
     assert get_redis_connection().get(stored) == b"v"
     assert connector.get(key).json() == {"value": "v"}
 
@@ -111,7 +111,7 @@ def test_namespaces__do_not_share_keys(connector):
 
 
 def test_get__corrupt_is_neither_missing_nor_unavailable(connector):
-    key = f"dsxconnect:connector_state:{connector.uuid}:m365:delta"
+    key = f"dsxconnect:connector_state:{tag(connector.uuid)}:m365:delta"
     get_redis_connection().set(key, b"\xff\xfe")
     response = connector.get()
     assert (response.status_code, error_of(response)) == (500, "value_corrupt")

@@ -18,7 +18,7 @@ from connector_state.models import Connector, Credential
 from connector_state.operator_session import OperatorSession
 from connector_state.store import audit, policy
 from connector_state.store.keys import connector_keys
-from tests.connectors import SigningConnector
+from tests.connectors import SigningConnector, tag
 from tests.servers import wait_until
 
 pytestmark = pytest.mark.django_db
@@ -396,7 +396,7 @@ def test_reindex__of_all_reports_those_with_something_new_and_a_total():
     connector = SigningConnector.create("m365")
     SigningConnector.create("untouched")
     redis = get_redis_connection()
-    redis.set(f"dsxconnect:connector_state:{connector.uuid}:m365:delta", "x")
+    redis.set(f"dsxconnect:connector_state:{tag(connector.uuid)}:m365:delta", "x")
     assert run("reindex_connector_state").splitlines() == [
         f"m365 ({connector.uuid}): added 1, forgot 0 without a value",
         "2 connectors in all: added 1, forgot 0 without a value",
@@ -409,7 +409,7 @@ def test_reindex__of_all_reports_those_with_something_new_and_a_total():
 
 
 def test_reindex__tells_what_is_no_string_from_what_has_no_address():
-    prefix = f"dsxconnect:connector_state:{SigningConnector.create('m365').uuid}:"
+    prefix = f"dsxconnect:connector_state:{tag(SigningConnector.create('m365').uuid)}:"
     redis = get_redis_connection()
     redis.rpush(f"{prefix}m365:a-list", "x")
     redis.set(f"{prefix}no namespace", "x")

@@ -271,7 +271,7 @@ def test_version__of_the_current_value(clock):
 def filled(other_redis, monkeypatch):
     """A Redis with a history, and no room for anything else."""
     monkeypatch.setattr(room, "get_redis_connection", lambda: other_redis.client)
-    monkeypatch.setattr(room, "_look_again_at", 0.0)
+    monkeypatch.setattr(room, "_look_again_at", {})
     for number in range(12):
         store().put(Address("m365", f"key {number % 6}"), random.randbytes(500_000))
     used = other_redis.client.info("memory")["used_memory"]

@@ -15,11 +15,12 @@ from connector_state.store.calls import Caller
 from connector_state.store.keys import Address, connector_keys
 from connector_state.store.usage import usage_of
 from connector_state.store.values import Operation, StateStore
+from tests.connectors import tag
 from tests.servers import start_valkey
 
 UUID = "3f8e0c8e-6f0a-4c8e-9a52-2f1d6c7b9e11"
 NEIGHBOUR = "3f8e0c8e-6f0a-4c8e-9a52-2f1d6c7b9e12"
-PREFIX = f"dsxconnect:connector_state:{UUID}:"
+PREFIX = f"dsxconnect:connector_state:{tag(UUID)}:"
 
 
 def caller() -> Caller:
@@ -162,7 +163,7 @@ def test_reindex__takes_over_what_a_dsx_connect_wrote():
     redis.set(f"{PREFIX}m365:control\n", "x")
     redis.set(PREFIX.encode() + b"m365:\xff", "x")
     redis.hset(f"{PREFIX}m365:hash", "a", "b")
-    redis.set(f"dsxconnect:connector_state:{NEIGHBOUR}:m365:delta", "x")
+    redis.set(f"dsxconnect:connector_state:{tag(NEIGHBOUR)}:m365:delta", "x")
     assert listed() == {}
     *_, total = index.reindex(UUID, "tests")
     assert (total.added, total.forgotten) == (1203, 0)

@@ -18,6 +18,7 @@ from connector_state.store.keys import Address
 from connector_state.store.values import AsyncStateStore, Condition, Entry, StateStore
 from tests.connector_state.store.conftest import client_of
 from tests.connector_state.store.fault_proxy import Fault, FaultProxy
+from tests.connectors import tag
 from tests.servers import freeze, start_valkey, thaw, wait_until
 
 UUID = "3f8e0c8e-6f0a-4c8e-9a52-2f1d6c7b9e11"
@@ -152,7 +153,7 @@ def test_corrupt__value_of_one_call_keeps_the_connection_of_all():
     async def work() -> None:
         redis = get_redis_connection()
         await store().put(DELTA, b"v")
-        redis.hset(f"dsxconnect:connector_state:{UUID}:m365:hash", "a", "b")
+        redis.hset(f"dsxconnect:connector_state:{tag(UUID)}:m365:hash", "a", "b")
         before = redis.info("stats")["total_connections_received"]
         for _ in range(3):
             corrupt, good = await all_of(store().get(Address("m365", "hash")), store().get(DELTA))
@@ -207,7 +208,7 @@ def test_killed__again_and_again_the_outcome_is_exact(other_redis, settings):
 
     done = asyncio.run(work())
     assert done == 480
-    assert other_redis.client.get(f"dsxconnect:connector_state:{UUID}:m365:delta") == b"480"
+    assert other_redis.client.get(f"dsxconnect:connector_state:{tag(UUID)}:m365:delta") == b"480"
 
 
 def test_frozen__redis_fails_all_that_is_in_flight_in_time_and_recovers(other_redis, settings):

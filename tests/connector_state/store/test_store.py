@@ -13,6 +13,7 @@ from connector_state.store.calls import Caller, Limits, Nonce
 from connector_state.store.index import list_keys
 from connector_state.store.keys import Address
 from connector_state.store.values import Condition, Operation, StateStore
+from tests.connectors import tag
 from tests.servers import freeze, thaw
 
 UUID = "3f8e0c8e-6f0a-4c8e-9a52-2f1d6c7b9e11"
@@ -90,7 +91,9 @@ def test_retry__does_not_write_again_over_what_came_between(monkeypatch):
         reply = real(redis_connection, *arguments)
         calls.append(arguments)
         if len(calls) == 1:
-            get_redis_connection().set(f"dsxconnect:connector_state:{UUID}:m365:delta", "between")
+            get_redis_connection().set(
+                f"dsxconnect:connector_state:{tag(UUID)}:m365:delta", "between"
+            )
             raise exceptions.TimeoutError("the reply was lost")
         return reply
 
@@ -118,7 +121,7 @@ def test_sweep__of_what_ends_in_this_very_millisecond_comes_to_an_end():
         for number in range(20):
             # the index says now, and the value has not gone yet
             redis.zadd(expiries, {f"m365:k{number}": now_ms + number % 3})
-            redis.pexpireat(f"dsxconnect:connector_state:{UUID}:m365:k{number}", now_ms + 5)
+            redis.pexpireat(f"dsxconnect:connector_state:{tag(UUID)}:m365:k{number}", now_ms + 5)
         for number in range(5):
             try:
                 store_of(**limits).put(Address("m365", f"n{tick}-{number}"), b"v", ttl_seconds=1)

@@ -26,12 +26,12 @@ from connector_state.store.values import StateStore
 from connector_state.transfer import importing
 from connector_state.transfer.exporting import export
 from connector_state.transfer.importing import Imported, header_of, import_file, preview
-from tests.connectors import SigningConnector
+from tests.connectors import SigningConnector, tag
 from tests.operators import connector_staff
 
 UUID = "3f8e0c8e-6f0a-4c8e-9a52-2f1d6c7b9e11"
 OTHER = "3f8e0c8e-6f0a-4c8e-9a52-2f1d6c7b9e12"
-PREFIX = f"dsxconnect:connector_state:{UUID}:"
+PREFIX = f"dsxconnect:connector_state:{tag(UUID)}:"
 SECRET = "a-secret-token"
 
 
@@ -64,7 +64,7 @@ def compared(file: bytes) -> Imported:
 
 
 def standing(uuid: str = UUID) -> dict[bytes, bytes]:
-    prefix = f"dsxconnect:connector_state:{uuid}:"
+    prefix = f"dsxconnect:connector_state:{tag(uuid)}:"
     redis = get_redis_connection()
     return {
         key.removeprefix(prefix.encode()): redis.get(key) for key in redis.scan_iter(f"{prefix}*")

@@ -1,0 +1,57 @@
+"""What is said of a cluster that is in part down."""
+
+from types import SimpleNamespace
+
+import pytest
+from redis.exceptions import ConnectionError as RedisConnectionError
+
+from common.findings import Finding
+from common.redis_cluster import routes
+from connector_state import cluster_trial
+
+A, B, REPLICA = (SimpleNamespace(name=name) for name in ("a:1", "b:1", "r:1"))
+
+
+@pytest.fixture(autouse=True)
+def _no_real_cluster(monkeypatch):
+    monkeypatch.setattr(routes, "learn", lambda error, place: None)
+
+
+def cluster(last_slot: int = cluster_trial.SLOTS) -> SimpleNamespace:
+    """Two primaries with half of the slots each; the first has a replica."""
+    slots = {slot: [A, REPLICA] if slot < 8192 else [B] for slot in range(last_slot)}
+    return SimpleNamespace(
+        nodes_manager=SimpleNamespace(slots_cache=slots), get_redis_connection=lambda node: node
+    )
+
+
+def examine_node(client: SimpleNamespace, uuid: str) -> Finding:
+    if client is A:
+        raise RedisConnectionError("refused")
+    return Finding("Valkey 9.1.2", problems=("No file.",))
+
+
+def test_examine__names_the_part_that_is_down():
+    found = cluster_trial.examine(cluster(), examine_node)
+    assert found.state == "unsafe"
+    assert found.description == (
+        "Valkey 9.1.2; cluster of 2 primaries and 1 replicas, 16384 of 16384 slots"
+    )
+    assert found.dangers == (
+        "The primary a:1 does not answer: 8192 of 16384 slots can't be used, until a replica is "
+        "promoted.",
+    )
+    assert found.problems == (
+        "The primary b:1 has no replica: if it fails, its slots can't be used.",
+        "b:1: No file.",
+    )
+
+
+def test_examine__counts_slots_that_nobody_has():
+    found = cluster_trial.examine(cluster(16_000), lambda client, uuid: Finding("Valkey 9.1.2"))
+    assert found.dangers == ("384 of 16384 slots have no primary: they can't be used.",)
+
+
+def test_examine__fails_if_no_primary_answers():
+    with pytest.raises(RedisConnectionError):
+        cluster_trial.examine(cluster(8192), examine_node)
