@@ -12,7 +12,7 @@ from config.error_answers import error_response
 from config.version import NAME, REVISION, VERSION
 from connector_state import redis_checks, redis_trial
 from connector_state.credentials import live
-from overview import probes
+from overview.health import probes
 
 logger = logging.getLogger(__name__)
 

@@ -17,7 +17,7 @@ from prometheus_client.registry import Collector
 from chat.models import Turn
 from config.error_answers import error_response
 from config.metrics import shared, slots
-from overview.bounded import Question
+from overview.health.bounded import Question
 
 logger = logging.getLogger(__name__)
 
