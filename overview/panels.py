@@ -7,7 +7,7 @@ import time
 from dataclasses import dataclass
 from typing import Any
 
-from connector_state.credentials import failures
+from connector_state.credentials.counters import failures
 from overview.counts import count_connectors, count_conversations, count_usage
 from overview.figures import figures_now
 from overview.growth import CHAT_SERIES, CONNECTOR_SERIES, Growth, growth

@@ -15,7 +15,7 @@ from chat.repository import conversation_repository, forget_repositories
 from chat.turns.flush import flush_all
 from common.events import outages
 from common.events.models import Event, prune, record
-from connector_state.credentials import refusals
+from connector_state.credentials.counters import refusals
 from connector_state.models import Connector
 from overview.health.outages import note_outages
 from overview.health.probes import Health
