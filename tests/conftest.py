@@ -16,7 +16,7 @@ from connector_state.credentials import database, live
 from connector_state.credentials.cache import Cache
 from connector_state.credentials.counters import failures
 from connector_state.credentials.entries import Source
-from connector_state.store import connection, loop
+from connector_state.store.scripts import connection, loop
 from tests.dsx_connect import ENV, DsxConnect
 from tests.environment import data_dir
 from tests.make_run import Run
