@@ -22,8 +22,8 @@ from chat.conversations.state import ConversationState, InvalidConversation, dec
 from chat.errors import ChatError, StoreCorrupt, StoreError, StoreMissing
 from chat.models import Conversation, Quarantine, Turn
 from chat.turns.open_conversation import OpenConversation
-from common.admin_lists import column
-from common.admin_pages import ConfirmationPage, as_attachment
+from common.admin.lists import column
+from common.admin.pages import ConfirmationPage, as_attachment
 
 TURNS_SHOWN = 50
 REST_OF_FORM_BYTES = 1000  # its token, the names of its fields
