@@ -1,4 +1,4 @@
-"""Scripts on Redis: one round trip each, tried again while Redis fails over (store.scripts.retries).
+"""Scripts on Redis: one round trip each, tried again while Redis fails over (see retries).
 
 `run` blocks its thread; loop.run does the same on an event loop.
 """
