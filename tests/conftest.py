@@ -12,10 +12,11 @@ from django.db import connections
 from django_redis import get_redis_connection
 from redis.exceptions import ConnectionError as RedisConnectionError
 
-from connector_state.credentials import database, failures, live
+from connector_state.credentials import database, live
 from connector_state.credentials.cache import Cache
+from connector_state.credentials.counters import failures
 from connector_state.credentials.entries import Source
-from connector_state.store import connection, loop
+from connector_state.store.scripts import connection, loop
 from tests.dsx_connect import ENV, DsxConnect
 from tests.environment import data_dir
 from tests.make_run import Run
