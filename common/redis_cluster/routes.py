@@ -11,7 +11,6 @@ from collections.abc import Sequence
 from typing import Any
 
 from django.conf import settings
-from django_redis import get_redis_connection
 from redis import Redis
 from redis.exceptions import (
     AskError,
@@ -73,13 +72,13 @@ def pool_at(host: str, port: int) -> Any:
 
 
 def client_for(key: str | bytes) -> Any:
-    """Return a client of the primary that has a key; without a cluster, of the only Redis.
+    """Return a client of the cluster's primary that has a key.
 
     Raises:
         redis.exceptions.RedisError: the primary is not known.
     """
-    shared: Any = get_redis_connection()  # a cluster's has asked the nodes
-    return Redis(connection_pool=pool_for(key)) if settings.REDIS_CLUSTER else shared
+    shared_client()
+    return Redis(connection_pool=pool_for(key))
 
 
 def key_on_cluster(keys: Sequence[str]) -> str | None:

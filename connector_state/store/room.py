@@ -5,6 +5,8 @@ import threading
 import time
 from typing import Any
 
+from django.conf import settings
+from django_redis import get_redis_connection
 from redis.exceptions import RedisError
 
 from common.redis_cluster import routes
@@ -36,7 +38,7 @@ def make_room(key: str = "") -> bool:
         if before != _given_up:
             return True
         try:
-            redis = routes.client_for(key)
+            redis = routes.client_for(key) if settings.REDIS_CLUSTER else get_redis_connection()
             node = redis.connection_pool
             if time.monotonic() < _look_again_at.get(node, 0):
                 return False
