@@ -12,6 +12,7 @@ from django.db import connections
 from django_redis import get_redis_connection
 from redis.exceptions import ConnectionError as RedisConnectionError
 
+from connector_state import call_counts
 from connector_state.credentials import database, failures, live
 from connector_state.credentials.cache import Cache
 from connector_state.credentials.entries import Source
@@ -39,6 +40,9 @@ def _fresh_stores(monkeypatch: pytest.MonkeyPatch) -> None:
     unless it does so, for a timer's thread would write them into the next test.
     """
     monkeypatch.setattr(failures, "_tally", failures.Tally(failures._write, lambda flush: None))
+    counts = failures.Tally(call_counts._write, lambda flush: None)
+    monkeypatch.setattr(call_counts, "_tally", counts)
+    monkeypatch.setattr(call_counts, "_addresses", {})
     monkeypatch.setattr(live, "_cache", CacheWithoutThread(database))
     monkeypatch.setattr(live, "_foreign", live.foreign_cache(CacheWithoutThread))
     get_redis_connection().flushall()
