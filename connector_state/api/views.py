@@ -60,6 +60,7 @@ class ConnectorAPIView(APIView):
 
     principal: Any = None
     nonce: Nonce | None = None
+    address = ""  # of the client, once it has shown who it is
 
     def dispatch(  # type: ignore[override]
         self, request: HttpRequest, *args: Any, **kwargs: Any
@@ -85,7 +86,7 @@ class ConnectorAPIView(APIView):
         finally:
             if isinstance(self.principal, ConnectorPrincipal):
                 uuid, key_id = self.principal.uuid, self.principal.key_id
-                call_counts.count(uuid, key_id, client_address(request), outcome)
+                call_counts.count(uuid, key_id, self.address, outcome)
         if self.nonce is not None and not self.nonce.claimed and _is_success(response.status_code):
             raise RuntimeError(f"{type(self).__name__} answered without claiming the nonce")
         return response
@@ -121,6 +122,7 @@ class ConnectorAPIView(APIView):
             found = await found
         if found is not None:
             self.principal, self.nonce = found
+            self.address = client_address(request)
 
     def get_authenticators(self) -> list[BaseAuthentication]:
         return [DSXHMACAuthentication(self.max_body_bytes)]
@@ -133,8 +135,8 @@ class ConnectorAPIView(APIView):
     def caller(self) -> Caller:
         """The connector, under the nonce of this request and its own limits."""
         assert self.nonce is not None
-        limits, address = self.principal.policy.limits, client_address(self.request)
-        return Caller(self.principal.key_id, self.nonce, limits, address)
+        principal = self.principal
+        return Caller(principal.key_id, self.nonce, principal.policy.limits, self.address)
 
     async def carry_out(self, decision: Decision) -> HttpResponse:
         """Carry out what was decided, under the caller's nonce, and answer."""
