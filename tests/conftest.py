@@ -12,14 +12,16 @@ from django.db import connections
 from django_redis import get_redis_connection
 from redis.exceptions import ConnectionError as RedisConnectionError
 
-from connector_state import call_counts
-from connector_state.credentials import database, failures, live
+from connector_state.credentials import database, live
 from connector_state.credentials.cache import Cache
+from connector_state.credentials.counters import call_counts, failures
 from connector_state.credentials.entries import Source
-from connector_state.store import connection, loop
+from connector_state.store.scripts import connection, loop
 from tests.dsx_connect import ENV, DsxConnect
 from tests.environment import data_dir
 from tests.make_run import Run
+from tests.sidecar.binary import NoSidecar
+from tests.sidecar.stores import PostgreSQLStore
 
 # Hashing a password takes a third of a second, on purpose, and tests make many users. The servers
 # that tests start take hashes of fewer iterations, too.
@@ -125,3 +127,15 @@ def dsx_connect(dsx_connect_server: DsxConnect, settings) -> DsxConnect:
     settings.DSX_CONNECT_REDIS_URL = dsx_connect_server.url
     settings.DSX_CONNECT_ENV = ENV
     return dsx_connect_server
+
+
+@pytest.fixture(scope="module")
+def postgresql() -> Iterator[PostgreSQLStore]:
+    """A PostgreSQL of the module's tests."""
+    try:
+        store = PostgreSQLStore()
+    except NoSidecar as reason:
+        pytest.skip(str(reason))
+    store.start()
+    yield store
+    store.remove()

@@ -13,7 +13,6 @@ from rest_framework.views import APIView
 
 from common.client_ip import client_address
 from common.json_answers import NOT_KEPT, json_response, no_content
-from connector_state import call_counts
 from connector_state.api.authentication import (
     UNKNOWN_KEY_ID,
     ConnectorPrincipal,
@@ -25,7 +24,8 @@ from connector_state.api.waiting import ON_LOOP, finish_now, waits_of
 from connector_state.core import decide
 from connector_state.core.decide import Answer, Decision
 from connector_state.core.request import StateRequest
-from connector_state.credentials import marks, refusals
+from connector_state.credentials import marks
+from connector_state.credentials.counters import call_counts, refusals
 from connector_state.errors import (
     Corrupt,
     Forbidden,

@@ -4,8 +4,7 @@ import pytest
 from django.utils import timezone
 from django_redis import get_redis_connection
 
-from connector_state import call_counts
-from connector_state.credentials import refusals
+from connector_state.credentials.counters import call_counts, refusals
 from connector_state.credentials.issuing import issue_credential
 from connector_state.models import Connector, Credential, EnrolmentChange
 from connector_state.store.keys import connector_keys

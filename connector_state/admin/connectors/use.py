@@ -8,7 +8,7 @@ from datetime import datetime
 from redis.exceptions import RedisError
 
 from connector_state.admin.connectors.listing import usage_or_none
-from connector_state.call_counts import Recorded, recorded_of
+from connector_state.credentials.counters.call_counts import Recorded, recorded_of
 from connector_state.models import Connector, Credential
 from connector_state.store.usage import Usage
 

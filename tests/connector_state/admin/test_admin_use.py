@@ -7,8 +7,7 @@ from django.contrib.auth.models import User
 from django.test import Client
 from django_redis import get_redis_connection
 
-from connector_state import call_counts
-from connector_state.credentials import failures, refusals
+from connector_state.credentials.counters import call_counts, failures, refusals
 from connector_state.credentials.issuing import issue_credential
 from connector_state.models import Connector, Credential
 from connector_state.store.keys import connector_keys

@@ -5,8 +5,8 @@ from datetime import UTC, datetime, timedelta
 import pytest
 from django_redis import get_redis_connection
 
-from connector_state import call_counts
-from connector_state.call_counts import recorded_of
+from connector_state.credentials.counters import call_counts
+from connector_state.credentials.counters.call_counts import recorded_of
 from connector_state.store.keys import connector_keys
 from tests.connectors import SigningConnector
 

@@ -2,7 +2,7 @@
 
 A call adds to a dictionary; a timer writes what some seconds brought, in one pipeline, so no call
 waits for it. A process that is killed loses the counts of its last seconds. Only calls with a good
-signature are counted, so strangers can't fill Redis; credentials.refusals counts the others.
+signature are counted, so strangers can't fill Redis; refusals counts the others.
 """
 
 import os
@@ -14,7 +14,7 @@ from functools import partial
 
 from django_redis import get_redis_connection
 
-from connector_state.credentials.failures import Tally, run_later
+from connector_state.credentials.counters.failures import Tally, run_later
 
 DAYS_SHOWN = 7
 DAYS_KEPT = 8
