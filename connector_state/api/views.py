@@ -82,7 +82,7 @@ class ConnectorAPIView(APIView):
             outcome = "500 server_error"  # unless there is an answer to it
             await self._report(exc, request)
             response = self.handle_exception(exc)
-            outcome = f"{response.status_code} {getattr(exc, 'code', 'invalid_request')}"
+            outcome = f"{response.status_code} {getattr(exc, 'code', 'other')}"
         finally:
             if isinstance(self.principal, ConnectorPrincipal):
                 uuid, key_id = self.principal.uuid, self.principal.key_id

@@ -245,3 +245,40 @@ def test_list__sorted_by_use_is_filtered_and_searched(admin_client, three):
     Connector.objects.filter(name="c").update(read_only=True)
     found = admin_client.get(LIST, {"o": "-3", "read_only__exact": "1"}).context["cl"].result_list
     assert [row.name for row in found] == ["c"]
+
+
+# --- Keys by size -------------------------------------------------------------------------------
+
+
+def test_keys__largest_first(admin_client, connector):
+    for size, key in ((5, "a"), (50, "b*"), (500, "c"), (5000, "b"), (70, "b*2")):
+        connector.put("x" * size, key)
+    connector.put("x" * 9999, "other", ns="m365x")
+    url = page_of(connector, "keys/") + "?namespace=m365&sort=size"
+    rows = admin_client.get(url).context["rows"]
+    assert [(row["key"], row["size"]) for row in rows] == [
+        ("b", 5000),
+        ("c", 500),
+        ("b*2", 70),
+        ("b*", 50),
+        ("a", 5),
+    ]
+    rows = admin_client.get(url + "&prefix=b*").context["rows"]
+    assert [row["key"] for row in rows] == ["b*2", "b*"]
+
+
+def test_keys__largest_first_of_many_are_a_page(admin_client, connector):
+    keys = connector_keys(connector.uuid)
+    sizes = {f"m365:{number}": number for number in range(5000)}
+    get_redis_connection().hset(keys.named("sizes"), mapping=sizes)
+    values = {keys.value_prefix + member: "x" * size for member, size in list(sizes.items())[4850:]}
+    get_redis_connection().mset(values)
+    response = admin_client.get(page_of(connector, "keys/") + "?namespace=m365&sort=size")
+    assert [row["size"] for row in response.context["rows"]] == list(range(4999, 4899, -1))
+    assert "Sort by name" in text_of(response)
+
+
+def test_keys__largest_first_takes_view_keys(connector):
+    client = connector_staff("view_connector", "view_values")
+    url = page_of(connector, "keys/") + "?namespace=m365&sort=size"
+    assert client.get(url).status_code == 403
