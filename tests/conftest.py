@@ -28,6 +28,21 @@ from tests.sidecar.stores import PostgreSQLStore
 PBKDF2PasswordHasher.iterations = 1000
 
 
+# Fixtures that start servers for a module: the tests that share them run in one process.
+SERVERS = ("product", "site", "sites", "observed", "newcomer", "migrated", "socket", "postgresql")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Group the tests of one server."""
+    for item in items:
+        used = set(SERVERS).intersection(item.fixturenames)
+        if used and not item.get_closest_marker("xdist_group"):
+            parameters = item.callspec.params if hasattr(item, "callspec") else {}
+            chosen = [parameters[name] for name in sorted(used & parameters.keys())]
+            names = [getattr(one, "__name__", str(one)) for one in chosen]
+            item.add_marker(pytest.mark.xdist_group("-".join([item.path.name, *names])))
+
+
 @pytest.fixture(scope="session")
 def django_db_modify_db_settings(django_db_modify_db_settings_parallel_suffix: None) -> None:
     """The tests' SQLite is a file, as in production: in memory, threads would lock tables."""
