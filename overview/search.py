@@ -11,7 +11,7 @@ from urllib.parse import urlencode
 
 from django.contrib import admin
 from django.core.exceptions import PermissionDenied
-from django.db.models import CharField, QuerySet
+from django.db.models import CharField
 from django.db.models.functions import Cast
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import render
@@ -109,10 +109,14 @@ def _keys(text: str) -> Kind:
 
 
 def _users(text: str) -> Kind:
-    rows: QuerySet[Any, Any] = ChatUser.objects.filter(user_id__icontains=text)
-    ids = rows.order_by("user_id").values_list("user_id", flat=True)[: MOST + 1]
+    ids: set[str] = set()
+    # Users of a foreign issuer, or of before an import, may have conversations alone.
+    for model in (ChatUser, Conversation):
+        rows = model._default_manager.filter(user_id__icontains=text).order_by("user_id")
+        ids.update(rows.values_list("user_id", flat=True).distinct()[: MOST + 1])
     url = _url("chat_conversation_changelist")
-    return _kind("Users", [(f"{url}?{urlencode({'q': user_id})}", user_id) for user_id in ids])
+    links = [(f"{url}?{urlencode({'q': user_id})}", user_id) for user_id in sorted(ids)]
+    return _kind("Users", links)
 
 
 def _conversations(text: str) -> Kind:

@@ -21,7 +21,7 @@ def connector() -> SigningConnector:
     """A connector with a key, and a user with a conversation; all have "conto" in their names."""
     connector = SigningConnector.create("mail <of> contoso")
     connector.put("v", "delta-of-contoso")
-    ChatUser.objects.create(user_id="ann@contoso")
+    ChatUser.objects.create(user_id="bob@contoso")
     Conversation.objects.create(
         user_id="ann@contoso", conversation_id="contoso-1", title="secret", id_is_integer=False
     )
@@ -44,7 +44,7 @@ def test_search__finds_each_kind_and_links_to_it(connector):
         "Connectors": [f"mail <of> contoso ({connector.uuid})"],
         "Key ids": [],
         "Keys": ["m365 / delta-of-contoso of mail <of> contoso"],
-        "Users": ["ann@contoso"],
+        "Users": ["ann@contoso", "bob@contoso"],
         "Conversations": ["ann@contoso:contoso-1"],
     }
     assert search(client, connector.key_id[2:-2])["Key ids"] == [
