@@ -21,7 +21,7 @@ from django.views.decorators.cache import never_cache
 from chat.models import ChatUser, Conversation
 from connector_state.models import Connector, Credential
 from connector_state.store.finding import Found, find_keys
-from overview.bounded import Question
+from overview.health.bounded import Question
 
 MOST = 20  # of each kind
 TEXT_MAX_CHARACTERS = 255

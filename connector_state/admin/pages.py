@@ -7,11 +7,11 @@ from django.http import HttpRequest
 from django.http.response import HttpResponseBase
 from redis.exceptions import RedisError
 
-from common.admin_pages import AdminPage
+from common.admin.pages import AdminPage
 from connector_state.errors import ConnectorStateError, Unavailable
 from connector_state.models import Connector
 from connector_state.operator_session import OperatorSession
-from connector_state.store.connection import check_answer
+from connector_state.store.scripts.connection import check_answer
 
 logger = logging.getLogger(__name__)
 

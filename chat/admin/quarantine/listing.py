@@ -10,7 +10,7 @@ from chat.admin.lists import ChatList, isolated, when
 from chat.admin.quarantine.pages import DiscardPage, DownloadPage, DropPage, QuarantinePage
 from chat.admin.quarantine.repairs import RestorePage, SalvagePage
 from chat.models import Quarantine
-from common.admin_lists import column
+from common.admin.lists import column
 
 # The number of bytes that a base64 text encodes: three a quartet, less the padding at its end.
 _END = Right(F("content_base64"), 2)

@@ -9,14 +9,14 @@ from django.contrib import messages
 from django.http import HttpRequest, HttpResponse
 from django.template.defaultfilters import pluralize
 
-from chat import quarantine
 from chat.admin.lists import DELETE, READ, VIEW
 from chat.admin.pages import ChatPage, in_words
 from chat.admin.rendering import shown_bytes
 from chat.errors import StoreCorrupt, StoreError, StoreMissing
 from chat.models import Conversation, Quarantine, Turn
+from chat.repair import quarantine
 from chat.turns.open_conversation import OpenConversation
-from common.admin_pages import ConfirmationPage, as_attachment
+from common.admin.pages import ConfirmationPage, as_attachment
 
 TURNS_SHOWN = 50
 

@@ -8,7 +8,6 @@ from django.conf import settings
 from django.http import HttpRequest, HttpResponse
 from django.template.defaultfilters import pluralize
 
-from chat import quarantine
 from chat.admin.lists import CHANGE, READ, VIEW
 from chat.admin.pages import in_words, status_of
 from chat.admin.quarantine.pages import CopyPage
@@ -16,8 +15,9 @@ from chat.admin.rendering import shown_text
 from chat.conversations.salvage import Salvaged
 from chat.conversations.state import ConversationState, InvalidConversation, decode, encode
 from chat.errors import ChatError
+from chat.repair import quarantine
 from common import strict_json
-from common.admin_pages import ConfirmationPage
+from common.admin.pages import ConfirmationPage
 
 REST_OF_FORM_BYTES = 1000  # its token, the names of its fields
 SALVAGED_SHOWN = 200
