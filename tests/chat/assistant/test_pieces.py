@@ -29,7 +29,9 @@ def test_events__an_endless_line_in_small_chunks_costs_little():
 
 
 def test_events__are_lines_however_they_are_cut():
-    stream = b"data: one\r\n\r\n: a comment\n\ndata:two\n\ndata:\nevent: x\ndata: [DONE]\n\ndata: cut"
+    stream = (
+        b"data: one\r\n\r\n: a comment\n\ndata:two\n\ndata:\nevent: x\ndata: [DONE]\n\ndata: cut"
+    )
     for size in range(1, len(stream) + 1):
         cut = [stream[at : at + size] for at in range(0, len(stream), size)]
         assert list(hearing._events(iter(cut))) == [b"one", b"two", b"[DONE]"]
