@@ -1,13 +1,18 @@
 """The base of the pages about a connector. When Redis does not answer they say so, with a 503."""
 
 import logging
+from typing import Any, ClassVar
 
+from django.http import HttpRequest
+from django.http.response import HttpResponseBase
 from redis.exceptions import RedisError
 
 from common.admin.pages import AdminPage
+from common.client_ip import client_address
 from connector_state.errors import ConnectorStateError, Unavailable
 from connector_state.models import Connector
 from connector_state.operator_session import OperatorSession
+from connector_state.store.scripts.connection import check_answer
 
 logger = logging.getLogger(__name__)
 
@@ -23,9 +28,13 @@ FULL = (
 
 
 class ConnectorPage(AdminPage):
-    """A page at admin/connector_state/connector/UUID/…"""
+    """A page at admin/connector_state/connector/UUID/…
+
+    One that `asks_redis` gives up early when Redis is frozen.
+    """
 
     model = Connector
+    asks_redis: ClassVar[bool] = False
     converter = "uuid"
     errors = (RedisError, ConnectorStateError)
 
@@ -46,7 +55,13 @@ class ConnectorPage(AdminPage):
     @property
     def session(self) -> OperatorSession:
         """The connector's stored values, for this operator."""
-        return OperatorSession.of(self.connector, self.request.user.get_username())
+        username = self.request.user.get_username()
+        return OperatorSession.of(self.connector, username, client_address(self.request))
+
+    def handle(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponseBase:
+        if self.asks_redis:
+            check_answer()
+        return super().handle(request, *args, **kwargs)
 
     def explain(self, error: RedisError | ConnectorStateError) -> tuple[int, str]:
         if isinstance(error, RedisError | Unavailable):

@@ -23,6 +23,7 @@ OWN_KEYS = ADMISSION_KEYS + INDEX_KEYS
 # "{uuid}" is filled in; use_hash_tags adds the literal braces.
 _value_prefix = "dsxconnect:connector_state:{uuid}:"
 
+_ESCAPED_GLOB = str.maketrans({character: f"\\{character}" for character in "\\*?[]"})
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f]")
 
 
@@ -51,6 +52,11 @@ class Address:
         """Return the address of an index member; raise InvalidRequest if it has none."""
         namespace, _, key = member.partition(":")
         return cls(namespace, key)
+
+
+def escape_pattern(text: str) -> str:
+    """Return the pattern of Redis that matches this text alone."""
+    return text.translate(_ESCAPED_GLOB)
 
 
 def check_namespace(namespace: str) -> None:

@@ -35,6 +35,8 @@ def named(address: Address) -> str:
 class KeysPage(ConnectorPage):
     """A page beneath the key browser. What is answered to a POST alone is a redirect on GET."""
 
+    asks_redis = True
+
     def get(self, request: HttpRequest) -> HttpResponse:
         # A browser comes here by its back button, or by a reload after a new log-in.
         return HttpResponseRedirect(self.back_url)
@@ -88,8 +90,9 @@ class KeyPage(KeysPage):
 
     def read(self) -> Entry | None:
         """Return the value with its ETag and expiry; the audit records the read first."""
-        audit.record_read(self.uuid, self.request.user.get_username(), self.address)
-        return self.session.store.get(self.address)
+        session = self.session
+        audit.record_read(self.uuid, session.username, self.address, session.address)
+        return session.store.get(self.address)
 
     def version_id(self, etag: str) -> str:
         """Return a name for a value of this key. Unlike its ETag it lets nobody guess the value."""

@@ -10,8 +10,11 @@ from collections.abc import Sequence
 from typing import Any
 
 import hiredis
+from django.conf import settings
 from django_redis import get_redis_connection
 from redis import exceptions
+from redis.backoff import NoBackoff
+from redis.retry import Retry
 
 from common.redis_cluster import routes
 from connector_state.store.scripts import Script, Source
@@ -23,6 +26,7 @@ logger = logging.getLogger(__name__)
 Argument = str | bytes | int
 
 FIRST_WAIT_SECONDS = 2.0  # until a process has asked a cluster's nodes who has which slots
+QUICK_SECONDS = 0.6
 
 _local = threading.local()
 
@@ -76,6 +80,28 @@ def _command(connection: Any, *command: Argument) -> Any:
         connection.connect()  # by itself, sending would not ask the sentinels for the primary
     connection.send_packed_command([hiredis.pack_command(command)])
     return connection.read_response()
+
+
+def check_answer() -> None:
+    """Ask Redis for a sign of life, for at most some QUICK_SECONDS.
+
+    Other calls wait longer, for a fail-over, which is more than a person waits for a page.
+
+    Raises:
+        redis.exceptions.RedisError, OSError: it does not answer.
+    """
+    if settings.REDIS_CLUSTER:
+        return  # it fails in parts: only a call of the connector tells whether its own answers
+    pool = get_redis_connection().connection_pool
+    limits = dict.fromkeys(("socket_timeout", "socket_connect_timeout"), QUICK_SECONDS)
+    kwargs = {**pool.connection_kwargs, **limits, "retry": Retry(NoBackoff(), 0)}
+    connection = pool.connection_class(**kwargs)
+    try:
+        connection.connect()
+        connection.send_command("PING")
+        connection.read_response()
+    finally:
+        connection.disconnect()
 
 
 def _thread_connection(key: str) -> Any:

@@ -17,7 +17,10 @@ from tests.operators import create_staff, logged_in
 from tests.outages import frozen_port
 from tests.servers import free_port
 
-pytestmark = pytest.mark.django_db
+pytestmark = [
+    pytest.mark.django_db,
+    pytest.mark.in_process("changes settings, and moves the caches' clocks"),
+]
 
 
 @pytest.fixture(autouse=True)
