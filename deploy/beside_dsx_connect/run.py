@@ -21,7 +21,7 @@ import tempfile
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from urllib.parse import quote
@@ -125,8 +125,10 @@ def _everything(folder: Path, ports: dict[str, int]) -> Iterator[None]:
         stand_in += [ENVIRONMENT, TOKEN]
         stack.enter_context(_running(folder, stand_in, ports["dsx_connect"]))
         run = [python, "-m", "config.local.run"]
-        # Its port is taken, and connections to it wait, from long before it can answer.
-        stack.enter_context(_running(folder, run, ports["statekeep"], statekeep, _is_live))
+        stack.enter_context(_running(folder, run, ports["statekeep"], statekeep))
+        # It holds its port before its workers are up.
+        ready = f"http://127.0.0.1:{ports['statekeep']}/readyz"
+        urllib.request.urlopen(ready, timeout=START_SECONDS).close()
         stack.enter_context(_running(folder, _router(folder, ports), ports["router"]))
         yield
 
@@ -154,28 +156,11 @@ def _router(folder: Path, ports: dict[str, int]) -> list[str]:
     return [binary, "-p", str(folder), "-e", str(folder / "nginx.log"), "-c", str(configuration)]
 
 
-def _listens(port: int) -> bool:
-    with socket.socket() as probe:
-        return probe.connect_ex(("127.0.0.1", port)) == 0
-
-
-def _is_live(port: int) -> bool:
-    try:
-        with urllib.request.urlopen(f"http://127.0.0.1:{port}/livez", timeout=1) as answer:
-            return bool(answer.status == 200)
-    except OSError:
-        return False
-
-
 @contextmanager
 def _running(
-    folder: Path,
-    command: list[str],
-    port: int,
-    environ: dict[str, str] | None = None,
-    is_up: Callable[[int], bool] = _listens,
+    folder: Path, command: list[str], port: int, environ: dict[str, str] | None = None
 ) -> Iterator[None]:
-    """Run a command until the end of the block, which begins when it is up on its port."""
+    """Run a command until the end of the block; it has to listen on its port."""
     log = folder / f"{port}.log"
     with log.open("ab") as output:
         process = subprocess.Popen(
@@ -183,7 +168,7 @@ def _running(
         )
     try:
         deadline = time.monotonic() + START_SECONDS
-        while not is_up(port):
+        while not _listens(port):
             if process.poll() is not None or time.monotonic() > deadline:
                 raise SystemExit(f"{command} did not start:\n{log.read_text()}")
             time.sleep(0.05)
@@ -197,6 +182,11 @@ def _free_port() -> int:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return int(probe.getsockname()[1])
+
+
+def _listens(port: int) -> bool:
+    with socket.socket() as probe:
+        return probe.connect_ex(("127.0.0.1", port)) == 0
 
 
 if __name__ == "__main__":
