@@ -13,6 +13,7 @@ from django.utils import timezone
 from chat.errors import ChatError, NotFound, TurnConflict
 from chat.live.elsewhere import WordsElsewhere
 from chat.live.under_way import words_of
+from chat.live.waiting import take
 from chat.live.words import Words
 from chat.models import Turn
 from chat.turns.accept import TURN_IN_PROGRESS, Accepted, ChatRequest, accept
@@ -62,7 +63,7 @@ def follow(request: ChatRequest) -> Following:
 def _answer(accepted: Accepted, words: Words) -> None:
     close_old_connections()
     try:
-        answer_accepted(accepted, words)
+        take(answer_accepted(accepted, words))
     except ChatError:
         pass  # those who follow are told
     except Exception:

@@ -1,66 +1,82 @@
-"""Waiting for what a model sends, no longer than until the user stops the turn."""
+"""Waiting for a model, for which a turn needs no thread.
 
-import queue
+The steps of a turn are a generator. What it has to wait for it yields as a coroutine; it is called
+again with what came of that. Coroutines run on one loop of this process. So one implementation of
+the steps serves servers where the thread of the request waits, and those where nothing does.
+"""
+
+import asyncio
+import os
 import threading
-from collections.abc import Callable, Generator, Iterator
-from typing import TypeVar
+from collections.abc import Coroutine, Generator
+from functools import lru_cache
+from typing import Any, TypeVar
 
 from chat.deadline import Deadline
 from chat.errors import ModelTimeout
-from chat.live.words import Stopped, Words
+from chat.live.words import Words
 
 T = TypeVar("T")
 
-_END = StopIteration()
+Steps = Generator[Coroutine[Any, Any, Any], Any, T]
 
 
-def until_stopped(
-    make: Callable[[], Generator[T, None, None]], words: Words, deadline: Deadline
-) -> Iterator[T]:
-    """Yield what `make` yields, which runs in a thread of its own.
+def take(steps: Steps[T]) -> T:
+    """Take all the steps in this thread, which waits; return what they return."""
+    try:
+        wanted = next(steps)
+        while True:
+            try:
+                result = wait_for(wanted)
+            except BaseException as error:  # whatever it is, the turn has to know
+                wanted = steps.throw(error)
+            else:
+                wanted = steps.send(result)
+    except StopIteration as end:
+        value: T = end.value
+        return value
 
-    Nothing interrupts a thread that reads from a socket. So it is left to itself, and ends by its
-    own time limit; what it yields then is dropped.
+
+def wait_for(coroutine: Coroutine[Any, Any, T]) -> T:
+    """Run a coroutine on the loop, in the context of this thread; return what it returns."""
+    return asyncio.run_coroutine_threadsafe(coroutine, turns_loop()).result()
+
+
+async def until_stopped(coroutine: Coroutine[Any, Any, T], words: Words, deadline: Deadline) -> T:
+    """Return what the coroutine returns, which is cancelled when the user stops the turn.
 
     Raises:
         Stopped: by the user.
-        ModelTimeout: nothing came before the deadline.
-        Exception: what `make` raises.
+        ModelTimeout: it was not done at the deadline.
+        Exception: what the coroutine raises.
     """
-    items: queue.SimpleQueue[T | BaseException] = queue.SimpleQueue()
-    left = threading.Event()
-    words.on_stop(lambda: items.put(Stopped()))
-    threading.Thread(target=_read, args=(make, items, left), name="model", daemon=True).start()
+    loop = asyncio.get_running_loop()
+    task = loop.create_task(coroutine)
+
+    def stop() -> None:
+        loop.call_soon_threadsafe(task.cancel)
+
+    words.on_stop(stop)
     try:
-        while True:
-            try:
-                item = items.get(timeout=deadline.remaining_seconds)
-            except queue.Empty:
-                raise ModelTimeout() from None
-            if item is _END:
-                return
-            if isinstance(item, BaseException):
-                raise item
-            yield item
+        async with asyncio.timeout(deadline.remaining_seconds):
+            return await task
+    except TimeoutError:
+        raise ModelTimeout() from None
+    except asyncio.CancelledError:
+        words.check()
+        raise
     finally:
-        left.set()
         words.on_stop(lambda: None)
 
 
-def _read(
-    make: Callable[[], Generator[T, None, None]],
-    items: "queue.SimpleQueue[T | BaseException]",
-    left: threading.Event,
-) -> None:
-    """Put what `make` yields into the queue, and then its error, or _END; stop when all left."""
-    made = make()
-    try:
-        for item in made:
-            if left.is_set():
-                return
-            items.put(item)
-        items.put(_END)
-    except BaseException as error:  # whatever it is, it is the turn's
-        items.put(error)
-    finally:
-        made.close()
+@lru_cache(maxsize=1)
+def turns_loop() -> asyncio.AbstractEventLoop:
+    """Return the loop of this process on which turns wait."""
+    loop = asyncio.new_event_loop()
+    # A daemon: whatever waits for it (chat.following) keeps the process from ending.
+    threading.Thread(target=loop.run_forever, name="turns loop", daemon=True).start()
+    return loop
+
+
+# A child has none of its parent's threads.
+os.register_at_fork(after_in_child=turns_loop.cache_clear)

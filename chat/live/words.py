@@ -125,11 +125,6 @@ class Words:
         if self._stopped.is_set():
             raise Stopped
 
-    def pause(self, seconds: float) -> None:
-        """Sleep, or raise Stopped as soon as the user stops the turn."""
-        self._stopped.wait(seconds)
-        self.check()
-
     def on_stop(self, call: Callable[[], None]) -> None:
         """Have `call` called at a stop, at once if that has come, in place of the one before."""
         with self._changed:
