@@ -6,11 +6,17 @@ the steps serves servers where the thread of the request waits, and those where 
 """
 
 import asyncio
+import concurrent.futures
 import os
 import threading
-from collections.abc import Coroutine, Generator
+from collections.abc import Callable, Coroutine, Generator
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextvars import copy_context
 from functools import lru_cache
 from typing import Any, TypeVar
+
+from django.conf import settings
+from django.db import close_old_connections
 
 from chat.deadline import Deadline
 from chat.errors import ModelTimeout
@@ -40,6 +46,44 @@ def take(steps: Steps[T]) -> T:
 def wait_for(coroutine: Coroutine[Any, Any, T]) -> T:
     """Run a coroutine on the loop, in the context of this thread; return what it returns."""
     return asyncio.run_coroutine_threadsafe(coroutine, turns_loop()).result()
+
+
+def begin(steps: Steps[T]) -> "Future[T]":
+    """Begin to take the steps in other threads, none of which waits; return what tells the outcome.
+
+    A process that ends waits for them, until its server loses patience and kills it.
+    """
+    future = asyncio.run_coroutine_threadsafe(_take_in_threads(steps), turns_loop())
+    _begun.add(future)
+    future.add_done_callback(_begun.discard)
+    return future
+
+
+async def _take_in_threads(steps: Steps[T]) -> T:
+    loop, threads = asyncio.get_running_loop(), _threads()
+    go_on: Callable[[Any], Any] = steps.send
+    outcome: Any = None
+    while True:
+        context = copy_context()
+        wanted, value = await loop.run_in_executor(threads, context.run, _step, go_on, outcome)
+        if wanted is None:
+            returned: T = value
+            return returned
+        try:
+            outcome, go_on = await wanted, steps.send
+        except BaseException as error:  # whatever it is, the turn has to know
+            outcome, go_on = error, steps.throw
+
+
+def _step(go_on: Callable[[Any], Any], outcome: Any) -> tuple[Coroutine[Any, Any, Any] | None, Any]:
+    """Return what is to be waited for; None and the value of the steps when they are over."""
+    close_old_connections()
+    try:
+        return go_on(outcome), None
+    except StopIteration as end:
+        return None, end.value
+    finally:
+        close_old_connections()
 
 
 async def until_stopped(coroutine: Coroutine[Any, Any, T], words: Words, deadline: Deadline) -> T:
@@ -78,5 +122,26 @@ def turns_loop() -> asyncio.AbstractEventLoop:
     return loop
 
 
-# A child has none of its parent's threads.
-os.register_at_fork(after_in_child=turns_loop.cache_clear)
+@lru_cache(maxsize=1)
+def _threads() -> ThreadPoolExecutor:
+    # They last, and with them their database connections.
+    return ThreadPoolExecutor(settings.SERVER_THREADS, "turn")
+
+
+_begun: "set[Future[Any]]" = set()
+
+
+def _finish() -> None:
+    concurrent.futures.wait(set(_begun))
+
+
+def _forget() -> None:
+    """Forget the parent's threads, of which a child has none."""
+    turns_loop.cache_clear()
+    _threads.cache_clear()
+    _begun.clear()
+
+
+os.register_at_fork(after_in_child=_forget)
+# Called before the executors are shut down, as theirs was registered before. `atexit` is too late.
+threading._register_atexit(_finish)  # type: ignore[attr-defined]

@@ -14,6 +14,7 @@ from typing import IO, Any, TypeVar
 from django.http import StreamingHttpResponse
 from django.http.response import HttpResponseBase
 
+from common.deferred import TAKES_DEFERRED, DeferredResponse
 from config.door import stopping
 from config.door.receive import Receive
 from config.door.reply import Reply
@@ -91,7 +92,10 @@ class Pool:
     ) -> None:
         """Answer a request whose body was received."""
         environ["wsgi.input"] = body
+        environ[TAKES_DEFERRED] = True
         response = await self.run(self._respond, environ)
+        if isinstance(response, DeferredResponse):
+            response = await response.wait()
         if not isinstance(response, StreamingHttpResponse):
             await reply.send(response)
             return
