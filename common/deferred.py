@@ -1,11 +1,13 @@
 """Answers that come later, for a server whose threads don't wait for them."""
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from concurrent.futures import Future
-from typing import Any
+from typing import Any, Protocol
 
-from django.http import HttpResponse
+from django.http import HttpResponse, StreamingHttpResponse
+
+Run = Callable[..., Awaitable[Any]]  # runs a function in a thread
 
 TAKES_DEFERRED = "statekeep.takes_deferred"  # in WSGI's environ: whether the server can wait
 
@@ -29,3 +31,22 @@ class DeferredResponse(HttpResponse):
         for name, value in self.headers.items():
             response.headers.setdefault(name, value)
         return response
+
+
+class LoopStream(Protocol):
+    """A stream that is made in a thread, or on a loop."""
+
+    def __iter__(self) -> Iterator[bytes]: ...
+
+    def on_loop(self, run: Run) -> AsyncIterator[bytes]:
+        """Yield the same on a loop; `run` is for what only a thread can do."""
+
+    def close(self) -> None: ...
+
+
+class LoopStreamResponse(StreamingHttpResponse):
+    """The answer that such a stream is; a server that knows no better iterates over it."""
+
+    def __init__(self, stream: LoopStream, content_type: str, headers: dict[str, str]) -> None:
+        super().__init__(stream, content_type=content_type, headers=headers)
+        self.on_loop = stream.on_loop

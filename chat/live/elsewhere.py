@@ -1,5 +1,6 @@
 """A turn that another process answers, followed by its row and by the words that are published."""
 
+import asyncio
 import time
 
 from django.conf import settings
@@ -9,6 +10,7 @@ from chat.errors import ModelFailed, ModelTimeout, TurnConflict, Unavailable
 from chat.live import published
 from chat.live.words import Said
 from chat.models import Turn
+from common.deferred import Run
 
 POLL_SECONDS = 0.25
 STORING_SECONDS_MAX = 10.0
@@ -33,6 +35,14 @@ class WordsElsewhere:
 
     def gather(self) -> None:
         """Return at once: what is published are all the words since the last look."""
+
+    async def wait_on_loop(self, version: int, seconds: float, run: Run) -> None:
+        """Wait as `wait` does; a thread is held only while it looks."""
+        await asyncio.sleep(min(POLL_SECONDS, seconds))
+        await run(self._look)
+
+    async def gather_on_loop(self) -> None:
+        """Return at once, as `gather` does."""
 
     def _look(self) -> None:
         row = Turn.objects.filter(pk=self.turn.pk).first()

@@ -87,7 +87,7 @@ def product(request, model, tmp_path_factory) -> Iterator[Waiting]:
     store.remove()
 
 
-@pytest.mark.parametrize("accept", ["application/json"])
+@pytest.mark.parametrize("accept", ["application/json", "text/event-stream"])
 def test_waiting__holds_neither_threads_nor_connections(product, model, accept):
     def send(number: int) -> str:
         user = User(product.server, f"{accept[:4]}-{number}")
