@@ -92,8 +92,8 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--database", choices=["sqlite", "postgresql"], default="sqlite")
     parser.add_argument("--stream", action="store_true")
     parser.add_argument("--workers", type=int, default=4)
-    parser.add_argument("--threads", type=int, default=80)
-    parser.add_argument("--turns", type=int, default=72)
+    parser.add_argument("--threads", type=int, default=16)
+    parser.add_argument("--turns", type=int, default=300)
     return parser.parse_args()
 
 
@@ -108,7 +108,7 @@ def _database(options: argparse.Namespace) -> Iterator[str | None]:
     from tests.sidecar.stores import PostgreSQLStore
 
     store = PostgreSQLStore()
-    most = options.workers * (options.threads + options.turns + 2) + 20
+    most = options.workers * (2 * options.threads + 2) + 20
     try:
         store.start()
         with psycopg.connect(store.url, autocommit=True) as connection:
