@@ -12,17 +12,35 @@ from django.db import connections
 from django_redis import get_redis_connection
 from redis.exceptions import ConnectionError as RedisConnectionError
 
-from connector_state.credentials import database, failures, live
+from connector_state.credentials import database, live
 from connector_state.credentials.cache import Cache
+from connector_state.credentials.counters import failures
 from connector_state.credentials.entries import Source
-from connector_state.store import connection, loop
+from connector_state.store.scripts import connection, loop
 from tests.dsx_connect import ENV, DsxConnect
 from tests.environment import data_dir
 from tests.make_run import Run
+from tests.sidecar.binary import NoSidecar
+from tests.sidecar.stores import PostgreSQLStore
 
 # Hashing a password takes a third of a second, on purpose, and tests make many users. The servers
 # that tests start take hashes of fewer iterations, too.
 PBKDF2PasswordHasher.iterations = 1000
+
+
+# Fixtures that start servers for a module: the tests that share them run in one process.
+SERVERS = ("product", "site", "sites", "observed", "newcomer", "migrated", "socket", "postgresql")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Group the tests of one server."""
+    for item in items:
+        used = set(SERVERS).intersection(item.fixturenames)
+        if used and not item.get_closest_marker("xdist_group"):
+            parameters = item.callspec.params if hasattr(item, "callspec") else {}
+            chosen = [parameters[name] for name in sorted(used & parameters.keys())]
+            names = [getattr(one, "__name__", str(one)) for one in chosen]
+            item.add_marker(pytest.mark.xdist_group("-".join([item.path.name, *names])))
 
 
 @pytest.fixture(scope="session")
@@ -121,3 +139,15 @@ def dsx_connect(dsx_connect_server: DsxConnect, settings) -> DsxConnect:
     settings.DSX_CONNECT_REDIS_URL = dsx_connect_server.url
     settings.DSX_CONNECT_ENV = ENV
     return dsx_connect_server
+
+
+@pytest.fixture(scope="module")
+def postgresql() -> Iterator[PostgreSQLStore]:
+    """A PostgreSQL of the module's tests."""
+    try:
+        store = PostgreSQLStore()
+    except NoSidecar as reason:
+        pytest.skip(str(reason))
+    store.start()
+    yield store
+    store.remove()

@@ -13,7 +13,7 @@ from django.http.response import HttpResponseBase
 from django.shortcuts import get_object_or_404
 from django.utils import timezone
 
-from common.admin_pages import ConfirmationPage
+from common.admin.pages import ConfirmationPage
 from common.events.models import Event
 from connector_state.admin.connectors.facts import live_first, usage_of_one, with_last_use
 from connector_state.admin.form_token import make_token, show_secret, validate

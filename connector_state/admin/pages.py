@@ -4,7 +4,7 @@ import logging
 
 from redis.exceptions import RedisError
 
-from common.admin_pages import AdminPage
+from common.admin.pages import AdminPage
 from connector_state.errors import ConnectorStateError, Unavailable
 from connector_state.models import Connector
 from connector_state.operator_session import OperatorSession

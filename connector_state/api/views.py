@@ -23,7 +23,8 @@ from connector_state.api.waiting import ON_LOOP, finish_now, waits_of
 from connector_state.core import decide
 from connector_state.core.decide import Answer, Decision
 from connector_state.core.request import StateRequest
-from connector_state.credentials import marks, refusals
+from connector_state.credentials import marks
+from connector_state.credentials.counters import refusals
 from connector_state.errors import Forbidden, RateLimited, SignatureRefused, ValueTooLarge
 from connector_state.store.calls import Caller, Nonce
 

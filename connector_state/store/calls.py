@@ -23,11 +23,10 @@ from connector_state.errors import (
     SignatureRefused,
     Unavailable,
 )
-from connector_state.store import connection, loop
 from connector_state.store.keys import connector_keys
-from connector_state.store.retries import STORE_FULL
 from connector_state.store.room import make_room
-from connector_state.store.scripts import Script
+from connector_state.store.scripts import Script, connection, loop
+from connector_state.store.scripts.retries import STORE_FULL
 
 OPERATOR = "operator:"  # what an operator's name begins with as a caller; no key id holds a ":"
 

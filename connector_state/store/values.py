@@ -15,9 +15,9 @@ from django.conf import settings
 
 from connector_state.errors import Corrupt
 from connector_state.store.calls import Caller, Limits, Steps, call_steps, in_thread, on_loop
-from connector_state.store.connection import Argument
 from connector_state.store.keys import Address
 from connector_state.store.scripts import Script
+from connector_state.store.scripts.connection import Argument
 
 _READ = Script("admit", "read")
 _OPERATE = Script("admit", "history", "index", "thin", "remember", "operate")

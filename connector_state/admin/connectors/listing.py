@@ -12,7 +12,7 @@ from django.http import HttpRequest
 from django.utils.html import format_html, format_html_join
 from redis.exceptions import RedisError
 
-from common.admin_lists import ChoiceFilter
+from common.admin.lists import ChoiceFilter
 from common.visible import visible_name
 from connector_state.admin.keys.pages import keys_url
 from connector_state.models import OFFLINE, Connector, Credential

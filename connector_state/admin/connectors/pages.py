@@ -17,7 +17,7 @@ from django.urls import URLPattern
 from django.utils.html import format_html
 from django.utils.text import Truncator
 
-from common.admin_lists import is_own_lookup
+from common.admin.lists import is_own_lookup
 from common.visible import visible_name
 from connector_state.admin.connectors import adding, listing
 from connector_state.admin.connectors.facts import facts_of

@@ -7,7 +7,7 @@ from django.conf import settings
 from django.contrib import messages
 from django.http import HttpRequest, HttpResponse
 
-from common.admin_pages import Link
+from common.admin.pages import Link
 from common.visible import visible_name
 from connector_state.admin.keys.pages import KeysPage, named
 from connector_state.errors import InvalidRequest

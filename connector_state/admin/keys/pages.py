@@ -9,7 +9,7 @@ from django.urls import reverse
 from django.utils.crypto import salted_hmac
 from django.utils.http import urlencode
 
-from common.admin_pages import Link
+from common.admin.pages import Link
 from common.visible import visible_name
 from connector_state.admin.pages import ConnectorPage
 from connector_state.errors import InvalidRequest

@@ -5,7 +5,7 @@ from typing import Any
 
 from django.http import HttpRequest, HttpResponse
 
-from common.admin_pages import as_attachment
+from common.admin.pages import as_attachment
 from connector_state.admin.keys.pages import KeyPage, KeysPage, named
 from connector_state.admin.keys.value import DetailsPage
 from connector_state.admin.presentation import show

@@ -10,7 +10,7 @@ from redis import Redis
 from redis.backoff import NoBackoff
 from redis.retry import Retry
 
-from connector_state.store import connection, loop_connection, retries
+from connector_state.store.scripts import connection, loop_connection, retries
 from tests.servers import start_valkey, thaw
 
 TIMEOUT_SECONDS = 0.5

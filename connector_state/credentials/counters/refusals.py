@@ -12,7 +12,7 @@ from uuid import UUID
 from django_redis import get_redis_connection
 
 from common.events.models import Event
-from connector_state.credentials.failures import Tally, run_later
+from connector_state.credentials.counters.failures import Tally, run_later
 from connector_state.models import Connector
 
 HOURS_KEPT = 72

@@ -1,0 +1,1 @@
+"""Count in Redis what was refused: authentication failures by day, calls by connector and hour."""
