@@ -3,8 +3,8 @@
 Each of 1,000 sessions has a user and a conversation, and sends a message every ten seconds to a
 model that takes a second: a hundred messages a second, which begin spread over the ten. Each comes
 by a connection of its own, as the server ends those that idle for ten seconds. A session whose
-answer takes longer than that sends its next message when it has come. Workers and threads are those
-of docs/production.md; the limits are the defaults.
+answer takes longer than that sends its next message when it has come. Workers, threads and
+turns are those of docs/production.md; the other limits are the defaults.
 
 Afterwards each message that was sent must be in the stored document of its conversation. Printed
 are the statuses, what was stored, the times until an answer was whole, and what a turn cost the

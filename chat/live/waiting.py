@@ -117,7 +117,7 @@ async def until_stopped(coroutine: Coroutine[Any, Any, T], words: Words, deadlin
 def turns_loop() -> asyncio.AbstractEventLoop:
     """Return the loop of this process on which turns wait."""
     loop = asyncio.new_event_loop()
-    # A daemon: whatever waits for it (chat.following) keeps the process from ending.
+    # A daemon, as it has no end: `_finish` keeps the process from ending too early.
     threading.Thread(target=loop.run_forever, name="turns loop", daemon=True).start()
     return loop
 
