@@ -14,7 +14,7 @@ from redis.exceptions import ConnectionError as RedisConnectionError
 
 from connector_state.credentials import database, live
 from connector_state.credentials.cache import Cache
-from connector_state.credentials.counters import failures
+from connector_state.credentials.counters import call_counts, failures
 from connector_state.credentials.entries import Source
 from connector_state.store.scripts import connection, loop
 from tests.dsx_connect import ENV, DsxConnect
@@ -57,6 +57,9 @@ def _fresh_stores(monkeypatch: pytest.MonkeyPatch) -> None:
     unless it does so, for a timer's thread would write them into the next test.
     """
     monkeypatch.setattr(failures, "_tally", failures.Tally(failures._write, lambda flush: None))
+    counts = failures.Tally(call_counts._write, lambda flush: None)
+    monkeypatch.setattr(call_counts, "_tally", counts)
+    monkeypatch.setattr(call_counts, "_addresses", {})
     monkeypatch.setattr(live, "_cache", CacheWithoutThread(database))
     monkeypatch.setattr(live, "_foreign", live.foreign_cache(CacheWithoutThread))
     get_redis_connection().flushall()

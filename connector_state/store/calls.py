@@ -64,17 +64,18 @@ class Limits:
 
 @dataclass(frozen=True, slots=True)
 class Caller:
-    """Who calls, under which nonce and limits."""
+    """Who calls, under which nonce and limits; `address` is the client's ("": none, or unknown)."""
 
     name: str
     nonce: Nonce
     limits: Limits
+    address: str = ""
 
     @classmethod
-    def operator(cls, username: str, limits: Limits | None = None) -> "Caller":
+    def operator(cls, username: str, limits: Limits | None = None, address: str = "") -> "Caller":
         """A person at the admin pages or the command line, unlimited unless limits are given."""
         nonce = Nonce(key_id="operator", value=secrets.token_hex(12))
-        return cls(f"{OPERATOR}{username}", nonce, limits or Limits())
+        return cls(f"{OPERATOR}{username}", nonce, limits or Limits(), address)
 
 
 class ScriptCall(NamedTuple):

@@ -123,7 +123,7 @@ def operate_steps(store: _Store, operations: Sequence[Operation]) -> Steps[list[
     if kinds == {"get"}:
         replies = yield from call_steps(_READ, uuid, caller, (), members)
         return [_entry(reply) for reply in replies]
-    arguments, etags = _limits(caller.limits), []
+    arguments, etags = [*_limits(caller.limits), caller.address], []
     for operation, member in zip(operations, members, strict=True):
         etags.append(etag := etag_of(operation.value))
         ttl, condition = _ttl_argument(operation.ttl_seconds), operation.condition

@@ -1,1 +1,1 @@
-"""Count in Redis what was refused: authentication failures by day, calls by connector and hour."""
+"""Count calls in Redis: those refused, by day and reason, by connector and hour, and all by day."""

@@ -105,7 +105,7 @@ def test_tally__keeps_what_could_not_be_written_and_says_so_once(tally, clock, s
     tally.add("bad_signature")
     clock.tick()
     assert len(caplog.records) == 1
-    assert "can't be counted for now: down" in caplog.text
+    assert "calls can't be counted for now: down" in caplog.text
     store.is_down = False
     clock.tick()
     assert store.written == [{"bad_signature": 2}]
