@@ -37,9 +37,8 @@ def turn() -> Turn:
 
 
 def events(followed) -> list[bytes]:
-    return [
-        event for event in streams._events(followed, lambda error: {"code": error.code}) if event
-    ]
+    stream = streams.EventStream(followed, lambda error: {"code": error.code}, lambda: None)
+    return [event for event in stream if event]
 
 
 def data(event: bytes) -> dict:
