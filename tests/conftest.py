@@ -19,6 +19,8 @@ from connector_state.store import connection, loop
 from tests.dsx_connect import ENV, DsxConnect
 from tests.environment import data_dir
 from tests.make_run import Run
+from tests.sidecar.binary import NoSidecar
+from tests.sidecar.stores import PostgreSQLStore
 
 # Hashing a password takes a third of a second, on purpose, and tests make many users. The servers
 # that tests start take hashes of fewer iterations, too.
@@ -121,3 +123,15 @@ def dsx_connect(dsx_connect_server: DsxConnect, settings) -> DsxConnect:
     settings.DSX_CONNECT_REDIS_URL = dsx_connect_server.url
     settings.DSX_CONNECT_ENV = ENV
     return dsx_connect_server
+
+
+@pytest.fixture(scope="module")
+def postgresql() -> Iterator[PostgreSQLStore]:
+    """A PostgreSQL of the module's tests."""
+    try:
+        store = PostgreSQLStore()
+    except NoSidecar as reason:
+        pytest.skip(str(reason))
+    store.start()
+    yield store
+    store.remove()

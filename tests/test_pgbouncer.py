@@ -13,8 +13,6 @@ from tests.chat.calls import User
 from tests.environment import ENVIRONMENT
 from tests.poolers import PROGRAM, PgBouncer
 from tests.servers import granian
-from tests.sidecar.binary import NoSidecar
-from tests.sidecar.stores import PostgreSQLStore
 from tests.test_servers import Product
 
 CREDENTIALS = 2500  # more than a cursor of the server's would hand out at once
@@ -33,17 +31,6 @@ class Pooled(Product):
     def start_valkey(self) -> None:
         self.environ |= {"DATABASE_URL": self._url, "CHAT_MAX_TURNS_PER_PROCESS": str(CHATTING)}
         super().start_valkey()
-
-
-@pytest.fixture(scope="module")
-def postgresql() -> Iterator[PostgreSQLStore]:
-    try:
-        store = PostgreSQLStore()
-    except NoSidecar as reason:
-        pytest.skip(str(reason))
-    store.start()
-    yield store
-    store.remove()
 
 
 @pytest.fixture(scope="module")

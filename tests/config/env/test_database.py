@@ -3,15 +3,10 @@
 import os
 import subprocess
 import sys
-from collections.abc import Iterator
-
-import pytest
 
 from config.env.database import configuration
 from tests.outages import frozen_port
 from tests.servers import ROOT
-from tests.sidecar.binary import NoSidecar
-from tests.sidecar.stores import PostgreSQLStore
 
 SLEEP = "from django.db import connection as c; c.cursor().execute('SELECT pg_sleep(60)')"
 
@@ -48,17 +43,6 @@ def test_postgresql__that_never_takes_a_connection():
         done = manage("list_connectors", DATABASE_URL=url, DATABASE_CONNECT_TIMEOUT_SECONDS="2")
     assert done.returncode == 1
     assert "the database can't be used" in done.stderr
-
-
-@pytest.fixture(scope="module")
-def postgresql() -> Iterator[PostgreSQLStore]:
-    try:
-        store = PostgreSQLStore()
-    except NoSidecar as reason:
-        pytest.skip(str(reason))
-    store.start()
-    yield store
-    store.remove()
 
 
 def test_postgresql__that_never_ends_a_statement(postgresql):
