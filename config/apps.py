@@ -8,7 +8,7 @@ from django.db import close_old_connections, reset_queries
 from django.db.backends.signals import connection_created
 
 from common.database_limits import set_limits
-from config.refused import count_failed_login
+from config.errors.refused import count_failed_login
 
 
 class StatekeepConfig(AppConfig):

@@ -8,11 +8,11 @@ from django.http import HttpRequest, HttpResponse, JsonResponse
 from django_redis import get_redis_connection
 from redis.exceptions import RedisError
 
-from config.error_answers import error_response
+from config.errors.answers import error_response
 from config.version import NAME, REVISION, VERSION
 from connector_state import redis_checks, redis_trial
 from connector_state.credentials import live
-from overview import probes
+from overview.health import probes
 
 logger = logging.getLogger(__name__)
 

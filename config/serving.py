@@ -67,7 +67,7 @@ if settings.METRICS_TOKEN:
 django.setup(set_prefix=False)
 
 from common.telemetry import metrics  # noqa: E402 - the metrics are made by importing it
-from config.error_answers import error_response  # noqa: E402 - needs Django to be set up
+from config.errors.answers import error_response  # noqa: E402 - needs Django to be set up
 from config.health import report_redis_problems  # noqa: E402
 from config.paths import is_api_path  # noqa: E402
 

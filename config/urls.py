@@ -26,7 +26,7 @@ urlpatterns = [
     path("version", health.version),
 ]
 
-handler400 = "config.error_answers.bad_request"
-handler403 = "config.error_answers.permission_denied"
-handler404 = "config.error_answers.not_found"
-handler500 = "config.error_answers.server_error"
+handler400 = "config.errors.answers.bad_request"
+handler403 = "config.errors.answers.permission_denied"
+handler404 = "config.errors.answers.not_found"
+handler500 = "config.errors.answers.server_error"

@@ -1,4 +1,4 @@
-"""The errors of connector state, free of HTTP. config.error_answers says how each is answered."""
+"""The errors of connector state, free of HTTP. config.errors.answers says how each is answered."""
 
 from common.errors import ServiceError
 

@@ -18,21 +18,24 @@ class OperatorSession:
     """An operator's calls on the state of one connector.
 
     The connector's quotas hold for them too; its rate, namespaces and read-only flag do not.
+    `address` is the operator's, for the audit; "" at the command line.
     """
 
     uuid: str
     username: str
     limits: Limits
+    address: str = ""
 
     @classmethod
-    def of(cls, connector: Connector, username: str) -> "OperatorSession":
+    def of(cls, connector: Connector, username: str, address: str = "") -> "OperatorSession":
         """Return the session of a user of admin or of the command line."""
-        return cls(str(connector.pk), username, Policy.of(connector).limits.without_rate())
+        limits = Policy.of(connector).limits.without_rate()
+        return cls(str(connector.pk), username, limits, address)
 
     @property
     def caller(self) -> Caller:
         """Return a new caller for each call, since a nonce is good only once."""
-        return Caller.operator(self.username, self.limits)
+        return Caller.operator(self.username, self.limits, self.address)
 
     @property
     def store(self) -> StateStore:

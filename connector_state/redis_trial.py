@@ -20,7 +20,7 @@ from connector_state import redis_checks
 from connector_state.redis_checks import UnfitRedis
 from connector_state.store.calls import Caller, Steps
 from connector_state.store.keys import Address, connector_keys
-from connector_state.store.retries import is_denied
+from connector_state.store.scripts.retries import is_denied
 from connector_state.store.values import Operation, StateStore, operate_steps
 
 NOBODY = "00000000-0000-0000-0000-000000000000"  # no connector's UUID

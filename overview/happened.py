@@ -23,10 +23,10 @@ from django.views.decorators.cache import never_cache
 from chat.models import Conversation
 from chat.moments import microseconds, moment_of
 from common.events.models import Event
-from connector_state.credentials.refusals import record_as_events
+from connector_state.credentials.counters.refusals import record_as_events
 from connector_state.models import Connector
-from overview.bounded import Question
-from overview.probes import PROBE_SECONDS
+from overview.health.bounded import Question
+from overview.health.probes import PROBE_SECONDS
 
 PAGE = 100
 PERMISSIONS = {

@@ -7,13 +7,13 @@ import time
 from dataclasses import dataclass
 from typing import Any
 
-from connector_state.credentials import failures
-from overview import probes
-from overview.bounded import Question
+from connector_state.credentials.counters import failures
 from overview.counts import count_connectors, count_conversations, count_usage
 from overview.figures import figures_now
 from overview.growth import CHAT_SERIES, CONNECTOR_SERIES, Growth, growth
-from overview.probes import PROBE_SECONDS, Health
+from overview.health import probes
+from overview.health.bounded import Question
+from overview.health.probes import PROBE_SECONDS, Health
 from overview.refusals import KINDS, Refusals, refusals
 from overview.tallies import Tally, chat_tallies, connector_tallies
 

@@ -83,7 +83,7 @@ def refusals(daily: dict[str, dict[str, int]], kinds: Iterable[Kind]) -> Refusal
     """Return the table of some kinds.
 
     Args:
-        daily: by day, how often each reason was counted (connector_state.credentials.failures).
+        daily: by day, how often each reason was counted (credentials.counters.failures).
     """
     groups = (_group(daily, kind) for kind in kinds)
     return Refusals(list(daily), [group for group in groups if group.rows])

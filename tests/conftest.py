@@ -12,10 +12,11 @@ from django.db import connections
 from django_redis import get_redis_connection
 from redis.exceptions import ConnectionError as RedisConnectionError
 
-from connector_state.credentials import database, failures, live
+from connector_state.credentials import database, live
 from connector_state.credentials.cache import Cache
+from connector_state.credentials.counters import call_counts, failures
 from connector_state.credentials.entries import Source
-from connector_state.store import connection, loop
+from connector_state.store.scripts import connection, loop
 from tests.dsx_connect import ENV, DsxConnect
 from tests.environment import data_dir
 from tests.make_run import Run
@@ -25,6 +26,21 @@ from tests.sidecar.stores import PostgreSQLStore
 # Hashing a password takes a third of a second, on purpose, and tests make many users. The servers
 # that tests start take hashes of fewer iterations, too.
 PBKDF2PasswordHasher.iterations = 1000
+
+
+# Fixtures that start servers for a module: the tests that share them run in one process.
+SERVERS = ("product", "site", "sites", "observed", "newcomer", "migrated", "socket", "postgresql")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Group the tests of one server."""
+    for item in items:
+        used = set(SERVERS).intersection(item.fixturenames)
+        if used and not item.get_closest_marker("xdist_group"):
+            parameters = item.callspec.params if hasattr(item, "callspec") else {}
+            chosen = [parameters[name] for name in sorted(used & parameters.keys())]
+            names = [getattr(one, "__name__", str(one)) for one in chosen]
+            item.add_marker(pytest.mark.xdist_group("-".join([item.path.name, *names])))
 
 
 @pytest.fixture(scope="session")
@@ -41,6 +57,9 @@ def _fresh_stores(monkeypatch: pytest.MonkeyPatch) -> None:
     unless it does so, for a timer's thread would write them into the next test.
     """
     monkeypatch.setattr(failures, "_tally", failures.Tally(failures._write, lambda flush: None))
+    counts = failures.Tally(call_counts._write, lambda flush: None)
+    monkeypatch.setattr(call_counts, "_tally", counts)
+    monkeypatch.setattr(call_counts, "_addresses", {})
     monkeypatch.setattr(live, "_cache", CacheWithoutThread(database))
     monkeypatch.setattr(live, "_foreign", live.foreign_cache(CacheWithoutThread))
     get_redis_connection().flushall()

@@ -16,7 +16,7 @@ from django.test import Client
 
 from config.door.pool import Threads
 from connector_state.api import waiting
-from connector_state.store import loop
+from connector_state.store.scripts import loop
 from tests.conftest import CacheWithoutThread
 
 Environ = dict[str, Any]

@@ -77,8 +77,13 @@ class Fleet:
                 break
             target = connector.path()
             headers = {"Authorization": connector.authorization("GET", target)}
-            peer.request("GET", target, headers=headers)
-            response = peer.getresponse()
+            try:
+                peer.request("GET", target, headers=headers)
+                response = peer.getresponse()
+            except ConnectionError:
+                # A worker that was frozen for longer than a silent connection may last lets it go.
+                peer.close()
+                continue
             answer = response.status, response.read()
             next(self.calls)
             if answer[0] != 200 and connector.uuid not in self._changed:

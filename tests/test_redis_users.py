@@ -16,9 +16,9 @@ from redis import Redis
 from chat.api import throttles
 from chat.repository import forget_repositories
 from connector_state.redis_trial import NOBODY
-from connector_state.store import connection, retries
 from connector_state.store.calls import Caller
 from connector_state.store.keys import Address
+from connector_state.store.scripts import connection, retries
 from connector_state.store.values import AsyncStateStore
 from tests.connectors import PREFIX, SigningConnector
 from tests.servers import ROOT, start_valkey

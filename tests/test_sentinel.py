@@ -14,9 +14,9 @@ from redis import Redis
 from redis.exceptions import RedisError
 from redis.sentinel import Sentinel, SentinelConnectionPool
 
-from connector_state.store import loop_connection
 from connector_state.store.calls import Caller
 from connector_state.store.keys import Address
+from connector_state.store.scripts import loop_connection
 from connector_state.store.values import AsyncStateStore
 from tests.chat.calls import User
 from tests.servers import (

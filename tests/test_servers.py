@@ -62,14 +62,17 @@ class Product:
         self.valkey.wait(10)
 
     def manage(self, *arguments: str) -> str:
-        return subprocess.run(
+        done = subprocess.run(
             [sys.executable, "manage.py", *arguments],
             cwd=servers.ROOT,
             env={**os.environ, **self.environ},
-            check=True,
             capture_output=True,
             text=True,
-        ).stdout
+        )
+        # pytest shows it where the test fails
+        print(done.stdout, done.stderr, sep="")
+        done.check_returncode()
+        return done.stdout
 
     def raw(self, request: bytes) -> tuple[int, bytes]:
         """Send bytes as they are; return the status and the body."""

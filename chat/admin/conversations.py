@@ -26,7 +26,7 @@ from chat.admin.replay import ReplayPage
 from chat.admin.transcripts import ExportPage, RawPage, TranscriptPage, state_in_words
 from chat.models import Conversation, Turn
 from chat.models.turns import to_be_stored
-from common.admin_lists import column
+from common.admin.lists import column
 from common.visible import visible_name
 
 DELETED_AT_ONCE = 200

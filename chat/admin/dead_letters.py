@@ -13,10 +13,10 @@ from chat.admin.pages import ChatPage
 from chat.admin.rendering import shown_json, shown_text
 from chat.errors import InvalidInput
 from chat.models import Conversation, DeadLetter, Turn
-from chat.turns import dead_letters
-from chat.turns.dead_letters import Content
-from common.admin_lists import column
-from common.admin_pages import ConfirmationPage
+from chat.repair import dead_letters
+from chat.repair.dead_letters import Content
+from common.admin.lists import column
+from common.admin.pages import ConfirmationPage
 from common.visible import visible_name
 
 ALREADY_GONE = "This turn is not a dead letter any more."

@@ -12,7 +12,7 @@ from chat.conversations.state import ConversationKey
 from chat.deadline import Deadline
 from chat.models import Conversation, Quarantine, Turn
 from chat.turns.deletion import delete_conversation
-from common.admin_pages import ConfirmationPage, log_action
+from common.admin.pages import ConfirmationPage, log_action
 from common.database_busy import DatabaseBusy
 
 

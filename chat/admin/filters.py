@@ -12,7 +12,7 @@ from django.utils import timezone
 
 from chat.models import Turn
 from chat.models.turns import to_be_stored
-from common.admin_lists import ChoiceFilter
+from common.admin.lists import ChoiceFilter
 
 FROM, TO = "updated_from", "updated_to"
 Options = dict[str, tuple[str, Q]]

@@ -15,7 +15,7 @@ from chat.admin.lists import DELETE, VIEW
 from chat.errors import NotFound
 from chat.models import ChatUser, Conversation
 from chat.retention.forget import belongings, forget, in_words
-from common.admin_pages import log_action
+from common.admin.pages import log_action
 from common.database_busy import DatabaseBusy
 from common.visible import visible_name
 

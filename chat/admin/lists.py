@@ -12,7 +12,7 @@ from django.utils.html import format_html
 from django.utils.safestring import SafeString
 from django.utils.text import Truncator
 
-from common.admin_lists import column, is_own_lookup
+from common.admin.lists import column, is_own_lookup
 from common.events.models import Event, record
 from common.visible import visible
 

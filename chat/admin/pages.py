@@ -20,7 +20,7 @@ from chat.errors import (
     StoreUnavailable,
 )
 from chat.models import Conversation, Turn
-from common.admin_pages import AdminPage, log_action
+from common.admin.pages import AdminPage, log_action
 from common.database_busy import DatabaseBusy
 from common.events.models import Event, record
 

@@ -13,7 +13,6 @@ from django.db.models.functions import Length, Replace, Right
 from django.http import HttpRequest, HttpResponse
 from django.template.defaultfilters import filesizeformat, pluralize
 
-from chat import quarantine
 from chat.admin.filters import FoundFilter, ResolvedFilter
 from chat.admin.lists import CHANGE, DELETE, READ, VIEW, ChatList, isolated, when
 from chat.admin.pages import ChatPage, in_words, status_of
@@ -21,9 +20,10 @@ from chat.admin.rendering import shown_bytes
 from chat.conversations.state import ConversationState, InvalidConversation, decode, encode
 from chat.errors import ChatError, StoreCorrupt, StoreError, StoreMissing
 from chat.models import Conversation, Quarantine, Turn
+from chat.repair import quarantine
 from chat.turns.open_conversation import OpenConversation
-from common.admin_lists import column
-from common.admin_pages import ConfirmationPage, as_attachment
+from common.admin.lists import column
+from common.admin.pages import ConfirmationPage, as_attachment
 
 TURNS_SHOWN = 50
 REST_OF_FORM_BYTES = 1000  # its token, the names of its fields

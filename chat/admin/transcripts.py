@@ -21,7 +21,7 @@ from chat.models import Conversation, Quarantine, Turn
 from chat.repository import conversation_repository
 from chat.turns import transcript
 from chat.turns.transcript import Transcript
-from common.admin_pages import as_attachment
+from common.admin.pages import as_attachment
 
 MESSAGES_A_PAGE = 40
 STATUS_IN_WORDS = {

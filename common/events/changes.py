@@ -35,7 +35,7 @@ def subject_of(row: object) -> dict[str, Any]:
 def record_entry(instance: LogEntry, created: bool, **_: Any) -> None:
     """Record an entry of admin's history as an event: the receiver of LogEntry's post_save.
 
-    common.admin_pages.log_action says more about its entries than Django's own pages do.
+    common.admin.pages.log_action says more about its entries than Django's own pages do.
     """
     if not created:
         return

@@ -18,7 +18,7 @@ from config.door.handler import LoopHandler, LoopRequest
 from config.door.pool import Pool
 from config.door.receive import Body, BodyRefused, ClientLeft, Receive, Room, too_large
 from config.door.reply import Reply, Send
-from config.error_answers import body_refused
+from config.errors.answers import body_refused
 from config.serving import Application, busy, note, refuse_path
 
 ANYBODYS_BYTES = 33_554_432

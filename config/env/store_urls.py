@@ -19,7 +19,7 @@ DATABASE_ENGINES = {"django.db.backends.postgresql", "django.db.backends.sqlite3
 # A "#" begins a URL's fragment, so the rest of the password would be lost.
 _ENCODED = ", with what is special in a password percent-encoded (# is %23)"
 
-# What both connections take: of threads, and of event loops (store.loop_connection).
+# What both connections take: of threads, and of event loops (store.scripts.loop_connection).
 _REDIS_OPTIONS = {
     *("db", "username", "password", "client_name"),
     *("socket_timeout", "socket_connect_timeout", "socket_keepalive"),

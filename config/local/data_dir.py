@@ -1,4 +1,4 @@
-"""DATA_DIR: private, and used by one `make run` at a time."""
+"""DATA_DIR: private, used by one `make run` at a time, and with room left on its disk."""
 
 import fcntl
 import os
@@ -10,6 +10,10 @@ from config.local.exits import fail
 
 RUNNING_SECONDS = 5  # a run that was just told to stop needs a moment to hear it
 STOP_SECONDS = 45  # the slowest stop: two tethers, each with its patience (tether.STOP_SECONDS)
+# Of the disk's reserve Valkey can store nonces and deletions for a while (100,000 calls) when
+# values are refused.
+RESERVE_BYTES = 16_777_216
+RESERVE = "16 MiB"
 
 
 def make_private(directory: Path) -> None:
@@ -22,6 +26,12 @@ def make_private(directory: Path) -> None:
     if not stat.S_ISDIR(status.st_mode) or status.st_uid != os.getuid():
         fail(f"{directory} is not a folder of your own")
     directory.chmod(0o700)
+
+
+def disk_is_full(folder: Path, *, was_full: bool = False) -> bool:
+    """Tell whether less than the reserve is free; if it was, it takes twice as much to be not."""
+    status = os.statvfs(folder)
+    return status.f_bavail * status.f_frsize < RESERVE_BYTES * (1 + was_full)
 
 
 class Locks:

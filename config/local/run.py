@@ -22,8 +22,8 @@ from functools import partial
 from pathlib import Path
 
 from config import env
-from config.local import disk, generated, valkey
-from config.local.data_dir import Locks, make_private
+from config.local import generated, valkey
+from config.local.data_dir import RESERVE, Locks, disk_is_full, make_private
 from config.local.exits import fail, one_line
 
 VALKEY, SERVER = "Valkey", "The server"
@@ -114,8 +114,8 @@ class _Runner:
             self._stop()
 
     def _start_valkey(self) -> None:
-        if disk.is_full(self.data_dir):
-            fail(f"the disk of {self.data_dir} is full: less than {disk.RESERVE} are free")
+        if disk_is_full(self.data_dir):
+            fail(f"the disk of {self.data_dir} is full: less than {RESERVE} are free")
         folder = self.data_dir / "valkey"
         make_private(folder)
         make_private(self.valkey_socket.parent)
@@ -176,7 +176,7 @@ class _Runner:
 
     def _watch_disk(self) -> None:
         """Keep Valkey from filling the disk; start it again when a disk that was full has room."""
-        is_full = disk.is_full(self.data_dir, was_full=self.is_full)
+        is_full = disk_is_full(self.data_dir, was_full=self.is_full)
         if is_full == self.is_full:
             return
         if self.tethers[VALKEY].poll() is None:
@@ -185,7 +185,7 @@ class _Runner:
         elif not is_full:
             self._start_valkey()
         self.is_full = is_full
-        now = f"is full (less than {disk.RESERVE}): values are refused" if is_full else "has room"
+        now = f"is full (less than {RESERVE}): values are refused" if is_full else "has room"
         print(f"statekeep: the disk of {self.data_dir} {now}", file=sys.stderr, flush=True)
 
     def _check_parts(self, hint: str) -> None:

@@ -15,9 +15,9 @@ from prometheus_client.multiprocess import MultiProcessCollector
 from prometheus_client.registry import Collector
 
 from chat.models import Turn
-from config.error_answers import error_response
+from config.errors.answers import error_response
 from config.metrics import shared, slots
-from overview.bounded import Question
+from overview.health.bounded import Question
 
 logger = logging.getLogger(__name__)
 

@@ -13,9 +13,10 @@ from django.http.response import HttpResponseBase
 from django.shortcuts import get_object_or_404
 from django.utils import timezone
 
-from common.admin_pages import ConfirmationPage
+from common.admin.pages import ConfirmationPage
 from common.events.models import Event
-from connector_state.admin.connectors.facts import live_first, usage_of_one, with_last_use
+from connector_state.admin.connectors.facts import live_first
+from connector_state.admin.connectors.use import Use, is_only_used
 from connector_state.admin.form_token import make_token, show_secret, validate
 from connector_state.admin.pages import ConnectorPage
 from connector_state.credentials import issuing, marks
@@ -23,6 +24,7 @@ from connector_state.credentials.issuing import IssuedCredential
 from connector_state.errors import InvalidRequest
 
 PAGE = 100
+SURE = "even_so"  # the box to tick before the only credential in use is revoked
 MAX_DAYS = 3650
 MAX_OVERLAP_HOURS = 24 * 90
 
@@ -76,9 +78,9 @@ class CredentialsPage(ConnectorPage):
 
     def get(self, request: HttpRequest) -> HttpResponse:
         page = Paginator(live_first(self.connector), PAGE).get_page(request.GET.get("page"))
-        usage = usage_of_one(self.connector)
-        credentials = with_last_use(page.object_list, usage)
-        return self.render({"usage": usage, "page": page, "credentials": credentials})
+        use = Use.of(self.connector)
+        credentials = use.of_credentials(page.object_list)
+        return self.render({"usage": use.usage, "page": page, "credentials": credentials})
 
 
 class IssuePage(ConnectorPage):
@@ -121,9 +123,9 @@ class IssuePage(ConnectorPage):
         """Return the page with this form and a new token."""
         newest = issuing.newest_credential_id(self.connector)
         token = make_token(self.request, self._purpose, newest)
-        live = self.connector.credentials.live().count()
-        context = {"form": form, "token": token, "live": live, "what_it_does": self.what_it_does}
-        return self.render(context)
+        use = Use.of(self.connector)
+        context = {"form": form, "token": token, "what_it_does": self.what_it_does}
+        return self.render({**context, "usage": use.usage, "live": use.live(self.connector)})
 
     @property
     def _purpose(self) -> str:
@@ -170,16 +172,26 @@ class RevokePage(ConfirmationPage, ConnectorPage):
         return super().get(request)
 
     def question(self) -> dict[str, Any]:
-        usage, key_id = usage_of_one(self.connector), self.credential.key_id
+        use = Use.of(self.connector)
+        key_id, live = self.credential.key_id, use.live(self.connector)
+        (used,) = use.of_credentials([self.credential])
+        is_needed = is_only_used(key_id, live)
         return {
             "credential": self.credential,
-            "usage": usage,
-            "last_used_at": usage.last_used.get(key_id) if usage else None,
-            "others": self.connector.credentials.live().exclude(key_id=key_id).count(),
+            "usage": use.usage,
+            "used": used,
+            "others": [one for one in live if one.credential.key_id != key_id],
+            "is_needed": is_needed,
+            "checks": [(SURE, "Revoke it even so: its calls will be refused")] * is_needed,
         }
 
     def post(self, request: HttpRequest) -> HttpResponse:
         key_id = self.credential.key_id
+        if self.credential.is_live and SURE not in request.POST:
+            question = self.question()
+            if question["is_needed"]:
+                words = "Nothing was revoked: tick the box if you are sure."
+                return self.render({"button": self.button, **question, "unsure": words})
         if self.credential.revoked_at is None:
             with transaction.atomic():
                 issuing.revoke_credential(key_id)

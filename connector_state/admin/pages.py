@@ -4,7 +4,8 @@ import logging
 
 from redis.exceptions import RedisError
 
-from common.admin_pages import AdminPage
+from common.admin.pages import AdminPage
+from common.client_ip import client_address
 from connector_state.errors import ConnectorStateError, Unavailable
 from connector_state.models import Connector
 from connector_state.operator_session import OperatorSession
@@ -46,7 +47,8 @@ class ConnectorPage(AdminPage):
     @property
     def session(self) -> OperatorSession:
         """The connector's stored values, for this operator."""
-        return OperatorSession.of(self.connector, self.request.user.get_username())
+        username = self.request.user.get_username()
+        return OperatorSession.of(self.connector, username, client_address(self.request))
 
     def explain(self, error: RedisError | ConnectorStateError) -> tuple[int, str]:
         if isinstance(error, RedisError | Unavailable):

@@ -14,7 +14,8 @@ from rest_framework.permissions import BasePermission
 from common.client_ip import client_address
 from common.telemetry.request import note_caller
 from connector_state.api.waiting import Waits, waits_of
-from connector_state.credentials import failures, foreign, refusals, signing
+from connector_state.credentials import foreign, signing
+from connector_state.credentials.counters import failures, refusals
 from connector_state.credentials.issuing import was_issued
 from connector_state.credentials.live import LiveCredential
 from connector_state.errors import (

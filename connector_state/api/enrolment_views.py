@@ -16,7 +16,8 @@ from common.json_answers import json_response, no_content
 from connector_state.api.authentication import OwnConnector, check_length
 from connector_state.api.views import ConnectorAPIView
 from connector_state.core.bodies import refusal
-from connector_state.credentials import enrolment, failures
+from connector_state.credentials import enrolment
+from connector_state.credentials.counters import failures
 from connector_state.errors import Forbidden, InvalidRequest
 from connector_state.store.calls import claim
 

@@ -11,6 +11,7 @@ from rest_framework.authentication import BaseAuthentication
 from rest_framework.exceptions import NotAuthenticated
 from rest_framework.views import APIView
 
+from common.client_ip import client_address
 from common.json_answers import NOT_KEPT, json_response, no_content
 from connector_state.api.authentication import (
     UNKNOWN_KEY_ID,
@@ -23,8 +24,15 @@ from connector_state.api.waiting import ON_LOOP, finish_now, waits_of
 from connector_state.core import decide
 from connector_state.core.decide import Answer, Decision
 from connector_state.core.request import StateRequest
-from connector_state.credentials import marks, refusals
-from connector_state.errors import Forbidden, RateLimited, SignatureRefused, ValueTooLarge
+from connector_state.credentials import marks
+from connector_state.credentials.counters import call_counts, refusals
+from connector_state.errors import (
+    Corrupt,
+    Forbidden,
+    RateLimited,
+    SignatureRefused,
+    ValueTooLarge,
+)
 from connector_state.store.calls import Caller, Nonce
 
 REPORTED = (Forbidden, RateLimited, ValueTooLarge)  # an operator can do something about them
@@ -52,6 +60,7 @@ class ConnectorAPIView(APIView):
 
     principal: Any = None
     nonce: Nonce | None = None
+    address = ""  # of the client, once it has shown who it is
 
     def dispatch(  # type: ignore[override]
         self, request: HttpRequest, *args: Any, **kwargs: Any
@@ -62,6 +71,7 @@ class ConnectorAPIView(APIView):
 
     async def _answer(self, request: HttpRequest) -> HttpResponseBase:
         response: HttpResponseBase
+        outcome = call_counts.OK
         try:
             handler = self._handler(request)
             await self._authenticate(request)
@@ -69,18 +79,35 @@ class ConnectorAPIView(APIView):
             answer = handler(request, *self.args, **self.kwargs)
             response = await answer if isawaitable(answer) else answer
         except Exception as exc:
-            if isinstance(exc, SignatureRefused) and self.principal is not None:
-                # Only the store can tell a replay or a mark: it is reported as the others are.
-                uuid, key_id = self.principal.uuid, self.principal.key_id
-                is_logged = await report_refusal(exc, request, uuid, key_id)
-                if is_logged and exc.reason == UNKNOWN_KEY_ID:  # not for each call of a flood
-                    await waits_of(request).run(marks.check, uuid)
-            elif isinstance(exc, REPORTED) and isinstance(self.principal, ConnectorPrincipal):
-                refusals.count(exc.code, self.principal.uuid)
+            outcome = "500 server_error"  # unless there is an answer to it
+            await self._report(exc, request)
             response = self.handle_exception(exc)
+            outcome = f"{response.status_code} {getattr(exc, 'code', 'other')}"
+        finally:
+            if isinstance(self.principal, ConnectorPrincipal):
+                uuid, key_id = self.principal.uuid, self.principal.key_id
+                call_counts.count(uuid, key_id, self.address, outcome)
         if self.nonce is not None and not self.nonce.claimed and _is_success(response.status_code):
             raise RuntimeError(f"{type(self).__name__} answered without claiming the nonce")
         return response
+
+    async def _report(self, exc: Exception, request: HttpRequest) -> None:
+        """Count, and perhaps log, a refusal of a call whose signature was good."""
+        if self.principal is None:
+            return
+        if isinstance(exc, SignatureRefused):
+            # Only the store can tell a replay or a mark: it is reported as the others are.
+            uuid, key_id = self.principal.uuid, self.principal.key_id
+            is_logged = await report_refusal(exc, request, uuid, key_id)
+            if is_logged and exc.reason == UNKNOWN_KEY_ID:  # not for each call of a flood
+                await waits_of(request).run(marks.check, uuid)
+        elif not isinstance(self.principal, ConnectorPrincipal):
+            return
+        elif isinstance(exc, REPORTED):
+            refusals.count(exc.code, self.principal.uuid)
+        elif isinstance(exc, Corrupt) and "key" in self.kwargs:
+            member = f"{self.kwargs['ns']}:{self.kwargs['key']}"
+            call_counts.note_unreadable(self.principal.uuid, member)
 
     def _handler(self, request: HttpRequest) -> Callable[..., Any]:
         method = (request.method or "").lower()
@@ -95,6 +122,7 @@ class ConnectorAPIView(APIView):
             found = await found
         if found is not None:
             self.principal, self.nonce = found
+            self.address = client_address(request)
 
     def get_authenticators(self) -> list[BaseAuthentication]:
         return [DSXHMACAuthentication(self.max_body_bytes)]
@@ -107,7 +135,8 @@ class ConnectorAPIView(APIView):
     def caller(self) -> Caller:
         """The connector, under the nonce of this request and its own limits."""
         assert self.nonce is not None
-        return Caller(self.principal.key_id, self.nonce, self.principal.policy.limits)
+        principal = self.principal
+        return Caller(principal.key_id, self.nonce, principal.policy.limits, self.address)
 
     async def carry_out(self, decision: Decision) -> HttpResponse:
         """Carry out what was decided, under the caller's nonce, and answer."""

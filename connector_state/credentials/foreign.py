@@ -15,7 +15,8 @@ from django.conf import settings
 from django.db import transaction
 
 from connector_state.changes import ChangeCounter
-from connector_state.credentials import database, dsx_connect, failures
+from connector_state.credentials import database, dsx_connect
+from connector_state.credentials.counters import failures
 from connector_state.credentials.entries import LiveCredential
 from connector_state.errors import Forbidden, SignatureRefused, Unavailable
 from connector_state.models import Connector, Credential, DeletedConnector

@@ -31,7 +31,8 @@ class AuditEntry:
 
     `operation` is one of OPERATIONS: `expire` sets an expiry, `compare` compares values with a
     file to import. `by` is a key id, or operator:NAME. `export` and `compare` have no key;
-    `namespace` is empty when they concern all namespaces. `size` is in bytes.
+    `namespace` is empty when they concern all namespaces. `size` is in bytes. `address` is the
+    client's, "" where it is not known.
     """
 
     id: str
@@ -42,42 +43,48 @@ class AuditEntry:
     key: str
     size: int
     etag: str
+    address: str
 
     def matches(self, wanted: Mapping[str, str]) -> bool:
         """Tell whether the fields named in `wanted` (some of FILTERS) have these values."""
         return all(getattr(self, name) == value for name, value in wanted.items())
 
 
-def record_read(connector_uuid: str, username: str, address: Address) -> None:
+# `client`, below, is the operator's address; "" at the command line.
+
+
+def record_read(connector_uuid: str, username: str, address: Address, client: str = "") -> None:
     """Record that an operator reads a value. Call it before the value is shown.
 
     Raises:
         redis.exceptions.RedisError, Unavailable: it can't be recorded; do not show the value.
     """
-    _record(connector_uuid, username, "read", address.member)
+    _record(connector_uuid, username, "read", address.member, client)
 
 
-def record_export(connector_uuid: str, username: str, namespace: str | None) -> None:
+def record_export(
+    connector_uuid: str, username: str, namespace: str | None, client: str = ""
+) -> None:
     """Record that an operator exports the values of a namespace, or of all (None).
 
     Raises:
         redis.exceptions.RedisError, Unavailable: it can't be recorded; export nothing.
     """
-    _record(connector_uuid, username, "export", f"{namespace}:" if namespace else "")
+    _record(connector_uuid, username, "export", f"{namespace}:" if namespace else "", client)
 
 
-def record_comparison(connector_uuid: str, username: str) -> None:
+def record_comparison(connector_uuid: str, username: str, client: str = "") -> None:
     """Record that an operator compares a file with the values, which lets values be guessed.
 
     Raises:
         redis.exceptions.RedisError, Unavailable: it can't be recorded; compare nothing.
     """
-    _record(connector_uuid, username, "compare", "")
+    _record(connector_uuid, username, "compare", "", client)
 
 
-def _record(connector_uuid: str, username: str, operation: str, member: str) -> None:
+def _record(connector_uuid: str, username: str, operation: str, member: str, client: str) -> None:
     stream, by = connector_keys(connector_uuid).named("audit"), f"operator:{username}"
-    entry = {"op": operation, "by": by, "member": member, "size": 0, "etag": ""}
+    entry = {"op": operation, "by": by, "member": member, "size": 0, "etag": "", "address": client}
     try:
         get_redis_connection().xadd(stream, entry, maxlen=settings.AUDIT_MAX_ENTRIES)
     except OutOfMemoryError as error:
@@ -162,4 +169,5 @@ def _entry(entry_id: str, fields: dict[str, str]) -> AuditEntry:
         key=key,
         size=int(fields["size"]),
         etag=fields["etag"],
+        address=fields.get("address", ""),  # older entries have none
     )

@@ -23,11 +23,10 @@ from connector_state.errors import (
     SignatureRefused,
     Unavailable,
 )
-from connector_state.store import connection, loop
 from connector_state.store.keys import connector_keys
-from connector_state.store.retries import STORE_FULL
 from connector_state.store.room import make_room
-from connector_state.store.scripts import Script
+from connector_state.store.scripts import Script, connection, loop
+from connector_state.store.scripts.retries import STORE_FULL
 
 OPERATOR = "operator:"  # what an operator's name begins with as a caller; no key id holds a ":"
 
@@ -66,17 +65,18 @@ class Limits:
 
 @dataclass(frozen=True, slots=True)
 class Caller:
-    """Who calls, under which nonce and limits."""
+    """Who calls, under which nonce and limits; `address` is the client's ("": none, or unknown)."""
 
     name: str
     nonce: Nonce
     limits: Limits
+    address: str = ""
 
     @classmethod
-    def operator(cls, username: str, limits: Limits | None = None) -> "Caller":
+    def operator(cls, username: str, limits: Limits | None = None, address: str = "") -> "Caller":
         """A person at the admin pages or the command line, unlimited unless limits are given."""
         nonce = Nonce(key_id="operator", value=secrets.token_hex(12))
-        return cls(f"{OPERATOR}{username}", nonce, limits or Limits())
+        return cls(f"{OPERATOR}{username}", nonce, limits or Limits(), address)
 
 
 class ScriptCall(NamedTuple):

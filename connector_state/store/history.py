@@ -14,9 +14,9 @@ from django.conf import settings
 from django_redis import get_redis_connection
 
 from connector_state.store.calls import Caller, call
-from connector_state.store.connection import Argument
 from connector_state.store.keys import Address, connector_keys
 from connector_state.store.scripts import Script
+from connector_state.store.scripts.connection import Argument
 from connector_state.store.values import VERSIONS, version_arguments
 
 UNKNOWN = "?"  # who wrote a value that came from another program

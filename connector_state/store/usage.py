@@ -1,19 +1,20 @@
 """The usage of connectors: keys, bytes and last calls, as the scripts have recorded them."""
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from itertools import islice
 from pathlib import Path
+from typing import Any
 
 from django_redis import get_redis_connection
 
 from connector_state.models import Connector
 from connector_state.store.calls import OPERATOR
-from connector_state.store.keys import connector_keys
+from connector_state.store.keys import ConnectorKeys, connector_keys
 
 NAMESPACES_COUNTED = 20
-TOTALS_BATCH = 1000
+BATCH = 1000
 
 _FIRST_NAMESPACES = (Path(__file__).parent / "scripts" / "first_namespaces.lua").read_text()
 
@@ -112,14 +113,55 @@ def total_usage(connector_uuids: Iterable[str]) -> tuple[int, int]:
     Raises:
         redis.exceptions.RedisError: Redis did not answer.
     """
-    keys = size = 0
+    uuids = list(connector_uuids)
+    return int(sum(key_counts(uuids).values())), int(sum(sizes(uuids).values()))
+
+
+def key_counts(connector_uuids: Iterable[str]) -> dict[str, float]:
+    """Return the number of keys of each connector, by UUID.
+
+    Raises:
+        redis.exceptions.RedisError: Redis did not answer.
+    """
+    replies = _ask_of_each(connector_uuids, lambda pipe, keys: pipe.zcard(keys.named("index")))
+    return dict(replies)
+
+
+def sizes(connector_uuids: Iterable[str]) -> dict[str, float]:
+    """Return the bytes of the values of each connector, by UUID.
+
+    Raises:
+        redis.exceptions.RedisError: Redis did not answer.
+    """
+    replies = _ask_of_each(
+        connector_uuids, lambda pipe, keys: pipe.hget(keys.named("sizes"), "total")
+    )
+    return {uuid: int(total or 0) for uuid, total in replies}
+
+
+def last_used(connector_uuids: Iterable[str]) -> dict[str, float]:
+    """Return when a credential of each connector was used last, as Unix seconds; 0 if never.
+
+    Raises:
+        redis.exceptions.RedisError: Redis did not answer.
+    """
+    replies = _ask_of_each(
+        connector_uuids, lambda pipe, keys: pipe.hgetall(keys.named("last_used"))
+    )
+    operator = OPERATOR.encode()
+    return {
+        uuid: max((int(at) for by, at in used.items() if not by.startswith(operator)), default=0)
+        for uuid, used in replies
+    }
+
+
+def _ask_of_each(
+    connector_uuids: Iterable[str], ask: Callable[[Any, ConnectorKeys], object]
+) -> Iterator[tuple[str, Any]]:
+    """Yield each UUID with Redis' reply to a command on its keys, in a pipeline per batch."""
     uuids = iter(connector_uuids)
-    while batch := list(islice(uuids, TOTALS_BATCH)):
+    while batch := list(islice(uuids, BATCH)):
         pipeline = get_redis_connection().pipeline(transaction=False)
         for uuid in batch:
-            pipeline.zcard(connector_keys(uuid).named("index"))
-            pipeline.hget(connector_keys(uuid).named("sizes"), "total")
-        replies = pipeline.execute()
-        keys += sum(replies[::2])
-        size += sum(int(total or 0) for total in replies[1::2])
-    return keys, size
+            ask(pipeline, connector_keys(uuid))
+        yield from zip(batch, pipeline.execute(), strict=True)

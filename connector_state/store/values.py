@@ -15,9 +15,9 @@ from django.conf import settings
 
 from connector_state.errors import Corrupt
 from connector_state.store.calls import Caller, Limits, Steps, call_steps, in_thread, on_loop
-from connector_state.store.connection import Argument
 from connector_state.store.keys import Address
 from connector_state.store.scripts import Script
+from connector_state.store.scripts.connection import Argument
 
 _READ = Script("admit", "read")
 _OPERATE = Script("admit", "history", "index", "thin", "remember", "operate")
@@ -123,7 +123,7 @@ def operate_steps(store: _Store, operations: Sequence[Operation]) -> Steps[list[
     if kinds == {"get"}:
         replies = yield from call_steps(_READ, uuid, caller, (), members)
         return [_entry(reply) for reply in replies]
-    arguments, etags = _limits(caller.limits), []
+    arguments, etags = [*_limits(caller.limits), caller.address], []
     for operation, member in zip(operations, members, strict=True):
         etags.append(etag := etag_of(operation.value))
         ttl, condition = _ttl_argument(operation.ttl_seconds), operation.condition

@@ -22,7 +22,7 @@ def export(session: OperatorSession, namespace: str | None = None) -> Iterator[b
     if namespace is not None:
         check_namespace(namespace)
     # Before the first value leaves: an export that fails half way is in the audit too.
-    audit.record_export(session.uuid, session.username, namespace)
+    audit.record_export(session.uuid, session.username, namespace, session.address)
     yield header_line(session.uuid, namespace)
     count = 0
     all_namespaces = (row.namespace for row in session.namespaces())

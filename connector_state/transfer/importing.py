@@ -73,7 +73,7 @@ def preview(session: OperatorSession, file: BinaryIO, total: Imported) -> Iterat
         InvalidRequest: code `invalid_export`: the file is not an export.
         Unavailable: Redis did not answer.
     """
-    audit.record_comparison(session.uuid, session.username)
+    audit.record_comparison(session.uuid, session.username, session.address)
     for batch in _batches(file, total):
         _count(total, _compare(session, _unexpired(batch, total)))
         yield
@@ -106,7 +106,7 @@ def import_file(
             f"{checked.problems[0]}",
             code="invalid_export",
         )
-    audit.record_comparison(session.uuid, session.username)
+    audit.record_comparison(session.uuid, session.username, session.address)
     for batch in _batches(file, total):
         _store(session, batch, total, overwrite=overwrite)
         yield

@@ -126,6 +126,9 @@ def _everything(folder: Path, ports: dict[str, int]) -> Iterator[None]:
         stack.enter_context(_running(folder, stand_in, ports["dsx_connect"]))
         run = [python, "-m", "config.local.run"]
         stack.enter_context(_running(folder, run, ports["statekeep"], statekeep))
+        # It holds its port before its workers are up.
+        ready = f"http://127.0.0.1:{ports['statekeep']}/readyz"
+        urllib.request.urlopen(ready, timeout=START_SECONDS).close()
         stack.enter_context(_running(folder, _router(folder, ports), ports["router"]))
         yield
 

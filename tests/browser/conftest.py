@@ -87,13 +87,18 @@ def open_page(context: BrowserContext, live_server, width: str, request) -> Iter
         return page
 
     yield open_path
-    if folder := os.environ.get("SCREENSHOTS"):
-        Path(folder).mkdir(parents=True, exist_ok=True)
-        name = "".join(c if c.isalnum() else "-" for c in request.node.name)
-        page.screenshot(path=Path(folder) / f"{name}.png", full_page=True)
+    take_screenshot(page, request.node.name)
     overflow = page.evaluate("document.documentElement.scrollWidth - window.innerWidth")
     assert overflow <= 0, f"the page is {overflow} px wider than the window"
     assert not problems
+
+
+def take_screenshot(page: Page, name: str) -> None:
+    """Save a screenshot of the whole page, if somebody wants to look at them."""
+    if folder := os.environ.get("SCREENSHOTS"):
+        Path(folder).mkdir(parents=True, exist_ok=True)
+        name = "".join(c if c.isalnum() else "-" for c in name)
+        page.screenshot(path=Path(folder) / f"{name}.png", full_page=True)
 
 
 def _is_problem(message) -> bool:

@@ -7,7 +7,6 @@ import sqlite3
 import subprocess
 import sys
 from collections.abc import Iterator
-from importlib.resources import files
 from itertools import count
 from pathlib import Path
 
@@ -17,6 +16,7 @@ from playwright.sync_api import Browser, expect
 from redis import Redis
 
 from tests import servers
+from tests.browser.axe import axe_violations
 from tests.browser.chat_page import PASSWORD, ChatTab, OpenTab
 from tests.browser.conftest import WIDTHS
 from tests.chat.api.talking_model import TalkingModel
@@ -470,7 +470,7 @@ def test_axe__finds_nothing_serious(open_tab, model, width):
     """Light on a desktop, dark on a phone: the colours are the same on both."""
     tab = open_tab(log_in=False)
     tab.page.emulate_media(color_scheme="dark" if width == "phone" else "light")
-    found = violations(tab)
+    found = axe_violations(tab.page)
     tab.log_in()
     tab.say("Please buy milk")
     asked = model.asked()
@@ -478,28 +478,16 @@ def test_axe__finds_nothing_serious(open_tab, model, width):
     asked.end()
     asked = model.asked()
     asked.say("Done: `1`. See https://example.org and\n\n> *so* on\n\n```\ncode\n```\n")
-    found += violations(tab)
+    found += axe_violations(tab.page)
     asked.end()
     expect(tab.button("Send")).to_be_visible()
     if width == "phone":
         tab.button("Conversations").click()
-        found += violations(tab)
+        found += axe_violations(tab.page)
         tab.screenshot(SCREENSHOTS, "chat-list-phone")
         tab.button("Close the list").click()
-    found += violations(tab)
+    found += axe_violations(tab.page)
     tab.button("Rename").click()
-    found += violations(tab)
+    found += axe_violations(tab.page)
     tab.button("Cancel").click()
     assert not found
-
-
-def violations(tab: ChatTab) -> list[str]:
-    """What axe-core finds on the page as it is."""
-    tab.page.evaluate(files("axe_playwright_python").joinpath("axe.min.js").read_text())
-    result = tab.page.evaluate("axe.run()")
-    return [
-        f"{each['id']}: {node['html']}"
-        for each in result["violations"]
-        if each["impact"] in ("serious", "critical")
-        for node in each["nodes"]
-    ]

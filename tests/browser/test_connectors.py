@@ -2,9 +2,14 @@
 
 import pytest
 from django.utils import timezone
+from django_redis import get_redis_connection
 
+from connector_state.credentials.counters import call_counts, refusals
 from connector_state.credentials.issuing import issue_credential
 from connector_state.models import Connector, Credential, EnrolmentChange
+from connector_state.store.keys import connector_keys
+from tests.browser.axe import axe_violations_of_copy
+from tests.browser.conftest import take_screenshot
 from tests.connectors import SigningConnector
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -66,6 +71,18 @@ def test_list(open_page, connector):
     page.go_back()
 
 
+def test_list__of_a_thousand_is_sorted_by_use(open_page, connector):
+    Connector.objects.bulk_create(Connector(name=f"a {n:04}") for n in range(999))
+    page = open_page(LIST)
+    for column in ("Keys", "Size", "Last seen"):
+        page.click(f"#result_list thead >> text={column}")
+        page.wait_for_selector(f"th.sorted.ascending:has-text('{column}')")
+        page.click(f"#result_list thead >> text={column}")
+        page.wait_for_selector(f"th.sorted.descending:has-text('{column}')")
+        assert "m365 of contoso" in page.inner_text("#result_list tbody tr:first-child")
+    assert not axe_violations_of_copy(page, "#result_list")
+
+
 def test_list__empty(open_page):
     page = open_page(LIST)
     assert "There is no connector yet" in page.inner_text("#changelist")
@@ -111,6 +128,29 @@ def test_connector(open_page, connector):
     page.wait_for_selector(".messagelist .success")
     row.refresh_from_db()
     assert (row.read_only, row.allowed_namespaces, row.max_keys) == (True, "m365\nonedrive-*", None)
+
+
+def test_connector__that_is_busy(open_page, connector, width):
+    """Everything that its page can say of calls, and the pages of its credentials."""
+    bad = connector_keys(connector.uuid).value_prefix + "m365:delta:of-contoso"
+    get_redis_connection().set(bad, b"\xff")
+    connector.get("delta:of-contoso")
+    connector.put("v", query="?if_match=" + "0" * 40)
+    connector.put("v", key="k" * 600)
+    Connector.objects.update(max_requests_per_second=1)
+    connector.send("GET", connector.path(), b"", connector.authorization("GET", "/elsewhere"))
+    issue_credential(Connector.objects.get())
+    call_counts.flush()
+    refusals._tally.flush()
+    pk = Credential.objects.last().pk
+    for tail in (f"credentials/{pk}/revoke/", "credentials/rotate/", "audit/", "change/"):
+        page = open_page(page_of(connector, tail))
+        assert not axe_violations_of_copy(page), tail
+        take_screenshot(page, f"busy {tail} {width}")
+    assert "has not been used yet" in page.inner_text("#content")
+    page.click("text=m365 / delta:of-contoso")
+    page.wait_for_url("**/keys/key/**")
+    page.go_back()
 
 
 def test_connector__every_input_has_a_label(open_page, connector):
@@ -191,6 +231,11 @@ def test_issue__shows_the_secret_once(open_page, connector):
     page.fill("[name=expires_in_days]", "90")
     page.click("[type=submit].default")
     secret = page.inner_text("#secret")
+    page.context.grant_permissions(["clipboard-read", "clipboard-write"])
+    page.get_by_role("button", name="Copy the secret").press("Enter")
+    page.get_by_role("status").filter(has_text="Copied the secret.").wait_for()
+    assert page.evaluate("navigator.clipboard.readText()") == secret
+    assert not axe_violations_of_copy(page)
     key_id = Credential.objects.first().key_id
     assert SigningConnector(connector.uuid, key_id, secret).get().status_code == 200
     page.click("summary")
@@ -231,7 +276,10 @@ def test_revoke__the_last_live_one(open_page, connector):
 def test_revoke__ends_it(open_page, connector):
     pk = Credential.objects.get().pk
     page = open_page(page_of(connector, f"credentials/{pk}/revoke/"))
-    page.click("text=Revoke it")
+    page.click("button:text('Revoke it')")
+    page.wait_for_selector("text=Nothing was revoked")
+    page.check("[name=even_so]")
+    page.click("button:text('Revoke it')")
     page.wait_for_selector(".messagelist .success")
     assert Credential.objects.live().count() == 0
 

@@ -16,7 +16,7 @@ from chat.models import Conversation, Quarantine, Turn
 from chat.repository import forget_repositories
 from chat.repository.transport import Transport
 from connector_state.models import Connector, Credential
-from connector_state.store import connection
+from connector_state.store.scripts import connection
 from tests.admin_pages import World, pages
 from tests.browser.conftest import WIDTHS
 from tests.chat.drive import ask

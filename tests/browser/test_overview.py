@@ -10,11 +10,11 @@ from chat.models import ChatUser, Conversation, Quarantine, Turn
 from chat.repository import forget_repositories
 from common.events import outages
 from common.events.models import Event, record
-from connector_state.credentials import failures
+from connector_state.credentials.counters import failures
 from connector_state.models import Connector
 from overview import counts, panels
-from overview.bounded import Question
 from overview.figures import today
+from overview.health.bounded import Question
 from overview.models import DailyFigures
 from tests.connectors import SigningConnector
 from tests.operators import create_staff

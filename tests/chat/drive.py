@@ -107,7 +107,7 @@ def hooked(monkeypatch) -> Iterator[Hooked]:
     """Put hooks around the repository that everything uses."""
     wrapper = Hooked(repository.conversation_repository())
     with monkeypatch.context() as patch:
-        for module in ("turns.open_conversation", "turns.deletion", "quarantine"):
+        for module in ("turns.open_conversation", "turns.deletion", "repair.quarantine"):
             patch.setattr(f"chat.{module}.conversation_repository", lambda: wrapper)
         yield wrapper
 

@@ -5,8 +5,8 @@ from pydantic import TypeAdapter, ValidationError
 
 from chat.conversations.state import ToolCallInfo
 from chat.errors import InvalidInput
+from chat.repair.dead_letters import read_content
 from chat.tools.tasks import TOOLS, AddTask, ToolRefused
-from chat.turns.dead_letters import read_content
 from common.validation import first_error, in_words
 
 

@@ -9,8 +9,8 @@ from redis.exceptions import ResponseError
 
 from config import health
 from connector_state import redis_checks
-from overview import probes
-from overview.probes import Probe
+from overview.health import probes
+from overview.health.probes import Probe
 from tests.connectors import SigningConnector
 
 pytestmark = pytest.mark.django_db
@@ -139,7 +139,7 @@ def test_fitness__snapshots_without_an_append_only_file_are_a_problem(save, word
 
 def test_readyz__an_evicting_redis_serves(client, monkeypatch):
     redis = FakeRedis(maxmemory_policy="allkeys-lru", aof_enabled=0, save="")
-    monkeypatch.setattr("overview.probes.get_redis_connection", lambda: redis)
+    monkeypatch.setattr("overview.health.probes.get_redis_connection", lambda: redis)
     assert client.get("/readyz").status_code == 200
 
 

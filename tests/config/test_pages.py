@@ -9,7 +9,7 @@ import pytest
 from django.contrib.auth.models import User
 from django.test import Client
 
-from config import error_answers
+from config.errors import answers
 from tests.environment import ENVIRONMENT
 from tests.servers import ROOT
 
@@ -29,7 +29,7 @@ def test_page__form_without_a_csrf_token_is_403():
 
 def test_page__of_an_error_needs_no_database(rf, django_db_blocker):
     with django_db_blocker.block():
-        page = error_answers.server_error(rf.get("/admin/"))
+        page = answers.server_error(rf.get("/admin/"))
     assert page.status_code == 500
     assert "check_stores" in page.content.decode()
 

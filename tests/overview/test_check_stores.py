@@ -10,8 +10,8 @@ from django.utils import timezone
 from django_redis import get_redis_connection
 
 from connector_state.models import Credential
-from overview import probes
-from overview.probes import Probe
+from overview.health import probes
+from overview.health.probes import Probe
 from tests.chat.drive import ask, put_raw
 from tests.chat.operators import dead
 from tests.connectors import SigningConnector

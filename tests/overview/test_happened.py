@@ -15,10 +15,10 @@ from chat.repository import conversation_repository, forget_repositories
 from chat.turns.flush import flush_all
 from common.events import outages
 from common.events.models import Event, prune, record
-from connector_state.credentials import refusals
+from connector_state.credentials.counters import refusals
 from connector_state.models import Connector
-from overview.outages import note_outages
-from overview.probes import Health
+from overview.health.outages import note_outages
+from overview.health.probes import Health
 from tests.chat.drive import ALICE, ask, away, flushed, hooked, put_raw
 from tests.connectors import SigningConnector
 from tests.operators import create_staff, logged_in

@@ -10,7 +10,7 @@ from django.contrib.auth.models import User
 from django.utils import timezone
 
 from chat.models import ChatUser, Conversation, Quarantine, Turn
-from connector_state.credentials import failures
+from connector_state.credentials.counters import failures
 from connector_state.credentials.issuing import create_connector
 from overview.figures import today
 from overview.models import DailyFigures

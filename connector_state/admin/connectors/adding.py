@@ -10,7 +10,7 @@ from django.db import IntegrityError, transaction
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import render
 
-from common.admin_pages import log_action
+from common.admin.pages import log_action
 from connector_state.admin.form_token import make_token, show_secret, validate
 from connector_state.credentials.issuing import create_connector
 from connector_state.errors import InvalidRequest

@@ -8,7 +8,7 @@ from django.db import transaction
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect
 
-from common.admin_pages import ConfirmationPage
+from common.admin.pages import ConfirmationPage
 from common.visible import visible_name
 from connector_state.admin.pages import ConnectorPage
 from connector_state.credentials import marks

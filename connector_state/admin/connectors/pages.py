@@ -1,29 +1,25 @@
 """The list of connectors, and the page of one."""
 
-from functools import partial
 from typing import Any
 
 from django.contrib import admin, messages
 from django.contrib.admin.views.main import ChangeList
 from django.core.exceptions import PermissionDenied
-from django.db import transaction
 from django.db.models import QuerySet
 from django.db.models.functions import Lower
 from django.forms import ModelForm
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.shortcuts import redirect
-from django.template.defaultfilters import filesizeformat
 from django.urls import URLPattern
 from django.utils.html import format_html
 from django.utils.text import Truncator
 
-from common.admin_lists import is_own_lookup
+from common.admin.lists import is_own_lookup
 from common.visible import visible_name
 from connector_state.admin.connectors import adding, listing
 from connector_state.admin.connectors.facts import facts_of
 from connector_state.admin.connectors.policy_form import PolicyForm, describe_changes
 from connector_state.admin.urls import urlpatterns
-from connector_state.credentials import marks
 from connector_state.models import Connector
 
 NAME_SHOWN = 80  # characters
@@ -35,7 +31,7 @@ class ConnectorAdmin(admin.ModelAdmin):
     form = PolicyForm
     fieldsets = [
         (None, {"fields": ["name"]}),
-        ("Policy", {"fields": ["enabled", "read_only", "allowed_namespaces"]}),
+        ("Policy", {"fields": ["read_only", "allowed_namespaces"]}),
         ("Limits", {"fields": ["max_keys", "max_bytes", "max_requests_per_second"]}),
     ]
     list_display = (
@@ -92,9 +88,9 @@ class ConnectorAdmin(admin.ModelAdmin):
         return connector.status + (", read only" if connector.read_only else "")
 
     namespaces = listing.usage_column("namespaces", listing.namespaces_in_words)
-    keys = listing.usage_column("keys", listing.keys_in_words)
-    size = listing.usage_column("size", lambda connector, usage: filesizeformat(usage.bytes))
-    last_seen = listing.usage_column("last seen", listing.last_seen_in_words)
+    keys = listing.usage_column("keys", listing.keys_in_words, Lower("name"))
+    size = listing.usage_column("size", listing.size_in_words, Lower("name"))
+    last_seen = listing.usage_column("last seen", listing.last_seen_in_words, "last_seen_at")
 
     @admin.display(description="key ids", ordering="live_credentials")
     def live_credentials(self, connector: Any) -> str:
@@ -121,7 +117,8 @@ class ConnectorAdmin(admin.ModelAdmin):
             "show_save_and_add_another": False,
         }
         if connector is not None:
-            context |= facts_of(connector)
+            sees_keys = request.user.has_perm("connector_state.view_keys")
+            context |= facts_of(connector, sees_keys=sees_keys)
         return super().change_view(request, object_id, extra_context=context)
 
     def save_model(
@@ -129,9 +126,6 @@ class ConnectorAdmin(admin.ModelAdmin):
     ) -> None:
         # Only what the operator changed: heartbeats and other operators write to the row as well.
         obj.save(update_fields=form.changed_data)
-        if "enabled" in form.changed_data:
-            tell = partial(messages.warning, request)
-            transaction.on_commit(partial(marks.mark_enabled, obj.pk, tell))
 
     def construct_change_message(
         self, request: HttpRequest, form: Any, formsets: Any, add: bool = False

@@ -27,7 +27,8 @@ class PolicyForm(forms.ModelForm):
 
     class Meta:
         model = Connector
-        fields = ("name", *FIELDS)
+        # Disabling has its own pages: it holds at once, and they say so.
+        fields = ("name", *(field for field in FIELDS if field != "enabled"))
         labels = {
             "max_keys": "Keys at most",
             "max_bytes": "Bytes at most",

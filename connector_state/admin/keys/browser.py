@@ -7,12 +7,13 @@ from django.conf import settings
 from django.contrib import messages
 from django.http import HttpRequest, HttpResponse
 
-from common.admin_pages import Link
+from common.admin.pages import Link
 from common.visible import visible_name
 from connector_state.admin.keys.pages import KeysPage, named
 from connector_state.errors import InvalidRequest
 from connector_state.store import index
 from connector_state.store.keys import Address, check_namespace
+from connector_state.store.largest import largest_keys
 from connector_state.store.values import Deleted, Operation, expires_at
 
 PAGE = 100
@@ -21,7 +22,10 @@ RESTORABLE = "What is deleted can be restored for some days, unless its history 
 
 
 class BrowserPage(KeysPage):
-    """`?after=` pages through namespaces; `?namespace=&prefix=&after=` through keys of one."""
+    """`?after=` pages through namespaces; `?namespace=&prefix=&after=` through keys of one.
+
+    `?namespace=&prefix=&sort=size` has the largest keys of one.
+    """
 
     permissions = ("connector_state.view_keys",)
     title = "Keys"
@@ -55,13 +59,16 @@ class BrowserPage(KeysPage):
         check_namespace(namespace)
         if len(prefix.encode()) > index.PREFIX_MAX_BYTES:
             raise InvalidRequest(f"A prefix has at most {index.PREFIX_MAX_BYTES} bytes.")
+        if self.request.GET.get("sort") == "size":
+            return self.largest(namespace, prefix)
         page = index.list_keys(self.uuid, self.session.caller, namespace, prefix, after, PAGE)
         query = {"namespace": namespace, "prefix": prefix}
         here = {**query, "after": after}
         context = {
             **query,
             "here": namespace,
-            "rows": [self.row(namespace, key) for key in page.keys],
+            "rows": [self.row(namespace, k.key, k.size, k.ttl_seconds) for k in page.keys],
+            "largest_url": self.url(**query, sort="size"),
             "next_url": self.url(**query, after=page.last) if page.more else "",
             "first_url": self.url(**query) if after else "",
             "all_selected": self.request.GET.get("selected") == "all",
@@ -70,12 +77,35 @@ class BrowserPage(KeysPage):
         }
         return self.render(context)
 
-    def row(self, namespace: str, key: index.KeySummary) -> dict[str, Any]:
+    def largest(self, namespace: str, prefix: str) -> HttpResponse:
+        """Return the PAGE largest keys of a namespace that begin with `prefix`."""
+        found, is_complete = largest_keys(self.uuid, namespace, prefix, PAGE)
+        stored = index.describe(self.uuid, [Address(namespace, key) for key, _ in found])
+        rows = [
+            self.row(namespace, key, about.size, about.ttl_seconds)
+            for (key, _), about in zip(found, stored, strict=True)
+            if about is not None
+        ]
+        query = {"namespace": namespace, "prefix": prefix}
+        select = self.url(**query, sort="size", selected="all")
+        context = {
+            **query,
+            "here": namespace,
+            "rows": rows,
+            "is_largest": True,
+            "is_complete": is_complete,
+            "by_name_url": self.url(**query),
+            "all_selected": self.request.GET.get("selected") == "all",
+            "select_url": select,
+            "unselect_url": self.url(**query, sort="size"),
+        }
+        return self.render(context)
+
+    def row(self, namespace: str, key: str, size: int, ttl_seconds: int | None) -> dict[str, Any]:
         """Return a row of the table."""
-        url = self.url("key", namespace=namespace, key=key.key)
+        url = self.url("key", namespace=namespace, key=key)
         # Without the ETag, from which a short value can be guessed.
-        expiry = expires_at(key.ttl_seconds)
-        return {"key": key.key, "size": key.size, "expires_at": expiry, "url": url}
+        return {"key": key, "size": size, "expires_at": expires_at(ttl_seconds), "url": url}
 
 
 class DeletePage(KeysPage):

@@ -9,7 +9,7 @@ from django.urls import reverse
 from django.utils.crypto import salted_hmac
 from django.utils.http import urlencode
 
-from common.admin_pages import Link
+from common.admin.pages import Link
 from common.visible import visible_name
 from connector_state.admin.pages import ConnectorPage
 from connector_state.errors import InvalidRequest
@@ -88,8 +88,9 @@ class KeyPage(KeysPage):
 
     def read(self) -> Entry | None:
         """Return the value with its ETag and expiry; the audit records the read first."""
-        audit.record_read(self.uuid, self.request.user.get_username(), self.address)
-        return self.session.store.get(self.address)
+        session = self.session
+        audit.record_read(self.uuid, session.username, self.address, session.address)
+        return session.store.get(self.address)
 
     def version_id(self, etag: str) -> str:
         """Return a name for a value of this key. Unlike its ETag it lets nobody guess the value."""

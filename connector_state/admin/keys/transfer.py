@@ -11,7 +11,7 @@ from django.http import HttpRequest, HttpResponse, HttpResponseRedirect, Streami
 from django.http.response import HttpResponseBase
 from django.template.defaultfilters import pluralize
 
-from common.admin_pages import as_attachment
+from common.admin.pages import as_attachment
 from common.visible import visible_name
 from connector_state.admin.keys.pages import KeysPage
 from connector_state.admin.keys.uploads import is_upload_too_large

@@ -4,7 +4,7 @@ from typing import Any
 
 from django.http import HttpRequest, HttpResponse
 
-from common.admin_pages import Link, as_attachment
+from common.admin.pages import Link, as_attachment
 from connector_state.admin.keys.pages import KeyPage, named
 from connector_state.admin.presentation import show
 from connector_state.store import audit

@@ -5,7 +5,7 @@ from typing import Any
 
 from django.http import HttpRequest, HttpResponse
 
-from common.admin_pages import as_attachment
+from common.admin.pages import as_attachment
 from connector_state.admin.keys.pages import KeyPage, KeysPage, named
 from connector_state.admin.keys.value import DetailsPage
 from connector_state.admin.presentation import show
@@ -42,8 +42,9 @@ class VersionPage(_VersionPage, DetailsPage):
 
     def post(self, request: HttpRequest) -> HttpResponse:
         version = self.version()
-        audit.record_read(self.uuid, request.user.get_username(), self.address)
-        value = self.session.version(self.address, version.etag)
+        session = self.session
+        audit.record_read(self.uuid, session.username, self.address, session.address)
+        value = session.version(self.address, version.etag)
         if "download" in request.POST:
             return as_attachment(HttpResponse(value), "value.bin")
         return self.details(self.stored(), shown=show(value), shown_version=version)
@@ -106,8 +107,9 @@ class RestorePage(_VersionPage):
         if self.may_hold and not self.connector.read_only:
             context["checks"] = [("hold", "Hold the connector's writes until you let go")]
         if self.request.user.has_perm("connector_state.view_values"):
-            audit.record_read(self.uuid, self.request.user.get_username(), self.address)
-            context["shown"] = show(self.session.version(self.address, version.etag))
+            session = self.session
+            audit.record_read(self.uuid, session.username, self.address, session.address)
+            context["shown"] = show(session.version(self.address, version.etag))
             context["shown_now"] = current and show(current.value)
         return self.render(context, status=409 if conflict else 200)
 

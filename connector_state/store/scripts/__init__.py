@@ -1,4 +1,4 @@
-"""The Lua scripts that Redis runs, one for each call."""
+"""The Lua scripts that Redis runs, one for each call, and what runs them: connections, retries."""
 
 import hashlib
 from dataclasses import dataclass

@@ -2,7 +2,7 @@
 --
 -- KEYS  10 … the key of each operation's value
 -- ARGV  5 most keys   6 most bytes (0: any)   7 audit entries kept   8 oldest audit id kept
---       9 to 11 of remember.lua
+--       9 to 11 of remember.lua   12 the caller's address, for the audit
 --       then seven for each operation, which names another member than the others:
 --       'get' | 'put' | 'delete' | 'erase' (a delete that forgets the history too) | 'expire',
 --       member, value of a put, its ETag,
@@ -18,7 +18,7 @@ local SWEPT = 1000 -- some 10 ms, in which nobody else is served
 local SWEPT_EVERY = 16 -- writes, on average: a sweep takes two more round trips
 local TRIMMED_EVERY = 16 -- writes, on average
 -- Where an operation's arguments are, beside 7 * its number.
-local KIND, MEMBER, VALUE, ETAG, TTL, IF_MATCH, IF_NONE_MATCH = 5, 6, 7, 8, 9, 10, 11
+local KIND, MEMBER, VALUE, ETAG, TTL, IF_MATCH, IF_NONE_MATCH = 6, 7, 8, 9, 10, 11, 12
 
 local count = #KEYS - 9
 local reply, writes = {'ok'}, {}
@@ -116,7 +116,7 @@ if not done then
       if kind == 'put' or kind == 'expire' then note(member, old_sizes[number], size, expires_ms) end
       call('XADD', audit, 'MAXLEN', '~', ARGV[7], '*',
         'op', kind == 'erase' and 'delete' or kind, 'by', caller, 'member', member,
-        'size', size, 'etag', ARGV[7 * number + ETAG])
+        'size', size, 'etag', ARGV[7 * number + ETAG], 'address', ARGV[12])
     end
     done = done .. existed
   end

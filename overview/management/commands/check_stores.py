@@ -7,10 +7,10 @@ from typing import Any
 from django.conf import settings
 from django.core.management.base import BaseCommand, CommandError
 
-from overview import probes
-from overview.alerts import notify
-from overview.outages import note_outages
-from overview.probes import Health
+from overview.health import probes
+from overview.health.alerts import notify
+from overview.health.outages import note_outages
+from overview.health.probes import Health
 
 AFTER_DATABASE = (probes.MIGRATIONS, probes.SECRETS, probes.REPAIRS)
 

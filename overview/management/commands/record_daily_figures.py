@@ -8,7 +8,7 @@ from django.core.management.base import BaseCommand, CommandError
 from django.template.defaultfilters import pluralize
 from redis.exceptions import RedisError
 
-from connector_state.credentials.refusals import record_as_events
+from connector_state.credentials.counters.refusals import record_as_events
 from overview.figures import DAYS_KEPT, record
 
 DAYS_MAX = 36_500

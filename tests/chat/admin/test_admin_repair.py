@@ -7,7 +7,7 @@ from django_redis import get_redis_connection
 
 from chat.conversations.state import ConversationKey, decode
 from chat.models import Conversation, Quarantine, Turn
-from chat.turns import dead_letters
+from chat.repair import dead_letters
 from tests.chat.drive import ALICE, ask, contents, document, get_raw, put_raw
 from tests.chat.operators import (
     HOSTILE,
@@ -19,7 +19,7 @@ from tests.chat.operators import (
     quarantined,
     told,
 )
-from tests.chat.quarantine.test_corrupt import GOOD
+from tests.chat.repair.test_corrupt import GOOD
 
 pytestmark = pytest.mark.django_db(transaction=True)
 

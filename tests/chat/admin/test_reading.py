@@ -7,7 +7,7 @@ from django.utils import timezone
 from django_redis import get_redis_connection
 
 from chat.models import Conversation, Turn
-from chat.turns.dead_letters import discard
+from chat.repair.dead_letters import discard
 from common.events.models import Event
 from tests.chat.calls import Api
 from tests.chat.drive import ask, away, contents, flushed, hooked, put_raw

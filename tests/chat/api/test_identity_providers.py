@@ -9,7 +9,7 @@ from cryptography.hazmat.primitives.asymmetric import ec, ed448, ed25519, rsa
 
 from chat.api.bearer import jwks
 from chat.api.bearer.jwk import read_key
-from connector_state.credentials.failures import LOGGED_AT_MOST
+from connector_state.credentials.counters.failures import LOGGED_AT_MOST
 from tests.chat.calls import Api, token
 from tests.chat.key_set import ISSUER, public_jwk
 

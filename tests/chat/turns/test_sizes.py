@@ -7,7 +7,7 @@ import pytest
 from chat.deadline import Deadline
 from chat.errors import StoreRefused
 from chat.models import Turn
-from chat.turns.dead_letters import read_content, retry
+from chat.repair.dead_letters import read_content, retry
 from tests.chat.drive import ask, contents, document, get_raw, hooked
 
 pytestmark = pytest.mark.django_db(transaction=True)

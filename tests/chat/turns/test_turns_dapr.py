@@ -9,13 +9,14 @@ from pathlib import Path
 import pytest
 import requests
 
-from chat import quarantine, repository
+from chat import repository
 from chat.conversations.state import ConversationKey
 from chat.deadline import Deadline
 from chat.models import Conversation, Quarantine, Turn
+from chat.repair import quarantine
 from chat.turns.deletion import delete_conversation
 from tests.chat.drive import ALICE, ask, asked_in_time, contents, document, flushed
-from tests.chat.quarantine.test_corrupt import CORRUPT
+from tests.chat.repair.test_corrupt import CORRUPT
 from tests.sidecar import stores
 from tests.sidecar.daprd import Sidecar
 from tests.sidecar.fault_proxy import FaultProxy

@@ -10,7 +10,7 @@ import requests
 from django.contrib.auth import get_user_model
 from django.db import connection
 
-from config.local import demo, disk, generated
+from config.local import data_dir, demo, generated
 from tests.make_run import Run, make_run, statekeep_lines
 from tests.servers import free_port, wait_until
 
@@ -42,7 +42,7 @@ def fill(folder: Path, free_bytes: int) -> None:
 def test_full_disk__values_are_refused_until_it_has_room(small_disk, runs):
     run: Run = runs("disk/data")
     assert run.call("PUT", b"kept").status_code == 204
-    fill(small_disk, disk.RESERVE_BYTES // 2)
+    fill(small_disk, data_dir.RESERVE_BYTES // 2)
     wait_until(lambda: "is full" in run.text, 30, "the line")
     refused = run.call("PUT", b"more")
     assert (refused.status_code, refused.json()["code"]) == (503, "store_full")

@@ -5,7 +5,7 @@ from django.test import Client
 from prometheus_client import REGISTRY
 
 from config.metrics import scrape
-from overview.bounded import Question
+from overview.health.bounded import Question
 
 TOKEN = "a-token-for-metrics"
 

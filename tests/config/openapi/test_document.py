@@ -12,7 +12,7 @@ from drf_spectacular.validation import validate_schema
 from chat import errors as chat
 from chat.api.schema import errors as chat_schema
 from common.errors import ServiceError
-from config.error_answers import STATUS
+from config.errors.answers import STATUS
 from config.openapi.document import document
 from connector_state import errors as state
 from connector_state.api.schema import errors as state_schema

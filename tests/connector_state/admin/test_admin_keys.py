@@ -14,9 +14,10 @@ from django_redis import get_redis_connection
 from redis.exceptions import ConnectionError as RedisConnectionError
 
 from connector_state.models import Connector
-from connector_state.store import audit, connection, index, unindexed
+from connector_state.store import audit, index, unindexed
 from connector_state.store.calls import Caller
 from connector_state.store.keys import Address, connector_keys
+from connector_state.store.scripts import connection
 from connector_state.store.values import StateStore
 from tests.operators import connector_staff
 

@@ -8,7 +8,8 @@ from django.contrib.admin.models import LogEntry
 from django.core.management import call_command
 from django_redis import get_redis_connection
 
-from connector_state.credentials import cache, entries, failures, foreign, issuing, live
+from connector_state.credentials import cache, entries, foreign, issuing, live
+from connector_state.credentials.counters import failures
 from connector_state.models import Connector, Credential
 from tests.connectors import SigningConnector
 from tests.dsx_connect import USER

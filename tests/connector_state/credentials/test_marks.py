@@ -5,7 +5,6 @@ from django.contrib.messages import get_messages
 from django.core.management import call_command
 from django_redis import get_redis_connection
 
-from connector_state.admin.connectors.policy_form import PolicyForm
 from connector_state.credentials import marks
 from connector_state.models import Connector, Credential
 from connector_state.store.keys import connector_keys
@@ -48,16 +47,7 @@ def disable_by_page(connector, admin_client, enabled: bool) -> None:
     admin_client.post(page_of(connector, "enable/" if enabled else "disable/"))
 
 
-def disable_by_form(connector, admin_client, enabled: bool) -> None:
-    form = PolicyForm(instance=Connector.objects.get(pk=connector.uuid))
-    fields = {name: "" if value is None else value for name, value in form.initial.items()}
-    initial = {f"initial-{name}": value for name, value in fields.items()}
-    fields["enabled"] = enabled
-    data = {name: value for name, value in (fields | initial).items() if value is not False}
-    admin_client.post(page_of(connector, "change/"), data)
-
-
-@pytest.mark.parametrize("disable", [disable_by_command, disable_by_page, disable_by_form])
+@pytest.mark.parametrize("disable", [disable_by_command, disable_by_page])
 def test_disabled__connector_is_marked_until_it_is_enabled(
     connector, admin_client, disable, capsys, django_capture_on_commit_callbacks
 ):

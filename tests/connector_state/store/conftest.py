@@ -11,7 +11,8 @@ from redis import Redis
 from redis.backoff import NoBackoff
 from redis.retry import Retry
 
-from connector_state.store import connection, history, loop_connection, retries
+from connector_state.store import history
+from connector_state.store.scripts import connection, loop_connection, retries
 from tests.servers import start_valkey, thaw, wait_until
 
 FAKETIME = next(Path("/usr/lib").glob("*/faketime/libfaketimeMT.so.1"), None)

@@ -10,10 +10,11 @@ import pytest
 
 from connector_state.errors import PreconditionFailed, Unavailable
 from connector_state.operator_session import OperatorSession
-from connector_state.store import history, loop, room
+from connector_state.store import history, room
 from connector_state.store.calls import Caller, Limits, Nonce
 from connector_state.store.history import history_of
 from connector_state.store.keys import Address, connector_keys
+from connector_state.store.scripts import loop
 from connector_state.store.values import AsyncStateStore, Condition, Operation, StateStore, etag_of
 from tests.connector_state.store.conftest import MIDNIGHT
 

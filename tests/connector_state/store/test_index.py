@@ -11,9 +11,10 @@ from redis.backoff import NoBackoff
 from redis.retry import Retry
 
 from connector_state.errors import Unavailable
-from connector_state.store import connection, index
+from connector_state.store import index
 from connector_state.store.calls import Caller, Limits
 from connector_state.store.keys import Address, connector_keys
+from connector_state.store.scripts import connection
 from connector_state.store.usage import usage_of
 from connector_state.store.values import Operation, StateStore
 from tests.servers import start_valkey, wait_until

@@ -12,9 +12,9 @@ from django_redis import get_redis_connection
 from redis import Redis
 
 from connector_state.errors import PreconditionFailed, SignatureRefused, Unavailable
-from connector_state.store import loop, retries
 from connector_state.store.calls import Caller, Nonce
 from connector_state.store.keys import Address
+from connector_state.store.scripts import loop, retries
 from connector_state.store.values import AsyncStateStore, Condition, Entry, StateStore
 from tests.connector_state.store.conftest import client_of
 from tests.connector_state.store.fault_proxy import Fault, FaultProxy

@@ -5,9 +5,10 @@ from django_redis import get_redis_connection
 from redis import exceptions
 
 from connector_state.errors import Forbidden, PreconditionFailed, SignatureRefused
-from connector_state.store import connection, index
+from connector_state.store import index
 from connector_state.store.calls import Caller, Limits, Nonce, claim
 from connector_state.store.keys import Address, connector_keys
+from connector_state.store.scripts import connection
 from connector_state.store.values import (
     Condition,
     Deleted,

@@ -8,10 +8,10 @@ from django_redis import get_redis_connection
 from redis import exceptions
 
 from connector_state.errors import Forbidden, RateLimited, SignatureRefused, Unavailable
-from connector_state.store import connection
 from connector_state.store.calls import Caller, Limits, Nonce
 from connector_state.store.index import list_keys
 from connector_state.store.keys import Address
+from connector_state.store.scripts import connection
 from connector_state.store.values import Condition, Operation, StateStore
 from tests.servers import freeze, thaw
 

@@ -19,9 +19,10 @@ from hypothesis import strategies as st
 from connector_state.errors import Forbidden, InvalidRequest, Unavailable
 from connector_state.models import Connector
 from connector_state.operator_session import OperatorSession
-from connector_state.store import audit, connection
+from connector_state.store import audit
 from connector_state.store.calls import Caller, Limits
 from connector_state.store.keys import Address
+from connector_state.store.scripts import connection
 from connector_state.store.values import StateStore
 from connector_state.transfer import importing
 from connector_state.transfer.exporting import export

@@ -28,7 +28,7 @@ class Tally:
 
     Args of the constructor:
         write: writes counts by reason; whatever it raises, the counts are written later.
-        later: calls a function after FLUSH_SECONDS, in another thread.
+        later: calls a function some seconds later, in another thread.
     """
 
     def __init__(
@@ -92,7 +92,7 @@ class Tally:
         # are written twice.
         except Exception as error:
             if not self._fails:
-                logger.warning("authentication failures can't be counted for now: %s", error)
+                logger.warning("calls can't be counted for now: %s", error)
             self._fails = True
             return due
         self._fails = False
@@ -147,9 +147,9 @@ def _key(day: str) -> str:
     return f"statekeep:authentication_failures:{day}"
 
 
-def run_later(flush: Callable[[], None]) -> None:
-    """Call a function after FLUSH_SECONDS, in another thread."""
-    timer = threading.Timer(FLUSH_SECONDS, flush)
+def run_later(flush: Callable[[], None], seconds: float = FLUSH_SECONDS) -> None:
+    """Call a function after some seconds, in another thread."""
+    timer = threading.Timer(seconds, flush)
     timer.daemon = True  # a process that ends does not wait for Redis
     timer.start()
 

@@ -2,13 +2,12 @@
 
 import pytest
 
-from chat import quarantine
 from chat.conversations.state import ConversationKey, new_conversation
 from chat.deadline import Deadline
 from chat.errors import StoreConflict, StoreUnavailable
 from chat.models import Conversation, Quarantine, Turn
-from chat.turns import dead_letters
-from chat.turns.dead_letters import read_content
+from chat.repair import dead_letters, quarantine
+from chat.repair.dead_letters import read_content
 from tests.chat.drive import ALICE, ask, away, contents, document, hooked, nothing, put_raw
 from tests.chat.operators import dead
 from tests.chat.samples import MORNING

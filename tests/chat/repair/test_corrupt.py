@@ -5,11 +5,11 @@ import json
 
 import pytest
 
-from chat import quarantine
 from chat.conversations.state import ConversationKey, decode
 from chat.deadline import Deadline
 from chat.errors import StoreConflict, StoreCorrupt
 from chat.models import Conversation, Quarantine, Turn
+from chat.repair import quarantine
 from chat.turns import flush, open_conversation
 from chat.turns.deletion import delete_conversation
 from tests.chat.calls import Api

@@ -11,7 +11,7 @@ from django_redis import get_redis_connection
 from redis.exceptions import RedisError
 
 from common.events import outages
-from overview.probes import Health
+from overview.health.probes import Health
 
 # While the database is down, Redis remembers since when.
 _SINCE = "statekeep:database_is_down_since"

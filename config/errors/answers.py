@@ -20,10 +20,10 @@ from common.database_busy import DatabaseBusy
 from common.errors import ServiceError
 from common.json_answers import json_response
 from common.telemetry import metrics
-from config import busy
 from config.door.receive import BodyRefused
+from config.errors import busy
+from config.errors.refused import count_refused
 from config.paths import CHAT_PREFIX, is_api_path, is_of_dsx_connect
-from config.refused import count_refused
 from connector_state import errors as state
 from connector_state.api import misdirected
 

@@ -12,7 +12,7 @@ from uuid import UUID
 from django_redis import get_redis_connection
 
 from common.events.models import Event
-from connector_state.credentials.failures import Tally, run_later
+from connector_state.credentials.counters.failures import Tally, run_later
 from connector_state.models import Connector
 
 HOURS_KEPT = 72
@@ -26,20 +26,30 @@ def count(reason: str, connector_uuid: str) -> None:
     _tally.add(f"{reason} " if is_full else f"{reason} {connector_uuid}", is_logged=False)
 
 
+def of_connector(connector_uuid: str, hours: int) -> Counter[str]:
+    """Return how often calls of a connector were refused in the last hours, by reason.
+
+    Raises:
+        redis.exceptions.RedisError: Redis did not answer.
+    """
+    found: Counter[str] = Counter()
+    for _, counts in _counts(hours):
+        for field, number in counts.items():
+            reason, _, uuid = field.rpartition(" ")
+            if uuid == connector_uuid:
+                found[reason] += number
+    return found
+
+
 def record_as_events(hours: int = HOURS_KEPT) -> None:
     """Bring the events of the last hours up to date: one for each hour, reason and connector.
 
     Raises:
         redis.exceptions.RedisError: Redis did not answer.
     """
-    now = datetime.now(UTC).replace(minute=0, second=0, microsecond=0)
-    wanted = [now - timedelta(hours=back) for back in range(hours)]
-    pipeline = get_redis_connection().pipeline(transaction=False)
-    for hour in wanted:
-        pipeline.hgetall(_key(hour))
     events: list[Event] = []
-    for hour, counts in zip(wanted, pipeline.execute(), strict=True):
-        events += _events(hour, {field.decode(): int(n) for field, n in counts.items()})
+    for hour, counts in _counts(hours):
+        events += _events(hour, counts)
     if not events:
         return  # most hours: a page that shows them need not wait to write
     Event.objects.bulk_create(
@@ -49,6 +59,19 @@ def record_as_events(hours: int = HOURS_KEPT) -> None:
         update_fields=["number"],
         batch_size=100,
     )
+
+
+def _counts(hours: int) -> list[tuple[datetime, dict[str, int]]]:
+    """Return the last hours, the newest first, each with its counts by field."""
+    now = datetime.now(UTC).replace(minute=0, second=0, microsecond=0)
+    wanted = [now - timedelta(hours=back) for back in range(hours)]
+    pipeline = get_redis_connection().pipeline(transaction=False)
+    for hour in wanted:
+        pipeline.hgetall(_key(hour))
+    return [
+        (hour, {field.decode(): int(n) for field, n in counts.items()})
+        for hour, counts in zip(wanted, pipeline.execute(), strict=True)
+    ]
 
 
 def _events(hour: datetime, counts: dict[str, int]) -> list[Event]:

@@ -11,8 +11,9 @@ from django.db import DatabaseError
 from django_redis import get_redis_connection
 from redis.exceptions import ConnectionError as RedisConnectionError
 
-from connector_state.credentials import failures, issuing, live
-from connector_state.credentials.failures import LOGGED_AT_MOST, Tally
+from connector_state.credentials import issuing, live
+from connector_state.credentials.counters import failures
+from connector_state.credentials.counters.failures import LOGGED_AT_MOST, Tally
 from connector_state.models import Connector
 
 
@@ -104,7 +105,7 @@ def test_tally__keeps_what_could_not_be_written_and_says_so_once(tally, clock, s
     tally.add("bad_signature")
     clock.tick()
     assert len(caplog.records) == 1
-    assert "can't be counted for now: down" in caplog.text
+    assert "calls can't be counted for now: down" in caplog.text
     store.is_down = False
     clock.tick()
     assert store.written == [{"bad_signature": 2}]
@@ -140,7 +141,7 @@ def test_tally__its_timer_is_a_thread_that_holds_no_process(monkeypatch):
 def test_tally__a_forked_process_counts_from_nothing_and_sets_a_timer_of_its_own():
     code = """
 import os
-from connector_state.credentials import failures
+from connector_state.credentials.counters import failures
 
 timers = []
 tally = failures._tally

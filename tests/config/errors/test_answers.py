@@ -12,7 +12,7 @@ from rest_framework import exceptions
 
 from chat import errors as chat
 from common.database_busy import DatabaseBusy
-from config import busy, error_answers
+from config.errors import answers, busy
 from connector_state import errors as state
 from tests.chat.calls import Api
 from tests.connectors import PREFIX
@@ -38,7 +38,7 @@ ROWS = [
 
 @pytest.mark.parametrize(("error", "status", "code", "headers"), ROWS, ids=lambda v: str(v)[:30])
 def test_table__each_row(error, status, code, headers):
-    response = error_answers.api_exception_handler(error, {})
+    response = answers.api_exception_handler(error, {})
     body = json.loads(response.content)
     assert response.status_code == status
     assert body["code"] == code
@@ -55,21 +55,21 @@ def test_table__has_a_row_for_every_error_of_the_app():
         and issubclass(kind, state.ConnectorStateError)
         and kind is not state.ConnectorStateError
     }
-    assert leaves <= set(error_answers.STATUS)
+    assert leaves <= set(answers.STATUS)
 
 
 def test_table__the_unexpected_is_left_to_django():
-    assert error_answers.api_exception_handler(KeyError("x"), {}) is None
+    assert answers.api_exception_handler(KeyError("x"), {}) is None
 
 
 @pytest.mark.parametrize("path", [f"{PREFIX}/x", "/api/x"])
 def test_django__its_own_errors_are_json_on_api_paths(rf, path):
     request = rf.get(path)
     for handler, status in (
-        (lambda: error_answers.bad_request(request, SuspiciousOperation("secret")), 400),
-        (lambda: error_answers.permission_denied(request, PermissionDenied("secret")), 403),
-        (lambda: error_answers.not_found(request, Http404("secret")), 404),
-        (lambda: error_answers.server_error(request), 500),
+        (lambda: answers.bad_request(request, SuspiciousOperation("secret")), 400),
+        (lambda: answers.permission_denied(request, PermissionDenied("secret")), 403),
+        (lambda: answers.not_found(request, Http404("secret")), 404),
+        (lambda: answers.server_error(request), 500),
     ):
         response = handler()
         assert response.status_code == status
@@ -85,21 +85,21 @@ def test_django__its_own_errors_are_pages_elsewhere(client):
 
 
 def test_answer_to__needs_no_request():
-    answer = error_answers.answer_to(chat.ModelTimeout())
-    assert answer == error_answers.ErrorAnswer(504, "model_timeout", chat.ModelTimeout.detail, {})
+    answer = answers.answer_to(chat.ModelTimeout())
+    assert answer == answers.ErrorAnswer(504, "model_timeout", chat.ModelTimeout.detail, {})
     assert answer.as_json() == {"detail": chat.ModelTimeout.detail, "code": "model_timeout"}
     failed = chat.ModelFailed()
     failed.degraded = True
-    assert error_answers.answer_to(failed).headers == {"X-Chat-Degraded": "true"}
-    refused = error_answers.answer_to(chat.TokenRefused())
+    assert answers.answer_to(failed).headers == {"X-Chat-Degraded": "true"}
+    refused = answers.answer_to(chat.TokenRefused())
     assert refused.headers == {"WWW-Authenticate": 'Bearer realm="chat"'}
-    assert error_answers.answer_to(KeyError("x")) is None
-    assert error_answers.answer_to(Http404()) is None
+    assert answers.answer_to(KeyError("x")) is None
+    assert answers.answer_to(Http404()) is None
 
 
 def test_answer_to__an_error_without_a_row_is_its_base():
-    assert error_answers.answer_to(chat.StoreConflict()).status == 503
-    assert error_answers.answer_to(chat.ChatError()) is None
+    assert answers.answer_to(chat.StoreConflict()).status == 503
+    assert answers.answer_to(chat.ChatError()) is None
 
 
 UUID = "11111111-2222-3333-4444-555555555555"

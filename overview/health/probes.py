@@ -28,7 +28,7 @@ from connector_state import redis_checks, redis_trial
 from connector_state.credentials import dsx_connect
 from connector_state.credentials.issuing import unreadable_credentials
 from connector_state.store.usage import unsigned_connectors
-from overview.bounded import NoAnswer, Outcome, Question
+from overview.health.bounded import NoAnswer, Outcome, Question
 
 logger = logging.getLogger(__name__)
 

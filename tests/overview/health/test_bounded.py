@@ -6,8 +6,8 @@ from collections.abc import Iterator
 
 import pytest
 
-from overview import bounded
-from overview.bounded import ASKING_MAX, NoAnswer, Question
+from overview.health import bounded
+from overview.health.bounded import ASKING_MAX, NoAnswer, Question
 
 
 @pytest.fixture

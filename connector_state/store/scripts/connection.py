@@ -1,4 +1,4 @@
-"""Scripts on Redis: one round trip each, tried again while Redis fails over (store.retries).
+"""Scripts on Redis: one round trip each, tried again while Redis fails over (see retries).
 
 `run` blocks its thread; loop.run does the same on an event loop.
 """
@@ -13,8 +13,8 @@ import hiredis
 from django_redis import get_redis_connection
 from redis import exceptions
 
-from connector_state.store.retries import Attempts, keeps_connection
 from connector_state.store.scripts import Script, Source
+from connector_state.store.scripts.retries import Attempts, keeps_connection
 
 logger = logging.getLogger(__name__)
 

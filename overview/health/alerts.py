@@ -17,8 +17,8 @@ from django_redis import get_redis_connection
 from redis.exceptions import RedisError
 
 from chat import outgoing
+from overview.health.probes import Health
 from overview.models import AlertState
-from overview.probes import Health
 
 logger = logging.getLogger(__name__)
 

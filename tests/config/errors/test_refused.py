@@ -6,8 +6,8 @@ from collections import Counter
 import pytest
 from django.contrib.auth.models import User
 
-from connector_state.credentials import failures
-from connector_state.credentials.failures import LOGGED_AT_MOST
+from connector_state.credentials.counters import failures
+from connector_state.credentials.counters.failures import LOGGED_AT_MOST
 from overview.refusals import KINDS
 from tests.chat.calls import Api, token
 

@@ -19,9 +19,8 @@ from redis import exceptions
 from redis.asyncio.connection import AbstractConnection
 
 from connector_state.errors import Unavailable
-from connector_state.store import connection, retries
-from connector_state.store.loop_connection import connect, disconnect
-from connector_state.store.scripts import Script, Source
+from connector_state.store.scripts import Script, Source, connection, retries
+from connector_state.store.scripts.loop_connection import connect, disconnect
 
 WRITTEN_AT_ONCE = 128  # commands; then the socket must have room for more
 

@@ -10,9 +10,9 @@ import pytest
 from django.core.management import CommandError, call_command
 from django.utils import timezone
 
-from overview.alerts import notify
+from overview.health.alerts import notify
+from overview.health.probes import Health
 from overview.models import AlertState
-from overview.probes import Health
 from tests.outages import AWAY
 
 pytestmark = pytest.mark.django_db(transaction=True)

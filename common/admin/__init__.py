@@ -1,0 +1,1 @@
+"""The base of both apps' pages and lists in admin."""

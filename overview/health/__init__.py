@@ -1,0 +1,1 @@
+"""Whether everything that Statekeep needs answers, and who is told when something does not."""
