@@ -14,6 +14,7 @@ from common.events.models import Event, record
 from overview.growth import WINDOWS, window
 from overview.happened import happened_page
 from overview.panels import panels_for
+from overview.search import search_page
 
 # The order of apps on the start page and in the sidebar: the product first, then accounts.
 APPS = ("connector_state", "chat", "auth", "axes")
@@ -54,7 +55,12 @@ class OverviewSite(admin.AdminSite):
         # No object has a page outside admin, so there is nothing that this could lead to.
         urls = [url for url in super().get_urls() if getattr(url, "name", "") != "view_on_site"]
         happened = self.admin_view(happened_page)
-        return [path("overview/happened/", happened, name="overview_happened"), *urls]
+        search = self.admin_view(search_page)
+        return [
+            path("overview/happened/", happened, name="overview_happened"),
+            path("overview/search/", search, name="overview_search"),
+            *urls,
+        ]
 
     def get_app_list(self, request: HttpRequest, app_label: str | None = None) -> list[Any]:
         found = super().get_app_list(request, app_label)

@@ -157,12 +157,13 @@ class Checks:
                     yield f"{uuid} {chain.member}: the audit has {writes}"
 
     def _keys(self) -> Iterator[str]:
-        """No key but those that are known, and each nonce ends."""
+        """No key but those that are known; each nonce and each count of calls ends."""
         for uuid in self._journal.uuids:
-            own = connector_keys(uuid)
-            for key in self._redis.scan_iter(f"statekeep:{{{uuid}}}:*", 1000):
+            own, prefix = connector_keys(uuid), f"statekeep:{{{uuid}}}:"
+            ending = (own.nonce_prefix, f"{prefix}calls:", f"{prefix}addresses")
+            for key in self._redis.scan_iter(f"{prefix}*", 1000):
                 name = key.decode()
-                if name.startswith(own.nonce_prefix):
+                if name.startswith(ending):
                     if self._redis.ttl(key) == -1:
                         yield f"{name} never ends"
                 elif name not in own.own:

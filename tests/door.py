@@ -64,7 +64,14 @@ class DoorClient(Client):
 
 def _answer(runner: asyncio.Runner, environ: Environ) -> HttpResponse:
     with _one_at_a_time:
-        status, headers, body = runner.run(serve(scope_of(environ), environ["wsgi.input"]))
+        answer = runner.run(serve(scope_of(environ), environ["wsgi.input"]))
+    return response_of(environ, *answer)
+
+
+def response_of(
+    environ: Environ, status: int, headers: list[tuple[str, str]], body: bytes
+) -> HttpResponse:
+    """Return an answer as Django's test client hands it to a test."""
     response = HttpResponse(body, status=status)
     del response.headers["Content-Type"]
     for name, value in headers:
@@ -73,10 +80,15 @@ def _answer(runner: asyncio.Runner, environ: Environ) -> HttpResponse:
     return response
 
 
-def scope_of(environ: Environ) -> dict[str, Any]:
-    """Return ASGI's scope of a request that a WSGI server would hand over so."""
+def headers_of(environ: Environ) -> dict[str, str]:
+    """Return the headers of a request as they are sent, by name in lower case."""
     names = {name: name.removeprefix("HTTP_") for name in environ if name.startswith("HTTP_")}
     names |= {name: name for name in ("CONTENT_LENGTH", "CONTENT_TYPE") if environ.get(name)}
+    return {sent.lower().replace("_", "-"): str(environ[name]) for name, sent in names.items()}
+
+
+def scope_of(environ: Environ) -> dict[str, Any]:
+    """Return ASGI's scope of a request that a WSGI server would hand over so."""
     return {
         "type": "http",
         "http_version": "1.1",
@@ -87,8 +99,7 @@ def scope_of(environ: Environ) -> dict[str, Any]:
         "server": ("testserver", 80),
         "client": (environ.get("REMOTE_ADDR", "127.0.0.1"), 12345),
         "headers": [
-            (sent.lower().replace("_", "-").encode(), str(environ[name]).encode("latin-1"))
-            for name, sent in names.items()
+            (name.encode(), value.encode("latin-1")) for name, value in headers_of(environ).items()
         ],
     }
 

@@ -36,6 +36,12 @@ def data_dir() -> Path:
     return _folder
 
 
+def valkey_pid() -> int:
+    """The Valkey of this pytest process."""
+    assert _valkey is not None
+    return _valkey.pid
+
+
 @pytest.hookimpl(tryfirst=True)
 def pytest_load_initial_conftests() -> None:
     """Start Valkey and set the environment."""

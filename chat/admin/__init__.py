@@ -7,7 +7,7 @@ from django.contrib import admin
 
 from chat.admin.conversations import ConversationAdmin
 from chat.admin.dead_letters import DeadLetterAdmin
-from chat.admin.quarantine import QuarantineAdmin
+from chat.admin.quarantine.listing import QuarantineAdmin
 from chat.models import Conversation, DeadLetter, Quarantine
 
 admin.site.register(Conversation, ConversationAdmin)

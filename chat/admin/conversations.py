@@ -11,6 +11,8 @@ from django.template.defaultfilters import pluralize
 from django.template.response import TemplateResponse
 from django.urls import path, reverse
 from django.utils import timezone
+from django.utils.html import format_html, format_html_join
+from django.utils.safestring import SafeString
 
 from chat.admin.deletion import DeletePage, delete_all
 from chat.admin.filters import (
@@ -30,6 +32,7 @@ from common.admin.lists import column
 from common.visible import visible_name
 
 DELETED_AT_ONCE = 200
+STATE_MARKS = {"Active": "good", "Expired": "quiet", "Deleted": "quiet", "Corrupt": "bad"}
 
 
 class _Rows(ChatRows):
@@ -85,15 +88,20 @@ class ConversationAdmin(ChatList):
     updated = column(when, "updated_at", "updated")
     expires = column(when, "expires_at", "expires")
 
-    @admin.display(description="waiting")
+    @admin.display(description="turns")
     def pending_turns(self, row: Any) -> str:
         number = row.dead_letters
-        dead = f"{number} dead letter{pluralize(number)}" if number else ""
-        return ", ".join(filter(None, [str(row.pending) if row.pending else "", dead])) or "-"
+        marks = []
+        if row.pending:
+            marks.append(_mark("warning", f"{row.pending} waiting"))
+        if number:
+            marks.append(_mark("bad", f"{number} dead letter{pluralize(number)}"))
+        return format_html_join(" ", "{}", ((mark,) for mark in marks)) or "-"
 
     @admin.display(description="state")
     def state(self, row: Conversation) -> str:
-        return state_in_words(row)
+        words = state_in_words(row)
+        return _mark(STATE_MARKS.get(words, "warning"), words)
 
     def get_urls(self) -> list[Any]:
         history = self.admin_site.admin_view(self.history_view)
@@ -140,6 +148,10 @@ class ConversationAdmin(ChatList):
             **_question(rows),
         }
         return TemplateResponse(request, "admin/confirmation.html", context)
+
+
+def _mark(kind: str, words: str) -> SafeString:
+    return format_html('<span class="chat-mark chat-{}">{}</span>', kind, words)
 
 
 def _question(rows: list[Conversation]) -> dict[str, Any]:

@@ -22,9 +22,9 @@ class Excerpt:
     is_hex: bool = False
 
 
-def shown_text(text: str) -> Excerpt:
+def shown_text(text: str, max_characters: int = TEXT_MAX_CHARACTERS) -> Excerpt:
     """Return the beginning of a text."""
-    return Excerpt(text[:TEXT_MAX_CHARACTERS], len(text) > TEXT_MAX_CHARACTERS)
+    return Excerpt(text[:max_characters], len(text) > max_characters)
 
 
 def shown_json(value: Any, max_characters: int = JSON_MAX_CHARACTERS) -> Excerpt:

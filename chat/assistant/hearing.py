@@ -105,12 +105,15 @@ def _streamed(chunks: Iterator[bytes]) -> Generator[str | bytes, None, None]:
 
 
 def _events(chunks: Iterator[bytes]) -> Iterator[bytes]:
-    rest = b""
+    line = bytearray()
     for chunk in chunks:
-        *lines, rest = (rest + chunk).split(b"\n")
-        for line in lines:
-            if line.startswith(b"data:") and (data := line[len(b"data:") :].strip()):
+        # Only what is new is searched and copied: an event may come in any number of chunks.
+        end, *others = chunk.split(b"\n")
+        line += end
+        for other in others:
+            if line.startswith(b"data:") and (data := bytes(line[len(b"data:") :]).strip()):
                 yield data
+            line = bytearray(other)
 
 
 def _check_size(size: int, most: int) -> None:

@@ -3,6 +3,7 @@
 import time
 
 from django.conf import settings
+from django.db import Error
 from django.utils import timezone
 
 from chat.errors import ModelFailed, ModelTimeout, TurnConflict, Unavailable
@@ -27,9 +28,12 @@ class WordsElsewhere:
         self._look()
 
     def wait(self, version: int, seconds: float) -> None:
-        """Look again after a moment."""
+        """Look again after a moment. Without the database there is nothing to follow."""
         time.sleep(min(POLL_SECONDS, seconds))
-        self._look()
+        try:
+            self._look()
+        except Error as error:  # its answer has begun: only an event can tell its client
+            self._end(error)
 
     def gather(self) -> None:
         """Return at once: what is published are all the words since the last look."""

@@ -4,8 +4,11 @@ Whoever reads such a document keeps a copy of its bytes (chat.turns.open_convers
 the store's as they are. After a repair the turns that were waiting are stored.
 """
 
+from dataclasses import replace
+
 from django.utils import timezone
 
+from chat.conversations.salvage import Salvaged, salvage
 from chat.conversations.state import ConversationKey, ConversationState, new_conversation
 from chat.deadline import Deadline
 from chat.errors import (
@@ -88,6 +91,17 @@ def known_conversation(key: ConversationKey) -> ConversationState:
     """Return what the database still holds of what had been stored: the turns not pruned yet."""
     stored = Turn.objects.of(key).filter(state=Turn.State.STORED)
     return put_turns(empty_conversation(key), stored, timezone.now())
+
+
+def salvaged_conversation(key: ConversationKey, raw: bytes) -> Salvaged:
+    """Return what can be read of a copy, together with the turns that the database still holds.
+
+    Raises:
+        InvalidConversation: as salvage.
+    """
+    found = salvage(raw, empty_conversation(key), key)
+    stored = Turn.objects.of(key).filter(state=Turn.State.STORED)
+    return replace(found, state=put_turns(found.state, stored, timezone.now()))
 
 
 def drop_copy(copy: Quarantine) -> bool:

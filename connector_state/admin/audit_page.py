@@ -15,6 +15,7 @@ class AuditPage(ConnectorPage):
     """Entries that match the filters, newest first, in pages."""
 
     permissions = ("connector_state.view_keys",)
+    asks_redis = True
     title = "Audit"
     template = "admin/connector_state/audit.html"
 

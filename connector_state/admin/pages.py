@@ -1,7 +1,10 @@
 """The base of the pages about a connector. When Redis does not answer they say so, with a 503."""
 
 import logging
+from typing import Any, ClassVar
 
+from django.http import HttpRequest
+from django.http.response import HttpResponseBase
 from redis.exceptions import RedisError
 
 from common.admin.pages import AdminPage
@@ -9,6 +12,7 @@ from common.client_ip import client_address
 from connector_state.errors import ConnectorStateError, Unavailable
 from connector_state.models import Connector
 from connector_state.operator_session import OperatorSession
+from connector_state.store.scripts.connection import check_answer
 
 logger = logging.getLogger(__name__)
 
@@ -24,9 +28,13 @@ FULL = (
 
 
 class ConnectorPage(AdminPage):
-    """A page at admin/connector_state/connector/UUID/…"""
+    """A page at admin/connector_state/connector/UUID/…
+
+    One that `asks_redis` gives up early when Redis is frozen.
+    """
 
     model = Connector
+    asks_redis: ClassVar[bool] = False
     converter = "uuid"
     errors = (RedisError, ConnectorStateError)
 
@@ -49,6 +57,11 @@ class ConnectorPage(AdminPage):
         """The connector's stored values, for this operator."""
         username = self.request.user.get_username()
         return OperatorSession.of(self.connector, username, client_address(self.request))
+
+    def handle(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponseBase:
+        if self.asks_redis:
+            check_answer()
+        return super().handle(request, *args, **kwargs)
 
     def explain(self, error: RedisError | ConnectorStateError) -> tuple[int, str]:
         if isinstance(error, RedisError | Unavailable):

@@ -6,6 +6,7 @@ from connector_state.admin.connectors.enabling import DisablePage, EnablePage, L
 from connector_state.admin.credentials import CredentialsPage, IssuePage, RevokePage, RotatePage
 from connector_state.admin.keys.browser import BrowserPage, DeletePage
 from connector_state.admin.keys.edit import EditPage, ExpiryPage, NewPage
+from connector_state.admin.keys.find import FindPage
 from connector_state.admin.keys.transfer import ExportPage, ImportPage, TransferPage
 from connector_state.admin.keys.unindexed import TakeInPage, UnindexedPage
 from connector_state.admin.keys.value import DownloadPage, KeyDetails, ValuePage
@@ -23,6 +24,7 @@ urlpatterns = [
     LetGoPage.at("let-go/", "connector_state_let_go"),
     EnablePage.at("enable/", "connector_state_enable"),
     BrowserPage.at("keys/", "connector_state_keys"),
+    FindPage.at("keys/find/", "connector_state_find_keys"),
     NewPage.at("keys/new/", "connector_state_new_key"),
     DeletePage.at("keys/delete/", "connector_state_delete_keys"),
     KeyDetails.at("keys/key/", "connector_state_key"),

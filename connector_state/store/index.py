@@ -13,7 +13,7 @@ from django_redis import get_redis_connection
 
 from connector_state.errors import InvalidRequest
 from connector_state.store.calls import REINDEX, Caller, Steps, call, call_steps, in_thread
-from connector_state.store.keys import KEY_MAX_BYTES, Address, connector_keys
+from connector_state.store.keys import KEY_MAX_BYTES, Address, connector_keys, escape_pattern
 from connector_state.store.scripts import Script
 from connector_state.store.values import ttl_seconds
 
@@ -24,7 +24,6 @@ _LIST_NAMESPACES = Script("admit", "history", "index", "list_namespaces")
 REINDEX_BATCH = 500
 GONE_AT_MOST = 1000  # members without a value, met for one page
 PREFIX_MAX_BYTES = KEY_MAX_BYTES
-_ESCAPED_GLOB = str.maketrans({character: f"\\{character}" for character in "\\*?[]"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -227,7 +226,7 @@ def _reindex(connector_uuid: str, username: str, members: list[str], total: Rein
 
 def value_pattern(connector_uuid: str) -> str:
     """Return the SCAN pattern that matches all values of a connector and nothing else."""
-    return connector_keys(connector_uuid).value_prefix.translate(_ESCAPED_GLOB) + "*"
+    return escape_pattern(connector_keys(connector_uuid).value_prefix) + "*"
 
 
 def _stored_members(connector_uuid: str, total: Reindexed) -> Iterator[str]:

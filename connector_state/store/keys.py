@@ -19,6 +19,7 @@ ADMISSION_KEYS = ("revoked", "rate", "last_used")
 INDEX_KEYS = ("index", "sizes", "expiries", "audit", "history")
 OWN_KEYS = ADMISSION_KEYS + INDEX_KEYS
 
+_ESCAPED_GLOB = str.maketrans({character: f"\\{character}" for character in "\\*?[]"})
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f]")
 
 
@@ -47,6 +48,11 @@ class Address:
         """Return the address of an index member; raise InvalidRequest if it has none."""
         namespace, _, key = member.partition(":")
         return cls(namespace, key)
+
+
+def escape_pattern(text: str) -> str:
+    """Return the pattern of Redis that matches this text alone."""
+    return text.translate(_ESCAPED_GLOB)
 
 
 def check_namespace(namespace: str) -> None:

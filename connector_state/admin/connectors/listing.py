@@ -18,6 +18,7 @@ from common.admin.lists import ChoiceFilter
 from common.visible import visible_name
 from connector_state.admin.keys.pages import keys_url
 from connector_state.models import OFFLINE, Connector, Credential
+from connector_state.store.scripts.connection import check_answer
 from connector_state.store.usage import (
     NAMESPACES_COUNTED,
     Usage,
@@ -50,6 +51,7 @@ def with_live_credentials(connectors: QuerySet[Connector]) -> QuerySet[Connector
 def usage_or_none(connectors: Iterable[Connector]) -> dict[str, Usage] | None:
     """Return what connectors use, by UUID, or None when Redis does not answer."""
     try:
+        check_answer()
         return usage_of(str(connector.pk) for connector in connectors)
     except RedisError as error:
         logger.error("a page of connectors had no answer of Redis: %r", error)

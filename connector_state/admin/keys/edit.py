@@ -6,7 +6,13 @@ from django.conf import settings
 from django.http import HttpRequest, HttpResponse
 
 from connector_state.admin.keys.pages import KeyPage, KeysPage, named
-from connector_state.admin.keys.value_forms import KEEP, EditForm, ExpiryForm, NewForm
+from connector_state.admin.keys.value_forms import (
+    KEEP,
+    REPLACEMENT,
+    EditForm,
+    ExpiryForm,
+    NewForm,
+)
 from connector_state.admin.presentation import show, survives_a_text_area
 from connector_state.errors import Corrupt, Forbidden, PreconditionFailed
 from connector_state.store.values import Condition, Entry, expires_at
@@ -27,20 +33,20 @@ class EditPage(KeyPage):
         entry = self.read()
         if entry is None:
             return self.get(request)
-        as_text = _fits_a_text_area(entry)
-        initial = {"etag": entry.etag, "expiry": KEEP}
-        if as_text:
+        initial, kept = {"etag": entry.etag, "expiry": KEEP}, _kept(entry.ttl_seconds)
+        if _fits_a_text_area(entry):
             initial["value"] = entry.value.decode()
-        kept = _kept(entry.ttl_seconds)
-        return self.form(EditForm(kept=kept, as_text=as_text, initial=initial))
+            return self.form(EditForm(kept=kept, initial=initial))
+        form = EditForm(kept=kept, is_replacement=True, initial=initial)
+        return self.form(form, shown=show(entry.value))
 
     def save(self, request: HttpRequest) -> HttpResponse:
         """Store what was typed, unless the value was changed since it was shown."""
-        stored, as_text = self.stored(), "value" in request.POST
+        stored, is_replacement = self.stored(), request.POST["save"] == REPLACEMENT
         if stored is not None and not stored.is_value:
             raise Corrupt
         kept = _kept(stored.ttl_seconds if stored else None)
-        form = EditForm(request.POST, request.FILES, kept=kept, as_text=as_text)
+        form = EditForm(request.POST, request.FILES, kept=kept, is_replacement=is_replacement)
         if not form.is_valid():
             return self.form(form)
         etag = form.cleaned_data["etag"]
@@ -48,19 +54,19 @@ class EditPage(KeyPage):
         try:
             self.session.store.put(self.address, form.value_bytes, form.ttl, condition)
         except PreconditionFailed:
-            return self.conflict(request, as_text)
+            return self.conflict(request, is_replacement)
         except Forbidden as error:
             form.add_error(None, error.detail)
             return self.form(form)
         return self.done(f"Changed {named(self.address)}.")
 
-    def conflict(self, request: HttpRequest, as_text: bool) -> HttpResponse:
+    def conflict(self, request: HttpRequest, is_replacement: bool) -> HttpResponse:
         """Show the stored value beside what was typed. Saving again replaces it."""
         entry = self.read()
         data = request.POST.copy()
         data["etag"] = entry.etag if entry else ""
         kept = _kept(entry.ttl_seconds if entry else None)
-        form = EditForm(data, request.FILES, kept=kept, as_text=as_text)
+        form = EditForm(data, request.FILES, kept=kept, is_replacement=is_replacement)
         now = show(entry.value) if entry else None
         return self.form(form, status=409, conflict=True, shown=now)
 

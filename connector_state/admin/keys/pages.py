@@ -35,6 +35,8 @@ def named(address: Address) -> str:
 class KeysPage(ConnectorPage):
     """A page beneath the key browser. What is answered to a POST alone is a redirect on GET."""
 
+    asks_redis = True
+
     def get(self, request: HttpRequest) -> HttpResponse:
         # A browser comes here by its back button, or by a reload after a new log-in.
         return HttpResponseRedirect(self.back_url)

@@ -45,6 +45,7 @@ class TransferPage(KeysPage):
     """The forms of both, for those who may do one of them."""
 
     permissions: ClassVar[tuple[str, ...]] = ("connector_state.view_keys",)
+    asks_redis = False
     title = "Export and import"
     template = "admin/connector_state/keys/transfer.html"
 

@@ -10,6 +10,7 @@ from connector_state.errors import InvalidRequest
 from connector_state.store.keys import KEY_MAX_BYTES, NAMESPACE_MAX_BYTES, Address
 from connector_state.store.values import TTL
 
+REPLACEMENT = "replacement"  # what the button sends for a value that the form does not hold
 KEEP, NEVER, AFTER = "keep", "never", "after"
 _CHOICES = [(NEVER, "Never expires"), (AFTER, "Expires after the seconds below")]
 
@@ -41,7 +42,13 @@ class ExpiryForm(forms.Form):
 
 
 class ValueForm(ExpiryForm):
-    """A value, typed or as a file, and its expiry."""
+    """A value, typed or as a file, and its expiry.
+
+    `is_replacement`: the form does not show the value that is stored. Then nothing is not stored as
+    an empty value.
+    """
+
+    is_replacement = False
 
     value = forms.CharField(
         required=False,
@@ -64,8 +71,8 @@ class ValueForm(ExpiryForm):
     def clean(self) -> dict[str, Any]:
         cleaned = super().clean()
         upload, most = cleaned.get("file"), settings.STATE_MAX_VALUE_BYTES
-        if upload is None and "value" not in self.fields:
-            self.add_error("file", "Choose a file with the new value.")
+        if self.is_replacement and upload is None and not cleaned.get("value"):
+            self.add_error("value", "Type the new value, or choose a file with it.")
         data = cleaned.get("value", "").encode() if upload is None else upload.read(most + 1)
         if len(data) > most:
             self.add_error(
@@ -84,14 +91,14 @@ class EditForm(ValueForm):
 
     etag = forms.RegexField(r"^[0-9a-f]{40}\Z", required=False, widget=forms.HiddenInput)
 
-    def __init__(self, *args: Any, kept: str, as_text: bool, **kwargs: Any) -> None:
+    def __init__(self, *args: Any, kept: str, is_replacement: bool = False, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         expiry = self.fields["expiry"]
         assert isinstance(expiry, forms.ChoiceField)
         expiry.choices = [(KEEP, f"Keep it: {kept}"), *_CHOICES]
-        if not as_text:
-            del self.fields["value"]
-            self.fields["file"].label = "A file with the new value"
+        self.is_replacement = is_replacement
+        if is_replacement:
+            self.fields["value"].label = "The new value"
 
     @property
     def ttl(self) -> TTL:

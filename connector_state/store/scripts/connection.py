@@ -12,6 +12,8 @@ from typing import Any
 import hiredis
 from django_redis import get_redis_connection
 from redis import exceptions
+from redis.backoff import NoBackoff
+from redis.retry import Retry
 
 from connector_state.store.scripts import Script, Source
 from connector_state.store.scripts.retries import Attempts, keeps_connection
@@ -20,6 +22,8 @@ logger = logging.getLogger(__name__)
 
 
 Argument = str | bytes | int
+
+QUICK_SECONDS = 0.6
 
 _local = threading.local()
 
@@ -73,6 +77,26 @@ def _command(connection: Any, *command: Argument) -> Any:
         connection.connect()  # by itself, sending would not ask the sentinels for the primary
     connection.send_packed_command([hiredis.pack_command(command)])
     return connection.read_response()
+
+
+def check_answer() -> None:
+    """Ask Redis for a sign of life, for at most some QUICK_SECONDS.
+
+    Other calls wait longer, for a fail-over, which is more than a person waits for a page.
+
+    Raises:
+        redis.exceptions.RedisError, OSError: it does not answer.
+    """
+    pool = get_redis_connection().connection_pool
+    limits = dict.fromkeys(("socket_timeout", "socket_connect_timeout"), QUICK_SECONDS)
+    kwargs = {**pool.connection_kwargs, **limits, "retry": Retry(NoBackoff(), 0)}
+    connection = pool.connection_class(**kwargs)
+    try:
+        connection.connect()
+        connection.send_command("PING")
+        connection.read_response()
+    finally:
+        connection.disconnect()
 
 
 def _thread_connection() -> Any:

@@ -224,6 +224,61 @@ def test_restore__begins_with_what_is_asked_for():
     assert shown("found") == shown("") == RAW.decode()
 
 
+def test_restore__shows_json_with_a_line_for_each_value():
+    client = operator("view", "read", "change")
+
+    def shown(raw: bytes, conversation: str) -> str:
+        copy = quarantined(raw, conversation)
+        return client.get(f"/admin/chat/quarantine/{copy.pk}/restore/").context["text"]
+
+    assert shown(b'{"a":[1,"\xc3\xa9"]}', "c1") == '{\n "a": [\n  1,\n  "é"\n ]\n}'
+    for number, text in enumerate(('{"a":1,"a":2}', '{"a":1e999}', '"\\ud800"', "[" * 9999), 2):
+        assert shown(text.encode(), f"c{number}") == text  # as it is, where that would change it
+
+
+def test_salvage__previews_then_keeps_what_can_be_read():
+    ask("hello", "bad")
+    raw = get_raw("bad")
+    put_raw(raw[: raw.rindex(b'"role"')] + b'"other"}]}', "bad")
+    ask("waits", "bad")
+    Turn.objects.filter(message="hello").delete()  # pruned: the database helps no more
+    copy = Quarantine.objects.get()
+    path = f"/admin/chat/quarantine/{copy.pk}/salvage/"
+    for permissions in (("view", "change"), ("view", "read"), ("read", "change")):
+        assert operator(*permissions).get(path).status_code == 403
+        assert operator(*permissions, "delete").post(path).status_code == 403
+    client = operator("view", "read", "change")
+    answer = client.get(path)
+    assert "Kept: 1 message<" in answer.content.decode()
+    assert "hello" in answer.content.decode()
+    assert history() == []
+    answer = client.post(path, follow=True)
+    assert "The conversation is restored" in answer.content.decode()
+    assert contents("bad") == ["hello", "waits"]
+    assert history() == ["Restored what could be read of the quarantined state: 1 message."]
+
+
+def test_salvage__takes_from_the_database_what_the_copy_lost():
+    ask("hello", "bad")
+    put_raw(get_raw("bad")[:200], "bad")
+    ask("waits", "bad")
+    copy = Quarantine.objects.get()
+    path = f"/admin/chat/quarantine/{copy.pk}/salvage/"
+    answer = operator("view", "read", "change").get(path)
+    assert "Kept: 2 messages" in answer.content.decode()
+
+
+def test_salvage__of_nothing_changes_nothing():
+    client = operator("view", "read", "change")
+    foreign = good("bad", messages=[]).replace(ALICE, "bob").encode()
+    for raw in (b"\xff", foreign):
+        copy = quarantined(raw, "bad")
+        path = f"/admin/chat/quarantine/{copy.pk}/salvage/"
+        assert "Keep these messages" not in client.get(path).content.decode()
+        assert client.post(path).status_code == 409
+        assert get_raw("bad") == raw
+
+
 def test_list__shows_the_exact_size():
     for size in range(5):
         quarantined(b"x" * size, f"c{size}")

@@ -2,6 +2,7 @@
 
 import time
 
+from chat.assistant import hearing
 from chat.assistant.pieces import Pieces
 
 
@@ -17,3 +18,20 @@ def test_pieces__a_long_thought_costs_little():
     assert not any(shown)
     assert [pieces.add(delta(text)) for text in ("\n", "Hello", " you")] == ["", "Hello", " you"]
     assert took < 5  # seconds; each word once cost as much as all before it
+
+
+def test_events__an_endless_line_in_small_chunks_costs_little():
+    chunks = [b"data: ", *[b"x" * 64] * 65_536, b"\n"]
+    began = time.process_time()
+    (data,) = hearing._events(iter(chunks))
+    assert len(data) == 64 * 65_536
+    assert time.process_time() - began < 10  # joined again and again they take minutes
+
+
+def test_events__are_lines_however_they_are_cut():
+    stream = (
+        b"data: one\r\n\r\n: a comment\n\ndata:two\n\ndata:\nevent: x\ndata: [DONE]\n\ndata: cut"
+    )
+    for size in range(1, len(stream) + 1):
+        cut = [stream[at : at + size] for at in range(0, len(stream), size)]
+        assert list(hearing._events(iter(cut))) == [b"one", b"two", b"[DONE]"]

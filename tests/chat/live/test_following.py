@@ -5,7 +5,7 @@ import re
 from datetime import timedelta
 
 import pytest
-from django.db import connections
+from django.db import OperationalError, connections
 from django.utils import timezone
 
 from chat.api import streams
@@ -44,6 +44,10 @@ def events(followed) -> list[bytes]:
 
 def data(event: bytes) -> dict:
     return json.loads(event.partition(b"data: ")[2])
+
+
+def name(event: bytes) -> str:
+    return event.split(b"\n")[0].removeprefix(b"event: ").decode()
 
 
 def test_events__words_that_came_together_are_handed_over_together(turn):
@@ -111,11 +115,7 @@ def test_elsewhere__without_redis_tells_the_reply_when_it_is_whole(turn, redis_a
     Turn.objects.update(state=Turn.State.STORED, reply="One two.", answered_at=timezone.now())
     followed.wait(0, 1)
     said = events(followed)
-    assert [event.split(b"\n")[0] for event in said] == [
-        b"event: accepted",
-        b"event: delta",
-        b"event: done",
-    ]
+    assert [name(event) for event in said] == ["accepted", "delta", "done"]
     assert data(said[-1])["degraded"] is False
 
 
@@ -148,6 +148,18 @@ def test_elsewhere__a_conversation_that_was_deleted_is_a_conflict(turn):
     Turn.objects.all().delete()
     followed.wait(0, 1)
     assert isinstance(followed.failure, TurnConflict)
+
+
+def test_elsewhere__a_database_that_fails_ends_the_stream_with_an_error(turn, monkeypatch):
+    followed = WordsElsewhere(turn)
+
+    def refuse(**lookup) -> None:
+        raise OperationalError("refused")
+
+    monkeypatch.setattr(Turn.objects, "filter", refuse)
+    stream = streams._events(followed, lambda error: {"code": type(error).__name__})
+    assert [name(event) for event in filter(None, stream)] == ["accepted", "error"]
+    assert isinstance(followed.failure, OperationalError)
 
 
 def test_failure__of_a_turn_says_that_it_is_degraded(turn):

@@ -279,15 +279,6 @@ def test_import__of_anothers_file_names_each_tick(connector, stranger, admin):
     )
 
 
-def test_edit__offers_a_file_instead_only_beside_a_text_area(connector, admin, redis):
-    connector.put("v")
-    assert "Or a file instead" in text_of(admin.post("keys/key/edit/"))
-    redis.set(redis_key(connector), b"\xff")
-    text = text_of(admin.post("keys/key/edit/"))
-    assert "A file with the new value" in text
-    assert "Or a file instead" not in text
-
-
 def test_keys__all_on_a_page_can_be_selected_without_a_script(connector, admin):
     connector.put("v", "a")
     connector.put("v", "b")
@@ -417,18 +408,38 @@ def test_edit__untouched_survives_byte_for_byte(connector, admin, redis, value):
     assert redis.get(redis_key(connector)) == value.encode()
 
 
-@pytest.mark.parametrize("value", [b"a\r\nb", b"\0", b"\xff", b"x" * 70_000])
+UNREADABLE = [b"a\r\nb", b"\0", b"\xff", b"x" * 70_000]
+
+
+@pytest.mark.parametrize("value", UNREADABLE)
 def test_edit__what_no_text_area_holds_is_replaced_by_a_file(connector, admin, redis, value):
     redis.set(redis_key(connector), value)
     page = admin.post("keys/key/edit/")
-    assert "value" not in page.context["form"].fields
+    assert page.context["form"]["value"].value() is None
     assert "can&#x27;t be edited as text" in text_of(page) or "can't be edited" in text_of(page)
     etag = page.context["form"].initial["etag"]
-    fields = {"save": "yes", "etag": etag, "expiry": "keep"}
-    assert "Choose a file" in text_of(admin.post("keys/key/edit/", fields))
+    fields = {"save": "replacement", "value": "", "etag": etag, "expiry": "keep"}
+    assert "or choose a file" in text_of(admin.post("keys/key/edit/", fields))
+    assert redis.get(redis_key(connector)) == value
     fields["file"] = SimpleUploadedFile("f", b"new\r\n")
     assert admin.post("keys/key/edit/", fields).status_code == 302
     assert redis.get(redis_key(connector)) == b"new\r\n"
+
+
+@pytest.mark.parametrize("value", UNREADABLE)
+def test_edit__what_cannot_be_read_is_replaced_by_what_is_typed(connector, admin, redis, value):
+    redis.set(redis_key(connector), value)
+    etag = admin.post("keys/key/edit/").context["form"].initial["etag"]
+    redis.set(redis_key(connector), b"\xfe")
+    page = admin.edit("typed", etag, save="replacement")
+    assert page.status_code == 409
+    assert redis.get(redis_key(connector)) == b"\xfe"
+    theirs = page.context["form"]["etag"].value()
+    assert admin.edit("typed", theirs, save="replacement").status_code == 302
+    assert redis.get(redis_key(connector)) == b"typed"
+    assert audited(connector)[0] == ("put", "delta")
+    versions = admin.get("keys/key/", namespace="m365", key="delta").context["versions"]
+    assert [version.etag for _, version in versions] == [theirs]
 
 
 def test_edit__conflict_keeps_what_was_typed_and_offers_what_stands_there(connector, admin):

@@ -158,6 +158,7 @@ def test_parameter__twice_is_400(connector):
     assert code_of(connector.put("v", query="?ttl=1&ttl=2")) == (400, "invalid_parameter")
 
 
+@pytest.mark.in_process("sends no request")
 def test_compare_and_swap__a_counter_of_twenty_writers_ends_exact():
     uuid, address = "3f8e0c8e-6f0a-4c8e-9a52-2f1d6c7b9e11", Address("m365", "counter")
 

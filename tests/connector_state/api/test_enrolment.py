@@ -97,6 +97,7 @@ def test_register__no_token_is_401(client):
     assert code_of(register(client, {})) == (401, "not_authenticated")
 
 
+@pytest.mark.in_process("changes a setting")
 def test_register__several_tokens_and_the_whole_entry_are_good(client, settings):
     settings.ENROLLMENT_TOKENS = ["old", "new"]
     for token in ("old", "new"):
@@ -106,6 +107,7 @@ def test_register__several_tokens_and_the_whole_entry_are_good(client, settings)
     assert response.status_code == 201
 
 
+@pytest.mark.in_process("changes a setting")
 def test_register__off_without_tokens(client, settings):
     settings.ENROLLMENT_TOKENS = []
     assert code_of(register(client)) == (403, "enrolment_off")
@@ -195,6 +197,7 @@ def test_register__records_what_changed(client):
     }
 
 
+@pytest.mark.in_process("replaces a function")
 def test_register__keeps_a_bounded_number_of_changes(client, monkeypatch):
     monkeypatch.setattr(enrolment, "CHANGES_KEPT", 5)
     for number in range(10):
@@ -204,12 +207,14 @@ def test_register__keeps_a_bounded_number_of_changes(client, monkeypatch):
     ]
 
 
+@pytest.mark.in_process("changes a setting")
 def test_register__behind_a_proxy_the_address_is_the_one_the_proxy_saw(client, settings):
     settings.TRUSTED_PROXY_COUNT = 1
     register(client, {**TOKEN, "HTTP_X_FORWARDED_FOR": "6.6.6.6, 10.0.0.7"})
     assert Connector.objects.get().peer_address == "10.0.0.7"
 
 
+@pytest.mark.in_process("changes a setting")
 def test_register__number_is_limited(client, settings):
     settings.ENROLLMENT_MAX_CONNECTORS = 1
     register(client)
@@ -217,6 +222,7 @@ def test_register__number_is_limited(client, settings):
     assert register(client).status_code == 200
 
 
+@pytest.mark.in_process("changes a setting")
 def test_register__rate_of_new_ones_is_limited_and_heartbeats_are_not(client, settings):
     settings.ENROLLMENT_NEW_PER_MINUTE = 2
     register(client)

@@ -2,18 +2,18 @@
 
 import json
 import threading
+from functools import partial
 
 import pytest
 from django.db import connection
 from django_redis import get_redis_connection
 
-from connector_state.credentials import live
 from connector_state.errors import Forbidden
-from connector_state.models import Connector
+from connector_state.operator_session import OperatorSession
 from connector_state.store.calls import Caller, Limits
 from connector_state.store.keys import Address
 from connector_state.store.values import Operation, StateStore
-from tests.connectors import PREFIX
+from tests.connectors import PREFIX, SigningConnector
 
 UUID = "3f8e0c8e-6f0a-4c8e-9a52-2f1d6c7b9e11"
 
@@ -33,9 +33,10 @@ def batch(connector, *operations, ns="m365", body=None):
     return connector.call("POST", f"{PREFIX}/state/{connector.uuid}/{ns}", body)
 
 
-def policy(connector, **fields):
-    Connector.objects.filter(uuid=connector.uuid).update(**fields)
-    live.clear_cache()
+@pytest.fixture
+def under_policy(db):
+    """Call it with the fields of a policy for a connector of that policy."""
+    return partial(SigningConnector.create, "under a policy")
 
 
 # --- Listing ------------------------------------------------------------------------------------
@@ -240,6 +241,7 @@ def test_batch__that_is_none_is_400(connector, body):
     assert code_of(batch(connector, body=body)) == (400, "invalid_batch")
 
 
+@pytest.mark.in_process("changes a setting")
 def test_batch__bad_key_condition_or_value_names_itself(connector, settings):
     assert code_of(batch(connector, {"op": "get", "key": "a\nb"})) == (400, "invalid_key")
     put = {"op": "put", "key": "a", "value": "v", "if_match": "x"}
@@ -265,10 +267,10 @@ def test_batch__tampered_replayed_or_another_s_is_refused(connector, stranger):
 # --- Policies -----------------------------------------------------------------------------------
 
 
-def test_policy__namespaces(connector):
+def test_policy__namespaces(under_policy):
+    connector = under_policy(allowed_namespaces="m365\nonedrive-*")
     for ns in ("m365", "secret"):
-        connector.put("v", ns=ns)
-    policy(connector, allowed_namespaces="m365\nonedrive-*")
+        OperatorSession(connector.uuid, "tests", Limits()).store.put(Address(ns, "delta"), b"v")
     assert connector.get(ns="m365").status_code == 200
     assert connector.put("v", ns="onedrive-mail").status_code == 204
     for response in (
@@ -283,8 +285,8 @@ def test_policy__namespaces(connector):
     assert names == ["m365", "onedrive-mail"]
 
 
-def test_policy__read_only(connector):
-    policy(connector, read_only=True)
+def test_policy__read_only(under_policy):
+    connector = under_policy(read_only=True)
     assert connector.get().status_code == 200
     assert batch(connector, GET).status_code == 200
     put = {"op": "put", "key": "b", "value": "v"}
@@ -292,8 +294,8 @@ def test_policy__read_only(connector):
         assert code_of(response) == (403, "read_only")
 
 
-def test_policy__number_of_keys(connector):
-    policy(connector, max_keys=2)
+def test_policy__number_of_keys(under_policy):
+    connector = under_policy(max_keys=2)
     assert connector.put("v", "a").status_code == connector.put("v", "b").status_code == 204
     assert code_of(connector.put("v", "c")) == (403, "quota_exceeded")
     assert connector.put("w", "a").status_code == 204  # not a new one
@@ -301,8 +303,8 @@ def test_policy__number_of_keys(connector):
     assert connector.put("v", "c").status_code == 204
 
 
-def test_policy__number_of_bytes(connector):
-    policy(connector, max_bytes=10)
+def test_policy__number_of_bytes(under_policy):
+    connector = under_policy(max_bytes=10)
     assert connector.put("12345", "a").status_code == 204
     assert code_of(connector.put("123456", "b")) == (403, "quota_exceeded")
     assert connector.put("1234567890", "a").status_code == 204
@@ -310,8 +312,8 @@ def test_policy__number_of_bytes(connector):
     assert connector.put("123456789", "b").status_code == 204
 
 
-def test_policy__expired_keys_do_not_count(connector):
-    policy(connector, max_keys=150)
+def test_policy__expired_keys_do_not_count(under_policy):
+    connector = under_policy(max_keys=150)
     redis = get_redis_connection()
     for number in range(150):
         connector.put("v", f"k{number}", "?ttl=100")
@@ -323,18 +325,19 @@ def test_policy__expired_keys_do_not_count(connector):
     assert connector.put("v", "one more").status_code == 204
 
 
-def test_policy__requests_per_second_are_429_with_retry_after(connector):
-    policy(connector, max_requests_per_second=3)
+def test_policy__requests_per_second_are_429_with_retry_after(under_policy):
+    connector = under_policy(max_requests_per_second=3)
     statuses = [connector.get().status_code for _ in range(8)]
     assert statuses[:3] == [200, 200, 200]
     assert 429 in statuses
-    policy(connector, max_requests_per_second=1)
+    connector = under_policy(max_requests_per_second=1)
     response = [connector.get() for _ in range(3)][-1]
     assert code_of(response) == (429, "rate_limited")
     assert 1 <= int(response["Retry-After"]) <= 3
 
 
 @pytest.mark.parametrize("limits", [Limits(max_keys=20), Limits(max_bytes=20)])
+@pytest.mark.in_process("sends no request")
 def test_quota__of_fifty_concurrent_writers_ends_exactly_at_the_limit(limits):
     outcomes = []
 
@@ -356,6 +359,7 @@ def test_quota__of_fifty_concurrent_writers_ends_exactly_at_the_limit(limits):
     assert len(list(get_redis_connection().scan_iter("dsxconnect:*"))) == 20
 
 
+@pytest.mark.in_process("sends no request")
 def test_quota__a_batch_counts_as_a_whole():
     store = StateStore(UUID, Caller.operator("t", Limits(max_keys=2)))
     puts = [Operation("put", Address("m365", f"k{n}"), b"v") for n in range(3)]

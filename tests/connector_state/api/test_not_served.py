@@ -56,18 +56,21 @@ def test_other_paths__say_what_is_wrong_with_them(client, path):
     assert (status, body["code"]) == (404, "not_found")
 
 
+@pytest.mark.in_process("reads the log")
 def test_a_connector__is_logged_once_an_hour_and_marked(client, connector, caplog):
     assert misdirected.last_at(connector.uuid) is None
     for _ in range(3):
         assert connector.call("POST", SCAN, b"{}").status_code == 404
     (line,) = lines(caplog)
-    assert line.startswith(f"connector {connector.uuid} at 127.0.0.1 ")
+    who = f"connector {connector.uuid} (by its key id; the signature was not checked)"
+    assert line.startswith(f"{who} at 127.0.0.1 ")
     assert misdirected.last_at(connector.uuid) is not None
     get_redis_connection().delete(f"{misdirected._key(connector.uuid)}:logged")  # an hour later
     connector.call("POST", SCAN, b"{}")
     assert len(lines(caplog)) == 2
 
 
+@pytest.mark.in_process("reads the log")
 def test_strangers__are_logged_by_address_and_only_so_many(client, caplog, monkeypatch):
     monkeypatch.setattr(misdirected, "ADDRESSES_MOST", 3)
     for last in (1, 1, 2, 3, 4, 5):
@@ -77,6 +80,7 @@ def test_strangers__are_logged_by_address_and_only_so_many(client, caplog, monke
     ]
 
 
+@pytest.mark.in_process("sends no request")
 def test_strangers__are_logged_again_after_an_hour(monkeypatch):
     addresses, now = misdirected.Addresses(), 1000.0
     monkeypatch.setattr(misdirected.time, "monotonic", lambda: now)
@@ -90,6 +94,7 @@ def test_strangers__are_logged_again_after_an_hour(monkeypatch):
 
 
 @pytest.mark.parametrize("header", ["DSX-HMAC nonsense", "Bearer x", "DSX-HMAC key_id=YQ=="])
+@pytest.mark.in_process("reads the log")
 def test_strangers__whatever_they_send_as_credentials(client, caplog, header):
     assert client.post(SCAN, HTTP_AUTHORIZATION=header).status_code == 404
     assert lines(caplog)[0].startswith("an unknown caller")
@@ -101,6 +106,7 @@ def test_an_unknown_key_id__marks_nobody(client, caplog):
     assert misdirected.last_at(stranger.uuid) is None
 
 
+@pytest.mark.in_process("cuts off Redis")
 def test_while_redis_is_down__the_answer_is_the_same(connector, redis_away):
     assert connector.call("POST", SCAN, b"{}").status_code == 404
     assert misdirected.last_at(connector.uuid) is None

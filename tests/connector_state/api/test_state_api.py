@@ -171,6 +171,7 @@ def test_timestamp__inside_the_window_is_good(connector, offset):
     assert connector.send("GET", connector.path(), b"", authorization).status_code == 200
 
 
+@pytest.mark.in_process("changes a setting")
 def test_window__is_a_setting(connector, settings):
     settings.HMAC_SKEW_SECONDS = 300
     ts = str(int(time.time()) - 200)
@@ -228,6 +229,7 @@ def test_credential__revoked_while_cached_ends_within_the_cache_time(connector):
         assert time.monotonic() < deadline
 
 
+@pytest.mark.in_process("moves the clock")
 def test_credential__expiry_needs_no_cache_to_run_out(connector, time_machine):
     time_machine.move_to(timezone.now())
     Credential.objects.update(expires_at=timezone.now() + timedelta(seconds=30))
@@ -243,6 +245,7 @@ def test_credential__several_are_live_at_once(connector):
     assert connector.get().json() == {"value": "v"}
 
 
+@pytest.mark.in_process("replaces a function")
 def test_view__that_claims_no_nonce_fails_closed(connector, monkeypatch):
     monkeypatch.setattr(
         views.StateView, "get", lambda self, request, **kwargs: views.json_response({"value": "x"})
@@ -251,6 +254,7 @@ def test_view__that_claims_no_nonce_fails_closed(connector, monkeypatch):
     assert (response.status_code, error_of(response)) == (500, "server_error")
 
 
+@pytest.mark.in_process("a server that refuses much looks at few marks")
 def test_mark__of_a_connector_that_is_enabled_refuses_one_call(connector):
     """It stays where Redis did not answer when an operator enabled the connector."""
     get_redis_connection().hset(connector_keys(connector.uuid).revoked, marks.ALL, 1)
@@ -261,6 +265,7 @@ def test_mark__of_a_connector_that_is_enabled_refuses_one_call(connector):
     assert [connector.get().status_code for _ in range(2)] == [401, 401]
 
 
+@pytest.mark.in_process("reads the log")
 def test_log__has_the_reason_and_never_the_signature_or_the_secret(connector, caplog):
     authorization = connector.authorization("GET", connector.path(), b"other body")
     connector.send("GET", connector.path(), b"", authorization)
@@ -299,6 +304,7 @@ def send_held_back(connector, body, meanwhile):
     )
 
 
+@pytest.mark.in_process("moves the clock")
 def test_body__held_back_until_the_nonce_is_forgotten_is_refused(connector, time_machine):
     """Seen: a captured PUT, sent again but for its last byte, was good after 150 s."""
     time_machine.move_to(timezone.now())
@@ -307,6 +313,7 @@ def test_body__held_back_until_the_nonce_is_forgotten_is_refused(connector, time
     assert not list(get_redis_connection().scan_iter("dsxconnect:*"))
 
 
+@pytest.mark.in_process("empties the cache of credentials")
 def test_body__held_back_beyond_a_revocation_is_refused(connector):
     def revoke():
         Credential.objects.update(revoked_at=timezone.now())
@@ -316,6 +323,7 @@ def test_body__held_back_beyond_a_revocation_is_refused(connector):
     assert (response.status_code, error_of(response)) == (401, "bad_signature")
 
 
+@pytest.mark.in_process("HTTP servers refuse such a length themselves")
 def test_length__of_thousands_of_digits_is_413(connector):
     response = connector.call("PUT", connector.path(), b"v", CONTENT_LENGTH="0" * 5000 + "1")
     assert (response.status_code, error_of(response)) == (413, "value_too_large")

@@ -1,0 +1,1 @@
+"""Admin's pages of states that can't be read."""

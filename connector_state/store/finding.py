@@ -1,0 +1,80 @@
+"""Keys by any part of their name, of one connector or of all, for as long as somebody waits."""
+
+import time
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from django_redis import get_redis_connection
+
+from connector_state.store.keys import Address, connector_keys, escape_pattern
+
+SCANNED_AT_ONCE = 5000  # members of an index: some milliseconds, in which nobody else is served
+CONNECTORS_AT_ONCE = 50
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """The UUIDs and addresses of keys. `is_cut`: there may be more.
+
+    `cursor` is not 0 where the time was up: there the search of one connector can go on.
+    """
+
+    keys: list[tuple[str, Address]]
+    is_cut: bool
+    cursor: int = 0
+
+
+def find_keys(
+    connector_uuids: Iterable[str],
+    text: str,
+    *,
+    namespace: str = "",
+    most: int = 100,
+    seconds: float = 1.0,
+    cursor: int = 0,
+) -> Found:
+    """Return the keys that hold `text`, by the indexes of the connectors; capitals count.
+
+    Args:
+        namespace: look in this one alone, "" for all.
+        most: keys to return.
+        seconds: after which it returns what it has found.
+        cursor: where to go on, of one connector; 0 to begin.
+
+    Raises:
+        redis.exceptions.RedisError: Redis did not answer.
+    """
+    until = time.monotonic() + seconds
+    pattern = f"{escape_pattern(namespace) or '*'}:*{escape_pattern(text)}*"
+    found: list[tuple[str, Address]] = []
+    uuids = list(connector_uuids)
+    for at in range(0, len(uuids), CONNECTORS_AT_ONCE):
+        cursors = dict.fromkeys(uuids[at : at + CONNECTORS_AT_ONCE], cursor)
+        while cursors:
+            if len(found) > most:
+                return Found(_sorted(found)[:most], is_cut=True)
+            if time.monotonic() > until:
+                last = cursors[uuids[0]] if len(uuids) == 1 else 0
+                return Found(_sorted(found), is_cut=True, cursor=last)
+            found += _scan(cursors, pattern)
+    return Found(_sorted(found)[:most], is_cut=len(found) > most)
+
+
+def _scan(cursors: dict[str, int], pattern: str) -> list[tuple[str, Address]]:
+    """Take a step in each connector's index; forget the cursors of those that have ended."""
+    pipeline = get_redis_connection().pipeline(transaction=False)
+    each = max(SCANNED_AT_ONCE // len(cursors), 100)
+    for uuid, cursor in cursors.items():
+        pipeline.zscan(connector_keys(uuid).named("index"), cursor, pattern, each)
+    found = []
+    for uuid, (cursor, members) in zip(list(cursors), pipeline.execute(), strict=True):
+        found += [(uuid, Address.from_member(member.decode())) for member, _ in members]
+        cursors[uuid] = cursor
+        if not cursor:
+            del cursors[uuid]
+    return found
+
+
+def _sorted(found: list[tuple[str, Address]]) -> list[tuple[str, Address]]:
+    # A scan may return a member twice.
+    return sorted(set(found), key=lambda each: (each[0], each[1].member))
