@@ -156,7 +156,9 @@ def test_elsewhere__a_database_that_fails_ends_the_stream_with_an_error(turn, mo
         raise OperationalError("refused")
 
     monkeypatch.setattr(Turn.objects, "filter", refuse)
-    stream = streams._events(followed, lambda error: {"code": type(error).__name__})
+    stream = streams.EventStream(
+        followed, lambda error: {"code": type(error).__name__}, lambda: None
+    )
     assert [name(event) for event in filter(None, stream)] == ["accepted", "error"]
     assert isinstance(followed.failure, OperationalError)
 
