@@ -17,7 +17,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -41,23 +41,23 @@ BATCH = 10_000
 
 def main() -> None:
     """Fill, serve, measure, print."""
-    with _stores() as (folder, environ, client):
+    with stores() as (folder, environ, client):
         began = time.perf_counter()
-        uuid = _fill_connectors(client)
+        uuid = fill_connectors(client)
         _fill_conversations()
         print(f"filled in {time.perf_counter() - began:.0f} s")
-        session = _log_in()
+        session = log_in()
         server = granian(environ, folder / "log", workers=1)
         try:
-            missed = _measure(server.port, session, uuid)
+            missed = measure(server.port, session, _pages(uuid))
         finally:
             server.stop()
     raise SystemExit(f"over {AIM_MS:.0f} ms: {', '.join(missed)}" if missed else 0)
 
 
 @contextmanager
-def _stores() -> Iterator[tuple[Path, dict[str, str], "redis.Redis"]]:
-    """A Valkey, a migrated database, and Django in this process on both."""
+def stores(database_url: str = "") -> Iterator[tuple[Path, dict[str, str], "redis.Redis"]]:
+    """A Valkey, a migrated database (SQLite without a URL), and Django in this process on both."""
     folder = Path(tempfile.mkdtemp(prefix="statekeep-bench-"))
     socket = folder / "s"
     valkey = start_valkey(folder / "valkey", "--port", "0", "--unixsocket", str(socket))
@@ -65,7 +65,7 @@ def _stores() -> Iterator[tuple[Path, dict[str, str], "redis.Redis"]]:
         **ENVIRONMENT,
         "DATA_DIR": str(folder),
         "REDIS_URL": f"unix://{socket}",
-        "DATABASE_URL": f"sqlite:///{folder / 'db.sqlite3'}",
+        "DATABASE_URL": database_url or f"sqlite:///{folder / 'db.sqlite3'}",
         "DJANGO_SETTINGS_MODULE": "config.settings",
     }
     try:
@@ -81,7 +81,7 @@ def _stores() -> Iterator[tuple[Path, dict[str, str], "redis.Redis"]]:
         shutil.rmtree(folder)
 
 
-def _fill_connectors(client: "redis.Redis") -> str:
+def fill_connectors(client: "redis.Redis") -> str:
     """Make the connectors with their keys; return the UUID of the one that has a million."""
     from connector_state.models import Connector
 
@@ -159,7 +159,7 @@ def _fill_conversations() -> None:
         )
 
 
-def _log_in() -> str:
+def log_in() -> str:
     """Return the session of a superuser."""
     from django.contrib.auth.models import User
     from django.test import Client
@@ -197,12 +197,14 @@ def _pages(uuid: str) -> Iterator[tuple[str, str, bool]]:
     yield "conversations: a search", at("chat_conversation_changelist", q="user-0500"), False
 
 
-def _measure(port: int, session: str, uuid: str) -> list[str]:
+def measure(
+    port: int, session: str, pages: Iterable[tuple[str, str, bool]], aim_ms: float = AIM_MS
+) -> list[str]:
     """Print what each page takes; return those that miss the aim."""
     connection = http.client.HTTPConnection("127.0.0.1", port, timeout=60)
     missed = []
     print(f"{'milliseconds a page':<32} {'median':>8} {'worst':>8}")
-    for name, path, has_aim in _pages(uuid):
+    for name, path, has_aim in pages:
         if not path:
             print(f"{name:<32}  there is no such page")
             continue
@@ -210,7 +212,7 @@ def _measure(port: int, session: str, uuid: str) -> list[str]:
         times = [_fetch_ms(connection, path, session) for _ in range(ROUNDS)]
         median = statistics.median(times)
         print(f"{name:<32} {median:>8.1f} {max(times):>8.1f}", flush=True)
-        if has_aim and median > AIM_MS:
+        if has_aim and median > aim_ms:
             missed.append(name)
     return missed
 

@@ -3,8 +3,8 @@
 Each of 1,000 sessions has a user and a conversation, and sends a message every ten seconds to a
 model that takes a second: a hundred messages a second, which begin spread over the ten. Each comes
 by a connection of its own, as the server ends those that idle for ten seconds. A session whose
-answer takes longer than that sends its next message when it has come. Workers and threads are those
-of docs/production.md; the limits are the defaults.
+answer takes longer than that sends its next message when it has come. Workers, threads and
+turns are those of docs/production.md; the other limits are the defaults.
 
 Afterwards each message that was sent must be in the stored document of its conversation. Printed
 are the statuses, what was stored, the times until an answer was whole, and what a turn cost the
@@ -92,8 +92,8 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--database", choices=["sqlite", "postgresql"], default="sqlite")
     parser.add_argument("--stream", action="store_true")
     parser.add_argument("--workers", type=int, default=4)
-    parser.add_argument("--threads", type=int, default=80)
-    parser.add_argument("--turns", type=int, default=72)
+    parser.add_argument("--threads", type=int, default=16)
+    parser.add_argument("--turns", type=int, default=300)
     return parser.parse_args()
 
 
@@ -108,7 +108,7 @@ def _database(options: argparse.Namespace) -> Iterator[str | None]:
     from tests.sidecar.stores import PostgreSQLStore
 
     store = PostgreSQLStore()
-    most = options.workers * (options.threads + options.turns + 2) + 20
+    most = options.workers * (2 * options.threads + 2) + 20
     try:
         store.start()
         with psycopg.connect(store.url, autocommit=True) as connection:

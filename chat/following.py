@@ -1,18 +1,16 @@
 """Turns that are followed while they are answered, and outlive the request that began them."""
 
 import logging
-from concurrent.futures import Future, ThreadPoolExecutor
-from contextvars import copy_context
+from concurrent.futures import Future
 from dataclasses import dataclass
-from functools import lru_cache
 
-from django.conf import settings
-from django.db import close_old_connections
 from django.utils import timezone
 
 from chat.errors import ChatError, NotFound, TurnConflict
+from chat.live import waiting
 from chat.live.elsewhere import WordsElsewhere
 from chat.live.under_way import words_of
+from chat.live.waiting import Steps
 from chat.live.words import Words
 from chat.models import Turn
 from chat.turns.accept import TURN_IN_PROGRESS, Accepted, ChatRequest, accept
@@ -31,18 +29,13 @@ class Following:
 
 
 def follow(request: ChatRequest) -> Following:
-    """Have a message answered, whether its client stays or leaves; or follow the turn it repeats.
-
-    A server that stops waits for the turns, until it loses patience and kills them: a row is then
-    what it is after any SIGKILL.
+    """Have a message answered with events, or follow the turn that it repeats.
 
     Raises:
         TurnConflict, RateLimited, DatabaseBusy: see accept. One that is under way is no conflict.
     """
-    over: Future[None] = Future()
-    over.set_result(None)
     try:
-        accepted = accept(request)
+        return begin(request, is_followed=True)
     except TurnConflict as conflict:
         if conflict.code != TURN_IN_PROGRESS:
             raise
@@ -50,31 +43,37 @@ def follow(request: ChatRequest) -> Following:
         turn = turns.filter(idempotency_key=request.idempotency_key).first()
         if turn is None:
             raise TurnConflict() from None
-        return Following(words_of(turn.pk) or WordsElsewhere(turn), over)
-    words = Words(accepted.turn, is_followed=True)
+        return Following(words_of(turn.pk) or WordsElsewhere(turn), _over())
+
+
+def begin(request: ChatRequest, *, is_followed: bool = False) -> Following:
+    """Have a message answered in the background, whether its client stays or leaves.
+
+    Raises:
+        TurnConflict, RateLimited, DatabaseBusy: see accept.
+    """
+    accepted = accept(request)
+    words = Words(accepted.turn, is_followed=is_followed)
     if accepted.is_answered:
         flush_answered(accepted.turn, accepted.conversation)
         words.end()
-        return Following(words, over)
-    return Following(words, _threads().submit(copy_context().run, _answer, accepted, words))
+        return Following(words, _over())
+    return Following(words, waiting.begin(_answer(accepted, words)))
 
 
-def _answer(accepted: Accepted, words: Words) -> None:
-    close_old_connections()
+def _answer(accepted: Accepted, words: Words) -> Steps[None]:
     try:
-        answer_accepted(accepted, words)
+        yield from answer_accepted(accepted, words)
     except ChatError:
         pass  # those who follow are told
     except Exception:
         logger.exception("turn %s failed", accepted.turn.id)
-    finally:
-        close_old_connections()
 
 
-@lru_cache(maxsize=1)
-def _threads() -> ThreadPoolExecutor:
-    # No daemons: the process is to wait for them. They last, and with them their connections.
-    return ThreadPoolExecutor(settings.CHAT_MAX_TURNS_PER_PROCESS, "turn")
+def _over() -> "Future[None]":
+    over: Future[None] = Future()
+    over.set_result(None)
+    return over
 
 
 def stop(user_id: str, conversation_id: str, turn_id: str) -> Turn:

@@ -3,7 +3,7 @@
 import re
 from collections.abc import Mapping
 from functools import lru_cache
-from ipaddress import ip_address
+from ipaddress import ip_address, ip_network
 from typing import Any
 
 from django.conf import settings
@@ -45,6 +45,15 @@ def address_for_axes(request: HttpRequest) -> str | None:
     """
     address = client_address(request)
     return None if address == UNKNOWN else address
+
+
+def network_of(address: str) -> str:
+    """Return the addresses that one client can choose from: an IPv4 address, or an IPv6 /64.
+
+    Args:
+        address: of client_address; UNKNOWN is returned as it is.
+    """
+    return str(ip_network(f"{address}/64", strict=False)) if ":" in address else address
 
 
 @lru_cache(maxsize=4096)  # every request asks

@@ -38,7 +38,8 @@ def figures_now(
         bytes=size,
         conversations=chat.conversations,
         messages=chat.messages,
-        turns=Turn.objects.filter(accepted_at__gte=midnight).count(),
+        # The states are all that there are: they let the database use its index on state and time.
+        turns=Turn.objects.filter(state__in=Turn.State.values, accepted_at__gte=midnight).count(),
     )
 
 

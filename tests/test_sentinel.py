@@ -240,6 +240,10 @@ def test_sentinel__a_planned_fail_over_loses_no_write_and_admits_no_replay(produ
     assert {(s, json.loads(body)["code"]) for s, body in replays} == {(401, "replayed")}
 
 
+def is_up(replica: dict[str, object]) -> bool:
+    return not (replica["is_sdown"] or replica["is_disconnected"])
+
+
 def test_sentinel__a_planned_fail_over_that_cannot_be_leaves_all_as_it_was(product):
     freeze(product.valkeys[1].pid)
     try:
@@ -252,11 +256,21 @@ def test_sentinel__a_planned_fail_over_that_cannot_be_leaves_all_as_it_was(produ
     target = product.connector.path().encode()
     assert product.raw(product.raw_request("PUT", target, b"kept"))[0] == 204
     assert Redis(port=product.ports[0]).role()[0] == b"master"
-    # From here on somebody is promoted, but the old primary can't be told.
-    for port in product.ports:
-        rules = ("on", "nopass", "~*", "&*", "+@all", "-replicaof")
-        Redis(port=port).execute_command("ACL", "SETUSER", "half", *rules)
+    # A step fails while writes are paused already: the replica does not tell how far it is.
+    rules = ("on", "nopass", "~*", "&*", "+@all", "-replicaof")
+    for port, more in zip(product.ports, ([], ["-role"]), strict=True):
+        Redis(port=port).execute_command("ACL", "SETUSER", "half", *rules, *more)
+    for sentinel in product.sentinels:
+        watcher = Redis.from_url(f"redis://{sentinel}")
+        wait_until(lambda w=watcher: is_up(w.sentinel_slaves("state")[0]), 30, "the replica")
     product.environ["REDIS_URL"] = "redis://half:any@state/0"
+    with pytest.raises(subprocess.CalledProcessError) as refused:
+        product.manage("failover_redis")
+    assert "Nothing was changed: writes go on at 127.0.0.1" in refused.value.stderr
+    assert "'role' command" in refused.value.stderr
+    assert Redis(port=product.ports[0], socket_timeout=5).set("kept", "x")
+    # From here on somebody is promoted, but the old primary can't be told.
+    Redis(port=product.ports[1]).execute_command("ACL", "SETUSER", "half", "+role")
     with pytest.raises(subprocess.CalledProcessError) as refused:
         product.manage("failover_redis")
     assert "is the primary now, but" in refused.value.stderr

@@ -1,18 +1,19 @@
 """A turn as server-sent events: accepted, tool_call, delta, and done or error.
 
-The turn is answered in a thread of its own (chat.following). A stream follows it, and holds none
-of it: it may be slow, or end at any time. https://html.spec.whatwg.org/#server-sent-events
+The turn is answered by other threads (chat.following). A stream follows it, and holds none of it:
+it may be slow, or end at any time. Where it has to wait, it says so: in a thread it waits there,
+on a server's loop nothing waits. https://html.spec.whatwg.org/#server-sent-events
 """
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
+from dataclasses import dataclass
 from typing import Any
-
-from django.http import StreamingHttpResponse
 
 from chat.api.answers import turn_as_json
 from chat.live.elsewhere import WordsElsewhere
 from chat.live.words import Words
+from common.deferred import LoopStreamResponse, Run
 from common.json_answers import json_bytes
 
 EVENT_STREAM = "text/event-stream"
@@ -21,6 +22,13 @@ LOOK_SECONDS = 1.0  # after which a client that has left is noticed
 
 Followed = Words | WordsElsewhere
 AsError = Callable[[BaseException], dict[str, Any]]
+
+
+@dataclass(frozen=True, slots=True)
+class _Wait:
+    """For another version than this one; None: for more words."""
+
+    version: int | None = None
 
 
 class EventStream:
@@ -38,12 +46,29 @@ class EventStream:
         as_error: AsError,
         on_close: Callable[[], None],
     ) -> None:
+        self._followed = followed
         self._events = _heartbeats(_events(followed, as_error))
         self._on_close = on_close
         self._is_open = True
 
     def __iter__(self) -> Iterator[bytes]:
-        return self._events
+        for event in self._events:
+            if isinstance(event, bytes):
+                yield event
+            elif event.version is None:
+                self._followed.gather()
+            else:
+                self._followed.wait(event.version, LOOK_SECONDS)
+
+    async def on_loop(self, run: Run) -> AsyncIterator[bytes]:
+        """Yield the same events on a loop; `run` runs a function in a thread."""
+        for event in self._events:
+            if isinstance(event, bytes):
+                yield event
+            elif event.version is None:
+                await self._followed.gather_on_loop()
+            else:
+                await self._followed.wait_on_loop(event.version, LOOK_SECONDS, run)
 
     def close(self) -> None:
         """Stop following; the turn goes on."""
@@ -52,17 +77,19 @@ class EventStream:
             self._on_close()
 
 
-def event_response(stream: EventStream) -> StreamingHttpResponse:
+def event_response(stream: EventStream) -> LoopStreamResponse:
     """Return the stream as a response that no proxy keeps back."""
     headers = {"Cache-Control": "no-store", "X-Accel-Buffering": "no"}
-    return StreamingHttpResponse(stream, content_type=EVENT_STREAM, headers=headers)
+    return LoopStreamResponse(stream, EVENT_STREAM, headers)
 
 
-def _heartbeats(events: Iterator[bytes]) -> Iterator[bytes]:
+def _heartbeats(events: Iterator[bytes | _Wait]) -> Iterator[bytes | _Wait]:
     """Put a comment wherever nothing was sent for a while: proxies cut connections that idle."""
     sent_at = time.monotonic()
     for event in events:
-        if event:
+        if isinstance(event, _Wait):
+            yield event
+        elif event:
             sent_at = time.monotonic()
             yield event
         elif time.monotonic() - sent_at >= HEARTBEAT_SECONDS:
@@ -72,7 +99,7 @@ def _heartbeats(events: Iterator[bytes]) -> Iterator[bytes]:
             yield b""
 
 
-def _events(followed: Followed, as_error: AsError) -> Iterator[bytes]:
+def _events(followed: Followed, as_error: AsError) -> Iterator[bytes | _Wait]:
     """Yield events as they come, and nothing (b"") where there is none for a second."""
     turn = turn_as_json(followed.turn)
     conversation_id = turn["conversation_id"]
@@ -91,10 +118,10 @@ def _events(followed: Followed, as_error: AsError) -> Iterator[bytes]:
             shown += len(fresh)
             text += "".join(fresh)
             yield b"".join(_event("delta", text=piece) for piece in fresh)
-            followed.gather()
+            yield _Wait()
         if is_over:
             break
-        followed.wait(version, LOOK_SECONDS)
+        yield _Wait(version)
         if followed.version == version:
             yield b""
     if followed.failure is not None:

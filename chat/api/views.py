@@ -1,11 +1,13 @@
 """POST /api/{user_id}/chat. Contract: dapr-state-chat.md, "Application API"."""
 
 import json
+from collections.abc import Callable
 from functools import partial
 from typing import Any
 
 from django.http import HttpResponse
 from django.http.response import HttpResponseBase
+from django.utils.log import log_response
 from rest_framework.request import Request
 from rest_framework.views import APIView
 
@@ -15,10 +17,14 @@ from chat.api.parsing import ChatBody, read_body, read_idempotency_key
 from chat.api.slots import take_turn_slot, turn_slot
 from chat.api.streams import EVENT_STREAM, EventStream, event_response
 from chat.api.throttles import check_rate
-from chat.following import follow, stop
+from chat.following import Following, begin, follow, stop
+from chat.live.elsewhere import WordsElsewhere
+from chat.live.words import Words
 from chat.models import Turn
 from chat.turns.accept import ChatRequest
 from chat.turns.answer import answer
+from common.deferred import TAKES_DEFERRED, DeferredResponse
+from common.json_answers import json_response
 
 
 class ChatAPIView(APIView):
@@ -51,9 +57,27 @@ class ChatView(ChatAPIView):
         kinds = ["application/json", EVENT_STREAM]
         if request._request.get_preferred_type(kinds) == EVENT_STREAM:
             return self._stream()
+        if TAKES_DEFERRED in request._request.META:
+            return self._later()
         with turn_slot():
             turn = answer(self._read())
         return json_answer(turn_as_json(turn), degraded=turn.degraded)
+
+    def _later(self) -> DeferredResponse:
+        """Answer when the turn is over; until then no thread is held."""
+        give_back, following = self._begin(begin)
+        following.turn_is_over.add_done_callback(give_back)
+        return DeferredResponse(following.turn_is_over, partial(self._outcome, following.words))
+
+    def _outcome(self, words: Words | WordsElsewhere) -> HttpResponse:
+        if words.failure is None:
+            return json_answer(turn_as_json(words.turn), degraded=words.turn.degraded)
+        response = self._error_response(words.failure)
+        request = self.request._request
+        log_response(
+            "%s: %s", response.reason_phrase, request.path, response=response, request=request
+        )
+        return response
 
     def _read(self) -> ChatRequest:
         body = read_body(self.request._request, ChatBody)
@@ -63,25 +87,34 @@ class ChatView(ChatAPIView):
 
     def _stream(self) -> HttpResponseBase:
         """Answer with events, after all that may be refused."""
+        give_back, following = self._begin(follow)
+        # Whichever is over last: under WSGI, the stream holds a thread of the server.
+        over = partial(following.turn_is_over.add_done_callback, give_back)
+        return event_response(EventStream(following.words, self._as_error, over))
+
+    def _begin(
+        self, begin: Callable[[ChatRequest], Following]
+    ) -> tuple[Callable[[Any], None], Following]:
+        """Take a slot, and have the message answered; return also what gives the slot back."""
         give_back = take_turn_slot()
         try:
-            following = follow(self._read())
+            return lambda _: give_back(), begin(self._read())
         except BaseException:
             give_back()
             raise
-        # Whichever is over last: the stream holds a thread of the server, the turn one of its own.
-        over = partial(following.turn_is_over.add_done_callback, lambda _: give_back())
-        return event_response(EventStream(following.words, self._as_error, over))
+
+    def _error_response(self, error: BaseException) -> HttpResponse:
+        """Return the JSON answer to the error, which was logged if it was not expected."""
+        response = self.get_exception_handler()(error, self.get_exception_handler_context())
+        if response is None:
+            detail = "An unexpected error; the server's log has it."
+            return json_response({"detail": detail, "code": "server_error"}, status=500)
+        assert isinstance(response, HttpResponse)
+        return response
 
     def _as_error(self, error: BaseException) -> dict[str, Any]:
         """Return what the JSON answer to the error says, and its status."""
-        response = self.get_exception_handler()(error, self.get_exception_handler_context())
-        if response is None:
-            return {
-                "status": 500,
-                "code": "server_error",
-                "detail": "An unexpected error; the server's log has it.",
-            }
+        response = self._error_response(error)
         return {"status": response.status_code, **json.loads(response.content)}
 
 

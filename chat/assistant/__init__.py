@@ -10,6 +10,7 @@ from django.conf import settings
 
 from chat.conversations.state import MessageEntry
 from chat.deadline import Deadline
+from chat.live.waiting import Steps
 from chat.tools.toolbox import Toolbox
 
 
@@ -22,8 +23,8 @@ class Assistant(Protocol):
         message: str,
         tools: Toolbox,
         deadline: Deadline,
-    ) -> str:
-        """Return the reply to a message.
+    ) -> str | Steps[str]:
+        """Return the reply to a message; an assistant that waits returns the steps to it.
 
         Args:
             window: the messages before it, oldest first.
@@ -41,7 +42,10 @@ class Assistant(Protocol):
 def prepare_assistant() -> None:
     """Import the modules of the configured assistant, so that the first message does not wait."""
     if settings.OPENAI_API_KEY or settings.OPENAI_BASE_URL:
-        import openai.resources.chat  # noqa: F401
+        # The package itself would import all of this at the first request.
+        import anyio.abc  # noqa: F401
+        import httpcore2  # noqa: F401
+        import openai.resources.chat.completions  # noqa: F401
 
 
 def configured_assistant() -> Assistant:

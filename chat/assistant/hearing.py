@@ -4,20 +4,17 @@ Whatever way the server answers, what is returned is the body of a completion th
 """
 
 import json
-from collections.abc import Generator, Iterator
-from functools import partial
-from itertools import chain
+from collections.abc import AsyncIterator
 from typing import TYPE_CHECKING, Any
 
 from chat.assistant.answers import Unusable
 from chat.assistant.pieces import Pieces
 from chat.deadline import Deadline
 from chat.errors import ModelTimeout
-from chat.live.waiting import until_stopped
 from chat.live.words import Words
 
 if TYPE_CHECKING:
-    from openai import OpenAI
+    from openai import AsyncOpenAI
 
 ANSWER_MAX_BYTES = 1_048_576
 STREAM_MAX_BYTES = 16 * ANSWER_MAX_BYTES  # each word comes in some 200 bytes of JSON
@@ -28,7 +25,9 @@ _BEFORE_JSON = b"\xef\xbb\xbf \t\r\n"
 Json = dict[str, Any]
 
 
-def completion(client: "OpenAI", arguments: Json, words: Words, deadline: Deadline) -> bytes:
+async def completion(
+    client: "AsyncOpenAI", arguments: Json, words: Words, deadline: Deadline
+) -> bytes:
     """Return the body of the completion; its words are told where somebody follows them.
 
     A server that refuses to stream is asked without.
@@ -43,43 +42,33 @@ def completion(client: "OpenAI", arguments: Json, words: Words, deadline: Deadli
 
     if words.is_followed:
         try:
-            return _tell(client, {**arguments, "stream": True}, words, deadline)
+            return await _tell(client, {**arguments, "stream": True}, words, deadline)
         except openai.APIStatusError as error:
             if error.status_code not in STREAMING_REFUSED:
                 raise
-    return _tell(client, arguments, words, deadline)
+    return await _tell(client, arguments, words, deadline)
 
 
-def _tell(client: "OpenAI", arguments: Json, words: Words, deadline: Deadline) -> bytes:
-    for heard in until_stopped(partial(_ask, client, arguments, deadline), words, deadline):
-        if isinstance(heard, bytes):
-            return heard
-        words.add(heard)
-    raise AssertionError("the last that is heard is the body")
-
-
-def _ask(
-    client: "OpenAI", arguments: Json, deadline: Deadline
-) -> Generator[str | bytes, None, None]:
-    """Yield the words as they come, and then the body."""
-    with client.chat.completions.with_streaming_response.create(**arguments) as response:
+async def _tell(client: "AsyncOpenAI", arguments: Json, words: Words, deadline: Deadline) -> bytes:
+    """Tell the words as they come, and return the body."""
+    create = client.chat.completions.with_streaming_response.create
+    async with create(**arguments) as response:
         received = _limited(response.iter_bytes(), deadline)
-        first = next(received, b"")
+        first = await anext(received, b"")
         # By what it is: servers that don't know `stream` answer as ever, and some name it anyhow.
         if arguments.get("stream") and not first.lstrip(_BEFORE_JSON).startswith((b"{", b"[")):
-            yield from _streamed(chain([first], received))
-            return
+            return await _streamed(first, received, words)
         body = bytearray(first)
-        for chunk in received:
+        async for chunk in received:
             body += chunk
             _check_size(len(body), ANSWER_MAX_BYTES)
-        yield bytes(body)
+        return bytes(body)
 
 
-def _limited(chunks: Iterator[bytes], deadline: Deadline) -> Iterator[bytes]:
+async def _limited(chunks: AsyncIterator[bytes], deadline: Deadline) -> AsyncIterator[bytes]:
     """Yield what is received; the client's own timeout limits single reads alone."""
     size = 0
-    for chunk in chunks:
+    async for chunk in chunks:
         size += len(chunk)
         _check_size(size, STREAM_MAX_BYTES)
         if deadline.passed:
@@ -87,9 +76,9 @@ def _limited(chunks: Iterator[bytes], deadline: Deadline) -> Iterator[bytes]:
         yield chunk
 
 
-def _streamed(chunks: Iterator[bytes]) -> Generator[str | bytes, None, None]:
+async def _streamed(first: bytes, received: AsyncIterator[bytes], words: Words) -> bytes:
     pieces = Pieces()
-    for data in _events(chunks):
+    async for data in _events(first, received):
         if data == b"[DONE]":
             pieces.is_whole = True
             break
@@ -98,15 +87,16 @@ def _streamed(chunks: Iterator[bytes]) -> Generator[str | bytes, None, None]:
         except (ValueError, RecursionError):
             raise Unusable("an event of its stream is not JSON") from None
         if shown:
-            yield shown
+            words.add(shown)
     if not pieces.is_whole:
         raise Unusable("its stream breaks off")
-    yield json.dumps(pieces.document).encode()
+    return json.dumps(pieces.document).encode()
 
 
-def _events(chunks: Iterator[bytes]) -> Iterator[bytes]:
+async def _events(first: bytes, received: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
     line = bytearray()
-    for chunk in chunks:
+    chunk: bytes | None = first
+    while chunk is not None:
         # Only what is new is searched and copied: an event may come in any number of chunks.
         end, *others = chunk.split(b"\n")
         line += end
@@ -114,6 +104,7 @@ def _events(chunks: Iterator[bytes]) -> Iterator[bytes]:
             if line.startswith(b"data:") and (data := bytes(line[len(b"data:") :]).strip()):
                 yield data
             line = bytearray(other)
+        chunk = await anext(received, None)
 
 
 def _check_size(size: int, most: int) -> None:

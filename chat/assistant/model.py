@@ -13,6 +13,7 @@ from chat.assistant.words import done_in_words, has_effect
 from chat.conversations.json_values import encoded_size
 from chat.conversations.state import MessageEntry
 from chat.deadline import Deadline
+from chat.live.waiting import Steps, until_stopped
 from chat.live.words import REPLY_MAX_CHARACTERS, Words
 from chat.tools.toolbox import MAX_CALLS, Toolbox, shown_arguments
 
@@ -31,7 +32,7 @@ class ModelAssistant:
         message: str,
         tools: Toolbox,
         deadline: Deadline,
-    ) -> str:
+    ) -> Steps[str]:
         """Return the model's reply, after up to MAX_ROUNDS rounds of tool calls.
 
         Raises:
@@ -42,7 +43,7 @@ class ModelAssistant:
         dialogue = _Dialogue(turns_of(window, message, tools.done), deadline, tools.words)
         for round_number in range(1, MAX_ROUNDS + 1):
             is_last = round_number == MAX_ROUNDS
-            answer = dialogue.ask(may_call=not is_last)
+            answer = yield from dialogue.ask(may_call=not is_last)
             if not answer.calls or is_last:
                 break
             dialogue.add(answer, _call_all(answer, tools))
@@ -62,7 +63,7 @@ class _Dialogue:
     def add(self, answer: Answer, calls: Sequence[Json]) -> None:
         self._turns[-1].append(Part("assistant", answer.content, calls, answer.extra))
 
-    def ask(self, may_call: bool) -> Answer:
+    def ask(self, may_call: bool) -> Steps[Answer]:
         while True:
             messages = messages_within(self._turns, self._max_bytes)
             for message in messages if self._sends_thoughts else ():
@@ -70,7 +71,9 @@ class _Dialogue:
                     message.setdefault(THOUGHTS, " ")  # no server takes an empty one
             self._words.begin()
             try:
-                return server.ask(messages, self._deadline, may_call, self._words)
+                asked = server.ask(messages, self._deadline, may_call, self._words)
+                answer: Answer = yield until_stopped(asked, self._words, self._deadline)
+                return answer
             except ContextTooLong as error:
                 # This model takes less than CHAT_CONTEXT_BYTES: half of it may fit.
                 self._max_bytes = min(self._max_bytes, encoded_size(messages)) // 2

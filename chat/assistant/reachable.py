@@ -11,6 +11,7 @@ from chat.assistant.messages import Part, request_messages
 from chat.assistant.server import OPENAI_URL, NotConnected, ServerFailed, ask_once, connect
 from chat.deadline import Deadline
 from chat.errors import ModelFailed, ModelTimeout
+from chat.live.waiting import wait_for
 from chat.live.words import Words
 from chat.models import Turn
 from common.findings import Finding
@@ -61,7 +62,9 @@ def _try(question: Callable[[], None], host: str) -> None:
 
 def _ask(timeout_seconds: float) -> None:
     messages = request_messages([[Part("user", QUESTION)]])
-    answer = ask_once(messages, Deadline(timeout_seconds), may_call=True, words=Words(Turn()))
+    answer = wait_for(
+        ask_once(messages, Deadline(timeout_seconds), may_call=True, words=Words(Turn()))
+    )
     if not (answer.content or answer.calls):
         raise ServerFailed("it answers with nothing")
 

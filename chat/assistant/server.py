@@ -3,6 +3,7 @@
 The package's own retries are off, because it does not know the deadline; `ask` retries once.
 """
 
+import asyncio
 import logging
 import math
 import re
@@ -29,12 +30,13 @@ from chat.assistant.refusals import (
 )
 from chat.deadline import Deadline
 from chat.errors import ModelFailed, ModelTimeout
+from chat.live.waiting import turns_loop, wait_for
 from chat.live.words import Words
 from common.telemetry import metrics
 from common.telemetry.request import onward_headers
 
 if TYPE_CHECKING:
-    from openai import OpenAI
+    from openai import AsyncOpenAI
 
 logger = logging.getLogger(__name__)
 
@@ -74,7 +76,7 @@ class ThoughtsWanted(OtherWanted):
     """DeepSeek wants what the model thought beside each of its messages, of old ones too."""
 
 
-def ask(messages: list[Json], deadline: Deadline, may_call: bool, words: Words) -> Answer:
+async def ask(messages: list[Json], deadline: Deadline, may_call: bool, words: Words) -> Answer:
     """Ask the model; ask once more after an error that may be temporary, if there is time.
 
     Not after words were told: a second answer would not go on where the first one broke off.
@@ -86,7 +88,7 @@ def ask(messages: list[Json], deadline: Deadline, may_call: bool, words: Words) 
         OtherWanted: not logged.
     """
     try:
-        return ask_once(messages, deadline, may_call, words)
+        return await ask_once(messages, deadline, may_call, words)
     except OtherWanted:
         raise
     except ServerFailed as error:
@@ -94,9 +96,9 @@ def ask(messages: list[Json], deadline: Deadline, may_call: bool, words: Words) 
         if error.pause_seconds > pause_max or words.reply:
             raise failed(error) from error
         logger.info("asking the model again after %s", error)
-        words.pause(error.pause_seconds)
+        await asyncio.sleep(error.pause_seconds)
     try:
-        return ask_once(messages, deadline, may_call, words)
+        return await ask_once(messages, deadline, may_call, words)
     except OtherWanted:
         raise
     except ServerFailed as error:
@@ -109,8 +111,9 @@ def failed(error: ServerFailed) -> ModelFailed:
     return ModelFailed()
 
 
-@metrics.model_call()
-def ask_once(messages: list[Json], deadline: Deadline, may_call: bool, words: Words) -> Answer:
+async def ask_once(
+    messages: list[Json], deadline: Deadline, may_call: bool, words: Words
+) -> Answer:
     """Ask the model.
 
     Args:
@@ -123,13 +126,20 @@ def ask_once(messages: list[Json], deadline: Deadline, may_call: bool, words: Wo
         ModelTimeout: there was no answer before the deadline.
         ServerFailed: the server answered with an error, or with something unusable.
     """
+    with metrics.model_call():
+        return await _ask_once(messages, deadline, may_call, words)
+
+
+async def _ask_once(
+    messages: list[Json], deadline: Deadline, may_call: bool, words: Words
+) -> Answer:
     import httpx2
     import openai
 
     if deadline.passed:
         raise ModelTimeout()
     try:
-        body = _request(messages, deadline, may_call, words)
+        body = await _request(messages, deadline, may_call, words)
         document = _document(body)
         if document.get("error") and not document.get("choices"):
             raise _refused(HTTPStatus.OK, body, messages)
@@ -159,8 +169,12 @@ def connect(timeout_seconds: float) -> None:
     import openai
 
     client = _client(settings.OPENAI_API_KEY, settings.OPENAI_BASE_URL)
+
+    async def list_models() -> None:
+        await client.with_options(timeout=timeout_seconds).models.with_raw_response.list()
+
     try:
-        client.with_options(timeout=timeout_seconds).models.with_raw_response.list()
+        wait_for(list_models())
     except openai.APITimeoutError as error:
         raise ModelTimeout() from error
     except openai.APIConnectionError as error:
@@ -199,7 +213,7 @@ def _texts(messages: list[Json]) -> Iterator[str]:
             yield from (call["function"]["name"], call["function"]["arguments"])
 
 
-def _request(messages: list[Json], deadline: Deadline, may_call: bool, words: Words) -> bytes:
+async def _request(messages: list[Json], deadline: Deadline, may_call: bool, words: Words) -> bytes:
     arguments: Json = {
         "model": settings.CHAT_MODEL,
         "messages": [],
@@ -212,26 +226,26 @@ def _request(messages: list[Json], deadline: Deadline, may_call: bool, words: Wo
     if settings.MODEL_TRACE_HEADERS:
         arguments["extra_headers"] = onward_headers()
     client = _client(settings.OPENAI_API_KEY, settings.OPENAI_BASE_URL)
-    return hearing.completion(client, arguments, words, deadline)
+    return await hearing.completion(client, arguments, words, deadline)
 
 
 @lru_cache(maxsize=4)
-def _client(api_key: str, base_url: str) -> "OpenAI":
+def _client(api_key: str, base_url: str) -> "AsyncOpenAI":
     """Return a client, one for each configuration, because it keeps its connections open."""
-    from openai import DefaultHttpxClient, OpenAI  # importing it takes a second
+    from openai import AsyncOpenAI, DefaultAsyncHttpxClient  # importing it takes a second
 
     # Without a base URL the package would read OPENAI_BASE_URL itself, and take "" for one.
     url = urlsplit(base_url or OPENAI_URL)
     query = dict(parse_qsl(url.query, keep_blank_values=True))
     path = url.path.rstrip("/").removesuffix("/chat/completions")
     base = urlunsplit(url._replace(path=path, query="", fragment=""))
-    http = DefaultHttpxClient(
+    http = DefaultAsyncHttpxClient(
         base_url=base,
         trust_env=False,
         verify=outgoing.tls_context(),
         proxy=outgoing.proxy_for(base),
     )
-    client = OpenAI(
+    client = AsyncOpenAI(
         api_key=api_key or "none",
         base_url=base,
         http_client=http,
@@ -240,5 +254,10 @@ def _client(api_key: str, base_url: str) -> "OpenAI":
         default_headers={"api-key": api_key} if api_key and "api-version" in query else {},
         max_retries=0,
     )
-    weakref.finalize(client, http.close)  # the package closes only a client that it made itself
+    # The package closes only a client that it made itself.
+    loop = turns_loop()
+    closing = weakref.finalize(
+        client, lambda: asyncio.run_coroutine_threadsafe(http.aclose(), loop)
+    )
+    closing.atexit = False
     return client

@@ -1,5 +1,6 @@
 """A turn that another process answers, followed by its row and by the words that are published."""
 
+import asyncio
 import time
 
 from django.conf import settings
@@ -10,6 +11,7 @@ from chat.errors import ModelFailed, ModelTimeout, TurnConflict, Unavailable
 from chat.live import published
 from chat.live.words import Said
 from chat.models import Turn
+from common.deferred import Run
 
 POLL_SECONDS = 0.25
 STORING_SECONDS_MAX = 10.0
@@ -30,13 +32,24 @@ class WordsElsewhere:
     def wait(self, version: int, seconds: float) -> None:
         """Look again after a moment. Without the database there is nothing to follow."""
         time.sleep(min(POLL_SECONDS, seconds))
+        self._look_again()
+
+    def gather(self) -> None:
+        """Return at once: what is published are all the words since the last look."""
+
+    async def wait_on_loop(self, version: int, seconds: float, run: Run) -> None:
+        """Wait as `wait` does; a thread is held only while it looks."""
+        await asyncio.sleep(min(POLL_SECONDS, seconds))
+        await run(self._look_again)
+
+    async def gather_on_loop(self) -> None:
+        """Return at once, as `gather` does."""
+
+    def _look_again(self) -> None:
         try:
             self._look()
         except Error as error:  # its answer has begun: only an event can tell its client
             self._end(error)
-
-    def gather(self) -> None:
-        """Return at once: what is published are all the words since the last look."""
 
     def _look(self) -> None:
         row = Turn.objects.filter(pk=self.turn.pk).first()

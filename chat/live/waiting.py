@@ -1,66 +1,147 @@
-"""Waiting for what a model sends, no longer than until the user stops the turn."""
+"""Waiting for a model, for which a turn needs no thread.
 
-import queue
+The steps of a turn are a generator. What it has to wait for it yields as a coroutine; it is called
+again with what came of that. Coroutines run on one loop of this process. So one implementation of
+the steps serves servers where the thread of the request waits, and those where nothing does.
+"""
+
+import asyncio
+import concurrent.futures
+import os
 import threading
-from collections.abc import Callable, Generator, Iterator
-from typing import TypeVar
+from collections.abc import Callable, Coroutine, Generator
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextvars import copy_context
+from functools import lru_cache
+from typing import Any, TypeVar
+
+from django.conf import settings
+from django.db import close_old_connections
 
 from chat.deadline import Deadline
 from chat.errors import ModelTimeout
-from chat.live.words import Stopped, Words
+from chat.live.words import Words
 
 T = TypeVar("T")
 
-_END = StopIteration()
+Steps = Generator[Coroutine[Any, Any, Any], Any, T]
 
 
-def until_stopped(
-    make: Callable[[], Generator[T, None, None]], words: Words, deadline: Deadline
-) -> Iterator[T]:
-    """Yield what `make` yields, which runs in a thread of its own.
+def take(steps: Steps[T]) -> T:
+    """Take all the steps in this thread, which waits; return what they return."""
+    try:
+        wanted = next(steps)
+        while True:
+            try:
+                result = wait_for(wanted)
+            except BaseException as error:  # whatever it is, the turn has to know
+                wanted = steps.throw(error)
+            else:
+                wanted = steps.send(result)
+    except StopIteration as end:
+        value: T = end.value
+        return value
 
-    Nothing interrupts a thread that reads from a socket. So it is left to itself, and ends by its
-    own time limit; what it yields then is dropped.
+
+def wait_for(coroutine: Coroutine[Any, Any, T]) -> T:
+    """Run a coroutine on the loop, in the context of this thread; return what it returns."""
+    return asyncio.run_coroutine_threadsafe(coroutine, turns_loop()).result()
+
+
+def begin(steps: Steps[T]) -> "Future[T]":
+    """Begin to take the steps in other threads, none of which waits; return what tells the outcome.
+
+    A process that ends waits for them, until its server loses patience and kills it.
+    """
+    future = asyncio.run_coroutine_threadsafe(_take_in_threads(steps), turns_loop())
+    _begun.add(future)
+    future.add_done_callback(_begun.discard)
+    return future
+
+
+async def _take_in_threads(steps: Steps[T]) -> T:
+    loop, threads = asyncio.get_running_loop(), _threads()
+    go_on: Callable[[Any], Any] = steps.send
+    outcome: Any = None
+    while True:
+        context = copy_context()
+        wanted, value = await loop.run_in_executor(threads, context.run, _step, go_on, outcome)
+        if wanted is None:
+            returned: T = value
+            return returned
+        try:
+            outcome, go_on = await wanted, steps.send
+        except BaseException as error:  # whatever it is, the turn has to know
+            outcome, go_on = error, steps.throw
+
+
+def _step(go_on: Callable[[Any], Any], outcome: Any) -> tuple[Coroutine[Any, Any, Any] | None, Any]:
+    """Return what is to be waited for; None and the value of the steps when they are over."""
+    close_old_connections()
+    try:
+        return go_on(outcome), None
+    except StopIteration as end:
+        return None, end.value
+    finally:
+        close_old_connections()
+
+
+async def until_stopped(coroutine: Coroutine[Any, Any, T], words: Words, deadline: Deadline) -> T:
+    """Return what the coroutine returns, which is cancelled when the user stops the turn.
 
     Raises:
         Stopped: by the user.
-        ModelTimeout: nothing came before the deadline.
-        Exception: what `make` raises.
+        ModelTimeout: it was not done at the deadline.
+        Exception: what the coroutine raises.
     """
-    items: queue.SimpleQueue[T | BaseException] = queue.SimpleQueue()
-    left = threading.Event()
-    words.on_stop(lambda: items.put(Stopped()))
-    threading.Thread(target=_read, args=(make, items, left), name="model", daemon=True).start()
+    loop = asyncio.get_running_loop()
+    task = loop.create_task(coroutine)
+
+    def stop() -> None:
+        loop.call_soon_threadsafe(task.cancel)
+
+    words.on_stop(stop)
     try:
-        while True:
-            try:
-                item = items.get(timeout=deadline.remaining_seconds)
-            except queue.Empty:
-                raise ModelTimeout() from None
-            if item is _END:
-                return
-            if isinstance(item, BaseException):
-                raise item
-            yield item
+        async with asyncio.timeout(deadline.remaining_seconds):
+            return await task
+    except TimeoutError:
+        raise ModelTimeout() from None
+    except asyncio.CancelledError:
+        words.check()
+        raise
     finally:
-        left.set()
         words.on_stop(lambda: None)
 
 
-def _read(
-    make: Callable[[], Generator[T, None, None]],
-    items: "queue.SimpleQueue[T | BaseException]",
-    left: threading.Event,
-) -> None:
-    """Put what `make` yields into the queue, and then its error, or _END; stop when all left."""
-    made = make()
-    try:
-        for item in made:
-            if left.is_set():
-                return
-            items.put(item)
-        items.put(_END)
-    except BaseException as error:  # whatever it is, it is the turn's
-        items.put(error)
-    finally:
-        made.close()
+@lru_cache(maxsize=1)
+def turns_loop() -> asyncio.AbstractEventLoop:
+    """Return the loop of this process on which turns wait."""
+    loop = asyncio.new_event_loop()
+    # A daemon, as it has no end: `_finish` keeps the process from ending too early.
+    threading.Thread(target=loop.run_forever, name="turns loop", daemon=True).start()
+    return loop
+
+
+@lru_cache(maxsize=1)
+def _threads() -> ThreadPoolExecutor:
+    # They last, and with them their database connections.
+    return ThreadPoolExecutor(settings.SERVER_THREADS, "turn")
+
+
+_begun: "set[Future[Any]]" = set()
+
+
+def _finish() -> None:
+    concurrent.futures.wait(set(_begun))
+
+
+def _forget() -> None:
+    """Forget the parent's threads, of which a child has none."""
+    turns_loop.cache_clear()
+    _threads.cache_clear()
+    _begun.clear()
+
+
+os.register_at_fork(after_in_child=_forget)
+# Called before the executors are shut down, as theirs was registered before. `atexit` is too late.
+threading._register_atexit(_finish)  # type: ignore[attr-defined]

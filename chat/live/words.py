@@ -1,12 +1,15 @@
 """What the assistant says in a turn, as it says it."""
 
+import asyncio
 import re
 import threading
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass, field
 
 from chat.conversations.json_values import clean_text
 from chat.models import Turn
+from common.deferred import Run
 
 REPLY_MAX_CHARACTERS = 20_000
 TOGETHER_SECONDS = 0.1
@@ -54,6 +57,8 @@ class Words:
         self._ended = threading.Event()
         self._on_stop: Callable[[], None] = lambda: None
         self._changed = threading.Condition()
+        self._at_change: set[_Waker] = set()
+        self._at_end: set[_Waker] = set()
 
     def begin(self) -> None:
         """Begin to say something: what was said before the last tool calls is dropped.
@@ -94,6 +99,8 @@ class Words:
         with self._changed:
             self.version += 1
             self._changed.notify_all()
+            for waker in self._at_change | (self._at_end if self.is_over else set()):
+                waker.wake()
 
     def end(self, failure: BaseException | None = None) -> None:
         """Note that the turn is over: its row says all, or the failure does."""
@@ -112,6 +119,30 @@ class Words:
         # each would cost more than the rest of the turn.
         self._ended.wait(TOGETHER_SECONDS)
 
+    async def wait_on_loop(self, version: int, seconds: float, run: Run) -> None:
+        """Wait as `wait` does, without a thread."""
+        await self._woken(self._at_change, lambda: self.version == version, seconds)
+
+    async def gather_on_loop(self) -> None:
+        """Wait as `gather` does, without a thread."""
+        await self._woken(self._at_end, lambda: not self.is_over, TOGETHER_SECONDS)
+
+    async def _woken(
+        self, wakers: "set[_Waker]", is_to_wait: Callable[[], bool], seconds: float
+    ) -> None:
+        waker = _Waker()
+        with self._changed:
+            if not is_to_wait():
+                return
+            wakers.add(waker)
+        try:
+            with suppress(TimeoutError):
+                async with asyncio.timeout(seconds):
+                    await waker.woken.wait()
+        finally:
+            with self._changed:
+                wakers.discard(waker)
+
     # --- The user's stop --------------------------------------------------------------------------
 
     def stop(self) -> None:
@@ -125,14 +156,21 @@ class Words:
         if self._stopped.is_set():
             raise Stopped
 
-    def pause(self, seconds: float) -> None:
-        """Sleep, or raise Stopped as soon as the user stops the turn."""
-        self._stopped.wait(seconds)
-        self.check()
-
     def on_stop(self, call: Callable[[], None]) -> None:
         """Have `call` called at a stop, at once if that has come, in place of the one before."""
         with self._changed:
             self._on_stop = call
             if self._stopped.is_set():
                 call()
+
+
+class _Waker:
+    """Wakes a coroutine of this loop; any thread may call it."""
+
+    def __init__(self) -> None:
+        self._loop = asyncio.get_running_loop()
+        self.woken = asyncio.Event()
+
+    def wake(self) -> None:
+        with suppress(RuntimeError):  # the loop is closed: nobody waits any more
+            self._loop.call_soon_threadsafe(self.woken.set)

@@ -3,11 +3,15 @@
 accept (1), read_history (2), the assistant (3), finish (4), store_turn (5 and 6).
 """
 
+from collections.abc import Generator, Sequence
+
 from django.conf import settings
 
 from chat.assistant import configured_assistant
+from chat.conversations.state import MessageEntry
 from chat.errors import ModelFailed, TurnConflict
 from chat.live.under_way import under_way
+from chat.live.waiting import Steps, take
 from chat.live.words import Stopped, Words
 from chat.models import Turn
 from chat.tools.toolbox import Toolbox
@@ -32,17 +36,16 @@ def answer(request: ChatRequest) -> Turn:
     if accepted.is_answered:
         flush_answered(accepted.turn, accepted.conversation)
     else:
-        answer_accepted(accepted)
+        take(answer_accepted(accepted, Words(accepted.turn)))
     return accepted.turn
 
 
-def answer_accepted(accepted: Accepted, words: Words | None = None) -> None:
+def answer_accepted(accepted: Accepted, words: Words) -> Steps[None]:
     """Take the steps after the first; see answer. `words` tell what is said meanwhile."""
-    words = words or Words(accepted.turn)
     failure: BaseException | None = None
     try:
         with under_way(words):
-            _answer(accepted, words)
+            yield from _answer(accepted, words)
     except BaseException as error:
         failure = error
         raise
@@ -50,15 +53,12 @@ def answer_accepted(accepted: Accepted, words: Words | None = None) -> None:
         words.end(failure)
 
 
-def _answer(accepted: Accepted, words: Words) -> None:
+def _answer(accepted: Accepted, words: Words) -> Steps[None]:
     turn, failure = accepted.turn, None
     try:
         history = read_history(accepted)
-        for_storing = min(STORING_SECONDS_MAX, settings.CHAT_TURN_SECONDS / 5)
-        deadline = accepted.conversation.deadline.earlier(for_storing)
-        tools = Toolbox(turn, words)
         try:
-            turn.reply = configured_assistant().answer(history, turn.message, tools, deadline)
+            turn.reply = yield from _reply(accepted, history, words)
             words.say(turn.reply)
         except Stopped:
             turn.reply, turn.stopped = words.reply, True
@@ -75,3 +75,11 @@ def _answer(accepted: Accepted, words: Words) -> None:
     if failure is not None:
         failure.degraded = turn.degraded
         raise failure
+
+
+def _reply(accepted: Accepted, history: Sequence[MessageEntry], words: Words) -> Steps[str]:
+    turn = accepted.turn
+    for_storing = min(STORING_SECONDS_MAX, settings.CHAT_TURN_SECONDS / 5)
+    deadline = accepted.conversation.deadline.earlier(for_storing)
+    said = configured_assistant().answer(history, turn.message, Toolbox(turn, words), deadline)
+    return (yield from said) if isinstance(said, Generator) else said

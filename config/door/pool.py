@@ -14,6 +14,7 @@ from typing import IO, Any, TypeVar
 from django.http import StreamingHttpResponse
 from django.http.response import HttpResponseBase
 
+from common.deferred import TAKES_DEFERRED, DeferredResponse, LoopStreamResponse
 from config.door import stopping
 from config.door.receive import Receive
 from config.door.reply import Reply
@@ -91,7 +92,10 @@ class Pool:
     ) -> None:
         """Answer a request whose body was received."""
         environ["wsgi.input"] = body
+        environ[TAKES_DEFERRED] = True
         response = await self.run(self._respond, environ)
+        if isinstance(response, DeferredResponse):
+            response = await response.wait()
         if not isinstance(response, StreamingHttpResponse):
             await reply.send(response)
             return
@@ -155,7 +159,8 @@ class _Stream:
 
     async def pass_on(self, run: Callable[..., Any]) -> None:
         """Send it all. Returns early where nobody listens any more, even if the thread waits."""
-        making = self._loop.create_task(run(self._make))
+        on_loop = isinstance(self._response, LoopStreamResponse)
+        making = self._loop.create_task(self._make_on_loop(run) if on_loop else run(self._make))
         leaving = self._loop.create_task(self._wait_for_disconnect())
         over = self._loop.create_task(self._over.wait())
         await asyncio.wait({making, over}, return_when=asyncio.FIRST_COMPLETED)
@@ -180,6 +185,15 @@ class _Stream:
                     return
         finally:
             self._response.close()
+
+    async def _make_on_loop(self, run: Callable[..., Any]) -> None:
+        assert isinstance(self._response, LoopStreamResponse)
+        try:
+            async for content in self._response.on_loop(run):
+                if not await self._send(content):
+                    return
+        finally:
+            await run(self._response.close)
 
     async def _send(self, content: bytes) -> bool:
         if self._over.is_set():

@@ -3,10 +3,12 @@
 As in config.env.variables, a check never says what a value is.
 """
 
+from collections.abc import Callable
 from typing import Annotated
-from urllib.parse import parse_qs, urlsplit
+from urllib.parse import parse_qsl, urlencode, urlsplit
 
 import dj_database_url
+from psycopg import IsolationLevel
 from psycopg.pq import Conninfo
 from pydantic import AfterValidator
 from redis import ConnectionPool
@@ -38,12 +40,23 @@ _CLUSTER_OPTIONS = (
 )
 
 
+# What Django or psycopg would refuse with a traceback, unlike libpq's own parameters.
+_DATABASE_VALUES: dict[str, Callable[[object], bool]] = {
+    "isolation_level": lambda value: value in list(IsolationLevel),
+    "prepare_threshold": lambda value: isinstance(value, int),
+    "timeout": lambda value: isinstance(value, int),
+    "transaction_mode": lambda value: value in {"DEFERRED", "EXCLUSIVE", "IMMEDIATE"},
+}
+
+
 def _is_redis(url: str) -> bool:
     parts = split_url(url)
     if not parts or "#" in url:
         return False
+    database = {name: value for name, value in parse_qsl(parts.query) if name == "db"}
     try:
-        ConnectionPool.from_url(url)  # connects nowhere yet
+        # Connects nowhere yet. Other parameters are checked one by one.
+        ConnectionPool.from_url(_with_query(url, database))
     except ValueError:
         return False
     if parts.scheme == "unix":
@@ -69,18 +82,24 @@ def _check_database_options(url: str) -> str:
                 raise ValueError(f"the database takes no parameter {name!r}; remove it")
             if isinstance(value, list):
                 raise ValueError(f"the parameter {name!r} is given more than once")
+            if name in _DATABASE_VALUES and not _DATABASE_VALUES[name](value):
+                raise ValueError(f"the parameter {name!r} has a wrong value")
     return url
+
+
+def _with_query(url: str, query: dict[str, str]) -> str:
+    return f"{url.partition('?')[0]}?{urlencode(query)}"
 
 
 def _check_redis_options(url: str) -> str:
     """Refuse parameters that the connections of threads or of event loops do not take."""
     if url:
-        pool = ConnectionPool.from_url(url)
         known = _REDIS_OPTIONS | (_TLS_OPTIONS if url.startswith("rediss:") else set())
-        for name in parse_qs(urlsplit(url).query):
+        for name, value in parse_qsl(urlsplit(url).query):
             if name not in known:
                 raise ValueError(f"Redis takes no parameter {name!r} here; remove it")
             try:
+                pool = ConnectionPool.from_url(_with_query(url, {name: value}))
                 pool.connection_class(**{name: pool.connection_kwargs[name]})
             except (RedisError, ValueError) as error:
                 raise ValueError(f"the parameter {name!r} has a wrong value") from error
@@ -89,7 +108,7 @@ def _check_redis_options(url: str) -> str:
 
 def _check_cluster_parameters(parameters: str) -> str:
     """Refuse parameters that redis-py's client of a cluster does not take, or would not pass on."""
-    for name in parse_qs(parameters, keep_blank_values=True):
+    for name, _ in parse_qsl(parameters, keep_blank_values=True):
         if name not in _CLUSTER_OPTIONS:
             raise ValueError(f"a Redis Cluster takes no parameter {name!r} here; remove it")
     _check_redis_options(f"rediss://node?{parameters}")

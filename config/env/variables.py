@@ -19,6 +19,7 @@ ENROLLMENT_TOKEN_MIN_CHARACTERS = 8
 GROUP_MAX_CHARACTERS = 64
 ALGORITHMS = ("RS256", "RS384", "RS512", "PS256", "ES256", "EdDSA")
 ALLOWED_ALGORITHMS = frozenset({*ALGORITHMS, "PS384", "PS512", "ES384", "ES512"})
+_HOST = re.compile(r"[\w.-]+|[0-9a-f:]+|\[[0-9a-f:.]+(%[\w.-]+)?\]", re.ASCII | re.IGNORECASE)
 SIGNING_KEY_MIN_BYTES = 32  # HS256 wants a key as long as its digest
 
 
@@ -62,7 +63,7 @@ def _check_enrollment_tokens(value: tuple[str, ...]) -> tuple[str, ...]:
 
 def _is_sentinel(text: str) -> bool:
     host, _, port = text.rpartition(":")
-    return bool(host) and "/" not in host and port.isdecimal() and 0 < int(port) < 65536
+    return bool(_HOST.fullmatch(host)) and port.isdecimal() and 0 < int(port) < 65536
 
 
 def _is_fernet_key(text: str) -> bool:

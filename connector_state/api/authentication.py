@@ -124,7 +124,7 @@ async def _authenticate(
     header: signing.AuthorizationHeader, request: HttpRequest, key: str, max_body_bytes: int
 ) -> tuple[ConnectorPrincipal, Nonce]:
     waits = waits_of(request)
-    credential = await _check_freshness(header, waits)
+    credential = await _check_freshness(header, request, waits)
     has_body = check_length(request, max_body_bytes) > 0
     query = request.META.get("QUERY_STRING", "").encode("latin-1")
     if signing.SEPARATOR in query:
@@ -134,7 +134,7 @@ async def _authenticate(
         body = await waits.body(request)
         # A body held back for minutes must outlive neither its timestamp, and with it the memory
         # of its nonce, nor its credential.
-        credential = await _check_freshness(header, waits)
+        credential = await _check_freshness(header, request, waits)
     targets = signing.candidate_targets(request.path, key, query, _exact_target(request.META))
     signed = (credential.secret, header, request.method or "", targets, body)
     # A large body hashed once for each candidate would keep everybody on a loop waiting.
@@ -148,14 +148,16 @@ async def _authenticate(
     return principal, Nonce(header.key_id, header.nonce)
 
 
-async def _check_freshness(header: signing.AuthorizationHeader, waits: Waits) -> LiveCredential:
+async def _check_freshness(
+    header: signing.AuthorizationHeader, request: HttpRequest, waits: Waits
+) -> LiveCredential:
     """Return the live credential of a request whose timestamp is within the window."""
     if abs(time.time() - int(header.ts)) > settings.HMAC_SKEW_SECONDS:
         raise SignatureRefused(
             f"The timestamp is more than {settings.HMAC_SKEW_SECONDS} s off this server's clock.",
             code="timestamp_out_of_window",
         )
-    credential = await waits.find_live(header.key_id)
+    credential = await waits.find_live(header.key_id, client_address(request))
     if credential is None:
         raise SignatureRefused(reason=UNKNOWN_KEY_ID)
     if credential.refusal:

@@ -55,14 +55,16 @@ _addresses = Addresses()
 def note(request: HttpRequest) -> None:
     """Log whose request this is, once an hour, and mark its connector for admin's page.
 
-    The signature is not verified, as nobody waits for the body: a mark is a hint, not a proof. A
-    caller without a live key id is named by its address.
+    The signature is not verified, as nobody waits for the body. Key ids are no secret, so the line
+    and the page say that a mark is no proof. A caller without a live key id is named by its
+    address.
     """
     connector_uuid = _connector_of(request)
     if connector_uuid is None:
         who, is_due = "an unknown caller", _addresses.is_due(client_address(request))
     else:
-        who, is_due = f"connector {connector_uuid}", _mark(connector_uuid)
+        who = f"connector {connector_uuid} (by its key id; the signature was not checked)"
+        is_due = _mark(connector_uuid)
     if is_due:
         logger.warning(
             "%s at %s sends scans or other calls here that only a dsx-connect answers: its items "
@@ -87,7 +89,7 @@ def last_at(connector_uuid: str) -> datetime | None:
 def _connector_of(request: HttpRequest) -> str | None:
     try:
         header = signing.parse_authorization_header(request.META.get("HTTP_AUTHORIZATION", ""))
-        credential = live.find_live(header.key_id) if header else None
+        credential = live.find_live(header.key_id, client_address(request)) if header else None
     except (SignatureRefused, Unavailable, DatabaseError):
         return None
     return credential.connector_uuid if credential else None

@@ -28,7 +28,7 @@ class Waits:
     """
 
     body: Callable[[HttpRequest], Awaitable[bytes]]
-    find_live: Callable[[str], Awaitable[live.LiveCredential | None]]
+    find_live: Callable[[str, str], Awaitable[live.LiveCredential | None]]
     operate: Callable[[str, Caller, Sequence[Operation]], Awaitable[list[Result]]]
     run: Callable[..., Awaitable[Any]]
 
@@ -37,8 +37,8 @@ async def _read_body(request: HttpRequest) -> bytes:
     return request.body
 
 
-async def _find_live(key_id: str) -> live.LiveCredential | None:
-    return live.find_live(key_id)
+async def _find_live(key_id: str, address: str) -> live.LiveCredential | None:
+    return live.find_live(key_id, address)
 
 
 async def _operate(

@@ -43,7 +43,7 @@ class Cache:
     """The credentials of one source, which `name` names in the log.
 
     All that are known are read again every `reread_seconds`. `check_rate` is called with each key
-    id that has to be read, and may raise.
+    id that has to be read, and the address of the client that asks for it; it may raise.
     """
 
     def __init__(
@@ -51,7 +51,7 @@ class Cache:
         source: Source,
         name: str = "the database",
         reread_seconds: float = REREAD_SECONDS,
-        check_rate: Callable[[str], None] = lambda key_id: None,
+        check_rate: Callable[[str, str], None] = lambda key_id, address: None,
     ) -> None:
         self._source, self._name = source, name
         self._reread_seconds, self._check_rate = reread_seconds, check_rate
@@ -70,7 +70,7 @@ class Cache:
 
     # --- For requests -----------------------------------------------------------------------------
 
-    def find(self, key_id: str) -> LiveCredential | None:
+    def find(self, key_id: str, address: str = "") -> LiveCredential | None:
         """Return the live credential, or None; wait for the thread where that isn't known.
 
         Raises:
@@ -80,18 +80,18 @@ class Cache:
         found = self.entries.find(key_id)
         if found is not UNSURE:
             return found
-        future = self._ask(key_id)
+        future = self._ask(key_id, address)
         for _ in range(self._slices):
             if concurrent.futures.wait([future], SLICE_SECONDS).done:
                 return _given(future.result())
         return self._find_unanswered(key_id)
 
-    async def find_async(self, key_id: str) -> LiveCredential | None:
+    async def find_async(self, key_id: str, address: str = "") -> LiveCredential | None:
         """Return the same on an event loop, without an await if it is known."""
         found = self.entries.find(key_id)
         if found is not UNSURE:
             return found
-        future = asyncio.wrap_future(self._ask(key_id))
+        future = asyncio.wrap_future(self._ask(key_id, address))
         for _ in range(self._slices):
             # Not wait_for: it would cancel the future, which others wait for as well.
             if (await asyncio.wait([future], timeout=SLICE_SECONDS))[0]:
@@ -106,11 +106,11 @@ class Cache:
                 self.find(key_ids[0])  # nobody else may have noticed yet that the database is down
         return bool(key_ids) and self.entries.are_good
 
-    def _ask(self, key_id: str) -> "Future[Answer]":
+    def _ask(self, key_id: str, address: str) -> "Future[Answer]":
         with self._lock:
             future = self._waiting.get(key_id)
             if future is None:
-                self._check_rate(key_id)
+                self._check_rate(key_id, address)
                 if len(self._waiting) >= WAITING_MOST:
                     raise OperationalError(f"too many credentials wait for {self._name}")
                 future = self._waiting[key_id] = Future()

@@ -7,6 +7,7 @@ where a connector was here first its credential there opens nothing until an ope
 
 import logging
 import time
+from collections import Counter
 from collections.abc import Sequence
 from typing import Any
 from uuid import UUID
@@ -14,6 +15,7 @@ from uuid import UUID
 from django.conf import settings
 from django.db import transaction
 
+from common.client_ip import network_of
 from connector_state.changes import ChangeCounter
 from connector_state.credentials import database, dsx_connect
 from connector_state.credentials.counters import failures
@@ -30,19 +32,23 @@ NOT_ACCEPTED = "foreign_not_accepted"
 FULL = "dsx_connect_full"
 LIMITED = "look_ups_limited"
 FOUND_MOST = 10_000
+SHARES = 10
 
 Row = tuple[Any, ...]
 
 
 class Rate:
-    """Limits the look-ups of key ids that were never found, per process.
+    """Limits the look-ups of key ids that were never found, per process and client.
 
-    Key ids cost nothing to invent, and each asks the database and the dsx-connect's Redis.
+    Key ids cost nothing to invent, and each asks the database and the dsx-connect's Redis. A client
+    who invents them uses up its own share, DSX_CONNECT_LOOKUPS_PER_SECOND. All clients have SHARES
+    of them together.
     """
 
     def __init__(self) -> None:
         self._found: set[str] = set()
-        self._second, self._used = float("-inf"), 0
+        self._second = float("-inf")
+        self._used: Counter[str] = Counter()  # in that second, by the client's network
 
     def note_found(self, key_id: str) -> None:
         """Never limit this key id again."""
@@ -50,8 +56,8 @@ class Rate:
             self._found.clear()
         self._found.add(key_id)
 
-    def check(self, key_id: str) -> None:
-        """Count a look-up. The cache calls this under its lock.
+    def check(self, key_id: str, address: str) -> None:
+        """Count a look-up for the client at this address. The cache calls this under its lock.
 
         Raises:
             Unavailable: code `busy`. Not a 401: the key id may be good.
@@ -60,11 +66,13 @@ class Rate:
             return
         now = time.monotonic()
         if now - self._second >= 1:
-            self._second, self._used = now, 0
-        self._used += 1
-        if self._used > settings.DSX_CONNECT_LOOKUPS_PER_SECOND:
+            self._second = now
+            self._used.clear()
+        client, share = network_of(address), settings.DSX_CONNECT_LOOKUPS_PER_SECOND
+        if self._used[client] >= share or self._used.total() >= SHARES * share:
             failures.count_unlogged(LIMITED)
             raise Unavailable("Too many unknown key ids are being looked up.", code="busy")
+        self._used[client] += 1
 
 
 class ForeignSource:

@@ -33,13 +33,17 @@ def _reset() -> None:
 os.register_at_fork(after_in_child=_reset)
 
 
-def find_live(key_id: str) -> LiveCredential | None:
+def find_live(key_id: str, address: str = "") -> LiveCredential | None:
     """Return the live credential with this key id, as it was at most two seconds ago.
 
     While the database is down, as it was before that, for CREDENTIAL_OUTAGE_SECONDS. None when it
     is unknown, revoked or expired, or its connector is disabled. One of the dsx-connect is as it
     was there at most ten seconds ago, and may have a `refusal`. For threads; an event loop awaits
     find_live_async.
+
+    Args:
+        key_id: which.
+        address: the client's; it has a share of the look-ups at the dsx-connect.
 
     Raises:
         Unavailable: its secret can't be decrypted; or the dsx-connect's Redis did not answer.
@@ -51,12 +55,12 @@ def find_live(key_id: str) -> LiveCredential | None:
     if found is not None or not _may_be_foreign(key_id):
         return found
     try:
-        return _note_foreign(key_id, _foreign.find(key_id))
+        return _note_foreign(key_id, _foreign.find(key_id, address))
     except OperationalError as error:
         raise foreign.unavailable() from error
 
 
-async def find_live_async(key_id: str) -> LiveCredential | None:
+async def find_live_async(key_id: str, address: str = "") -> LiveCredential | None:
     """Return the same as find_live. A credential that is known costs no await and no thread.
 
     Raises:
@@ -68,7 +72,7 @@ async def find_live_async(key_id: str) -> LiveCredential | None:
     if found is not None or not _may_be_foreign(key_id):
         return found
     try:
-        return _note_foreign(key_id, await _foreign.find_async(key_id))
+        return _note_foreign(key_id, await _foreign.find_async(key_id, address))
     except OperationalError as error:
         raise foreign.unavailable() from error
 

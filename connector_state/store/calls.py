@@ -34,6 +34,7 @@ OPERATOR = "operator:"  # what an operator's name begins with as a caller; no ke
 NONCE_MARGIN_SECONDS = 30
 
 _CLAIM = Script("admit", "admit_only")
+REINDEX = Script("admit", "history", "index", "reindex")
 
 
 @dataclass(slots=True)
@@ -170,10 +171,12 @@ def call_steps(
         Unavailable, Corrupt: as in connection.run.
     """
     step = _first_step(script, connector_uuid, caller, arguments, members, when_full)
-    # "again": a quota has more to sweep than one script should take. The claim id makes the same
-    # call go on, and others get in between.
-    status = b"again"
+    status, *reply = yield step
     while status == b"again":
+        # Values seem to have expired. A script that declares their keys looks whether they have.
+        # The claim id lets it use the nonce, and then the same call again.
+        members = [member.decode() for member in reply]
+        yield _first_step(REINDEX, connector_uuid, caller, members, members, when_full=True)
         status, *reply = yield step
     if status == b"replay":
         raise SignatureRefused("This nonce was used before.", code="replayed")

@@ -12,7 +12,7 @@ from typing import Any
 from django_redis import get_redis_connection
 
 from connector_state.errors import InvalidRequest
-from connector_state.store.calls import Caller, Steps, call, call_steps, in_thread
+from connector_state.store.calls import REINDEX, Caller, Steps, call, call_steps, in_thread
 from connector_state.store.keys import KEY_MAX_BYTES, Address, connector_keys, escape_pattern
 from connector_state.store.scripts import Script
 from connector_state.store.values import ttl_seconds
@@ -20,7 +20,6 @@ from connector_state.store.values import ttl_seconds
 _LIST_KEYS = Script("admit", "history", "index", "list_keys")
 _DESCRIBE = Script("admit", "history", "index", "describe")
 _LIST_NAMESPACES = Script("admit", "history", "index", "list_namespaces")
-_REINDEX = Script("admit", "history", "index", "reindex")
 
 REINDEX_BATCH = 500
 GONE_AT_MOST = 1000  # members without a value, met for one page
@@ -218,7 +217,7 @@ def reindex(connector_uuid: str, username: str) -> Iterator[Reindexed]:
 def _reindex(connector_uuid: str, username: str, members: list[str], total: Reindexed) -> None:
     caller = Caller.operator(username)
     added, forgotten, *foreign = call(
-        _REINDEX, connector_uuid, caller, members, members, when_full=False
+        REINDEX, connector_uuid, caller, members, members, when_full=False
     )
     total.added += added
     total.forgotten += forgotten

@@ -174,10 +174,11 @@ def _unsigned() -> tuple[str, ...]:
         return ()
     if not uuids:
         return ()
-    more = "" if len(uuids) <= KEY_IDS_NAMED else " and others"
+    named, count = ", ".join(uuids[:KEY_IDS_NAMED]), len(uuids)
+    more = "" if count <= KEY_IDS_NAMED else " and others"
     return (
-        f"{len(uuids)} connectors register, but never signed a call with a live credential, and so "
-        f"read no cursor: {', '.join(uuids[:KEY_IDS_NAMED])}{more}.",
+        f"{count} connector{pluralize(count)} register{pluralize(count, 's,')}, but never signed a "
+        f"call with a live credential, and so read no cursor: {named}{more}.",
     )
 
 

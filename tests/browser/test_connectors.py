@@ -238,7 +238,7 @@ def test_issue__shows_the_secret_once(open_page, connector):
     assert not axe_violations_of_copy(page)
     key_id = Credential.objects.first().key_id
     assert SigningConnector(connector.uuid, key_id, secret).get().status_code == 200
-    page.click("summary")
+    page.click("#content summary")
 
 
 def test_issue__sent_again_says_what_to_do(open_page, connector):

@@ -54,7 +54,7 @@ def test_keys__from_the_namespaces_to_a_key(open_page, connector):
     page.click("text=m365 >> nth=-1")
     page.wait_for_url("**namespace=m365**")
     page.fill("#prefix", "drive")
-    page.click("text=Search")
+    page.click("#content form >> text=Search")
     page.wait_for_url("**prefix=drive**")
     assert page.locator("#result_list tbody tr").count() == 1
     page.click("text=drive-items/cursor")

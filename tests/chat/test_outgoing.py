@@ -17,6 +17,7 @@ from chat.assistant import reachable, server
 from chat.assistant.server import _client
 from chat.deadline import Deadline
 from chat.errors import ModelFailed, StoreMissing, StoreUnavailable, Unavailable
+from chat.live.waiting import wait_for
 from chat.live.words import Words
 from chat.models import Turn
 from chat.repository import conversation_repository
@@ -108,7 +109,8 @@ def tls_keys(authority, settings) -> Iterator[KeySet]:
 
 def ask_model() -> str:
     messages = [{"role": "user", "content": "hello"}]
-    return server.ask_once(messages, Deadline(10), may_call=False, words=Words(Turn())).content
+    asked = server.ask_once(messages, Deadline(10), may_call=False, words=Words(Turn()))
+    return wait_for(asked).content
 
 
 def test_own_authority__all_our_calls_trust_it(others, tls_keys, authority, settings):

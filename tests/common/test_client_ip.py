@@ -4,7 +4,7 @@ import pytest
 from django.contrib.auth.models import User
 from django.test import RequestFactory
 
-from common.client_ip import address_for_axes, client_address
+from common.client_ip import address_for_axes, client_address, network_of
 
 FORMS = {
     "203.0.113.9": "203.0.113.9",
@@ -61,6 +61,13 @@ def test_address__counts_proxies_from_the_right(settings):
     settings.TRUSTED_PROXY_COUNT = 1
     assert address(HTTP_X_FORWARDED_FOR="") == "127.0.0.1"
     assert address(REMOTE_ADDR="") == "unknown"  # a unix socket
+
+
+def test_network__is_what_one_client_can_choose_its_address_from():
+    assert network_of("203.0.113.9") == "203.0.113.9"
+    assert network_of("2001:db8::1") == network_of("2001:db8::ffff:1") == "2001:db8::/64"
+    assert network_of("2001:db8:0:1::1") == "2001:db8:0:1::/64"
+    assert network_of("unknown") == "unknown"
 
 
 LOG_INS = [

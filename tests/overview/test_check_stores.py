@@ -61,6 +61,7 @@ def test_check__a_connector_that_registers_and_never_signs_is_a_warning(capsys):
     found = checks(capsys)["secrets"]
     assert found["state"] == "warning"
     (problem,) = found["problems"]
+    assert problem.startswith("1 connector registers, but never signed")
     assert problem.endswith(f"read no cursor: {connector.uuid}.")
     connector.get()
     assert checks(capsys)["secrets"]["state"] == "ok"

@@ -4,6 +4,8 @@ from datetime import timedelta
 
 import pytest
 from django.core.management import CommandError, call_command
+from django.db import connection
+from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 
 from chat.models import Conversation, Turn
@@ -30,6 +32,17 @@ def accept_turn(number: int) -> None:
         accepted_at=timezone.now(),
         message="hello",
     )
+
+
+def test_record__counts_turns_without_reading_all_of_them(capsys):
+    if connection.vendor != "sqlite":
+        pytest.skip("reads SQLite's plan")
+    with CaptureQueriesContext(connection) as queries:
+        record(capsys=capsys)
+    (count,) = [query["sql"] for query in queries if "COUNT(*)" in query["sql"]]
+    with connection.cursor() as cursor:
+        cursor.execute(f"EXPLAIN QUERY PLAN {count}")
+        assert "SEARCH chat_turn" in cursor.fetchall()[0][-1]
 
 
 def test_record__what_there_is(capsys):

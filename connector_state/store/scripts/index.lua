@@ -31,15 +31,15 @@ local function note(member, old, size, expires_ms)
   return old and 0 or 1
 end
 
--- Take members whose values expired out of the index, `most` at once. Returns how many were due.
+-- Return {'again', member, …} of values that expired by the index, `most` at once, or nil if there are
+-- none. The caller runs reindex.lua on them, which declares the values' keys. There, looking at a value
+-- that has expired deletes it: else a clock that steps back would bring it back without its index.
 -- Only what was due before this millisecond, in which the value may still be read.
-local function sweep(most)
-  if not any_marks_or_expiries then return 0 end
+local function again_without_expired(most)
+  if not any_marks_or_expiries then return end
   local before_now = string.format('(%.0f', now_ms)
-  local due = call('ZRANGEBYSCORE', expiries, '-inf', before_now, 'LIMIT', 0, most)
-  for _, member in ipairs(due) do
-    forget(member)
-    drop_history(member)
-  end
-  return #due
+  local reply = call('ZRANGEBYSCORE', expiries, '-inf', before_now, 'LIMIT', 0, most)
+  if #reply == 0 then return end
+  table.insert(reply, 1, 'again')
+  return reply
 end

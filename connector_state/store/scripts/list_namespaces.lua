@@ -2,13 +2,14 @@
 --
 -- ARGV  5 namespace after which the page begins ('' for the first)   6 limit
 --
--- Returns {'ok', more (1 or 0), then for each namespace: name, keys}. It jumps from one to the
+-- Returns {'ok', more (1 or 0), then for each namespace: name, keys}, or {'again', member, …}. It jumps from one to the
 -- next in the index, so the page costs what it holds. A namespace holds no ':' and sorts by
 -- name .. ':'; ';' is the byte after ':'.
 
 local SWEPT = 1000
 
-sweep(SWEPT)
+local again = is_new and again_without_expired(SWEPT)
+if again then return again end
 
 local from = ARGV[5] ~= '' and '[' .. ARGV[5] .. ';' or '-'
 local limit = tonumber(ARGV[6])

@@ -12,10 +12,10 @@
 -- Returns {'ok', one result an operation}: get {value, ttl ms (-1: none)} or {} when missing,
 -- put, delete and expire whether a value is or was there, '1' or '0';
 -- or {'replay'}, {'revoked'}, {'limited', wait ms}, {'condition', number of the operation, etag or
--- ''}, {'quota', 'keys' or 'bytes', limit}, {'again'}: the same call goes on with the sweep.
+-- ''}, {'quota', 'keys' or 'bytes', limit}, {'again', members whose values have expired}.
 
-local SWEPT_PER_WRITE = 4
-local SWEPT_FOR_ROOM, SWEEPS_FOR_ROOM = 100, 20 -- some 20 ms, in which nobody else is served
+local SWEPT = 1000 -- some 10 ms, in which nobody else is served
+local SWEPT_EVERY = 16 -- writes, on average: a sweep takes two more round trips
 local TRIMMED_EVERY = 16 -- writes, on average
 -- Where an operation's arguments are, beside 7 * its number.
 local KIND, MEMBER, VALUE, ETAG, TTL, IF_MATCH, IF_NONE_MATCH = 6, 7, 8, 9, 10, 11, 12
@@ -43,6 +43,10 @@ for number = 1, count do
 end
 
 if not done then
+  -- Nothing has been written yet, so the same call can be made again.
+  local again = is_new and now_ms % SWEPT_EVERY == 0 and again_without_expired(SWEPT)
+  if again then return again end
+
   for _, number in ipairs(writes) do
     local if_match, if_none_match = ARGV[7 * number + IF_MATCH], ARGV[7 * number + IF_NONE_MATCH]
     if if_match ~= '' or if_none_match ~= '' then
@@ -60,32 +64,23 @@ if not done then
 
   -- Only growth can be refused, and only when what expired has been swept.
   local max_keys, max_bytes = tonumber(ARGV[5]), tonumber(ARGV[6])
-  local old_sizes, swept, sweeps = {}, SWEPT_FOR_ROOM, 0
-  while true do
-    local keys, bytes, total = 0, 0, 0
-    for _, number in ipairs(writes) do
-      local found = call('HMGET', sizes, ARGV[7 * number + MEMBER], 'total')
-      local kind, old = ARGV[7 * number + KIND], found[1]
-      old_sizes[number], total = old, found[2] or 0
-      if kind == 'put' then
-        keys = keys + (old and 0 or 1)
-        bytes = bytes + #ARGV[7 * number + VALUE] - (old or 0)
-      elseif kind ~= 'expire' and old then
-        keys = keys - 1
-        bytes = bytes - old
-      end
+  local old_sizes, keys, bytes, total = {}, 0, 0, 0
+  for _, number in ipairs(writes) do
+    local found = call('HMGET', sizes, ARGV[7 * number + MEMBER], 'total')
+    local kind, old = ARGV[7 * number + KIND], found[1]
+    old_sizes[number], total = old, found[2] or 0
+    if kind == 'put' then
+      keys = keys + (old and 0 or 1)
+      bytes = bytes + #ARGV[7 * number + VALUE] - (old or 0)
+    elseif kind ~= 'expire' and old then
+      keys = keys - 1
+      bytes = bytes - old
     end
-    local quota
-    if max_keys > 0 and keys > 0 and call('ZCARD', index) + keys > max_keys then
-      quota = {'quota', 'keys', max_keys}
-    elseif max_bytes > 0 and bytes > 0 and total + bytes > max_bytes then
-      quota = {'quota', 'bytes', max_bytes}
-    else
-      break
-    end
-    if swept < SWEPT_FOR_ROOM then return quota end
-    if sweeps == SWEEPS_FOR_ROOM then return {'again'} end
-    swept, sweeps = sweep(SWEPT_FOR_ROOM), sweeps + 1
+  end
+  if max_keys > 0 and keys > 0 and call('ZCARD', index) + keys > max_keys then
+    return again_without_expired(SWEPT) or {'quota', 'keys', max_keys}
+  elseif max_bytes > 0 and bytes > 0 and total + bytes > max_bytes then
+    return again_without_expired(SWEPT) or {'quota', 'bytes', max_bytes}
   end
 
   done = ''
@@ -126,7 +121,6 @@ if not done then
     done = done .. existed
   end
   call('APPEND', KEYS[1], done) -- for a retry of this very request
-  sweep(SWEPT_PER_WRITE)
   -- Readers leave out what is too old; now and then it is taken away.
   if now_ms % TRIMMED_EVERY == 0 then call('XTRIM', audit, 'MINID', '~', ARGV[8]) end
 end

@@ -14,6 +14,8 @@ for at = 5, #ARGV do
     local old, size = call('HGET', sizes, member), call('STRLEN', key)
     reply[2] = reply[2] + note(member, old, size, left >= 0 and string.format('%.0f', now_ms + left))
   else
+    local ends = call('ZSCORE', expiries, member)
+    if ends and tonumber(ends) < now_ms then drop_history(member) end
     reply[3] = reply[3] + forget(member)
     if kind ~= 'none' then reply[#reply + 1] = member end
   end

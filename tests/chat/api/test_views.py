@@ -1,6 +1,9 @@
 """The chat's endpoints: the contract, and what stands beside it."""
 
 import json
+import os
+import subprocess
+import sys
 from datetime import timedelta
 
 import pytest
@@ -9,6 +12,7 @@ from django.utils import timezone
 from chat.models import Conversation, Turn
 from tests.chat.calls import Api
 from tests.chat.drive import away, contents, get_raw, hooked, put_raw
+from tests.servers import ROOT
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -328,6 +332,14 @@ def test_cors__exposes_the_degraded_header_to_allowed_origins(api, settings):
     assert allowed >= {"traceparent", "tracestate", "x-request-id", "x-requested-with"}
     state = api.client.get("/livez", headers={"Origin": "https://app.example"})
     assert "Access-Control-Allow-Origin" not in state
+
+
+def test_cors__the_setting_allows_more_headers():
+    code = "from config.settings import CORS_ALLOW_HEADERS as allowed; print(*allowed)"
+    environ = {**os.environ, "CORS_ALLOWED_HEADERS": "X-Trace, Baggage"}
+    command = [sys.executable, "-c", code]
+    printed = subprocess.run(command, cwd=ROOT, env=environ, stdout=subprocess.PIPE, text=True)
+    assert {"x-trace", "baggage", "authorization"} <= set(printed.stdout.split())
 
 
 def test_rate__is_a_sliding_window_per_user(api, settings):

@@ -3,6 +3,7 @@
 from chat.assistant.model import ModelAssistant
 from chat.conversations.state import MessageEntry
 from chat.deadline import Deadline
+from chat.live.waiting import take
 from chat.live.words import Words
 from chat.models import Turn
 from chat.tools.toolbox import Call
@@ -30,7 +31,7 @@ class Tools:
 
 
 def answered(tools=None, window=(), message="hello") -> str:
-    return ModelAssistant().answer(window, message, tools or Tools(), Deadline(20))
+    return take(ModelAssistant().answer(window, message, tools or Tools(), Deadline(20)))
 
 
 def entry(role: str, content: str, *calls: dict) -> MessageEntry:

@@ -1,6 +1,8 @@
 """A streamed answer, put together."""
 
+import asyncio
 import time
+from collections.abc import AsyncIterator
 
 from chat.assistant import hearing
 from chat.assistant.pieces import Pieces
@@ -20,10 +22,21 @@ def test_pieces__a_long_thought_costs_little():
     assert took < 5  # seconds; each word once cost as much as all before it
 
 
+def events(chunks: list[bytes]) -> list[bytes]:
+    async def received() -> AsyncIterator[bytes]:
+        for chunk in chunks[1:]:
+            yield chunk
+
+    async def collect() -> list[bytes]:
+        return [event async for event in hearing._events(chunks[0], received())]
+
+    return asyncio.run(collect())
+
+
 def test_events__an_endless_line_in_small_chunks_costs_little():
     chunks = [b"data: ", *[b"x" * 64] * 65_536, b"\n"]
     began = time.process_time()
-    (data,) = hearing._events(iter(chunks))
+    (data,) = events(chunks)
     assert len(data) == 64 * 65_536
     assert time.process_time() - began < 10  # joined again and again they take minutes
 
@@ -34,4 +47,4 @@ def test_events__are_lines_however_they_are_cut():
     )
     for size in range(1, len(stream) + 1):
         cut = [stream[at : at + size] for at in range(0, len(stream), size)]
-        assert list(hearing._events(iter(cut))) == [b"one", b"two", b"[DONE]"]
+        assert events(cut) == [b"one", b"two", b"[DONE]"]

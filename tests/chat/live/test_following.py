@@ -37,9 +37,8 @@ def turn() -> Turn:
 
 
 def events(followed) -> list[bytes]:
-    return [
-        event for event in streams._events(followed, lambda error: {"code": error.code}) if event
-    ]
+    stream = streams.EventStream(followed, lambda error: {"code": error.code}, lambda: None)
+    return [event for event in stream if event]
 
 
 def data(event: bytes) -> dict:
@@ -157,7 +156,9 @@ def test_elsewhere__a_database_that_fails_ends_the_stream_with_an_error(turn, mo
         raise OperationalError("refused")
 
     monkeypatch.setattr(Turn.objects, "filter", refuse)
-    stream = streams._events(followed, lambda error: {"code": type(error).__name__})
+    stream = streams.EventStream(
+        followed, lambda error: {"code": type(error).__name__}, lambda: None
+    )
     assert [name(event) for event in filter(None, stream)] == ["accepted", "error"]
     assert isinstance(followed.failure, OperationalError)
 

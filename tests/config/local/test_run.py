@@ -22,6 +22,10 @@ from tests.servers import ROOT, free_port, wait_until
 def test_run__prints_lines_that_store_and_read_a_value__in_any_folder(runs):
     run = runs(" a#b?c=%41&$HOME ,;\"\\'\u00fc\u3000~")
     assert requests.get(f"{run.url}/readyz", timeout=5).json()["status"] == "ready"
+    assert {path.name for path in run.data_dir.parent.iterdir()} == {
+        run.data_dir.name,
+        run.output.name,
+    }  # nothing is beside it, as where a path was cut at its "#"
     store, read = re.findall(r"^  (curl .*)$", run.text, re.M)
     for line, wanted in ((store, "204"), (read, '{"value":"my-delta-token"}\n')):
         answer = subprocess.run(

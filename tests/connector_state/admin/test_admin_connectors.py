@@ -45,11 +45,14 @@ def text_of(response, status: int = 200) -> str:
     return response.content.decode()
 
 
-def test_page__says_that_a_connector_sends_its_scans_here(admin_client, connector):
-    mark = "sends scans or other calls here that only a dsx-connect answers"
+def test_page__says_that_scans_come_with_the_key_id_which_is_no_proof(admin_client, connector):
+    mark = "Scans or other calls that only a dsx-connect answers come here with its key id"
     assert mark not in text_of(admin_client.get(page_of(connector)))
-    connector.call("POST", "/dsx-connect/api/v1/scan/request")
-    assert mark in text_of(admin_client.get(page_of(connector)))
+    stranger = SigningConnector(connector.uuid, connector.key_id, "not its secret")
+    stranger.call("POST", "/dsx-connect/api/v1/scan/request")
+    text = text_of(admin_client.get(page_of(connector)))
+    assert mark in text
+    assert "anybody who knows the key id may have sent them" in text
 
 
 def test_page__says_that_a_connector_registers_and_never_signs(admin_client):

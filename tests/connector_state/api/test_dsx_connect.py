@@ -339,6 +339,27 @@ def test_invented__key_ids_are_limited_in_rate(
     assert status(unknown) == 200
 
 
+def test_invented__key_ids_of_one_address_leave_room_for_others(dsx_connect, settings, pass_by):
+    settings.DSX_CONNECT_LOOKUPS_PER_SECOND = 5
+    first, second = dsx_connect.register(), dsx_connect.register()
+    pass_by(1)
+
+    def invent(number: int, address: str) -> int:
+        stranger = SigningConnector(first.uuid, f"invented{number}", "x")
+        return stranger.get(REMOTE_ADDR=address).status_code
+
+    assert [invent(n, f"2001:db8::{n}") for n in range(7)] == [401] * 5 + [503] * 2
+    assert first.get(REMOTE_ADDR="2001:db8:0:1::1").status_code == 200
+    pass_by(1)
+    statuses = [invent(100 + n, f"10.0.0.{n // 5}") for n in range(55)]
+    assert statuses == [401] * 50 + [503] * 5
+    refused = second.get(REMOTE_ADDR="10.0.0.200")
+    assert (refused.status_code, refused.json()["code"]) == (503, "busy")
+    assert int(refused["Retry-After"]) >= 1
+    pass_by(1)
+    assert second.get(REMOTE_ADDR="10.0.0.200").status_code == 200
+
+
 @pytest.fixture
 def cut(settings, dsx_connect):
     """Call it, and nobody listens where that Redis was; its result brings it back."""

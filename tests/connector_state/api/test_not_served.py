@@ -62,7 +62,8 @@ def test_a_connector__is_logged_once_an_hour_and_marked(client, connector, caplo
     for _ in range(3):
         assert connector.call("POST", SCAN, b"{}").status_code == 404
     (line,) = lines(caplog)
-    assert line.startswith(f"connector {connector.uuid} at 127.0.0.1 ")
+    who = f"connector {connector.uuid} (by its key id; the signature was not checked)"
+    assert line.startswith(f"{who} at 127.0.0.1 ")
     assert misdirected.last_at(connector.uuid) is not None
     get_redis_connection().delete(f"{misdirected._key(connector.uuid)}:logged")  # an hour later
     connector.call("POST", SCAN, b"{}")

@@ -85,11 +85,15 @@ def test_loop__a_caller_that_leaves_disturbs_no_other(cache, source):
 
 def test_invented_key_ids__a_thousand_at_once_starve_nobody(cache, source):
     cache.find("a")
-    source.after_read = lambda: time.sleep(0.02)
+    asked = threading.Event()
+    source.after_read = lambda: asked.wait(10)  # so long that all ask while one is read
+
+    async def note():
+        asked.set()
 
     async def find_invented():
         invented = (cache.find_async(f"invented-{n}") for n in range(1000))
-        return await asyncio.gather(cache.find_async("b"), *invented)
+        return await asyncio.gather(cache.find_async("b"), *invented, note())
 
     flood = threading.Thread(target=lambda: found.extend(asyncio.run(find_invented())))
     found: list = []

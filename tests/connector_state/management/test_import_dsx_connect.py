@@ -82,7 +82,9 @@ def test_import__a_second_run_changes_nothing(origin, run):
     origin.redis.expire(f"dsxconnect:connector_state:{connector.uuid}:m365:delta", 1000)
     run()
     before = everything()
-    assert "of 3 connectors: 0 connectors, 0 credentials, 0 values; kept 0" in run()
+    out = run()
+    assert "of 3 connectors: 0 connectors, 0 credentials, 0 values; kept 0" in out
+    assert "not taken over" not in out
     assert everything() == before
     assert 990 <= int(connector.get().headers["State-TTL"]) <= 1000
 

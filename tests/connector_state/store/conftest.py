@@ -3,6 +3,7 @@
 import subprocess
 import threading
 from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
@@ -10,9 +11,12 @@ from redis import Redis
 from redis.backoff import NoBackoff
 from redis.retry import Retry
 
+from connector_state.store import history
 from connector_state.store.scripts import connection, loop_connection, retries
-from tests.servers import start_valkey, thaw
+from tests.servers import start_valkey, thaw, wait_until
 
+FAKETIME = next(Path("/usr/lib").glob("*/faketime/libfaketimeMT.so.1"), None)
+MIDNIGHT = datetime(2030, 5, 1, tzinfo=UTC)
 TIMEOUT_SECONDS = 0.5
 
 
@@ -42,7 +46,8 @@ class OtherRedis:
 
     def start(self) -> None:
         arguments = ("--port", "0", "--unixsocket", str(self.socket), "--appendonly", "yes")
-        self._process = start_valkey(self._folder, *arguments, "--appendfsync", "always")
+        arguments += ("--appendfsync", "always", "--enable-debug-command", "local")
+        self._process = start_valkey(self._folder, *arguments)
 
     def stop(self) -> None:
         """SIGKILL, whether it runs or is frozen."""
@@ -74,3 +79,38 @@ def other_redis(tmp_path, use_redis) -> Iterator[OtherRedis]:
     other.start()
     yield other
     other.stop()
+
+
+class Clock:
+    """The clock of a Valkey. It stands where it was set, but for the time that passes."""
+
+    def __init__(self, file: Path, redis: Redis) -> None:
+        self._file, self._redis = file, redis
+        self.now = MIDNIGHT
+        self._set()
+
+    def move(self, by: timedelta) -> None:
+        self.now += by
+        self._set()
+        # Valkey looks at the clock between commands: the next one may still have the old time.
+        wait_until(lambda: abs(self._redis.time()[0] - self.now.timestamp()) < 30)
+
+    def _set(self) -> None:
+        new = self._file.with_suffix(".new")
+        new.write_text(f"{(self.now - datetime.now(UTC)).total_seconds():+.3f}")
+        new.replace(self._file)  # in one step, as Valkey reads it at any time
+
+
+@pytest.fixture
+def clock(other_redis, tmp_path, monkeypatch) -> Clock:
+    if FAKETIME is None:
+        pytest.skip("needs libfaketime (Debian: apt-get install faketime)")
+    clock = Clock(tmp_path / "clock", other_redis.client)
+    other_redis.stop()
+    with monkeypatch.context() as patch:
+        patch.setenv("LD_PRELOAD", str(FAKETIME))
+        patch.setenv("FAKETIME_TIMESTAMP_FILE", str(tmp_path / "clock"))
+        patch.setenv("FAKETIME_NO_CACHE", "1")
+        other_redis.start()
+    monkeypatch.setattr(history, "get_redis_connection", lambda: other_redis.client)
+    return clock

@@ -4,11 +4,9 @@ import asyncio
 import random
 import threading
 from concurrent.futures import ThreadPoolExecutor
-from datetime import UTC, datetime, timedelta
-from pathlib import Path
+from datetime import datetime, timedelta
 
 import pytest
-from redis import Redis
 
 from connector_state.errors import PreconditionFailed, Unavailable
 from connector_state.operator_session import OperatorSession
@@ -18,47 +16,10 @@ from connector_state.store.history import history_of
 from connector_state.store.keys import Address, connector_keys
 from connector_state.store.scripts import loop
 from connector_state.store.values import AsyncStateStore, Condition, Operation, StateStore, etag_of
-from tests.servers import wait_until
+from tests.connector_state.store.conftest import MIDNIGHT
 
 UUID = "3f8e0c8e-6f0a-4c8e-9a52-2f1d6c7b9e11"
 DELTA = Address("m365", "delta")
-FAKETIME = next(Path("/usr/lib").glob("*/faketime/libfaketimeMT.so.1"), None)
-MIDNIGHT = datetime(2030, 5, 1, tzinfo=UTC)
-
-
-class Clock:
-    """The clock of a Valkey. It stands where it was set, but for the time that passes."""
-
-    def __init__(self, file: Path, redis: Redis) -> None:
-        self._file, self._redis = file, redis
-        self.now = MIDNIGHT
-        self._set()
-
-    def move(self, by: timedelta) -> None:
-        self.now += by
-        self._set()
-        # Valkey looks at the clock between commands: the next one may still have the old time.
-        wait_until(lambda: abs(self._redis.time()[0] - self.now.timestamp()) < 30)
-
-    def _set(self) -> None:
-        new = self._file.with_suffix(".new")
-        new.write_text(f"{(self.now - datetime.now(UTC)).total_seconds():+.3f}")
-        new.replace(self._file)  # in one step, as Valkey reads it at any time
-
-
-@pytest.fixture
-def clock(other_redis, tmp_path, monkeypatch) -> Clock:
-    if FAKETIME is None:
-        pytest.skip("needs libfaketime (Debian: apt-get install faketime)")
-    clock = Clock(tmp_path / "clock", other_redis.client)
-    other_redis.stop()
-    with monkeypatch.context() as patch:
-        patch.setenv("LD_PRELOAD", str(FAKETIME))
-        patch.setenv("FAKETIME_TIMESTAMP_FILE", str(tmp_path / "clock"))
-        patch.setenv("FAKETIME_NO_CACHE", "1")
-        other_redis.start()
-    monkeypatch.setattr(history, "get_redis_connection", lambda: other_redis.client)
-    return clock
 
 
 def store(key_id: str = "kid") -> StateStore:

@@ -2,6 +2,7 @@
 
 import random
 import threading
+from datetime import timedelta
 
 import pytest
 from django_redis import get_redis_connection
@@ -11,13 +12,13 @@ from redis.retry import Retry
 
 from connector_state.errors import Unavailable
 from connector_state.store import index
-from connector_state.store.calls import Caller
+from connector_state.store.calls import Caller, Limits
 from connector_state.store.keys import Address, connector_keys
 from connector_state.store.scripts import connection
 from connector_state.store.usage import usage_of
 from connector_state.store.values import Operation, StateStore
 from tests.connectors import tag
-from tests.servers import start_valkey
+from tests.servers import start_valkey, wait_until
 
 UUID = "3f8e0c8e-6f0a-4c8e-9a52-2f1d6c7b9e11"
 NEIGHBOUR = "3f8e0c8e-6f0a-4c8e-9a52-2f1d6c7b9e12"
@@ -117,6 +118,41 @@ def test_index__after_concurrent_work_is_what_a_scan_finds():
     for thread in threads:
         thread.join()
     assert_index_is_true(get_redis_connection())
+
+
+def test_index__after_a_clock_that_stepped_forward_and_back_is_what_a_scan_finds(
+    clock, other_redis
+):
+    redis = other_redis.client
+    redis.execute_command("DEBUG", "SET-ACTIVE-EXPIRE", 0)  # else it may delete before the sweep
+    for number in range(10):
+        store().put(Address("m365", f"k{number}"), b"v", ttl_seconds=60)
+    clock.move(timedelta(minutes=2))
+    assert index.list_namespaces(UUID, caller()).namespaces == []
+    for number in range(10):
+        store().put(Address("m365", f"l{number}"), b"v", ttl_seconds=60)
+    clock.move(timedelta(minutes=2))
+    policy = Caller.operator("tests", Limits(max_keys=1))
+    StateStore(UUID, policy).put(Address("m365", "only"), b"v", ttl_seconds=60)
+    clock.move(timedelta(minutes=-4))
+    assert set(scanned(redis)) == {"m365:only"}
+    assert_index_is_true(redis)
+
+
+def test_index__is_swept_by_writes(other_redis):
+    redis, keys = other_redis.client, connector_keys(UUID)
+    for number in range(40):
+        store().put(Address("m365", f"k{number}"), b"v", ttl_seconds=100)
+        redis.zadd(keys.named("expiries"), {f"m365:k{number}": 1})
+        if number % 2:
+            redis.pexpire(f"{PREFIX}m365:k{number}", 0)
+
+    def write_and_look() -> bool:
+        store().put(Address("m365", "another"), b"v")
+        return bool(redis.zcard(keys.named("index")) == 21)
+
+    wait_until(write_and_look)
+    assert_index_is_true(redis)
 
 
 @pytest.mark.parametrize("seed", range(4))

@@ -49,7 +49,9 @@ def work() -> None:
     with pytest.raises(Forbidden):
         next(calls).put(DELTA, b"v")
     redis, keys = get_redis_connection(), connector_keys(UUID)
-    redis.zadd(keys.named("expiries"), {"m365:k0": 1, "m365:k1": 1})
+    for member in ("m365:k0", "m365:k1"):
+        redis.zadd(keys.named("expiries"), {member: 1})
+        redis.delete(keys.value_prefix + member)
     etag = next(calls).put(DELTA, b"v", "keep")
     with pytest.raises(PreconditionFailed):
         next(calls).put(DELTA, b"w", condition=Condition(if_none_match=etag))
