@@ -52,7 +52,7 @@ def test_restore__yesterdays_value_from_the_start_page(open_page, connector):
     click("#changelist-search [type=submit]", "**q=contoso**")
     click(".field-namespaces a", "**namespace=m365**")
     page.fill("#prefix", "delta:a")
-    click("text=Search", "**prefix=delta**")
+    click("#content form >> text=Search", "**prefix=delta**")
     click("#result_list a", "**keys/key/**")
     click("text=Restore…", "**/restore/**")
     assert "token=yesterday" in page.inner_text("#content")

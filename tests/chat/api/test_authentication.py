@@ -83,7 +83,7 @@ def test_token__integers_are_decimal_text():
         {"sub": "alice", "exp": "9999999999"},
         {"sub": "alice", "exp": None},
         {"sub": "alice", "exp": True},
-        {"sub": "alice", "nbf": int(time.time()) + 600},
+        {"sub": "alice", "nbf": int(time.time()) + 86_400},
         {"sub": "alice", "nbf": "x"},
         {"sub": "alice", "iat": "x"},
     ],

@@ -11,12 +11,14 @@ from chat.assistant.builtin import BuiltinAssistant
 from chat.conversations.state import ConversationKey, new_conversation
 from chat.deadline import Deadline
 from chat.errors import ModelFailed
+from chat.live.waiting import take
+from chat.live.words import Words
 from chat.models import Conversation, Turn
 from chat.models.conversations import ConversationRows
 from chat.retention.purge import purge
 from chat.retention.sweep import PurgeOptions
 from chat.turns import flush, index, pruning
-from chat.turns.accept import ChatRequest, accept
+from chat.turns.accept import Accepted, ChatRequest, accept
 from chat.turns.answer import answer_accepted
 from chat.turns.deletion import apply_deletion, delete_conversation, mark_deleted
 from chat.turns.flush import MARGIN_SECONDS
@@ -126,9 +128,13 @@ def said(transcript: Transcript) -> list[tuple[str, str]]:
     ]
 
 
+def finish_answering(accepted: Accepted) -> None:
+    take(answer_accepted(accepted, Words(accepted.turn)))
+
+
 def test_reading__a_turn_that_is_answered_and_stored_meanwhile_has_its_reply(repository):
     accepted = accept(ChatRequest(ALICE, "list my tasks", "c1"))
-    repository.before["get"] = [partial(answer_accepted, accepted)]
+    repository.before["get"] = [partial(finish_answering, accepted)]
     assert said(read(KEY, Deadline(10))) == [("user", "stored"), ("assistant", "stored")]
 
 
@@ -138,7 +144,7 @@ def test_reading__a_failed_turn_that_is_answered_meanwhile_has_its_reply(reposit
         ask("list my tasks", idempotency_key="k")
     accepted = accept(ChatRequest(ALICE, "list my tasks", "c1", "k"))
     assert said(read(KEY, Deadline(10))) == [("user", "under way")]
-    repository.before["get"] = [partial(answer_accepted, accepted)]
+    repository.before["get"] = [partial(finish_answering, accepted)]
     assert said(read(KEY, Deadline(10))) == [("user", "stored"), ("assistant", "stored")]
 
 
