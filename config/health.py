@@ -10,8 +10,8 @@ from redis.exceptions import RedisError
 
 from config.errors.answers import error_response
 from config.version import NAME, REVISION, VERSION
-from connector_state import redis_checks, redis_trial
 from connector_state.credentials import live
+from connector_state.redis_server import checks, trial
 from overview.health import probes
 
 logger = logging.getLogger(__name__)
@@ -69,10 +69,10 @@ def version(request: HttpRequest) -> JsonResponse:
 def report_redis_problems() -> None:
     """Log what is wrong with Redis, when a worker starts."""
     try:
-        found = redis_trial.examine(get_redis_connection())
+        found = trial.examine(get_redis_connection())
         for problem in (*found.dangers, *found.problems):
             logger.warning("Redis: %s", problem)
-    except redis_checks.UnfitRedis as error:
+    except checks.UnfitRedis as error:
         logger.critical("Redis: %s", error)
     except RedisError as error:
         logger.error("Redis does not answer yet: %s", error)

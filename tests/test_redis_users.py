@@ -15,7 +15,7 @@ from redis import Redis
 
 from chat.api import throttles
 from chat.repository import forget_repositories
-from connector_state.redis_trial import NOBODY
+from connector_state.redis_server.trial import NOBODY
 from connector_state.store.calls import Caller
 from connector_state.store.keys import Address
 from connector_state.store.scripts import connection, retries

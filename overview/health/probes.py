@@ -24,9 +24,9 @@ from chat.models import Quarantine, Turn
 from chat.repository import conversation_repository
 from common.database_limits import missing_limits
 from common.findings import Finding, Unfit
-from connector_state import redis_checks, redis_trial
 from connector_state.credentials import dsx_connect
 from connector_state.credentials.issuing import unreadable_credentials
+from connector_state.redis_server import checks, trial
 from connector_state.store.usage import unsigned_connectors
 from overview.health.bounded import NoAnswer, Outcome, Question
 
@@ -132,7 +132,7 @@ def _conversations() -> Finding:
         for feature in info.lacks
     )
     if info.backend == "redis":
-        version = redis_checks.examine_version(get_redis_connection())
+        version = checks.examine_version(get_redis_connection())
         return Finding(f"{info.description}, {version}", problems=problems)
     return Finding(f"Dapr, {info.description}", problems=problems)
 
@@ -192,7 +192,7 @@ def _dsx_connect() -> Finding:
     return Finding(f"credentials of environment {settings.DSX_CONNECT_ENV} can be read")
 
 
-REDIS = Probe("redis", "Redis", lambda: redis_trial.examine(get_redis_connection()))
+REDIS = Probe("redis", "Redis", lambda: trial.examine(get_redis_connection()))
 DATABASE = Probe("database", "Database", _database)
 CONVERSATIONS = Probe("conversations", "Conversation store", _conversations)
 MODEL = Probe(

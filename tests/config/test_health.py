@@ -8,7 +8,7 @@ from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import ResponseError
 
 from config import health
-from connector_state import redis_checks
+from connector_state.redis_server import checks
 from overview.health import probes
 from overview.health.probes import Probe
 from tests.connectors import SigningConnector
@@ -61,7 +61,7 @@ def test_readyz__ready(client):
     [
         ("redis", RedisConnectionError("refused")),
         ("database", DatabaseError("gone")),
-        ("redis", redis_checks.UnfitRedis("a cluster")),
+        ("redis", checks.UnfitRedis("a cluster")),
     ],
 )
 def test_readyz__names_what_does_not_answer(client, monkeypatch, name, error):
@@ -105,13 +105,13 @@ def test_health__other_methods_are_405_and_no_matter_of_csrf(path):
 
 def test_fitness__a_good_one():
     words = "7.2.4, noeviction, append-only file on"
-    assert redis_checks.examine(FakeRedis()) == redis_checks.Finding(f"Redis {words}")
-    assert redis_checks.examine(FakeRedis(valkey_version="7.2.4")).description == f"Valkey {words}"
+    assert checks.examine(FakeRedis()) == checks.Finding(f"Redis {words}")
+    assert checks.examine(FakeRedis(valkey_version="7.2.4")).description == f"Valkey {words}"
 
 
 @pytest.mark.parametrize("policy", ["allkeys-lru", "volatile-ttl"])
 def test_fitness__eviction_is_a_danger(policy):
-    found = redis_checks.examine(FakeRedis(maxmemory_policy=policy))
+    found = checks.examine(FakeRedis(maxmemory_policy=policy))
     (danger,) = found.dangers
     assert policy in danger
     assert found.description == f"Redis 7.2.4, {policy}, append-only file on"
@@ -119,7 +119,7 @@ def test_fitness__eviction_is_a_danger(policy):
 
 
 def test_fitness__nothing_on_disk_is_a_danger():
-    found = redis_checks.examine(FakeRedis(aof_enabled=0, save=""))
+    found = checks.examine(FakeRedis(aof_enabled=0, save=""))
     (danger,) = found.dangers
     assert "a restart loses everything" in danger
     assert found.description.endswith("nothing on disk")
@@ -130,7 +130,7 @@ def test_fitness__nothing_on_disk_is_a_danger():
     ("save", "words"), [("3600 1", "snapshots only"), (None, "append-only file off")]
 )
 def test_fitness__snapshots_without_an_append_only_file_are_a_problem(save, words):
-    found = redis_checks.examine(FakeRedis(aof_enabled=0, save=save))
+    found = checks.examine(FakeRedis(aof_enabled=0, save=save))
     (problem,) = found.problems
     assert "appendonly yes" in problem
     assert found.description.endswith(words)
@@ -153,14 +153,14 @@ def test_readyz__an_evicting_redis_serves(client, monkeypatch):
     ],
 )
 def test_fitness__what_refuses_writes_is_a_danger(info, words):
-    found = redis_checks.examine(FakeRedis(**info))
+    found = checks.examine(FakeRedis(**info))
     (danger,) = found.dangers
     assert words in danger
     assert not found.problems
 
 
 def test_fitness__what_will_refuse_writes_is_a_problem():
-    found = redis_checks.examine(FakeRedis(maxmemory=1000, used_memory=950))
+    found = checks.examine(FakeRedis(maxmemory=1000, used_memory=950))
     (problem,) = found.problems
     assert "95% of maxmemory" in problem
     assert not found.dangers
@@ -170,8 +170,8 @@ def test_fitness__what_will_refuse_writes_is_a_problem():
     "info", [{"cluster_enabled": 1}, {"redis_version": "6.0.16"}, {"loading": 1}]
 )
 def test_fitness__a_cluster_an_old_one_and_one_that_is_loading_are_unfit(info):
-    with pytest.raises(redis_checks.UnfitRedis):
-        redis_checks.examine(FakeRedis(**info))
+    with pytest.raises(checks.UnfitRedis):
+        checks.examine(FakeRedis(**info))
 
 
 def test_start__reports_problems_and_never_fails(monkeypatch, caplog):

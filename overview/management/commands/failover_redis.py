@@ -9,7 +9,7 @@ from django_redis import get_redis_connection
 from redis.exceptions import RedisError
 from redis.sentinel import SentinelConnectionPool
 
-from connector_state.redis_failover import FailOverFailed, fail_over
+from connector_state.redis_server.failover import FailOverFailed, fail_over
 
 TIMEOUT_SECONDS = 20
 

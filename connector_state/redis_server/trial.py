@@ -18,8 +18,8 @@ from redis.exceptions import (
 from redis.sentinel import MasterNotFoundError
 
 from common.findings import Finding
-from connector_state import cluster_trial, redis_checks
-from connector_state.redis_checks import UnfitRedis
+from connector_state.redis_server import checks, cluster
+from connector_state.redis_server.checks import UnfitRedis
 from connector_state.store.calls import Caller, Steps
 from connector_state.store.keys import Address, connector_keys
 from connector_state.store.scripts.retries import is_denied
@@ -34,16 +34,16 @@ def examine(client: Any) -> Finding:
     """Return what is wrong with a Redis, or a cluster: by what it says of itself, and by a call.
 
     Raises:
-        UnfitRedis: as redis_checks.examine, or it does not allow what a call does.
+        UnfitRedis: as checks.examine, or it does not allow what a call does.
         redis.exceptions.RedisError: it did not answer; of a cluster, no primary did.
     """
-    return cluster_trial.examine(client, _try) if settings.REDIS_CLUSTER else _try(client, NOBODY)
+    return cluster.examine(client, _try) if settings.REDIS_CLUSTER else _try(client, NOBODY)
 
 
 def _try(client: Redis, uuid: str) -> Finding:
     """Examine one server; `uuid` is no connector's, and on a cluster one of its slots has it."""
     try:
-        found = redis_checks.examine(client)
+        found = checks.examine(client)
         _call(client, uuid)
     except ClusterDownError:
         raise  # although it is a ResponseError: nothing can be read either
@@ -61,7 +61,7 @@ def _try(client: Redis, uuid: str) -> Finding:
         words = "It answers, but lets writes wait: they are paused, or it is very slow."
         return replace(found, dangers=(*found.dangers, words))
     except ClusterCrossSlotError:
-        raise UnfitRedis(redis_checks.CLUSTER) from None
+        raise UnfitRedis(checks.CLUSTER) from None
     except ResponseError as error:
         if is_denied(error):
             raise UnfitRedis(

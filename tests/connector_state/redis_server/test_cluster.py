@@ -7,7 +7,7 @@ from redis.exceptions import ConnectionError as RedisConnectionError
 
 from common.findings import Finding
 from common.redis_cluster import routes
-from connector_state import cluster_trial
+from connector_state.redis_server.cluster import SLOTS, examine
 
 A, B, REPLICA = (SimpleNamespace(name=name) for name in ("a:1", "b:1", "r:1"))
 
@@ -17,7 +17,7 @@ def _no_real_cluster(monkeypatch):
     monkeypatch.setattr(routes, "learn", lambda error, place: None)
 
 
-def cluster(last_slot: int = cluster_trial.SLOTS) -> SimpleNamespace:
+def cluster(last_slot: int = SLOTS) -> SimpleNamespace:
     """Two primaries with half of the slots each; the first has a replica."""
     slots = {slot: [A, REPLICA] if slot < 8192 else [B] for slot in range(last_slot)}
     return SimpleNamespace(
@@ -32,7 +32,7 @@ def examine_node(client: SimpleNamespace, uuid: str) -> Finding:
 
 
 def test_examine__names_the_part_that_is_down():
-    found = cluster_trial.examine(cluster(), examine_node)
+    found = examine(cluster(), examine_node)
     assert found.state == "unsafe"
     assert found.description == (
         "Valkey 9.1.2; cluster of 2 primaries and 1 replicas, 16384 of 16384 slots"
@@ -48,10 +48,10 @@ def test_examine__names_the_part_that_is_down():
 
 
 def test_examine__counts_slots_that_nobody_has():
-    found = cluster_trial.examine(cluster(16_000), lambda client, uuid: Finding("Valkey 9.1.2"))
+    found = examine(cluster(16_000), lambda client, uuid: Finding("Valkey 9.1.2"))
     assert found.dangers == ("384 of 16384 slots have no primary: they can't be used.",)
 
 
 def test_examine__fails_if_no_primary_answers():
     with pytest.raises(RedisConnectionError):
-        cluster_trial.examine(cluster(8192), examine_node)
+        examine(cluster(8192), examine_node)
