@@ -65,7 +65,12 @@ def test_turn__in_a_thread_of_its_own_works_for_the_request_that_began_it(monkey
     accepted = SimpleNamespace(is_answered=False, turn=None)
     monkeypatch.setattr(following, "accept", lambda asked: accepted)
     monkeypatch.setattr(following, "Words", lambda turn, is_followed: None)
-    monkeypatch.setattr(following, "_answer", lambda *args: worked_for.append(current()))
+
+    def answer(*args):
+        worked_for.append(current())
+        yield from ()
+
+    monkeypatch.setattr(following, "_answer", answer)
     begun = begin({})
     following.follow(None).turn_is_over.result(10)
     assert worked_for == [begun]
