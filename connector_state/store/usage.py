@@ -7,6 +7,7 @@ from itertools import islice
 from pathlib import Path
 from typing import Any
 
+from django.conf import settings
 from django_redis import get_redis_connection
 
 from connector_state.models import Connector
@@ -73,21 +74,27 @@ def unsigned_connectors() -> list[Connector]:
 def usage_of(connector_uuids: Iterable[str]) -> dict[str, Usage]:
     """Return the usage of connectors by UUID.
 
-    It takes one round trip, to all nodes of a cluster at once.
+    It takes two round trips: one to make sure that Redis has the script, one for all the rest. On a
+    cluster it takes one, to all nodes at once.
 
     Raises:
         redis.exceptions.RedisError: Redis did not answer.
     """
     uuids = list(connector_uuids)
-    pipeline = get_redis_connection().pipeline(transaction=False)
+    redis = get_redis_connection()
+    script = None if settings.REDIS_CLUSTER else redis.register_script(_FIRST_NAMESPACES)
+    pipeline = redis.pipeline(transaction=False)
     for uuid in uuids:
         keys = connector_keys(uuid)
-        pipeline.zcard(keys.named("index"))
+        index = keys.named("index")
+        pipeline.zcard(index)
         pipeline.hget(keys.named("sizes"), "total")
         pipeline.hget(keys.named("history"), "\0bytes")
-        # By its text: a pipeline on a cluster can't make sure that each node has it already.
-        first_namespaces = ("EVAL", _FIRST_NAMESPACES, 1, keys.named("index"), NAMESPACES_COUNTED)
-        pipeline.execute_command(*first_namespaces)
+        if script:
+            script([index], [NAMESPACES_COUNTED], pipeline)
+        else:
+            # By its text: a pipeline on a cluster can't make sure that each node has it already.
+            pipeline.execute_command("EVAL", _FIRST_NAMESPACES, 1, index, NAMESPACES_COUNTED)
         pipeline.hgetall(keys.named("last_used"))
     replies = iter(pipeline.execute())
     return {

@@ -80,7 +80,7 @@ def random_work(dice: random.Random, steps: int) -> None:
         operations = []
         for address in dict.fromkeys(addresses):
             kind = dice.choice(["put", "put", "put", "delete"])
-            ttl = dice.choice([None, None, 1, 100])
+            ttl = dice.choice([None, None, 50, 100])
             value = dice.randbytes(dice.randint(0, 20))
             operations.append(
                 Operation("delete", address)
