@@ -107,7 +107,7 @@ def test_metrics__count_over_all_workers_without_ids_and_keys(observed):
     assert "a-secret-key" not in text
     assert observed.connector.uuid not in text
     assert observed.number("statekeep_redis_seconds_count") >= 20
-    assert observed.number("statekeep_workers") == 2
+    servers.wait_until(lambda: observed.number("statekeep_workers") == 2, 60)
 
 
 def test_metrics__of_a_worker_that_was_killed_remain(observed):

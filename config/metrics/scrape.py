@@ -2,8 +2,10 @@
 
 import hmac
 import logging
+import struct
 import time
 from collections.abc import Iterator
+from pathlib import Path
 
 from django.conf import settings
 from django.db.models import Count, Min
@@ -22,6 +24,7 @@ from overview.health.bounded import Question
 logger = logging.getLogger(__name__)
 
 DATABASE_SECONDS = 1.5
+NEW_FILE_TRIES, NEW_FILE_SECONDS = 20, 0.02
 
 
 def metrics(request: HttpRequest) -> HttpResponse:
@@ -47,9 +50,18 @@ def _gather() -> bytes:
         return found + generate_latest()
     shared.flush()
     slots.forget_dead(shared.folder)
-    counted = CollectorRegistry()
-    MultiProcessCollector(counted, str(shared.folder))  # type: ignore[no-untyped-call]
-    return found + generate_latest(counted)
+    return found + _counted(shared.folder)
+
+
+def _counted(folder: Path) -> bytes:
+    registry = CollectorRegistry()
+    MultiProcessCollector(registry, str(folder))  # type: ignore[no-untyped-call]
+    for _ in range(NEW_FILE_TRIES):
+        try:
+            return generate_latest(registry)
+        except struct.error:  # a worker is making its file, which is empty for a moment
+            time.sleep(NEW_FILE_SECONDS)
+    return generate_latest(registry)
 
 
 class _Waiting(Collector):

@@ -1,5 +1,7 @@
 """`/metrics` in one process: who gets it, and what it asks the database."""
 
+import threading
+
 import pytest
 from django.test import Client
 from prometheus_client import REGISTRY
@@ -52,3 +54,12 @@ def test_errors__are_counted_by_code(token):
     before = counted()
     Client().get("/metrics")
     assert counted() == before + 1
+
+
+def test_counted__waits_for_a_file_that_a_worker_is_making(tmp_path):
+    file = tmp_path / "counter_0.db"
+    file.touch()
+    timer = threading.Timer(0.05, lambda: file.write_bytes(bytes(4096)))
+    timer.start()
+    assert scrape._counted(tmp_path) == b""
+    timer.join()
