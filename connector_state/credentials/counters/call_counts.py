@@ -104,12 +104,15 @@ def _write(counts: Counter[str]) -> None:
 def _write_all(counts: Counter[str], addresses: list[tuple[str, tuple[str, str]]]) -> None:
     today = datetime.now(UTC).date()
     pipeline = get_redis_connection().pipeline(transaction=False)
+    days_kept: dict[str, int] = {}  # by key: each has many fields, and one expiry
     for uuid, field, number in _with_room(counts, today):
-        pipeline.hincrby(_key(uuid, today), field, number)
-        pipeline.expire(_key(uuid, today), timedelta(days=DAYS_KEPT))
+        pipeline.hincrby(key := _key(uuid, today), field, number)
+        days_kept[key] = DAYS_KEPT
     for key_id, (uuid, address) in addresses:
-        pipeline.hset(_key(uuid, "addresses"), key_id, address)
-        pipeline.expire(_key(uuid, "addresses"), timedelta(days=ADDRESS_DAYS_KEPT))
+        pipeline.hset(key := _key(uuid, "addresses"), key_id, address)
+        days_kept[key] = ADDRESS_DAYS_KEPT
+    for key, days in days_kept.items():
+        pipeline.expire(key, timedelta(days=days))
     pipeline.execute()
 
 
