@@ -13,6 +13,7 @@ import signal
 import subprocess
 import sys
 import tempfile
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -50,13 +51,17 @@ class Layout:
         self.redis_clock = Clock(self.folder / "redis-clock")
         self.redis = RedisPair(self.folder, self.network, self.redis_clock)
         self._store = PostgreSQLStore()
+        self.postgresql_proxy = self.network.proxy(self._store.port)
+        self._sidecar = Sidecar(sidecar, self.folder / "sidecar", self._store.component)
+        self.sidecar_proxy = self.network.proxy(self._sidecar.port)
+        self._model_port = free_port()
+        self.model_proxy = self.network.proxy(self._model_port)
+        self.environ = self._environ()
         try:
-            self.redis.start(self._add)
-            self._start_postgresql()
-            self._start_chat(sidecar)
-            self.environ = self._environ()
-            self.manage("migrate", "-v", "0")
-            self._start_servers()
+            _at_once(lambda: self.redis.start(self._add), self._start_postgresql, self._start_model)
+            # No server asks for tables before it is called.
+            migrate = lambda: self.manage("migrate", "-v", "0")  # noqa: E731
+            _at_once(migrate, self._start_sidecar, self._start_servers)
         except BaseException:
             self.stop()
             self.remove()
@@ -73,30 +78,24 @@ class Layout:
         return [failure for part in self.parts for failure in part.failed_starts]
 
     def _start_postgresql(self) -> None:
-        store = self._store
-
         def launch() -> "subprocess.Popen[bytes]":
-            store.start()
-            assert store.process is not None
-            return store.process
+            self._store.start()
+            assert self._store.process is not None
+            return self._store.process
 
         self.postgresql = self._add("postgresql", launch, signal.SIGINT)
-        self.postgresql_proxy = self.network.proxy(store.port)
 
-    def _start_chat(self, program: Path) -> None:
-        sidecar = Sidecar(program, self.folder / "sidecar", self._store.component)
-
+    def _start_sidecar(self) -> None:
         def launch() -> "subprocess.Popen[bytes]":
-            process = sidecar.start().process
+            process = self._sidecar.start().process
             assert process is not None
             return process
 
         self.sidecar = self._add("sidecar", launch)
-        self.sidecar_proxy, self._sidecar_url = self.network.proxy(sidecar.port), sidecar.url
-        port = free_port()
-        command = [sys.executable, "-m", "soak.layout.model", str(port)]
+
+    def _start_model(self) -> None:
+        command = [sys.executable, "-m", "soak.layout.model", str(self._model_port)]
         self.model = self._add("model", lambda: subprocess.Popen(command, cwd=ROOT))
-        self.model_proxy = self.network.proxy(port)
 
     def _environ(self) -> dict[str, str]:
         return {
@@ -168,3 +167,11 @@ class Layout:
         self.redis.unmount()
         self._store.remove()
         shutil.rmtree(self.folder, ignore_errors=True)
+
+
+def _at_once(*starts: Callable[[], object]) -> None:
+    """Call each in a thread; raise what the first of them raised once all have returned."""
+    with ThreadPoolExecutor(len(starts)) as pool:
+        calls = [pool.submit(start) for start in starts]
+    for call in calls:
+        call.result()

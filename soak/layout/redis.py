@@ -6,7 +6,9 @@ from contextlib import suppress
 from pathlib import Path
 
 from redis import Redis
+from redis.backoff import NoBackoff
 from redis.exceptions import RedisError
+from redis.retry import Retry
 
 from soak.layout.clocks import Clock
 from soak.layout.parts import Part
@@ -73,7 +75,8 @@ class RedisPair:
         """Return which Valkey the sentinels call the primary; 0 before there are any."""
         for port in self.sentinel_ports:
             with suppress(RedisError, OSError):
-                sentinel = Redis(port=port, socket_timeout=1)
+                # By default it would try a sentinel that is down for some seconds.
+                sentinel = Redis(port=port, socket_timeout=1, retry=Retry(NoBackoff(), 0))
                 address = sentinel.execute_command("SENTINEL", "GET-MASTER-ADDR-BY-NAME", "state")
                 return [proxy.port for proxy in self.proxies].index(int(address[1]))
         return 0
