@@ -180,8 +180,8 @@ def _pages(uuid: str) -> Iterator[tuple[str, str, bool]]:
     yield "unindexed keys: a step", at("connector_state_unindexed", uuid), True
     yield "connectors", at("connector_state_connector_changelist"), True
     yield "conversations", at(conversations), True
-    yield "conversations: page 1,000", at(conversations, p="999"), True
-    yield "conversations: the last page", at(conversations, p="19970"), True
+    yield "conversations: the last page", at(conversations, p="200"), True
+    yield "conversations: the oldest", at(conversations, o="5"), True
     yield "conversations: by user", at(conversations, q="user-500"), True
     yield "conversations: a rare word", at(conversations, q="about 500000"), True
     yield "conversations: sorted by messages", at(conversations, o="4"), True

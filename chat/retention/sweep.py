@@ -59,12 +59,16 @@ class PurgeOptions:
         """Return those of the rows that are the user's; all of them if none was named."""
         return rows if self.user_id is None else rows.filter(user_id=self.user_id)
 
-    def in_batches(self, rows: QuerySet[Row]) -> Iterator[list[Row]]:
-        """Yield those of the rows that are the user's, in batches by their ids."""
-        rows, last = self.of_user(rows), 0
-        while batch := list(rows.order_by("id").filter(id__gt=last)[: self.batch_size]):
-            last = batch[-1].pk
+    def in_batches(self, rows: QuerySet[Row], by: str = "id") -> Iterator[list[Row]]:
+        """Yield those of the rows that are the user's, in batches in the order of a field."""
+        rows = self.of_user(rows).order_by(by, "id")
+        batch = list(rows[: self.batch_size])
+        while batch:
             yield batch
+            last = {by: getattr(batch[-1], by)}
+            # The first condition is a range of an index; the second skips its rows of this batch.
+            after = rows.filter(**{f"{by}__gte": last[by]}).exclude(**last, id__lte=batch[-1].pk)
+            batch = list(after[: self.batch_size])
 
 
 @dataclass(slots=True)

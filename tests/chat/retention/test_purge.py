@@ -147,6 +147,17 @@ def test_batches__all_are_seen_and_told():
     assert (report.purged, told) == (5, [2, 4, 5])
 
 
+def test_batches__of_one_moment_are_seen_once_even_if_they_stay(hooks):
+    for number in range(3):
+        ask("hello", f"c{number}")
+    age(10)
+    for expires_at in (timezone.now() - DAY, timezone.now() + DAY, None):
+        Conversation.objects.update(expires_at=expires_at)
+        hooks.before["delete"] = [away] * 6
+        report = purge(PurgeOptions(batch_size=2, older_than=timezone.now() - DAY))
+        assert (report.looked_at, report.failed) == (3, 3)
+
+
 def test_numbers__are_not_given_out_again():
     first = ask("hello", None)
     chosen = ask("hello", 7)
