@@ -22,7 +22,7 @@ def main() -> None:
     print(f"seed {options.seed}, {options.seconds} s", flush=True)
     began = time.monotonic()
     try:
-        stage = Stage()
+        stage = Stage(options.users)
     except NoSidecar as reason:
         sys.exit(f"soak: {reason}")
     print(f"started after {time.monotonic() - began:.0f} s", flush=True)

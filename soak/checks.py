@@ -5,6 +5,7 @@ import re
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator
+from itertools import zip_longest
 
 from django.utils import timezone
 from redis import Redis
@@ -48,9 +49,7 @@ class Checks:
             name = check.__name__.strip("_")
             try:
                 found += [f"{name}: {finding}" for finding in check()]
-            except (
-                Exception
-            ) as error:  # a store that is down; the others are looked at all the same
+            except Exception as error:  # a store that is down; the others are looked at
                 found.append(f"{name} could not be checked: {error!r}")
         return found
 
@@ -193,18 +192,11 @@ class Checks:
                 for entry in (("user", text), ("assistant", f"re: {text}"))
             ]
             if found != expected:
-                at = next(
-                    (
-                        n
-                        for n, pair in enumerate(zip(found, expected, strict=False))
-                        if pair[0] != pair[1]
-                    ),
-                    min(len(found), len(expected)),
-                )
-                yield (
-                    f"{talk.user} {talk.conversation} has {len(found)} messages, not "
-                    f"{len(expected)}; from {at}: {found[at : at + 2]}, not {expected[at : at + 2]}"
-                )
+                pairs = enumerate(zip_longest(found, expected))
+                at = next(n for n, (one, other) in pairs if one != other)
+                sizes = f"{len(found)} messages, not {len(expected)}"
+                difference = f"{found[at : at + 2]}, not {expected[at : at + 2]}"
+                yield f"{talk.user} {talk.conversation} has {sizes}; from {at}: {difference}"
 
     @property
     def _users(self) -> set[str]:

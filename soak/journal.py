@@ -139,12 +139,13 @@ class Journal:
             self.gaps.append((began, time.monotonic()))
 
     def add_gaps(self, gaps: Iterable[tuple[float, float]]) -> None:
-        """Add times in which the sentinels looked for another primary, which a fault may explain."""
+        """Add times in which the sentinels looked for another primary."""
         merged: list[tuple[float, float]] = []
         for began, ended in sorted([*self.gaps, *gaps]):
             if merged and began <= merged[-1][1]:
-                began, ended = merged[-1][0], max(ended, merged.pop()[1])
-            merged.append((began, ended))
+                merged[-1] = merged[-1][0], max(ended, merged[-1][1])
+            else:
+                merged.append((began, ended))
         self.gaps = merged
 
     def may_be_lost(self, loss: Loss) -> bool:

@@ -1,12 +1,12 @@
 """What the lists of conversations, quarantined states and dead letters have in common."""
 
 from datetime import datetime
-from typing import Any, ClassVar
+from typing import Any, ClassVar, cast
 
 from django.contrib import admin
 from django.contrib.admin.views.main import ChangeList
 from django.core.paginator import Paginator
-from django.db.models import Model
+from django.db.models import Model, QuerySet
 from django.http import HttpRequest, HttpResponse
 from django.urls import URLPattern, path
 from django.utils.functional import cached_property
@@ -51,7 +51,8 @@ class FirstRows(Paginator):
 
     @cached_property
     def count(self) -> int:
-        return self.object_list.order_by()[:LISTED_MAX].count()
+        rows = cast("QuerySet[Any]", self.object_list)
+        return rows.order_by()[:LISTED_MAX].count()
 
 
 class ChatRows(ChangeList):

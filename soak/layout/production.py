@@ -40,7 +40,8 @@ TURN_SECONDS = 6
 class Layout:
     """All parts, from the constructor on until `stop`."""
 
-    def __init__(self) -> None:
+    def __init__(self, users: int = 0) -> None:
+        """Start all, for so many people who chat at the same time."""
         sidecar = binary.daprd()  # NoSidecar, before anything is started
         self.mark = f"STATEKEEP_SOAK={secrets.token_hex(8)}"
         os.environ.update([self.mark.split("=")])
@@ -56,7 +57,7 @@ class Layout:
         self.sidecar_proxy = self.network.proxy(self._sidecar.port)
         self._model_port = free_port()
         self.model_proxy = self.network.proxy(self._model_port)
-        self.environ = self._environ()
+        self.environ = self._environ(users)
         try:
             _at_once(lambda: self.redis.start(self._add), self._start_postgresql, self._start_model)
             # No server asks for tables before it is called.
@@ -97,7 +98,7 @@ class Layout:
         command = [sys.executable, "-m", "soak.layout.model", str(self._model_port)]
         self.model = self._add("model", lambda: subprocess.Popen(command, cwd=ROOT))
 
-    def _environ(self) -> dict[str, str]:
+    def _environ(self, users: int) -> dict[str, str]:
         return {
             **ENVIRONMENT,
             "DATA_DIR": str(self.folder),
@@ -109,7 +110,7 @@ class Layout:
             "DAPR_HTTP_ENDPOINT": f"http://127.0.0.1:{self.sidecar_proxy.port}",
             "OPENAI_BASE_URL": f"http://127.0.0.1:{self.model_proxy.port}/v1",
             "CHAT_TURN_SECONDS": str(TURN_SECONDS),
-            "CHAT_MAX_TURNS_PER_PROCESS": "12",
+            "CHAT_MAX_TURNS_PER_PROCESS": str(max(12, users // (SERVERS * WORKERS))),
             "TRUSTED_PROXY_COUNT": "1",
             "LOG_LEVEL": "WARNING",
             "DJANGO_SETTINGS_MODULE": "config.settings",
