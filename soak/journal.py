@@ -2,7 +2,7 @@
 
 import threading
 import time
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -96,6 +96,8 @@ class Journal:
     losses: list[Loss] = field(default_factory=list)
     findings: list[str] = field(default_factory=list)
     answers: Counter[str] = field(default_factory=Counter)
+    # Of good answers, by what was asked.
+    seconds: dict[str, list[float]] = field(default_factory=lambda: defaultdict(list))
     done: Counter[str] = field(default_factory=Counter)
     expiring: set[tuple[str, str]] = field(default_factory=set)
     # Times in which an unplanned fail-over may have lost what was not replicated yet.

@@ -47,6 +47,9 @@ class Session(requests.Session):
             raise
         code = code_of(answer)
         self._note(f"{answer.status_code} {code}".strip())
+        if answer.ok:
+            what = "chat" if request.path_url.endswith("/chat") else "state"
+            self._journal.seconds[what].append(answer.elapsed.total_seconds())
         is_documented = (answer.status_code, code) in self._documented
         if answer.status_code >= SERVER_ERROR and not is_documented:
             asked = f"{request.method} {request.path_url}"

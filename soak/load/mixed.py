@@ -62,7 +62,10 @@ class Load:
         crews = [
             Crew(journal, Session(journal, certificate), f"{seed} crew {n}") for n in range(threads)
         ]
-        for number, connector in enumerate(create_connectors(names)):
+        began = time.monotonic()
+        connectors = create_connectors(names)
+        print(f"{len(names):,} connectors after {time.monotonic() - began:.1f} s", flush=True)
+        for number, connector in enumerate(connectors):
             tally = Tally(connector.uuid, NAMESPACE, "counter")
             journal.counters.append(tally)
             for writer in range(WRITERS_OF_A_CONNECTOR):
