@@ -34,6 +34,7 @@ from tests.sidecar.daprd import Sidecar
 from tests.sidecar.stores import PostgreSQLStore
 
 SERVERS = WORKERS = 2
+THREADS = 16
 TURN_SECONDS = 6
 
 
@@ -42,6 +43,7 @@ class Layout:
 
     def __init__(self, users: int = 0) -> None:
         """Start all, for so many people who chat at the same time."""
+        self._users = users
         sidecar = binary.daprd()  # NoSidecar, before anything is started
         self.mark = f"STATEKEEP_SOAK={secrets.token_hex(8)}"
         os.environ.update([self.mark.split("=")])
@@ -51,13 +53,15 @@ class Layout:
         self.server_clock = Clock(self.folder / "server-clock")
         self.redis_clock = Clock(self.folder / "redis-clock")
         self.redis = RedisPair(self.folder, self.network, self.redis_clock)
-        self._store = PostgreSQLStore()
+        # As docs/stores.md counts them for the servers, and the sidecar's.
+        connections = SERVERS * WORKERS * (2 * THREADS + 2) + 50
+        self._store = PostgreSQLStore(max_connections=connections)
         self.postgresql_proxy = self.network.proxy(self._store.port)
         self._sidecar = Sidecar(sidecar, self.folder / "sidecar", self._store.component)
         self.sidecar_proxy = self.network.proxy(self._sidecar.port)
         self._model_port = free_port()
         self.model_proxy = self.network.proxy(self._model_port)
-        self.environ = self._environ(users)
+        self.environ = self._environ()
         try:
             _at_once(lambda: self.redis.start(self._add), self._start_postgresql, self._start_model)
             # No server asks for tables before it is called.
@@ -98,7 +102,7 @@ class Layout:
         command = [sys.executable, "-m", "soak.layout.model", str(self._model_port)]
         self.model = self._add("model", lambda: subprocess.Popen(command, cwd=ROOT))
 
-    def _environ(self, users: int) -> dict[str, str]:
+    def _environ(self) -> dict[str, str]:
         return {
             **ENVIRONMENT,
             "DATA_DIR": str(self.folder),
@@ -110,7 +114,7 @@ class Layout:
             "DAPR_HTTP_ENDPOINT": f"http://127.0.0.1:{self.sidecar_proxy.port}",
             "OPENAI_BASE_URL": f"http://127.0.0.1:{self.model_proxy.port}/v1",
             "CHAT_TURN_SECONDS": str(TURN_SECONDS),
-            "CHAT_MAX_TURNS_PER_PROCESS": str(max(12, users // (SERVERS * WORKERS))),
+            "CHAT_MAX_TURNS_PER_PROCESS": str(max(12, self._users // (SERVERS * WORKERS))),
             "TRUSTED_PROXY_COUNT": "1",
             "LOG_LEVEL": "WARNING",
             "DJANGO_SETTINGS_MODULE": "config.settings",
@@ -122,7 +126,7 @@ class Layout:
         self.logs = [self.folder / f"server{n}.log" for n in range(SERVERS)]
 
         def add(number: int) -> Part:
-            arguments = environ, self.logs[number], WORKERS, 16, ports[number]
+            arguments = environ, self.logs[number], WORKERS, THREADS, ports[number]
             return self._add(f"server {number}", lambda: granian(*arguments).process)
 
         with ThreadPoolExecutor(SERVERS) as pool:  # each takes seconds
@@ -133,6 +137,8 @@ class Layout:
         addresses = "".join(f"    server 127.0.0.1:{port};\n" for port in ports)
         replaced = {
             "    server 127.0.0.1:8000;\n": addresses,
+            # Here all people have one address.
+            "statekeep_connections 200": f"statekeep_connections {200 + 2 * self._users}",
             "listen 80": f"listen 127.0.0.1:{free_port()}",
             "listen 443": f"listen 127.0.0.1:{port}",
             "/etc/ssl/statekeep.pem": str(self.certificate),
