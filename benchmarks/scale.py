@@ -50,7 +50,7 @@ FROM (SELECT n, 1 + n %% %(conversations)s AS c,
 """
 CHAT_USERS = """
 INSERT INTO chat_chatuser (user_id, last_task_id, last_conversation_id)
-SELECT 'user-' || n, 0, %(number)s + 1 FROM generate_series(%(first)s, %(last)s) AS n
+SELECT 'user-' || n, 0, %(conversations)s FROM generate_series(%(first)s, %(last)s) AS n
 """
 
 

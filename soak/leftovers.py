@@ -18,7 +18,7 @@ SAMPLES_MIN = 24  # of two minutes: a younger worker is still growing to its siz
 GROWTH_MAX = 1.25
 GROWTH_MAX_BYTES = 32 << 20
 # Beside what an idle worker has: a connection to the database for each thread, and pools.
-DESCRIPTORS_MAX = 64
+DESCRIPTORS_MAX = 128
 IDLE_SECONDS = 60
 PAGE_BYTES = os.sysconf("SC_PAGE_SIZE")
 

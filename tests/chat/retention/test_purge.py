@@ -203,6 +203,17 @@ def test_deleted__its_row_goes_when_its_mark_is_needed_no_more():
     assert not Conversation.objects.exists()
 
 
+def test_deleted__rows_that_stay_cost_no_query_each(django_assert_num_queries):
+    ask("hello")
+    one = Conversation.objects.get()
+    for number in range(5):
+        ask("hello", str(1000 + number))  # numbers that can still be given out
+    Conversation.objects.exclude(pk=one.pk).update(active=False)
+    with django_assert_num_queries(4):
+        sweep(PurgeOptions(), Report())
+    assert Conversation.objects.count() == 6
+
+
 def test_deleted__its_row_stays_while_the_deletion_waits(hooks):
     ask("hello")
     hooks.before["get"] = [away]
