@@ -16,7 +16,7 @@ from soak.size import Size
 
 WRITERS_OF_A_CONNECTOR = 2
 WRITING_THREADS_MAX = 24
-DRAIN_SECONDS = 180
+DRAIN_SECONDS = 600  # where many wait for few cores; what counts is what they are told
 BUSY_WRITERS = 4  # of a thread: half of its steps are theirs
 
 

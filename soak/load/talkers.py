@@ -12,7 +12,7 @@ from soak.layout.model import TASK
 from soak.load.http import Session, code_of
 from tests.chat.calls import token
 
-ANSWER_SECONDS = 30
+ANSWER_SECONDS = 60
 TURNS_OF_A_TALK = 40  # a document keeps 200 messages
 MESSAGES_A_SECOND = 20  # of all together
 AGAIN_SECONDS = 2.0  # at most, and twice as long after each time
