@@ -165,6 +165,7 @@ class Chaos:
     def _fill_memory(self) -> Callable[[], None]:
         clients = [Redis(port=port, socket_timeout=5) for port in self._redis.ports]
         full = clients[self._redis.primary()]
+        self._journal.was_full = True
         full.config_set("maxmemory", full.info("memory")["used_memory"])
 
         def undo() -> None:

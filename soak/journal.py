@@ -102,6 +102,7 @@ class Journal:
     expiring: set[tuple[str, str]] = field(default_factory=set)
     # Times in which an unplanned fail-over may have lost what was not replicated yet.
     gaps: list[tuple[float, float]] = field(default_factory=list)
+    was_full: bool = False  # Redis: it gives up histories then, before it refuses a value
     # After the load, when what is not known or answered is given up.
     give_up_at: float = float("inf")
     lock: threading.Lock = field(default_factory=threading.Lock)
