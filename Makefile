@@ -63,10 +63,10 @@ clean: ## Remove the virtual environment and caches (not var)
 
 .venv/run: .venv/bin/python requirements.txt
 	@echo "Installing requirements.txt"
-	@$(BIN)/uv pip install -q -p $(BIN)/python -r requirements.txt
+	@$(BIN)/uv pip install -q --compile-bytecode -p $(BIN)/python -r requirements.txt
 	@touch $@
 
 .venv/dev: .venv/bin/python requirements.txt requirements-dev.txt
 	@echo "Installing requirements-dev.txt"
-	@$(BIN)/uv pip install -q -p $(BIN)/python -r requirements-dev.txt
+	@$(BIN)/uv pip install -q --compile-bytecode -p $(BIN)/python -r requirements-dev.txt
 	@touch $@ .venv/run
