@@ -9,7 +9,8 @@ from django_redis import get_redis_connection
 
 from connector_state.store.calls import Caller
 from connector_state.store.keys import Address
-from connector_state.store.values import Operation, StateStore
+from connector_state.store.operations import Operation
+from connector_state.store.values import StateStore
 from tests.connectors import SigningConnector
 
 pytestmark = pytest.mark.django_db(transaction=True)

@@ -15,7 +15,8 @@ from connector_state.admin.keys.value_forms import (
 )
 from connector_state.admin.presentation import show, survives_a_text_area
 from connector_state.errors import Corrupt, Forbidden, PreconditionFailed
-from connector_state.store.values import Condition, Entry, expires_at
+from connector_state.store.operations import Condition, Entry
+from connector_state.store.values import expires_at
 
 EDIT_TEMPLATE = "admin/connector_state/keys/edit.html"
 

@@ -8,7 +8,7 @@ from django.conf import settings
 from connector_state.core.parameters import TTL_MAX_SECONDS
 from connector_state.errors import InvalidRequest
 from connector_state.store.keys import KEY_MAX_BYTES, NAMESPACE_MAX_BYTES, Address
-from connector_state.store.values import TTL
+from connector_state.store.operations import TTL
 
 REPLACEMENT = "replacement"  # what the button sends for a value that the form does not hold
 KEEP, NEVER, AFTER = "keep", "never", "after"

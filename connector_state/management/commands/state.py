@@ -19,8 +19,8 @@ from connector_state.models import Connector
 from connector_state.operator_session import OperatorSession
 from connector_state.store import audit
 from connector_state.store.keys import Address
+from connector_state.store.operations import Entry
 from connector_state.store.policy import hold_writes
-from connector_state.store.values import Entry
 
 
 class Command(ConnectorCommand):
