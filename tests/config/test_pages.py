@@ -53,7 +53,7 @@ def test_page__request_that_is_refused_says_what_may_be_wrong(client):
         page = response.content.decode()
         assert "too many fields" in page
         assert "ALLOWED_HOSTS" in page
-        assert "To the overview" in page
+        assert "Back to the overview" in page
 
 
 def test_page__form_that_was_refused_says_why():

@@ -168,7 +168,7 @@ def test_timeline__outages_while_it_lived():
             message="Conversation store: no answer.",
         )
     found = [words for words in timeline(operator("view")) if "no answer" in words]
-    until = f"{now + hour:%Y-%m-%d %H:%M:%S}"
+    until = f"{now + hour:%Y-%m-%d %H:%M:%S} UTC"
     assert found == [f"Conversation store: no answer. It ended {until}."]
 
 

@@ -294,7 +294,7 @@ def test_key__size_expiry_and_its_own_audit(connector, admin):
     connector.put("12345", query="?ttl=60")
     connector.put("v", "another")
     page = admin.get("keys/key/", namespace="m365", key="delta")
-    assert "5 bytes" in text_of(page)
+    assert "5\xa0bytes" in text_of(page)
     assert [entry.operation for entry in page.context["entries"]] == ["put"]
     assert page.context["stored"].ttl_seconds == 60
     missing = admin.get("keys/key/", namespace="m365", key="gone")
