@@ -1,13 +1,16 @@
 """Pages: their middleware, lock-out, and what production's settings promise."""
 
 import os
+import re
 import subprocess
 import sys
+from datetime import UTC, datetime
 from urllib.parse import urlencode
 
 import pytest
 from django.contrib.auth.models import User
 from django.test import Client
+from django.utils.formats import date_format
 
 from config.errors import answers
 from tests.environment import ENVIRONMENT
@@ -32,6 +35,16 @@ def test_page__of_an_error_needs_no_database(rf, django_db_blocker):
         page = answers.server_error(rf.get("/admin/"))
     assert page.status_code == 500
     assert "check_stores" in page.content.decode()
+
+
+def test_pages__times_have_one_form_and_going_back_one_word():
+    at = datetime(2026, 1, 31, 23, 5, 9, tzinfo=UTC)
+    assert date_format(at, "DATETIME_FORMAT") == "2026-01-31 23:05:09 UTC"
+    templates = {path: path.read_text() for path in (ROOT / "templates/admin").rglob("*.html")}
+    forms = {form for text in templates.values() for form in re.findall(r"\|date:.([^\"']+)", text)}
+    # For machines, and for the heads of a week's days.
+    assert forms == {"DATETIME_FORMAT", "DATE_FORMAT", "c", "m-d"}
+    assert not [path for path, text in templates.items() if re.search(r">(Cancel|Close)<", text)]
 
 
 @pytest.mark.parametrize("enctype", ["multipart/form-data", "application/x-www-form-urlencoded"])
