@@ -472,8 +472,8 @@ def test_edit__of_what_was_deleted_meanwhile(connector, admin):
 @pytest.mark.parametrize(
     "fields, told",
     [
-        ({"value": "x" * 65_537}, "at most 65536 bytes"),
-        ({"file": SimpleUploadedFile("f", b"x" * 65_537)}, "at most 65536 bytes"),
+        ({"value": "x" * 65_537}, "at most 64.0\xa0KB"),
+        ({"file": SimpleUploadedFile("f", b"x" * 65_537)}, "at most 64.0\xa0KB"),
         ({"file": SimpleUploadedFile("f", b"\xff")}, "UTF-8"),
         ({"expiry": "after"}, "after how many seconds"),
         ({"expiry": "keep", "seconds": "5"}, "choose that it expires"),
