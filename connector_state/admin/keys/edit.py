@@ -4,6 +4,7 @@ from typing import Any
 
 from django.conf import settings
 from django.http import HttpRequest, HttpResponse
+from django.utils.formats import date_format
 
 from connector_state.admin.keys.pages import KeyPage, KeysPage, named
 from connector_state.admin.keys.value_forms import (
@@ -150,4 +151,6 @@ def _fits_a_text_area(entry: Entry) -> bool:
 
 def _kept(ttl_seconds: int | None) -> str:
     at = expires_at(ttl_seconds)
-    return "it never expires" if at is None else f"it expires on {at:%Y-%m-%d at %H:%M:%S} UTC"
+    if at is None:
+        return "it never expires"
+    return f"it expires at {date_format(at, 'DATETIME_FORMAT')}"

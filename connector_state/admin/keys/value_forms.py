@@ -4,6 +4,7 @@ from typing import Any
 
 from django import forms
 from django.conf import settings
+from django.template.defaultfilters import filesizeformat
 
 from connector_state.core.parameters import TTL_MAX_SECONDS
 from connector_state.errors import InvalidRequest
@@ -76,7 +77,7 @@ class ValueForm(ExpiryForm):
         data = cleaned.get("value", "").encode() if upload is None else upload.read(most + 1)
         if len(data) > most:
             self.add_error(
-                None if upload is None else "file", f"A value may have at most {most} bytes."
+                None if upload is None else "file", f"A value has at most {filesizeformat(most)}."
             )
         try:
             data.decode()
