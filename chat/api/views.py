@@ -12,7 +12,7 @@ from rest_framework.request import Request
 from rest_framework.views import APIView
 
 from chat.api.answers import json_answer, turn_as_json
-from chat.api.authentication import BearerAuthentication, ChatPrincipal, OwnPath
+from chat.api.authentication import BearerAuthentication, ChatPrincipal, NotForgotten, OwnPath
 from chat.api.parsing import ChatBody, read_body, read_idempotency_key
 from chat.api.slots import take_turn_slot, turn_slot
 from chat.api.streams import EVENT_STREAM, EventStream, event_response
@@ -31,7 +31,7 @@ class ChatAPIView(APIView):
     """A call of the chat: it has a token, and is on the path of the token's user."""
 
     authentication_classes = [BearerAuthentication]
-    permission_classes = [OwnPath]
+    permission_classes = [NotForgotten, OwnPath]
 
     @property
     def principal(self) -> ChatPrincipal:
@@ -49,6 +49,7 @@ class ChatView(ChatAPIView):
     """Send a message."""
 
     http_method_names = ["post"]
+    permission_classes = [OwnPath]  # `accept` reads the user's row anyhow, and checks it there
 
     def post(self, request: Request, user_id: str) -> HttpResponseBase:
         """Answer it. `Idempotency-Key` makes a repeat harmless."""
@@ -82,8 +83,12 @@ class ChatView(ChatAPIView):
     def _read(self) -> ChatRequest:
         body = read_body(self.request._request, ChatBody)
         key = read_idempotency_key(self.request._request)
-        since = self.principal.authenticated_at
-        return ChatRequest(self.user_id, body.message, body.conversation_id, key, since)
+        who = self.principal
+        return ChatRequest(
+            *(who.user_id, body.message, body.conversation_id, key),
+            asked_at=who.authenticated_at,
+            issued_at=who.issued_at,
+        )
 
     def _stream(self) -> HttpResponseBase:
         """Answer with events, after all that may be refused."""
