@@ -14,9 +14,10 @@ from connector_state.errors import Unavailable
 from connector_state.store import index
 from connector_state.store.calls import Caller, Limits
 from connector_state.store.keys import Address, connector_keys
+from connector_state.store.operations import Operation
 from connector_state.store.scripts import connection
 from connector_state.store.usage import usage_of
-from connector_state.store.values import Operation, StateStore
+from connector_state.store.values import StateStore
 from tests.connectors import tag
 from tests.servers import start_valkey, wait_until
 
