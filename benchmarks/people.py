@@ -4,7 +4,8 @@ Each of 1,000 sessions has a user and a conversation, and sends a message every 
 model that takes a second: a hundred messages a second, which begin spread over the ten. Each comes
 by a connection of its own, as the server ends those that idle for ten seconds. A session whose
 answer takes longer than that sends its next message when it has come. Workers, threads and
-turns are those of docs/production.md; the other limits are the defaults.
+turns are those of docs/production.md; the other limits are the defaults, but none holds for an
+address, as all have the same.
 
 Afterwards each message that was sent must be in the stored document of its conversation. Printed
 are the statuses, what was stored, the times until an answer was whole, and what a turn cost the
@@ -63,6 +64,7 @@ def main() -> None:
             "OPENAI_API_KEY": "bench",
             "OPENAI_BASE_URL": model,
             "CHAT_MAX_TURNS_PER_PROCESS": str(options.turns),
+            "MAX_REQUESTS_PER_ADDRESS": "0",  # all of them have one
         }
         log = files / "people.log"
         server = granian(environ, log, workers=options.workers, threads=options.threads)

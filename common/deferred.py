@@ -6,6 +6,7 @@ from concurrent.futures import Future
 from typing import Any, Protocol
 
 from django.http import HttpResponse, StreamingHttpResponse
+from django.http.response import HttpResponseBase
 
 Run = Callable[..., Awaitable[Any]]  # runs a function in a thread
 
@@ -15,19 +16,26 @@ TAKES_DEFERRED = "statekeep.takes_deferred"  # in WSGI's environ: whether the se
 class DeferredResponse(HttpResponse):
     """Stands for an answer that is made when something is over.
 
-    Middlewares see this one. The headers that they set are added to those of the answer.
+    Middlewares see this one. The headers that they set are added to those of the answer, which may
+    be a stream, or stand for another one itself.
     """
 
-    def __init__(self, over: "Future[Any]", make: Callable[[], HttpResponse]) -> None:
+    def __init__(self, over: "Future[Any]", make: Callable[[], HttpResponseBase]) -> None:
         super().__init__()
         del self.headers["Content-Type"]
         self._over, self._make = over, make
 
-    async def wait(self) -> HttpResponse:
+    async def wait(self) -> HttpResponseBase:
         """Return the answer."""
-        # Unlike awaiting it, this cancels nothing when the request is cancelled.
-        await asyncio.wait([asyncio.wrap_future(self._over)])
+        try:
+            # Unlike awaiting it, this cancels nothing when the request is cancelled.
+            await asyncio.wait([asyncio.wrap_future(self._over)])
+        except asyncio.CancelledError:  # nobody waits any more: what it would hold is given back
+            self._over.add_done_callback(lambda _: self._make().close())
+            raise
         response = self._make()
+        if isinstance(response, DeferredResponse):
+            response = await response.wait()
         for name, value in self.headers.items():
             response.headers.setdefault(name, value)
         return response

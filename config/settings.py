@@ -149,6 +149,7 @@ CHAT_TURN_SECONDS = ENV.chat_turn_seconds
 CHAT_RATE_PER_MINUTE = ENV.chat_rate_per_minute
 CHAT_MAX_TURNS_PER_USER = ENV.chat_max_turns_per_user
 CHAT_MAX_TURNS_PER_PROCESS = ENV.chat_max_turns_per_process
+CHAT_QUEUE_SECONDS = ENV.chat_queue_seconds
 CHAT_MAX_READS_PER_PROCESS = ENV.chat_max_reads_per_process
 CHAT_KEEP_TURNS_SECONDS = ENV.chat_keep_turns_seconds
 

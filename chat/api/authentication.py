@@ -20,9 +20,10 @@ BEARER = "statekeep.bearer"  # in WSGI's environ, where what a client sends is n
 
 @dataclass(frozen=True, slots=True)
 class ChatPrincipal:
-    """The request.user of a chat request, with the user id of the token."""
+    """The request.user of a chat request, with what its token says."""
 
     user_id: str
+    issued_at: datetime | None
     authenticated_at: datetime = field(default_factory=timezone.now)
 
     is_authenticated = True
@@ -35,18 +36,26 @@ class BearerAuthentication(BaseAuthentication):
         """Return the token's user, or None for another scheme.
 
         Raises:
-            TokenRefused: the token is not valid, or from before its user was removed.
+            TokenRefused: the token is not valid.
             Unavailable: the keys to verify it with can't be fetched.
         """
         bearer = _bearer_in(request.META)
         if bearer is None:
             return None
-        principal = ChatPrincipal(bearer.user_id)  # the time first: see chat.turns.accept
-        check_not_forgotten(bearer.user_id, bearer.issued_at)
-        return principal, None
+        return ChatPrincipal(bearer.user_id, _moment(bearer.issued_at)), None
 
     def authenticate_header(self, request: Request) -> str:
         return 'Bearer realm="chat"'
+
+
+class NotForgotten(BasePermission):
+    """Permission for those of whom not everything was removed since their token was issued."""
+
+    def has_permission(self, request: Request, view: Any) -> bool:
+        principal = request.user
+        if isinstance(principal, ChatPrincipal):
+            _check_not_forgotten(principal.user_id, principal.issued_at)
+        return isinstance(principal, ChatPrincipal)  # else DRF answers with a 401
 
 
 class OwnPath(BasePermission):
@@ -83,9 +92,16 @@ def check_not_forgotten(user_id: str, issued_at: float | None) -> None:
     Raises:
         TokenRefused: it is from before.
     """
-    moment = None if issued_at is None else datetime.fromtimestamp(issued_at, UTC)
-    if ChatUser.refuses(user_id, moment):
+    _check_not_forgotten(user_id, _moment(issued_at))
+
+
+def _check_not_forgotten(user_id: str, issued_at: datetime | None) -> None:
+    if ChatUser.refuses(user_id, issued_at):
         raise TokenRefused("The token is from before its user was removed. Log in again.")
+
+
+def _moment(issued_at: float | None) -> datetime | None:
+    return None if issued_at is None else datetime.fromtimestamp(issued_at, UTC)
 
 
 def _bearer_in(environ: MutableMapping[str, Any]) -> Bearer | None:

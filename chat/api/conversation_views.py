@@ -8,7 +8,7 @@ from rest_framework.request import Request
 
 from chat.api.answers import client_id, json_answer, no_content
 from chat.api.parsing import RenameBody, check_conversation_id, read_body, read_limit, read_search
-from chat.api.slots import read_slot, turn_slot
+from chat.api.slots import read_slot, turns
 from chat.api.views import ChatAPIView
 from chat.conversations.state import ConversationKey, format_timestamp
 from chat.deadline import Deadline
@@ -68,7 +68,7 @@ class ConversationView(_OneConversationView):
 
     def patch(self, request: Request, user_id: str, conversation_id: str) -> HttpResponse:
         """Rename it, {"title": "..."}; no message changes the title from then on."""
-        with turn_slot():  # an upload that is held back holds no more threads than messages do
+        with turns.one():  # an upload that is held back holds no more threads than messages do
             body = read_body(request._request, RenameBody)
         row = index.rename(self.key, body.title)
         if row is None:

@@ -3,6 +3,7 @@
 Whatever way the server answers, what is returned is the body of a completion that is not streamed.
 """
 
+import asyncio
 import json
 from collections.abc import AsyncIterator
 from typing import TYPE_CHECKING, Any
@@ -11,13 +12,14 @@ from chat.assistant.answers import Unusable
 from chat.assistant.pieces import Pieces
 from chat.deadline import Deadline
 from chat.errors import ModelTimeout
-from chat.live.words import Words
+from chat.live.words import TOGETHER_SECONDS, Words
 
 if TYPE_CHECKING:
     from openai import AsyncOpenAI
 
 ANSWER_MAX_BYTES = 1_048_576
 STREAM_MAX_BYTES = 16 * ANSWER_MAX_BYTES  # each word comes in some 200 bytes of JSON
+SOON_SECONDS = 0.005  # what comes within it was there already
 STREAMING_REFUSED = frozenset({400, 404, 405, 406, 415, 422, 501})
 
 _BEFORE_JSON = b"\xef\xbb\xbf \t\r\n"
@@ -94,8 +96,9 @@ async def _streamed(first: bytes, received: AsyncIterator[bytes], words: Words) 
 
 
 async def _events(first: bytes, received: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
-    line = bytearray()
+    line, clock = bytearray(), asyncio.get_running_loop().time
     chunk: bytes | None = first
+    waited = 0.0
     while chunk is not None:
         # Only what is new is searched and copied: an event may come in any number of chunks.
         end, *others = chunk.split(b"\n")
@@ -104,7 +107,13 @@ async def _events(first: bytes, received: AsyncIterator[bytes]) -> AsyncIterator
             if line.startswith(b"data:") and (data := bytes(line[len(b"data:") :]).strip()):
                 yield data
             line = bytearray(other)
+        if waited > SOON_SECONDS:
+            # Models say up to a hundred words a second. To be woken for each costs more than to
+            # read it, and those who follow are told ten times a second anyhow.
+            await asyncio.sleep(TOGETHER_SECONDS)
+        began = clock()
         chunk = await anext(received, None)
+        waited = clock() - began
 
 
 def _check_size(size: int, most: int) -> None:

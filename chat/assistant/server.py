@@ -217,10 +217,13 @@ async def _request(messages: list[Json], deadline: Deadline, may_call: bool, wor
     arguments: Json = {
         "model": settings.CHAT_MODEL,
         "messages": [],
-        "tool_choice": "auto" if may_call else "none",
         # The package sends these as they are. In arguments it would look for names to translate,
         # of which there are none, and take four milliseconds for forty messages and the tools.
-        "extra_body": {"messages": messages, "tools": tool_definitions()},
+        "extra_body": {
+            "messages": messages,
+            "tools": tool_definitions(),
+            "tool_choice": "auto" if may_call else "none",
+        },
         "timeout": max(deadline.remaining_seconds, 0.01),
     }
     if settings.MODEL_TRACE_HEADERS:

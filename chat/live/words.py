@@ -57,8 +57,8 @@ class Words:
         self._ended = threading.Event()
         self._on_stop: Callable[[], None] = lambda: None
         self._changed = threading.Condition()
-        self._at_change: set[_Waker] = set()
-        self._at_end: set[_Waker] = set()
+        self._at_change: set[Waker] = set()
+        self._at_end: set[Waker] = set()
 
     def begin(self) -> None:
         """Begin to say something: what was said before the last tool calls is dropped.
@@ -128,9 +128,9 @@ class Words:
         await self._woken(self._at_end, lambda: not self.is_over, TOGETHER_SECONDS)
 
     async def _woken(
-        self, wakers: "set[_Waker]", is_to_wait: Callable[[], bool], seconds: float
+        self, wakers: "set[Waker]", is_to_wait: Callable[[], bool], seconds: float
     ) -> None:
-        waker = _Waker()
+        waker = Waker()
         with self._changed:
             if not is_to_wait():
                 return
@@ -164,7 +164,7 @@ class Words:
                 call()
 
 
-class _Waker:
+class Waker:
     """Wakes a coroutine of this loop; any thread may call it."""
 
     def __init__(self) -> None:

@@ -41,6 +41,19 @@ class ChatUser(models.Model):
             return forgotten.filter(undated_refused_until__gt=timezone.now()).exists()
         return forgotten.filter(forgotten_at__gte=issued_at).exists()
 
+    def refuses_now(self, issued_at: datetime | None, asked_at: datetime) -> bool:
+        """Whether `refuses` holds by this row, or the user was removed since the request came.
+
+        Args:
+            issued_at: as in `refuses`.
+            asked_at: when the request came.
+        """
+        until = self.undated_refused_until
+        if issued_at is None and until is not None and until > timezone.now():
+            return True
+        since = min(issued_at or asked_at, asked_at)
+        return self.forgotten_at is not None and self.forgotten_at >= since
+
     def next_task_id(self) -> int:
         """Give out the next number for a task. The caller holds the user's lock."""
         self.last_task_id += 1

@@ -17,7 +17,7 @@ from django.utils import timezone
 from chat.conversations.state import ConversationKey
 from chat.deadline import Deadline
 from chat.errors import RateLimited, TokenRefused, TurnConflict
-from chat.locks import user_locked
+from chat.locks import user_transaction
 from chat.models import ChatUser, Conversation, Turn
 from chat.models.turns import TO_STORE, lease_length
 from chat.moments import MICROSECOND, microseconds
@@ -34,7 +34,7 @@ TURN_IN_PROGRESS = "turn_in_progress"
 class ChatRequest:
     """A client's message. `conversation_id` in the client's own type, None for a new one.
 
-    `asked_at` is when the user was found to be allowed to send it.
+    `asked_at` is when it came, `issued_at` when its token was issued, None where that does not say.
     """
 
     user_id: str
@@ -42,6 +42,7 @@ class ChatRequest:
     conversation_id: int | str | None = None
     idempotency_key: str | None = None
     asked_at: datetime = field(default_factory=timezone.now)
+    issued_at: datetime | None = field(default_factory=timezone.now)
 
     @property
     def digest(self) -> str:
@@ -73,7 +74,7 @@ def accept(request: ChatRequest) -> Accepted:
 
     Raises:
         TurnConflict: the key was used with another body, or its turn is under way.
-        TokenRefused: all of the user was removed since the request was allowed.
+        TokenRefused: all of the user was removed since the token was issued, or the request came.
         RateLimited: the user has CHAT_MAX_TURNS_PER_USER turns under way.
         DatabaseBusy: see user_locked.
     """
@@ -88,16 +89,16 @@ def accept(request: ChatRequest) -> Accepted:
 def _accept(request: ChatRequest) -> Accepted:
     deadline = Deadline(settings.CHAT_TURN_SECONDS)
     row, others_wait = None, True
-    with user_locked(request.user_id):
+    with user_transaction(request.user_id) as user:
         now = timezone.now()
-        # The body of a request may take its time: what was removed meanwhile must not begin again.
-        if ChatUser.refuses(request.user_id, request.asked_at):
-            raise TokenRefused("All of this user was removed meanwhile.")
+        # A request may take its time: what was removed meanwhile must not begin again.
+        if user.refuses_now(request.issued_at, request.asked_at):
+            raise TokenRefused("The token is from before its user was removed. Log in again.")
         turn = _repeated(request, now)
         is_new = turn is None
         if turn is None:
             others = _turns_not_stored(request.user_id, now)
-            row = _enter_conversation(request, now)
+            row = _enter_conversation(request, user, now)
             others_wait = any(other.conversation_id == row.conversation_id for other in others)
             turn = _insert(request, row, now)
             prune_now_and_then(request.user_id, now)
@@ -164,11 +165,10 @@ def _turns_not_stored(user_id: str, now: datetime) -> list[Turn]:
     return others
 
 
-def _enter_conversation(request: ChatRequest, now: datetime) -> Conversation:
+def _enter_conversation(request: ChatRequest, user: ChatUser, now: datetime) -> Conversation:
     """Return the index row of the request's conversation, made or revived (not saved)."""
     conversation = None
     if request.conversation_id is None:
-        user, _ = ChatUser.objects.get_or_create(pk=request.user_id)
         conversation_id = user.next_conversation_id()
     else:
         conversation_id = str(request.conversation_id)

@@ -122,6 +122,7 @@ class Environment(BaseSettings):
     chat_rate_per_minute: int = Field(default=20, ge=0)
     chat_max_turns_per_user: int = Field(default=16, ge=1)
     chat_max_turns_per_process: int = Field(default=11, ge=1)
+    chat_queue_seconds: float = Field(default=5.0, ge=0, le=60)
     chat_max_reads_per_process: int = Field(default=3, ge=1)
     chat_keep_turns_seconds: int = Field(default=86_400, ge=60)
     cors_allowed_origins: variables.Origins = ()

@@ -28,6 +28,7 @@ class Waiting(Product):
             "OPENAI_API_KEY": "key",
             "CHAT_TURN_SECONDS": "60",
             "CHAT_MAX_TURNS_PER_PROCESS": str(MESSAGES),
+            "CHAT_QUEUE_SECONDS": "60",
         }
         super().__init__(servers.granian, folder)
 
@@ -100,4 +101,26 @@ def test_waiting__holds_neither_threads_nor_connections(product, model, accept):
         for one in asked:
             one.say("done waiting")
             one.end()
+        assert all("done waiting" in answer.result() for answer in answers)
+
+
+@pytest.mark.parametrize("accept", ["application/json", "text/event-stream"])
+def test_queue__messages_wait_for_a_slot_and_hold_nothing(product, model, accept):
+    def send(number: int) -> str:
+        user = User(product.server, f"queue-{accept[:4]}-{number}")
+        return user.chat("hello", Accept=accept).text
+
+    queued = 2 * THREADS
+    with ThreadPoolExecutor(MESSAGES + queued) as people:
+        answers = [people.submit(send, number) for number in range(MESSAGES + queued)]
+        asked = [model.asked() for _ in range(MESSAGES)]
+        reader = User(product.server)
+        # A thread is left for it.
+        assert reader.session.get(f"{reader.url}/conversations", timeout=60).status_code == 200
+        assert product.connections <= CONNECTIONS_MAX
+        for number in range(MESSAGES + queued):
+            asked[number].say("done waiting")
+            asked[number].end()
+            if number < queued:
+                asked.append(model.asked())
         assert all("done waiting" in answer.result() for answer in answers)
