@@ -8,8 +8,8 @@ from django.utils import timezone
 
 from chat.errors import ChatError, NotFound, TurnConflict
 from chat.live import waiting
-from chat.live.elsewhere import WordsElsewhere
-from chat.live.under_way import words_of
+from chat.live.local import words_of
+from chat.live.remote import RemoteWords
 from chat.live.waiting import Steps
 from chat.live.words import Words
 from chat.models import Turn
@@ -24,7 +24,7 @@ logger = logging.getLogger(__name__)
 class Following:
     """A turn that is followed. `turn_is_over`: what its request began is done."""
 
-    words: Words | WordsElsewhere
+    words: Words | RemoteWords
     turn_is_over: "Future[None]"
 
 
@@ -43,7 +43,7 @@ def follow(request: ChatRequest) -> Following:
         turn = turns.filter(idempotency_key=request.idempotency_key).first()
         if turn is None:
             raise TurnConflict() from None
-        return Following(words_of(turn.pk) or WordsElsewhere(turn), _over())
+        return Following(words_of(turn.pk) or RemoteWords(turn), _over())
 
 
 def begin(request: ChatRequest, *, is_followed: bool = False) -> Following:
@@ -79,7 +79,7 @@ def _over() -> "Future[None]":
 def stop(user_id: str, conversation_id: str, turn_id: str) -> Turn:
     """Let the turn's words end where they are, if it is under way; return it as it is then.
 
-    The process that answers it looks for this mark (chat.live.under_way).
+    The process that answers it looks for this mark (chat.live.local).
 
     Raises:
         NotFound: the user has no such turn in this conversation.

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from chat.api.answers import turn_as_json
-from chat.live.elsewhere import WordsElsewhere
+from chat.live.remote import RemoteWords
 from chat.live.words import Words
 from common.deferred import LoopStreamResponse, Run
 from common.json_answers import json_bytes
@@ -20,7 +20,7 @@ EVENT_STREAM = "text/event-stream"
 HEARTBEAT_SECONDS = 10.0
 LOOK_SECONDS = 1.0  # after which a client that has left is noticed
 
-Followed = Words | WordsElsewhere
+Followed = Words | RemoteWords
 AsError = Callable[[BaseException], dict[str, Any]]
 
 

@@ -20,7 +20,7 @@ from chat.api.streams import EVENT_STREAM, EventStream, event_response
 from chat.api.throttles import check_rate
 from chat.following import Following, begin, follow, stop
 from chat.live import waiting
-from chat.live.elsewhere import WordsElsewhere
+from chat.live.remote import RemoteWords
 from chat.live.waiting import Steps
 from chat.live.words import Words
 from chat.models import Turn
@@ -103,7 +103,7 @@ class ChatView(ChatAPIView):
         over = partial(begun.following.turn_is_over.add_done_callback, begun.give_back)
         return event_response(EventStream(begun.following.words, self._as_error, over))
 
-    def _outcome(self, words: Words | WordsElsewhere) -> HttpResponse:
+    def _outcome(self, words: Words | RemoteWords) -> HttpResponse:
         if words.failure is None:
             return json_answer(turn_as_json(words.turn), degraded=words.turn.degraded)
         return self._failed(words.failure)

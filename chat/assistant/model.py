@@ -8,7 +8,8 @@ from django.conf import settings
 from chat.assistant import server
 from chat.assistant.answers import THOUGHTS, Answer
 from chat.assistant.messages import Part, Turn, messages_within, turns_of
-from chat.assistant.server import ContextTooLong, ServerFailed, ThoughtsWanted, failed
+from chat.assistant.refusals import ContextTooLong, ServerFailed, ThoughtsWanted
+from chat.assistant.server import failed
 from chat.assistant.words import done_in_words, has_effect
 from chat.conversations.json_values import encoded_size
 from chat.conversations.state import MessageEntry

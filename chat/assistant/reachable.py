@@ -8,7 +8,8 @@ from urllib.parse import urlsplit
 from django.conf import settings
 
 from chat.assistant.messages import Part, request_messages
-from chat.assistant.server import OPENAI_URL, NotConnected, ServerFailed, ask_once, connect
+from chat.assistant.refusals import NotConnected, ServerFailed
+from chat.assistant.server import OPENAI_URL, ask_once, connect
 from chat.deadline import Deadline
 from chat.errors import ModelFailed, ModelTimeout
 from chat.live.waiting import wait_for

@@ -24,6 +24,35 @@ _TOO_LONG = re.compile(
 _KEY = re.compile(r"\b(?:sk|pk|key|gsk|xai)-[\w*-]{8,}")
 
 
+class ServerFailed(Exception):
+    """The server gave no answer that can be used.
+
+    The text says why, for a log: it has nothing of the conversation. `status` is that of HTTP, 0
+    without one. `pause_seconds`: after which it may be asked again; infinity: don't.
+    """
+
+    def __init__(self, reason: str, status: int = 0, pause_seconds: float = math.inf) -> None:
+        super().__init__(reason)
+        self.status = status
+        self.pause_seconds = pause_seconds
+
+
+class NotConnected(ServerFailed):
+    """There is no connection to the server, or it broke."""
+
+
+class OtherWanted(ServerFailed):
+    """The server may take the same conversation in another form."""
+
+
+class ContextTooLong(OtherWanted):
+    """The request exceeds what the model takes."""
+
+
+class ThoughtsWanted(OtherWanted):
+    """DeepSeek wants what the model thought beside each of its messages, of old ones too."""
+
+
 def read_refusal(body: bytes) -> tuple[str, str]:
     """Return the code and the message of an error's body, "" for what it does not have."""
     try:

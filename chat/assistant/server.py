@@ -23,6 +23,11 @@ from chat.assistant.instructions import tool_definitions
 from chat.assistant.pieces import read_stream
 from chat.assistant.refusals import (
     RETRY_PAUSE_SECONDS,
+    ContextTooLong,
+    NotConnected,
+    OtherWanted,
+    ServerFailed,
+    ThoughtsWanted,
     in_words,
     is_too_long,
     read_refusal,
@@ -45,35 +50,6 @@ RETRY_PAUSE_MAX_SECONDS = 5.0
 RETRIED_STATUS = frozenset({408, 429, 500, 502, 503, 504, 529})
 
 Json = dict[str, Any]
-
-
-class ServerFailed(Exception):
-    """The server gave no answer that can be used.
-
-    The text says why, for a log: it has nothing of the conversation. `status` is that of HTTP, 0
-    without one. `pause_seconds`: after which it may be asked again; infinity: don't.
-    """
-
-    def __init__(self, reason: str, status: int = 0, pause_seconds: float = math.inf) -> None:
-        super().__init__(reason)
-        self.status = status
-        self.pause_seconds = pause_seconds
-
-
-class NotConnected(ServerFailed):
-    """There is no connection to the server, or it broke."""
-
-
-class OtherWanted(ServerFailed):
-    """The server may take the same conversation in another form."""
-
-
-class ContextTooLong(OtherWanted):
-    """The request exceeds what the model takes."""
-
-
-class ThoughtsWanted(OtherWanted):
-    """DeepSeek wants what the model thought beside each of its messages, of old ones too."""
 
 
 async def ask(messages: list[Json], deadline: Deadline, may_call: bool, words: Words) -> Answer:

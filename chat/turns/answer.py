@@ -10,7 +10,7 @@ from django.conf import settings
 from chat.assistant import configured_assistant
 from chat.conversations.state import MessageEntry
 from chat.errors import ModelFailed, TurnConflict
-from chat.live.under_way import under_way
+from chat.live.local import under_way
 from chat.live.waiting import Steps, take
 from chat.live.words import Stopped, Words
 from chat.models import Turn

@@ -48,7 +48,7 @@ def _too_old(now: datetime) -> Q:
     return (
         Q(state=Turn.State.STORED, accepted_at__lt=oldest)
         & (Q(stored_at=None) | Q(stored_at__lt=oldest))
-        & ~Exists(corrupt)
+        & Q(~Exists(corrupt))
     )
 
 

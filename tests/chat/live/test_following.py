@@ -10,8 +10,8 @@ from django.utils import timezone
 
 from chat.api import streams
 from chat.errors import ModelFailed, TurnConflict
-from chat.live import elsewhere, published
-from chat.live.elsewhere import WordsElsewhere
+from chat.live import published
+from chat.live.remote import RemoteWords
 from chat.live.words import REPLY_MAX_CHARACTERS, Said, Words
 from chat.models import Turn
 from chat.turns.accept import ChatRequest, accept
@@ -24,7 +24,7 @@ pytestmark = pytest.mark.django_db(transaction=True)
 @pytest.fixture(autouse=True)
 def _fresh_redis(monkeypatch):
     published.forget_redis()
-    monkeypatch.setattr(elsewhere, "POLL_SECONDS", 0.01)
+    monkeypatch.setattr(remote, "POLL_SECONDS", 0.01)
     # The threads of turns outlive the tests; their connections may not, or no database is dropped.
     monkeypatch.setitem(connections.settings["default"], "CONN_MAX_AGE", 0)
     yield
@@ -107,9 +107,9 @@ def test_words__have_a_limit(turn):
     assert len(words.said.pieces) == 3
 
 
-def test_elsewhere__without_redis_tells_the_reply_when_it_is_whole(turn, redis_away):
+def test_remote__without_redis_tells_the_reply_when_it_is_whole(turn, redis_away):
     published.publish({turn.lease_token: Said(0, ["One "])})
-    followed = WordsElsewhere(turn)
+    followed = RemoteWords(turn)
     assert (followed.said.text, followed.is_over) == ("", False)
     Turn.objects.update(state=Turn.State.STORED, reply="One two.", answered_at=timezone.now())
     followed.wait(0, 1)
@@ -118,14 +118,14 @@ def test_elsewhere__without_redis_tells_the_reply_when_it_is_whole(turn, redis_a
     assert data(said[-1])["degraded"] is False
 
 
-def test_elsewhere__hears_what_is_published(turn):
+def test_remote__hears_what_is_published(turn):
     published.publish({turn.lease_token: Said(0, ["One ", "two"])})
-    followed = WordsElsewhere(turn)
+    followed = RemoteWords(turn)
     published.publish({turn.lease_token: Said(0, ["One ", "two", " three."])})
     followed.wait(0, 1)
     assert followed.said.pieces == ["One two", " three."]
     Turn.objects.update(lease_token="of a later attempt")
-    assert WordsElsewhere(turn).said.text == ""
+    assert RemoteWords(turn).said.text == ""
 
 
 @pytest.mark.parametrize(
@@ -137,20 +137,20 @@ def test_elsewhere__hears_what_is_published(turn):
         ({"state": Turn.State.FAILED, "failure": "model_timeout"}, "model_timeout"),
     ],
 )
-def test_elsewhere__tells_why_there_is_no_reply(turn, changes, code):
+def test_remote__tells_why_there_is_no_reply(turn, changes, code):
     Turn.objects.update(**changes)
-    assert data(events(WordsElsewhere(turn))[-1]) == {"code": code}
+    assert data(events(RemoteWords(turn))[-1]) == {"code": code}
 
 
-def test_elsewhere__a_conversation_that_was_deleted_is_a_conflict(turn):
-    followed = WordsElsewhere(turn)
+def test_remote__a_conversation_that_was_deleted_is_a_conflict(turn):
+    followed = RemoteWords(turn)
     Turn.objects.all().delete()
     followed.wait(0, 1)
     assert isinstance(followed.failure, TurnConflict)
 
 
-def test_elsewhere__a_database_that_fails_ends_the_stream_with_an_error(turn, monkeypatch):
-    followed = WordsElsewhere(turn)
+def test_remote__a_database_that_fails_ends_the_stream_with_an_error(turn, monkeypatch):
+    followed = RemoteWords(turn)
 
     def refuse(**lookup) -> None:
         raise OperationalError("refused")
@@ -165,6 +165,6 @@ def test_elsewhere__a_database_that_fails_ends_the_stream_with_an_error(turn, mo
 
 def test_failure__of_a_turn_says_that_it_is_degraded(turn):
     Turn.objects.update(state=Turn.State.FAILED, failure="model_failed", degraded=True)
-    failure = WordsElsewhere(turn).failure
+    failure = RemoteWords(turn).failure
     assert isinstance(failure, ModelFailed)
     assert failure.degraded

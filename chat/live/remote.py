@@ -17,7 +17,7 @@ POLL_SECONDS = 0.25
 STORING_SECONDS_MAX = 10.0
 
 
-class WordsElsewhere:
+class RemoteWords:
     """Has what followers read of Words."""
 
     def __init__(self, turn: Turn) -> None:
