@@ -8,6 +8,7 @@ import threading
 import time
 
 from soak.chaos import Chaos
+from soak.cluster_chaos import ClusterChaos
 from soak.journal import Journal
 from soak.leftovers import Watch
 from soak.report import lines
@@ -25,7 +26,7 @@ def main() -> None:
     print(f"seed {options.seed}, {options.seconds} s", flush=True)
     began = time.monotonic()
     try:
-        stage = Stage()
+        stage = Stage(options.redis == "cluster")
     except NoSidecar as reason:
         sys.exit(f"soak: {reason}")
     print(f"started after {time.monotonic() - began:.0f} s", flush=True)
@@ -45,6 +46,7 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--seed", default=secrets.token_hex(4), help="of the order of faults")
     parser.add_argument("--connectors", type=int, default=CONNECTORS)
     parser.add_argument("--users", type=int, default=USERS, help="who chat at the same time")
+    parser.add_argument("--redis", choices=("sentinels", "cluster"), default="sentinels")
     parser.add_argument("--only", default="", metavar="REGEX", help="of the faults, those named so")
     parser.add_argument(
         "--sabotage", choices=SABOTAGES, help="a fault put in on purpose: the run must find it"
@@ -57,7 +59,8 @@ def _run(stage: Stage, options: argparse.Namespace) -> bool:
     journal = Journal()
     watch = Watch(stage.layout)
     load = stage.load(journal, options.connectors, options.users, options.seed)
-    chaos = Chaos(stage.layout, journal, options.seed, options.only)
+    kind = ClusterChaos if options.redis == "cluster" else Chaos
+    chaos = kind(stage.layout, journal, options.seed, options.only)
     stopping = threading.Event()
     thread = threading.Thread(target=chaos.run, args=[stopping], daemon=True)
     thread.start()

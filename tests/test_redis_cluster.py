@@ -8,11 +8,13 @@ from uuid import uuid4
 
 import pytest
 import requests
+from redis import Redis
+from redis.crc import key_slot
 
 from tests.chat.calls import User
 from tests.connectors import PREFIX, SigningConnector
 from tests.redis_cluster import RedisCluster
-from tests.servers import granian
+from tests.servers import granian, start_valkey
 from tests.test_servers import Product
 
 
@@ -20,7 +22,7 @@ class Clustered(Product):
     """The product on three primaries and three replicas."""
 
     def start_valkey(self) -> None:
-        self.cluster = RedisCluster(self.folder / "cluster", "--appendonly", "yes")
+        self.cluster = RedisCluster(self.folder / "cluster", "--appendonly", "yes").start()
         self.environ |= {
             "REDIS_URL": "",
             "REDIS_CLUSTER": self.cluster.addresses,
@@ -119,20 +121,15 @@ def test_cluster__a_slot_that_moves_key_by_key_makes_its_connector_wait(product,
     assert product.call(moving, "PUT", "moved", b"v") == 204
     cluster, source = product.cluster, product.cluster.primary_of(moving.uuid)
     target = other_primary(product, source)
-    slot = cluster.client(source).execute_command("CLUSTER KEYSLOT", moving.uuid)
-    begin, end, give = (cluster.client(p) for p in (target, target, source))
-    begin.execute_command("CLUSTER SETSLOT", slot, "IMPORTING", cluster.node_id(source))
-    give.execute_command("CLUSTER SETSLOT", slot, "MIGRATING", cluster.node_id(target))
+    slot = key_slot(moving.uuid.encode())
+    cluster.begin_to_move(slot, target)
     answers = []
     waiting = threading.Thread(
         target=lambda: answers.append(product.call(moving, "PUT", "moved", b"w"))
     )
     waiting.start()
     assert product.call(steady, "PUT", "steady", b"v") == 204
-    while keys := give.execute_command("CLUSTER GETKEYSINSLOT", slot, 100):
-        give.execute_command("MIGRATE", "127.0.0.1", target, "", 0, 5000, "KEYS", *keys)
-    for node in (end, give):
-        node.execute_command("CLUSTER SETSLOT", slot, "NODE", cluster.node_id(target))
+    cluster.end_move(slot, source, target)
     waiting.join()
     assert answers == [204]
     assert (cluster.primary_of(moving.uuid), product.stored(moving, "moved")) == (target, b"w")
@@ -142,10 +139,7 @@ def test_cluster__a_slot_that_moves_at_once_keeps_nobody_waiting(product, connec
     moving = connectors[2]
     cluster, source = product.cluster, product.cluster.primary_of(moving.uuid)
     target = other_primary(product, source)
-    slot = cluster.client(source).execute_command("CLUSTER KEYSLOT", moving.uuid)
-    cluster.client(source).execute_command(
-        "CLUSTER MIGRATESLOTS", "SLOTSRANGE", slot, slot, "NODE", cluster.node_id(target)
-    )
+    cluster.move_at_once(key_slot(moving.uuid.encode()), target)
     statuses = set()
     for number in itertools.count():
         statuses.add(product.call(moving, "PUT", f"n{number}", b"v"))
@@ -170,3 +164,27 @@ def test_cluster__calls_go_on_when_a_primary_dies(product, connectors):
     cluster.start_node(victim)
     cluster.wait_until_whole()
     assert requests.get(f"{product.server.url}/readyz", timeout=30).json()["redis"] == "ok"
+
+
+def test_move__to_a_single_redis_and_back(product, connectors, tmp_path):
+    """As docs/production.md says it, with its dry run."""
+    connector, file, socket = connectors[0], str(tmp_path / "export"), tmp_path / "s"
+    for number in range(3):
+        assert product.call(connector, "PUT", f"moves{number}", b"v") == 204
+    single = {"REDIS_CLUSTER": "", "REDIS_URL": f"unix://{socket}"}
+    product.manage("export_state", connector.uuid, "--file", file)
+    valkey = start_valkey(tmp_path / "data", "--port", "0", "--unixsocket", str(socket))
+    try:
+        product.manage("import_state", connector.uuid, file, **single)
+        key = f"dsxconnect:connector_state:{connector.uuid}:m365:moves0"
+        client = Redis(unix_socket_path=str(socket))
+        assert client.get(key) == b"v"
+        client.set(key, b"it has changed meanwhile")
+        compare = ("import_state", connector.uuid, file, "--overwrite", "--dry-run")
+        assert "0 new; existing: 1 different" in product.manage(*compare, **single)
+        product.manage("export_state", connector.uuid, "--file", f"{file}-back", **single)
+    finally:
+        valkey.terminate()
+        valkey.wait(10)
+    product.manage("import_state", connector.uuid, f"{file}-back", "--overwrite")
+    assert product.stored(connector, "moves0") == b"it has changed meanwhile"

@@ -61,11 +61,12 @@ class Product:
         self.valkey.terminate()
         self.valkey.wait(10)
 
-    def manage(self, *arguments: str) -> str:
+    def manage(self, *arguments: str, **environ: str) -> str:
+        """Run a command of manage.py, with other variables if they are given."""
         done = subprocess.run(
             [sys.executable, "manage.py", *arguments],
             cwd=servers.ROOT,
-            env={**os.environ, **self.environ},
+            env={**os.environ, **self.environ, **environ},
             capture_output=True,
             text=True,
         )

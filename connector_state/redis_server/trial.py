@@ -48,7 +48,7 @@ def _try(client: Redis, uuid: str) -> Finding:
     except ClusterDownError:
         raise  # although it is a ResponseError: nothing can be read either
     except AuthenticationError as error:
-        raise UnfitRedis("It refuses the user or the password of REDIS_URL.") from error
+        raise UnfitRedis(f"It refuses the user or the password of {_setting()}.") from error
     except MasterNotFoundError as error:
         if is_denied(error):
             raise UnfitRedis(
@@ -65,10 +65,14 @@ def _try(client: Redis, uuid: str) -> Finding:
     except ResponseError as error:
         if is_denied(error):
             raise UnfitRedis(
-                f"The user of REDIS_URL may not do what a call does: {error}"
+                f"The user of {_setting()} may not do what a call does: {error}"
             ) from error
         return replace(found, dangers=(*found.dangers, _refuses_writes(error)))
     return found
+
+
+def _setting() -> str:
+    return "REDIS_CLUSTER" if settings.REDIS_CLUSTER else "REDIS_URL"
 
 
 def _refuses_writes(error: Exception) -> str:
