@@ -112,6 +112,24 @@ def test_cluster__chats_are_stored(product):
         assert {m["status"] for m in alice.messages(f"c{number}")} == {"stored"}
 
 
+def test_cluster__a_conversation_that_is_half_moved_is_found_and_written(product):
+    alice, cluster = User(product.server), product.cluster
+    alice.chat("hello", "asked")
+    source, key = next(
+        (port, key) for port in cluster.primaries() for key in cluster.client(port).keys("*asked*")
+    )
+    slot, target = key_slot(key), other_primary(product, source)
+    cluster.begin_to_move(slot, target)
+    # It is on the other node now, which takes commands for it only after ASKING.
+    cluster.client(source).execute_command("MIGRATE", "127.0.0.1", target, key, 0, 5000)
+    answer = alice.chat("again", "asked")
+    assert (answer.status_code, "X-Chat-Degraded" in answer.headers) == (200, False)
+    assert not cluster.client(source).exists(key)
+    cluster.end_move(slot, source, target)
+    assert b"again" in cluster.client(target).get(key)
+    assert {m["status"] for m in alice.messages("asked")} == {"stored"}
+
+
 def other_primary(product: Clustered, port: int) -> int:
     return next(other for other in product.cluster.primaries() if other != port)
 
