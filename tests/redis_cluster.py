@@ -177,6 +177,8 @@ class RedisCluster:
         for port in others:
             self.meet(port, first)
         for replica, primary in zip(self.ports[PRIMARIES:], self.ports, strict=False):
+            knows = lambda r=replica, p=primary: self._knows(r, p)  # noqa: E731
+            wait_until(knows, START_SECONDS_MAX, "the news of a primary")
             self.client(replica).execute_command("CLUSTER REPLICATE", self.node_id(primary))
         self.wait_until_whole()
         wait_until(
