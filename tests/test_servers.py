@@ -37,6 +37,7 @@ class Product:
         self.environ = {
             "DATA_DIR": str(folder),
             "REDIS_URL": f"unix://{self.socket}",
+            "REDIS_CLUSTER": "",
             "DATABASE_URL": f"sqlite:///{folder / 'db.sqlite3'}",
             "CHAT_MAX_TURNS_PER_PROCESS": str(THREADS - 2),
         }
