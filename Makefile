@@ -17,7 +17,8 @@ run: .venv/run ## Serve everything on 127.0.0.1:8000 (PORT=, DATA_DIR=), until C
 
 test: .venv/dev ## Run the tests: some 15 minutes on two cores; ARGS="-n 0 tests/common" runs a part
 	@$(before_all_tests)
-	@exec $(BIN)/python -m pytest $(ARGS)
+	@# They start some hundred processes, each of which would compile all sources where none may be written.
+	@PYTHONDONTWRITEBYTECODE= exec $(BIN)/python -m pytest $(ARGS)
 
 lint: .venv/dev ## Check style, format, types, import rules and migrations
 	@$(BIN)/ruff check --quiet .
@@ -62,10 +63,10 @@ clean: ## Remove the virtual environment and caches (not var)
 
 .venv/run: .venv/bin/python requirements.txt
 	@echo "Installing requirements.txt"
-	@$(BIN)/uv pip install -q -p $(BIN)/python -r requirements.txt
+	@$(BIN)/uv pip install -q --compile-bytecode -p $(BIN)/python -r requirements.txt
 	@touch $@
 
 .venv/dev: .venv/bin/python requirements.txt requirements-dev.txt
 	@echo "Installing requirements-dev.txt"
-	@$(BIN)/uv pip install -q -p $(BIN)/python -r requirements-dev.txt
+	@$(BIN)/uv pip install -q --compile-bytecode -p $(BIN)/python -r requirements-dev.txt
 	@touch $@ .venv/run

@@ -193,7 +193,7 @@ def _pages(uuid: str) -> Iterator[tuple[str, str, bool]]:
     yield "connectors: a search", at("connector_state_connector_changelist", q="0500"), False
     yield "a connector", at("connector_state_connector_change", uuid), False
     yield "conversations", at("chat_conversation_changelist"), False
-    yield "conversations: the last page", at("chat_conversation_changelist", p="1999"), False
+    yield "conversations: the last page", at("chat_conversation_changelist", p="200"), False
     yield "conversations: a search", at("chat_conversation_changelist", q="user-0500"), False
 
 

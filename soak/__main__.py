@@ -4,15 +4,11 @@ import argparse
 import secrets
 import signal
 import sys
-import threading
 import time
 
-from soak.chaos import Chaos
-from soak.cluster_chaos import ClusterChaos
-from soak.journal import Journal
-from soak.leftovers import Watch
-from soak.report import lines
+from soak.run import run
 from soak.sabotage import SABOTAGES
+from soak.size import Size
 from soak.stage import Stage
 from tests.sidecar.binary import NoSidecar
 
@@ -26,12 +22,16 @@ def main() -> None:
     print(f"seed {options.seed}, {options.seconds} s", flush=True)
     began = time.monotonic()
     try:
-        stage = Stage(options.redis == "cluster")
+        stage = Stage(options.users, on_cluster=options.redis == "cluster")
     except NoSidecar as reason:
         sys.exit(f"soak: {reason}")
     print(f"started after {time.monotonic() - began:.0f} s", flush=True)
     try:
-        found = _run(stage, options)
+        size = Size(options.connectors, options.users)
+        done = run(stage, size, options.seed, options.seconds, options.only)
+        if options.sabotage:
+            SABOTAGES[options.sabotage](stage.layout, done.journal)
+        found = done.findings()
     finally:
         leftovers = stage.stop()
     for finding in leftovers:
@@ -52,30 +52,6 @@ def _options() -> argparse.Namespace:
         "--sabotage", choices=SABOTAGES, help="a fault put in on purpose: the run must find it"
     )
     return parser.parse_args()
-
-
-def _run(stage: Stage, options: argparse.Namespace) -> bool:
-    """Do load and faults for so long; print the report; return whether anything was found."""
-    journal = Journal()
-    watch = Watch(stage.layout)
-    load = stage.load(journal, options.connectors, options.users, options.seed)
-    kind = ClusterChaos if options.redis == "cluster" else Chaos
-    chaos = kind(stage.layout, journal, options.seed, options.only)
-    stopping = threading.Event()
-    thread = threading.Thread(target=chaos.run, args=[stopping], daemon=True)
-    thread.start()
-    time.sleep(options.seconds)
-    stopping.set()
-    thread.join()
-    stage.settle(load, journal)
-    watch.stop()
-    if options.sabotage:
-        SABOTAGES[options.sabotage](stage.layout, journal)
-    findings = [*stage.check(journal), *watch.findings()]
-    print("\n".join(lines(stage.layout, journal, chaos, watch, findings)), flush=True)
-    if findings:
-        print(f"The servers' logs:\n{stage.log_tail()}")
-    return bool(findings)
 
 
 if __name__ == "__main__":

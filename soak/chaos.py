@@ -24,6 +24,7 @@ CLOCK_STEP_SECONDS = 25  # two that differ in opposite ways are within HMAC_SKEW
 UP_SECONDS = 180
 DEAD_SECONDS = 0.5  # until a process that was killed has ended
 BALLOON_BYTES = 1 << 30
+FAIL_OVERS_MAX = 5
 
 
 @dataclass(frozen=True, slots=True)
@@ -164,6 +165,7 @@ class Chaos:
     def _fill_memory(self) -> Callable[[], None]:
         clients = [Redis(port=port, socket_timeout=5) for port in self._redis.ports]
         full = clients[self._redis.primary()]
+        self._journal.was_full = True
         full.config_set("maxmemory", full.info("memory")["used_memory"])
 
         def undo() -> None:
@@ -183,9 +185,14 @@ class Chaos:
         return balloon.unlink
 
     def _fail_over(self) -> None:
-        told = self._layout.manage("failover_redis", check=False)
-        if told.returncode != 0:
-            self._journal.found(f"a planned fail-over failed: {told.stderr[-300:]}")
+        for _ in range(FAIL_OVERS_MAX):
+            told = self._layout.manage("failover_redis", check=False)
+            if told.returncode == 0:
+                return
+            if "Nothing was changed" not in told.stderr:  # else the replica was too far behind
+                break
+            self._journal.count("planned fail-overs that changed nothing")
+        self._journal.found(f"a planned fail-over failed: {told.stderr[-300:]}")
 
     def _upgrade(self) -> None:
         """What docs/production.md says of an upgrade: migrate, then one server after the other."""

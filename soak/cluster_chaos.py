@@ -65,6 +65,7 @@ class ClusterChaos(Chaos):
 
     def _fill_memory(self) -> Callable[[], None]:
         client = self._cluster.client(self._any())
+        self._journal.was_full = True
         client.config_set("maxmemory", client.info("memory")["used_memory"])
         return lambda: client.config_set("maxmemory", 0)
 

@@ -2,8 +2,8 @@
 
 import threading
 import time
-from collections import Counter
-from collections.abc import Iterator
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 
@@ -96,15 +96,16 @@ class Journal:
     losses: list[Loss] = field(default_factory=list)
     findings: list[str] = field(default_factory=list)
     answers: Counter[str] = field(default_factory=Counter)
+    # Of good answers, by what was asked.
+    seconds: dict[str, list[float]] = field(default_factory=lambda: defaultdict(list))
     done: Counter[str] = field(default_factory=Counter)
     expiring: set[tuple[str, str]] = field(default_factory=set)
     # Times in which an unplanned fail-over may have lost what was not replicated yet.
     gaps: list[tuple[float, float]] = field(default_factory=list)
+    was_full: bool = False  # Redis: it gives up histories then, before it refuses a value
+    # After the load, when what is not known or answered is given up.
+    give_up_at: float = float("inf")
     lock: threading.Lock = field(default_factory=threading.Lock)
-
-    @property
-    def uuids(self) -> set[str]:
-        return {chain.uuid for chain in self.chains}
 
     def found(self, finding: str) -> None:
         with self.lock:
@@ -139,6 +140,16 @@ class Journal:
             yield
         finally:
             self.gaps.append((began, time.monotonic()))
+
+    def add_gaps(self, gaps: Iterable[tuple[float, float]]) -> None:
+        """Add times in which the sentinels looked for another primary."""
+        merged: list[tuple[float, float]] = []
+        for began, ended in sorted([*self.gaps, *gaps]):
+            if merged and began <= merged[-1][1]:
+                merged[-1] = merged[-1][0], max(ended, merged[-1][1])
+            else:
+                merged.append((began, ended))
+        self.gaps = merged
 
     def may_be_lost(self, loss: Loss) -> bool:
         """Whether asynchronous replication bounds this loss: it is close to a primary's end."""

@@ -18,8 +18,8 @@ SAMPLES_MIN = 24  # of two minutes: a younger worker is still growing to its siz
 GROWTH_MAX = 1.25
 GROWTH_MAX_BYTES = 32 << 20
 # Beside what an idle worker has: a connection to the database for each thread, and pools.
-DESCRIPTORS_MAX = 64
-IDLE_SECONDS = 20
+DESCRIPTORS_MAX = 128
+IDLE_SECONDS = 60
 PAGE_BYTES = os.sysconf("SC_PAGE_SIZE")
 
 
@@ -89,8 +89,13 @@ def _descriptors(pid: int) -> int:
         return 0
 
 
-def database_findings() -> Iterator[str]:
-    """Say which transactions and locks are left in the database."""
+def database_findings() -> list[str]:
+    """Say which transactions and locks are left in the database, and don't end."""
+    wait_while(lambda: list(_in_database()), IDLE_SECONDS)
+    return list(_in_database())
+
+
+def _in_database() -> Iterator[str]:
     with connection.cursor() as cursor:
         cursor.execute(
             "SELECT pid, state, query FROM pg_stat_activity WHERE pid <> pg_backend_pid()"

@@ -16,6 +16,7 @@ def lines(
     """Yield the lines of the report."""
     yield "Done: " + _counted(journal.done)
     yield "Answers: " + _counted(journal.answers)
+    yield f"Seconds of a good answer: {', '.join(_times(journal))}"
     yield f"Faults: {len(chaos.done)}, of {len(set(chaos.done))} kinds"
     for skipped in chaos.skipped:
         yield f"Skipped: {skipped}"
@@ -33,6 +34,13 @@ def lines(
     if len(findings) > SHOWN:
         yield f"… and {len(findings) - SHOWN} more"
     yield "Everything held." if not findings else f"{len(findings)} findings."
+
+
+def _times(journal: Journal) -> Iterator[str]:
+    for what, seconds in sorted(journal.seconds.items()):
+        ordered = sorted(seconds)
+        late = ordered[int(len(ordered) * 0.99)]
+        yield f"{what} {ordered[len(ordered) // 2]:.3f} (p50), {late:.2f} (p99), {ordered[-1]:.2f}"
 
 
 def _losses(journal: Journal) -> Iterator[str]:

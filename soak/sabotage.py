@@ -19,9 +19,8 @@ def forget_nonce(layout: Layout, journal: Journal) -> None:
     """Forget the nonces of the requests that can still be replayed."""
     redis = layout.redis.primary_client()
     assert any(probe.is_young for probe in journal.probes)
-    for uuid in journal.uuids:
-        for key in redis.scan_iter(f"{connector_keys(uuid).nonce_prefix}*", 1000):
-            redis.delete(key)
+    for key in redis.scan_iter("statekeep:*:nonce:*", 10_000):
+        redis.delete(key)
 
 
 def store_twice(layout: Layout, journal: Journal) -> None:

@@ -10,6 +10,7 @@ from soak.journal import Journal
 from soak.layout.parts import wait_while
 from soak.layout.production import Layout
 from soak.leftovers import database_findings, process_findings
+from soak.size import Size
 
 UP_SECONDS = 180
 LOG_TAIL_CHARACTERS = 3000
@@ -18,10 +19,10 @@ LOG_TAIL_CHARACTERS = 3000
 class Stage:
     """A layout, until `stop`. One a process: Django is set up once."""
 
-    def __init__(self, on_cluster: bool = False) -> None:
+    def __init__(self, users: int = 0, on_cluster: bool = False) -> None:
         for name in Environment.model_fields:  # the developer's own must not take part
             os.environ.pop(name.upper(), None)
-        self.layout = Layout(on_cluster)
+        self.layout = Layout(users, on_cluster)
         os.environ.update(self.layout.environ)
         django.setup()
         # They import models, which Django has to be set up for.
@@ -30,8 +31,8 @@ class Stage:
 
         self._checks, self._load = Checks, Load
 
-    def load(self, journal: Journal, connectors: int, users: int, seed: str):
-        return self._load(self.layout, journal, connectors, users, seed)
+    def load(self, journal: Journal, size: Size, seed: str):
+        return self._load(self.layout, journal, size, seed)
 
     def settle(self, load, journal: Journal) -> None:
         """Wait for the end of the faults, of the load, and of what they left to be done."""
@@ -48,6 +49,7 @@ class Stage:
     def check(self, journal: Journal) -> list[str]:
         """Return all that must not be."""
         connections.close_all()  # the faults may have ended this thread's
+        journal.add_gaps(self.layout.redis.deposed())
         return [*self._checks(self.layout, journal).all(), *database_findings()]
 
     def log_tail(self) -> str:

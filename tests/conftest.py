@@ -9,14 +9,17 @@ from typing import Any
 import pytest
 from django.contrib.auth.hashers import PBKDF2PasswordHasher
 from django.db import connections
+from django.test import TransactionTestCase
 from django_redis import get_redis_connection
 from redis.exceptions import ConnectionError as RedisConnectionError
 
+from config.middleware import WhiteNoiseMiddleware
 from connector_state.credentials import database, live
 from connector_state.credentials.cache import Cache
 from connector_state.credentials.counters import call_counts, failures
 from connector_state.credentials.entries import Source
 from connector_state.store.scripts import connection, loop
+from tests import quick_flush
 from tests.dsx_connect import ENV, DsxConnect
 from tests.environment import data_dir
 from tests.make_run import Run
@@ -29,7 +32,10 @@ PBKDF2PasswordHasher.iterations = 1000
 
 
 # Fixtures that start servers for a module: the tests that share them run in one process.
-SERVERS = ("product", "site", "sites", "observed", "newcomer", "migrated", "socket", "postgresql")
+SERVERS = (
+    *("product", "site", "sites", "observed", "newcomer", "running"),
+    *("migrated", "socket", "postgresql"),
+)
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -49,6 +55,31 @@ def django_db_modify_db_settings(django_db_modify_db_settings_parallel_suffix: N
     settings = connections["default"].settings_dict
     if settings["ENGINE"].endswith("sqlite"):
         settings["TEST"]["NAME"] = str(data_dir() / "test.sqlite3")
+        settings["OPTIONS"]["init_command"] += "PRAGMA synchronous=OFF;"  # no power cut in a test
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _quick_flush() -> Iterator[None]:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(TransactionTestCase, "_fixture_teardown", quick_flush.fixture_teardown)
+        yield
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _static_files_are_found_once() -> Iterator[None]:
+    """Each test client loads the middleware, which would look for all static files each time."""
+    found: dict[str, Any] = {}
+    find = WhiteNoiseMiddleware.add_files_from_finders
+
+    def find_once(middleware: Any) -> None:
+        if not found:
+            find(middleware)
+            found.update(middleware.files)
+        middleware.files = found
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(WhiteNoiseMiddleware, "add_files_from_finders", find_once)
+        yield
 
 
 @pytest.fixture(autouse=True)
@@ -62,7 +93,7 @@ def _fresh_stores(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(call_counts, "_addresses", {})
     monkeypatch.setattr(live, "_cache", CacheWithoutThread(database))
     monkeypatch.setattr(live, "_foreign", live.foreign_cache(CacheWithoutThread))
-    get_redis_connection().flushall()
+    get_redis_connection().flushdb()  # FLUSHALL writes a snapshot to the disk, too
 
 
 class CacheWithoutThread(Cache):

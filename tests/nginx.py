@@ -15,7 +15,7 @@ master_process off;
 worker_processes 1;
 pid {folder}/pid;
 error_log {folder}/log;
-events {{ worker_connections 1024; }}
+events {{ worker_connections 8192; }}
 http {{
     access_log off;
     client_body_temp_path {folder}/body;

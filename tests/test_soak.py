@@ -1,4 +1,4 @@
-"""The soak's checks: nothing is found after load alone, and each fault put in on purpose is."""
+"""A minute of soak: nothing is found after faults, and each fault put in on purpose is."""
 
 import json
 import subprocess
@@ -11,29 +11,30 @@ from tests.sidecar import binary
 
 pytestmark = pytest.mark.xdist_group("soak")  # one layout is enough
 
-SECONDS_MAX = 300
+SECONDS_MAX = 900  # it takes 90 where nothing waits
 
 
 @pytest.fixture(scope="module")
 def findings() -> dict[str, list[str]]:
-    """What the checks find after each sabotage, in one process: its Django is set up on its own."""
+    """What the checks find after faults, and after each sabotage, in a process with its Django."""
     try:
         binary.daprd()
     except binary.NoSidecar as reason:
         pytest.skip(str(reason))
     told = subprocess.run(
-        [sys.executable, "-m", "soak.sabotaged"],
+        [sys.executable, "-m", "soak.brief"],
         cwd=ROOT,
         capture_output=True,
         text=True,
         timeout=SECONDS_MAX,
         check=False,
     )
+    print(told.stdout)
     assert told.returncode == 0, told.stderr[-3000:]
     return json.loads(told.stdout.splitlines()[-1])
 
 
-def test_soak__finds_nothing_after_load_alone(findings):
+def test_soak__finds_nothing_after_a_minute_of_faults(findings):
     assert findings["nothing"] == []
 
 

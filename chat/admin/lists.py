@@ -1,13 +1,15 @@
 """What the lists of conversations, quarantined states and dead letters have in common."""
 
 from datetime import datetime
-from typing import Any, ClassVar
+from typing import Any, ClassVar, cast
 
 from django.contrib import admin
 from django.contrib.admin.views.main import ChangeList
-from django.db.models import Model
+from django.core.paginator import Paginator
+from django.db.models import Model, QuerySet
 from django.http import HttpRequest, HttpResponse
 from django.urls import URLPattern, path
+from django.utils.functional import cached_property
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
 from django.utils.text import Truncator
@@ -22,6 +24,7 @@ CHANGE = "chat.change_conversation"
 DELETE = "chat.delete_conversation"
 
 LISTED_CHARACTERS = 80
+LISTED_MAX = 10_000
 
 
 def isolated(text: str) -> SafeString | None:
@@ -43,8 +46,22 @@ def when(moment: datetime | None) -> SafeString | None:
     return format_html('<span class="when">{}</span> {}', day, hour)
 
 
+class FirstRows(Paginator):
+    """Pages of the first LISTED_MAX rows: to count or to skip a million takes seconds."""
+
+    @cached_property
+    def count(self) -> int:
+        rows = cast("QuerySet[Any]", self.object_list)
+        return rows.order_by()[:LISTED_MAX].count()
+
+
 class ChatRows(ChangeList):
     """A page of a list. It counts the matches only when something was searched for."""
+
+    @property
+    def goes_on(self) -> bool:
+        """Whether there may be more rows than are listed."""
+        return self.result_count >= LISTED_MAX
 
     def get_results(self, request: HttpRequest) -> None:
         super().get_results(request)
@@ -68,6 +85,7 @@ class ChatList(admin.ModelAdmin):
     empty_text: ClassVar[str]
     list_per_page = 50
     list_max_show_all = 200
+    paginator = FirstRows
     show_full_result_count = False
     show_facets = admin.ShowFacets.NEVER
 

@@ -92,6 +92,9 @@ class Conversation(Keyed):
                 name="chat_deletion_pending",
             ),
             models.Index(fields=["expires_at"]),
+            models.Index(
+                fields=["id"], condition=models.Q(active=False), name="chat_inactive_by_id"
+            ),
             models.Index(fields=["-updated_at", "-id"], name="chat_newest_conversations"),
         ]
 

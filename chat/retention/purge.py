@@ -7,7 +7,7 @@ index says it has may be another store: nothing is deleted because of that.
 
 import logging
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 from django.conf import settings
 from django.db import Error
@@ -63,7 +63,7 @@ def purge(
         on_batch: called with what it came to so far, after each batch.
     """
     report = Report()
-    for batch in options.in_batches(due(options)):
+    for batch in _batches(options):
         for row in batch:
             _try_one(row, options, report)
             if report.outages >= OUTAGES_MAX:
@@ -76,12 +76,29 @@ def purge(
 
 def due(options: PurgeOptions) -> QuerySet[Conversation]:
     """Return the conversations that are due by the index, if they are of options.user_id."""
-    is_due = Q(expires_at__lte=options.now) | Q(
-        expires_at=None, updated_at__lt=options.lifetime_ago
-    )
-    if options.older_than is not None:
-        is_due |= Q(updated_at__lt=options.older_than)
+    is_due = _has_expired(options) | _is_old(options)
     return options.of_user(Conversation.objects.filter(is_due, active=True))
+
+
+def _has_expired(options: PurgeOptions) -> Q:
+    # Not those that expire just then: _delete marks so what it has begun with.
+    return Q(expires_at__lt=options.now)
+
+
+def _is_old(options: PurgeOptions) -> Q:
+    is_old = Q(expires_at=None, updated_at__lt=options.lifetime_ago)
+    if options.older_than is not None:
+        is_old |= Q(updated_at__lt=options.older_than)
+    return Q(is_old, updated_at__lt=options.oldest)
+
+
+def _batches(options: PurgeOptions) -> Iterator[list[Conversation]]:
+    """Yield what is due, in the order of an index each: by their ids all rows would be read."""
+    active = Conversation.objects.filter(active=True)
+    yield from options.in_batches(active.filter(_has_expired(options)), "expires_at")
+    # A row of neither has no expiry, which a plain "not" of the condition would leave out.
+    is_left = Q(expires_at=None) | Q(expires_at__gt=options.now)
+    yield from options.in_batches(active.filter(_is_old(options), is_left), "updated_at")
 
 
 def _try_one(row: Conversation, options: PurgeOptions, report: Report) -> None:

@@ -59,12 +59,16 @@ class PurgeOptions:
         """Return those of the rows that are the user's; all of them if none was named."""
         return rows if self.user_id is None else rows.filter(user_id=self.user_id)
 
-    def in_batches(self, rows: QuerySet[Row]) -> Iterator[list[Row]]:
-        """Yield those of the rows that are the user's, in batches by their ids."""
-        rows, last = self.of_user(rows), 0
-        while batch := list(rows.order_by("id").filter(id__gt=last)[: self.batch_size]):
-            last = batch[-1].pk
+    def in_batches(self, rows: QuerySet[Row], by: str = "id") -> Iterator[list[Row]]:
+        """Yield those of the rows that are the user's, in batches in the order of a field."""
+        rows = self.of_user(rows).order_by(by, "id")
+        batch = list(rows[: self.batch_size])
+        while batch:
             yield batch
+            last = {by: getattr(batch[-1], by)}
+            # The first condition is a range of an index; the second skips its rows of this batch.
+            after = rows.filter(**{f"{by}__gte": last[by]}).exclude(**last, id__lte=batch[-1].pk)
+            batch = list(after[: self.batch_size])
 
 
 @dataclass(slots=True)
@@ -180,20 +184,21 @@ def _sweep_rows(options: PurgeOptions, report: Report) -> None:
     over = Q(deleted_at=None) | Q(deleted_at__lt=options.lifetime_ago)
     rows = Conversation.objects.filter(over, active=False, deletion_pending=False)
     for batch in options.in_batches(rows):
+        users = ChatUser.objects.in_bulk({row.user_id for row in batch})
         for row in batch:
-            with _counted(report, row):
-                report.rows += _forget(row, options)
+            user = users.get(row.user_id) or ChatUser(user_id=row.user_id)
+            # Most rows stay, and are found again each time: no transaction for those.
+            if _may_be_forgotten(row, user, options):
+                with _counted(report, row):
+                    report.rows += _forget(row, options)
 
 
 def _forget(row: Conversation, options: PurgeOptions) -> bool:
     """Delete the row if it still may go; return whether it went."""
     if options.dry_run:
-        user = ChatUser.objects.filter(pk=row.user_id).first() or ChatUser(user_id=row.user_id)
-        goes = _may_be_forgotten(row, user, options)
-        if goes:
-            at = row.deleted_at or row.updated_at
-            options.name("row", row.user_id, row.conversation_id, at, None)
-        return goes
+        at = row.deleted_at or row.updated_at
+        options.name("row", row.user_id, row.conversation_id, at, None)
+        return True
     with user_transaction(row.user_id) as user:
         current = Conversation.objects.at(row.key)
         if current is None or current.active or current.deletion_pending:

@@ -6,6 +6,8 @@ compare-and-swap.
 """
 
 import logging
+import threading
+from collections import Counter
 from datetime import datetime, timedelta
 
 from django.db import transaction
@@ -18,6 +20,9 @@ logger = logging.getLogger(__name__)
 
 # A store that fails now and then would fill the table: one outage goes on after a short answer.
 GOES_ON_SECONDS = 60
+
+_lock = threading.Lock()
+_waiting: Counter[str] = Counter()  # turns that are not counted yet, by the store
 
 
 def noticed(store: str, since: datetime | None = None) -> None:
@@ -37,14 +42,28 @@ def noticed(store: str, since: datetime | None = None) -> None:
 def over(store: str) -> None:
     """Note that a store answers. It never raises."""
     try:
-        _ongoing(store).update(ended_at=timezone.now(), aggregate=None)
+        with _lock:
+            counted = _waiting.pop(store, 0)
+        ended = {"ended_at": timezone.now(), "aggregate": None}
+        _ongoing(store).update(number=F("number") + counted, **ended)
     except Exception as error:
         logger.warning("the end of an outage of the %s was not recorded: %r", store, error)
 
 
 def count_waiting_turn(store: str) -> None:
     """Count one more turn that waits because of the outage."""
-    _ongoing(store).update(number=F("number") + 1)
+    with _lock:
+        _waiting[store] += 1
+    # In an outage all turns come here. If each waited for the others' transactions, they would
+    # soon have all connections; so who finds the row locked leaves the count to the next one.
+    with transaction.atomic(savepoint=False):
+        row = _ongoing(store).select_for_update(skip_locked=True).first()
+        if row is None and _ongoing(store).exists():
+            return
+        with _lock:
+            counted = _waiting.pop(store, 0)
+        if row is not None:
+            Event.objects.filter(pk=row.pk).update(number=F("number") + counted)
 
 
 def events_of(store: str) -> QuerySet[Event]:

@@ -75,5 +75,9 @@ class RedisSix(RedisCluster):
             )
         return False
 
+    def deposed(self) -> list[tuple[float, float]]:
+        """Return nothing: what a cluster did without a fault is not read from its logs."""
+        return []
+
     def unmount(self) -> None:
         """Do nothing: it has no disks that were mounted for it."""

@@ -14,6 +14,7 @@ import signal
 import subprocess
 import sys
 import tempfile
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -35,13 +36,18 @@ from tests.sidecar.daprd import Sidecar
 from tests.sidecar.stores import PostgreSQLStore
 
 SERVERS = WORKERS = 2
+THREADS = 16
 TURN_SECONDS = 6
+TURN_SECONDS_OF_MANY = 20  # people: on one machine they wait for its cores
+MANY = 100
 
 
 class Layout:
     """All parts, from the constructor on until `stop`."""
 
-    def __init__(self, on_cluster: bool = False) -> None:
+    def __init__(self, users: int = 0, on_cluster: bool = False) -> None:
+        """Start all, for so many people who chat at the same time; Redis as a cluster or not."""
+        self._users = users
         sidecar = binary.daprd()  # NoSidecar, before anything is started
         self.mark = f"STATEKEEP_SOAK={secrets.token_hex(8)}"
         os.environ.update([self.mark.split("=")])
@@ -55,14 +61,20 @@ class Layout:
             if on_cluster
             else RedisPair(self.folder, self.network, self.redis_clock)
         )
-        self._store = PostgreSQLStore()
+        # As docs/stores.md counts them for the servers, and the sidecar's.
+        connections = SERVERS * WORKERS * (2 * THREADS + 2) + 50
+        self._store = PostgreSQLStore(max_connections=connections)
+        self.postgresql_proxy = self.network.proxy(self._store.port)
+        self._sidecar = Sidecar(sidecar, self.folder / "sidecar", self._store.component)
+        self.sidecar_proxy = self.network.proxy(self._sidecar.port)
+        self._model_port = free_port()
+        self.model_proxy = self.network.proxy(self._model_port)
+        self.environ = self._environ()
         try:
-            self.redis.start(self._add)
-            self._start_postgresql()
-            self._start_chat(sidecar)
-            self.environ = self._environ()
-            self.manage("migrate", "-v", "0")
-            self._start_servers()
+            _at_once(lambda: self.redis.start(self._add), self._start_postgresql, self._start_model)
+            # No server asks for tables before it is called.
+            migrate = lambda: self.manage("migrate", "-v", "0")  # noqa: E731
+            _at_once(migrate, self._start_sidecar, self._start_servers)
         except BaseException:
             self.stop()
             self.remove()
@@ -79,30 +91,24 @@ class Layout:
         return [failure for part in self.parts for failure in part.failed_starts]
 
     def _start_postgresql(self) -> None:
-        store = self._store
-
         def launch() -> "subprocess.Popen[bytes]":
-            store.start()
-            assert store.process is not None
-            return store.process
+            self._store.start()
+            assert self._store.process is not None
+            return self._store.process
 
         self.postgresql = self._add("postgresql", launch, signal.SIGINT)
-        self.postgresql_proxy = self.network.proxy(store.port)
 
-    def _start_chat(self, program: Path) -> None:
-        sidecar = Sidecar(program, self.folder / "sidecar", self._store.component)
-
+    def _start_sidecar(self) -> None:
         def launch() -> "subprocess.Popen[bytes]":
-            process = sidecar.start().process
+            process = self._sidecar.start().process
             assert process is not None
             return process
 
         self.sidecar = self._add("sidecar", launch)
-        self.sidecar_proxy, self._sidecar_url = self.network.proxy(sidecar.port), sidecar.url
-        port = free_port()
-        command = [sys.executable, "-m", "soak.layout.model", str(port)]
+
+    def _start_model(self) -> None:
+        command = [sys.executable, "-m", "soak.layout.model", str(self._model_port)]
         self.model = self._add("model", lambda: subprocess.Popen(command, cwd=ROOT))
-        self.model_proxy = self.network.proxy(port)
 
     def _environ(self) -> dict[str, str]:
         return {
@@ -113,8 +119,8 @@ class Layout:
             "CHAT_STATE_STORE": "dapr",
             "DAPR_HTTP_ENDPOINT": f"http://127.0.0.1:{self.sidecar_proxy.port}",
             "OPENAI_BASE_URL": f"http://127.0.0.1:{self.model_proxy.port}/v1",
-            "CHAT_TURN_SECONDS": str(TURN_SECONDS),
-            "CHAT_MAX_TURNS_PER_PROCESS": "12",
+            "CHAT_TURN_SECONDS": str(TURN_SECONDS_OF_MANY if self._users > MANY else TURN_SECONDS),
+            "CHAT_MAX_TURNS_PER_PROCESS": str(max(12, self._users // (SERVERS * WORKERS))),
             "TRUSTED_PROXY_COUNT": "1",
             "LOG_LEVEL": "WARNING",
             "DJANGO_SETTINGS_MODULE": "config.settings",
@@ -126,7 +132,7 @@ class Layout:
         self.logs = [self.folder / f"server{n}.log" for n in range(SERVERS)]
 
         def add(number: int) -> Part:
-            arguments = environ, self.logs[number], WORKERS, 16, ports[number]
+            arguments = environ, self.logs[number], WORKERS, THREADS, ports[number]
             return self._add(f"server {number}", lambda: granian(*arguments).process)
 
         with ThreadPoolExecutor(SERVERS) as pool:  # each takes seconds
@@ -137,6 +143,8 @@ class Layout:
         addresses = "".join(f"    server 127.0.0.1:{port};\n" for port in ports)
         replaced = {
             "    server 127.0.0.1:8000;\n": addresses,
+            # Here all people have one address.
+            "statekeep_connections 200": f"statekeep_connections {200 + 2 * self._users}",
             "listen 80": f"listen 127.0.0.1:{free_port()}",
             "listen 443": f"listen 127.0.0.1:{port}",
             "/etc/ssl/statekeep.pem": str(self.certificate),
@@ -172,3 +180,11 @@ class Layout:
         self.redis.unmount()
         self._store.remove()
         shutil.rmtree(self.folder, ignore_errors=True)
+
+
+def _at_once(*starts: Callable[[], object]) -> None:
+    """Call each in a thread; raise what the first of them raised once all have returned."""
+    with ThreadPoolExecutor(len(starts)) as pool:
+        calls = [pool.submit(start) for start in starts]
+    for call in calls:
+        call.result()

@@ -1,12 +1,17 @@
 """Two Valkeys, each behind a proxy that all others use, and three sentinels."""
 
+import re
 import subprocess
-from collections.abc import Callable
+import time
+from collections.abc import Callable, Iterator
 from contextlib import suppress
+from datetime import datetime
 from pathlib import Path
 
 from redis import Redis
+from redis.backoff import NoBackoff
 from redis.exceptions import RedisError
+from redis.retry import Retry
 
 from soak.layout.clocks import Clock
 from soak.layout.parts import Part
@@ -16,6 +21,7 @@ from tests.servers import free_port, sees_all, start_sentinel, start_valkey, wai
 REPLICA_LAG_SECONDS = 2
 DOWN_AFTER_MILLISECONDS = 1000
 DISK = "256m"
+EVENT = re.compile(r"\d+:X (\d+ \w+ \d+ [\d:.]+) \S+ ([+]odown|-odown|[+]switch-master)\b")
 
 
 class RedisPair:
@@ -42,7 +48,7 @@ class RedisPair:
                 f"sentinel down-after-milliseconds state {DOWN_AFTER_MILLISECONDS}\n"
                 "sentinel failover-timeout state 3000\n"
             )
-            launch = lambda c=config, p=port: start_sentinel(c, p)  # noqa: E731
+            launch = lambda c=config, p=port: _launch_sentinel(c, p)  # noqa: E731
             self.sentinels.append(add(f"sentinel {number}", launch))
         wait_until(lambda: sees_all(self.sentinel_ports[0]), 30, "the sentinels' meeting")
 
@@ -83,7 +89,8 @@ class RedisPair:
         """Return which Valkey the sentinels call the primary; 0 before there are any."""
         for port in self.sentinel_ports:
             with suppress(RedisError, OSError):
-                sentinel = Redis(port=port, socket_timeout=1)
+                # By default it would try a sentinel that is down for some seconds.
+                sentinel = Redis(port=port, socket_timeout=1, retry=Retry(NoBackoff(), 0))
                 address = sentinel.execute_command("SENTINEL", "GET-MASTER-ADDR-BY-NAME", "state")
                 return [proxy.port for proxy in self.proxies].index(int(address[1]))
         return 0
@@ -91,6 +98,24 @@ class RedisPair:
     def primary_client(self) -> Redis:
         """Return a client of the primary, past all proxies."""
         return Redis(port=self.ports[self.primary()], socket_timeout=5)
+
+    def deposed(self) -> Iterator[tuple[float, float]]:
+        """Yield when the sentinels agreed that the primary is down, and when another one was it.
+
+        By the monotonic clock, from their logs. On a starved machine they do so without a fault.
+        """
+        behind = time.time() - time.monotonic()
+        for config in self._folder.glob("sentinel*/log"):
+            began = None
+            for line in config.read_text(errors="replace").splitlines():
+                if not (event := EVENT.match(line)):
+                    continue
+                at = datetime.strptime(event[1], "%d %b %Y %H:%M:%S.%f").timestamp() - behind
+                if event[2] == "+odown":
+                    began = began or at - DOWN_AFTER_MILLISECONDS / 1000
+                elif began is not None:  # it came back, or there is a new one
+                    yield began, at
+                    began = None
 
     def has_replica(self) -> bool:
         """Whether the primary has its replica, which says now and then what it has."""
@@ -100,3 +125,11 @@ class RedisPair:
             is_online = replica["state"] == "online" and replica["lag"] <= REPLICA_LAG_SECONDS
             return facts["role"] == "master" and is_online
         return False
+
+
+def _launch_sentinel(config: Path, port: int) -> "subprocess.Popen[bytes]":
+    process = start_sentinel(config, port)
+    # It asks every 10 s who is a replica of whom, and so long does a fail-over take to be whole.
+    periods = ("info-period", "1000", "publish-period", "500")
+    Redis(port=port, socket_timeout=5).execute_command("SENTINEL", "DEBUG", *periods)
+    return process

@@ -2,6 +2,8 @@
 
 import json
 import re
+from functools import cache
+from pathlib import Path
 from typing import Any
 
 import requests
@@ -14,7 +16,8 @@ SERVER_ERROR = 500
 ERRORS = ROOT / "docs/errors.md"
 
 
-def documented(page: Any) -> set[tuple[int, str]]:
+@cache
+def documented(page: Path) -> set[tuple[int, str]]:
     """Return the statuses from 502 on, with the codes, in a page's tables of errors."""
     found = set()
     for row in re.findall(r"^\| ([0-9, ]+) \| (.*)$", page.read_text(), re.MULTILINE):
@@ -44,6 +47,9 @@ class Session(requests.Session):
             raise
         code = code_of(answer)
         self._note(f"{answer.status_code} {code}".strip())
+        if answer.ok:
+            what = "chat" if request.path_url.endswith("/chat") else "state"
+            self._journal.seconds[what].append(answer.elapsed.total_seconds())
         is_documented = (answer.status_code, code) in self._documented
         if answer.status_code >= SERVER_ERROR and not is_documented:
             asked = f"{request.method} {request.path_url}"

@@ -3,6 +3,7 @@
 import random
 import threading
 import time
+from itertools import count
 
 import requests
 
@@ -11,11 +12,11 @@ from soak.layout.model import TASK
 from soak.load.http import Session, code_of
 from tests.chat.calls import token
 
-ANSWER_SECONDS = 30
+ANSWER_SECONDS = 60
 TURNS_OF_A_TALK = 40  # a document keeps 200 messages
-PAUSE_SECONDS = (0.05, 0.5)
-AGAIN_SECONDS_MAX = 2.0
-DRAIN_SECONDS = 60
+MESSAGES_A_SECOND = 20  # of all together
+AGAIN_SECONDS = 2.0  # at most, and twice as long after each time
+AGAIN_SECONDS_MAX = 16.0
 REPEATED = {
     *((409, "turn_in_progress"), (429, "too_many_turns"), (429, "rate_limited")),
     *((503, "busy"), (503, "database_unavailable"), (502, "model_failed"), (504, "model_timeout")),
@@ -25,30 +26,33 @@ REPEATED = {
 class Talker:
     """A user who chats, one message after the other."""
 
-    def __init__(self, journal: Journal, url: str, certificate: str, name: str, seed: str) -> None:
+    def __init__(
+        self, journal: Journal, url: str, certificate: str, name: str, seed: str, among: int
+    ) -> None:
+        """Make one of so many (`among`)."""
         self._journal, self._user = journal, name
+        self._pauses_a_second = MESSAGES_A_SECOND / among
+        self._talks: list[Talk] = []
         self._random = random.Random(seed)
         self._session = Session(journal, certificate)
         bearer = token(sub=name, exp=int(time.time()) + 86_400)
         self._session.headers["Authorization"] = f"Bearer {bearer}"
         self._url = f"{url}/api/{name}/chat"
-        self._give_up_at = float("inf")
 
     def run(self, stopping: threading.Event) -> None:
         """Talk until told to stop; the last message is answered before that."""
         try:
-            while not stopping.is_set():
+            while not stopping.wait(self._random.expovariate(self._pauses_a_second)):
                 self._say(self._talk())
-                stopping.wait(self._random.uniform(*PAUSE_SECONDS))
         except Exception as error:
             self._journal.found(f"{self._user}: {error!r}")
         self._session.close()
 
     def _talk(self) -> Talk:
-        own = [talk for talk in self._journal.talks if talk.user == self._user]
-        if own and len(own[-1].texts) < TURNS_OF_A_TALK:
-            return own[-1]
-        talk = Talk(self._user, f"c{len(own)}")
+        if self._talks and len(self._talks[-1].texts) < TURNS_OF_A_TALK:
+            return self._talks[-1]
+        talk = Talk(self._user, f"c{len(self._talks)}")
+        self._talks.append(talk)
         with self._journal.lock:
             self._journal.talks.append(talk)
         return talk
@@ -58,30 +62,27 @@ class Talker:
         body = {"message": text, "conversation_id": talk.conversation}
         headers = {"Idempotency-Key": text}
         talk.texts.append(text)
-        while True:
+        for attempt in count():
             try:
                 answer = self._session.post(
                     self._url, json=body, headers=headers, timeout=ANSWER_SECONDS
                 )
             except requests.RequestException:
-                self._pause(text)
+                self._pause(text, attempt)
                 continue
             if answer.status_code == 200:
                 break
             if (answer.status_code, code_of(answer)) not in REPEATED:
                 self._journal.found(f"{self._user} got {answer.status_code}: {answer.text[:200]}")
-            self._pause(text)
+            self._pause(text, attempt)
         if answer.json()["reply"] != f"re: {text}":
             self._journal.found(f"{self._user} said {text!r}, and was told {answer.text[:200]}")
         self._journal.count("turns")
         if "X-Chat-Degraded" in answer.headers:
             self._journal.count("turns answered in degraded mode")
 
-    def _pause(self, text: str) -> None:
-        if time.monotonic() > self._give_up_at:
+    def _pause(self, text: str, attempt: int) -> None:
+        if time.monotonic() > self._journal.give_up_at:
             raise TimeoutError(f"{text!r} was not answered")
-        time.sleep(self._random.uniform(0.1, AGAIN_SECONDS_MAX))
-
-    def drain(self) -> None:
-        """Give up what is not answered in a minute from now."""
-        self._give_up_at = time.monotonic() + DRAIN_SECONDS
+        most = min(AGAIN_SECONDS * 2**attempt, AGAIN_SECONDS_MAX)
+        time.sleep(self._random.uniform(0.1, most))

@@ -3,7 +3,6 @@
 import hashlib
 import json
 import random
-import threading
 import time
 from itertools import count
 
@@ -24,25 +23,24 @@ NAMESPACE = "soak"
 CHAINS, BATCH_KEYS = 4, 3
 PAUSE_SECONDS = (0.0, 0.05)
 AGAIN_SECONDS = 0.2
-DRAIN_SECONDS = 60
 
 
 class Writer:
-    """A thread that works for one connector, with keys of its own."""
+    """One who works for a connector, with keys of its own."""
 
     def __init__(
         self,
         journal: Journal,
         connector: SigningConnector,
         url: str,
-        certificate: str,
         name: str,
         tally: Tally,
         seed: str,
+        session: Session,
     ) -> None:
         self._journal, self._connector, self._name, self._tally = journal, connector, name, tally
         self._random = random.Random(seed)
-        self._session, self._url = Session(journal, certificate), url
+        self._session, self._url = session, url
         self._client = StateClient(
             url,
             connector.uuid,
@@ -52,7 +50,6 @@ class Writer:
             attempts=1,
         )
         self._numbers = count(1)
-        self._give_up_at = float("inf")
         self._chains = [self._chain(f"{name} {n}") for n in range(CHAINS)]
         self._batch = [self._chain(f"{name} batch {n}") for n in range(BATCH_KEYS)]
         with journal.lock:
@@ -62,19 +59,16 @@ class Writer:
     def _chain(self, key: str) -> Chain:
         return Chain(self._connector.uuid, NAMESPACE, key)
 
-    def run(self, stopping: threading.Event) -> None:
-        """Work until told to stop, and then until it is known what became of each write."""
+    def step(self) -> None:
+        """Make a call, and repeat it until it is known what became of it."""
         steps = [self._put] * 4 + [self._count] * 3 + [self._read] * 3
         steps += [self._delete, self._put_batch, self._put_expiring, self._list, self._probe]
         steps += [self._replay]
-        while not stopping.is_set():
-            step = self._random.choice(steps)
-            try:
-                step()
-            except Exception as error:
-                self._journal.found(f"{step.__name__} of {self._name}: {error!r}")
-            stopping.wait(self._random.uniform(*PAUSE_SECONDS))
-        self._session.close()
+        step = self._random.choice(steps)
+        try:
+            step()
+        except Exception as error:
+            self._journal.found(f"{step.__name__} of {self._name}: {error!r}")
 
     # --- Chains -----------------------------------------------------------------------------------
 
@@ -233,12 +227,8 @@ class Writer:
 
     def _pause(self) -> None:
         time.sleep(AGAIN_SECONDS)
-        if time.monotonic() > self._give_up_at:
+        if time.monotonic() > self._journal.give_up_at:
             raise TimeoutError("the outcome of a call did not become known")
-
-    def drain(self) -> None:
-        """Give up what is not known in a minute from now."""
-        self._give_up_at = time.monotonic() + DRAIN_SECONDS
 
 
 def etag_of(value: str | None) -> str | None:

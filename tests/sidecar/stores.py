@@ -132,7 +132,8 @@ class RedisStore:
 class PostgreSQLStore:
     """A PostgreSQL of its own, in the temporary folder."""
 
-    def __init__(self, version: str = "v2") -> None:
+    def __init__(self, version: str = "v2", max_connections: int = 100) -> None:
+        self._max_connections = str(max_connections)
         self._bin = _postgresql_folder()
         self._user = _unprivileged_user()
         self._folder = Path(tempfile.mkdtemp(prefix="statekeep-pg-"))
@@ -162,6 +163,7 @@ class PostgreSQLStore:
                 [
                     *(str(self._bin / "postgres"), "-D", str(data), "-p", str(self.port)),
                     *("-h", "127.0.0.1", "-k", str(self._folder), "-c", "fsync=off"),
+                    *("-N", self._max_connections),
                 ],
                 user=self._user,
                 cwd=self._folder,

@@ -438,3 +438,16 @@ def test_replay__while_the_store_is_away_or_corrupt(store_is_away):
     store_is_away()
     client.post(f"/admin/chat/conversation/{row.pk}/replay/")
     assert "does not answer right now. 1 turn goes on waiting." in told(client)
+
+
+def test_lists__end_after_the_first_rows_and_say_so(monkeypatch):
+    monkeypatch.setattr("chat.admin.lists.LISTED_MAX", 3)
+    client = operator("view")
+    monkeypatch.setattr("chat.admin.lists.ChatList.list_per_page", 2)
+    for number, goes_on in ((2, False), (5, True)):
+        Conversation.objects.all().delete()
+        many_rows(number)
+        page = client.get("/admin/chat/conversation/")
+        assert ("Only the first 3 are listed" in page.content.decode()) == goes_on
+    assert len(client.get("/admin/chat/conversation/?p=2").context["cl"].result_list) == 1
+    assert client.get("/admin/chat/conversation/?p=3").status_code == 302

@@ -148,6 +148,17 @@ def test_batches__all_are_seen_and_told():
     assert (report.purged, told) == (5, [2, 4, 5])
 
 
+def test_batches__of_one_moment_are_seen_once_even_if_they_stay(hooks):
+    for number in range(3):
+        ask("hello", f"c{number}")
+    age(10)
+    for expires_at in (timezone.now() - DAY, timezone.now() + DAY, None):
+        Conversation.objects.update(expires_at=expires_at)
+        hooks.before["delete"] = [away] * 6
+        report = purge(PurgeOptions(batch_size=2, older_than=timezone.now() - DAY))
+        assert (report.looked_at, report.failed) == (3, 3)
+
+
 def test_numbers__are_not_given_out_again():
     first = ask("hello", None)
     chosen = ask("hello", 7)
@@ -191,6 +202,17 @@ def test_deleted__its_row_goes_when_its_mark_is_needed_no_more():
     assert Conversation.objects.exists()
     assert "1 index row" in run()
     assert not Conversation.objects.exists()
+
+
+def test_deleted__rows_that_stay_cost_no_query_each(django_assert_num_queries):
+    ask("hello")
+    one = Conversation.objects.get()
+    for number in range(5):
+        ask("hello", str(1000 + number))  # numbers that can still be given out
+    Conversation.objects.exclude(pk=one.pk).update(active=False)
+    with django_assert_num_queries(4):
+        sweep(PurgeOptions(), Report())
+    assert Conversation.objects.count() == 6
 
 
 def test_deleted__its_row_stays_while_the_deletion_waits(hooks):

@@ -9,6 +9,7 @@ import stat
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
 
 import pytest
 import requests
@@ -19,8 +20,18 @@ from tests.make_run import Run, clean_environ, find, make_run, statekeep_lines
 from tests.servers import ROOT, free_port, wait_until
 
 
-def test_run__prints_lines_that_store_and_read_a_value__in_any_folder(runs):
-    run = runs(" a#b?c=%41&$HOME ,;\"\\'\u00fc\u3000~")
+@pytest.fixture(scope="module")
+def running(tmp_path_factory) -> Iterator[Run]:
+    """One for the tests that look at it, in a folder that stood there before, of an odd name."""
+    data_dir = tmp_path_factory.mktemp("run") / " a#b?c=%41&$HOME ,;\"\\'\u00fc\u3000~"
+    data_dir.mkdir(mode=0o755)
+    run = Run(data_dir)
+    yield run
+    run.stop()
+
+
+def test_run__prints_lines_that_store_and_read_a_value__in_any_folder(running):
+    run = running
     assert requests.get(f"{run.url}/readyz", timeout=5).json()["status"] == "ready"
     assert {path.name for path in run.data_dir.parent.iterdir()} == {
         run.data_dir.name,
@@ -35,8 +46,8 @@ def test_run__prints_lines_that_store_and_read_a_value__in_any_folder(runs):
     assert run.call("GET").json() == {"value": "my-delta-token"}
 
 
-def test_run__the_operator_can_log_in(runs):
-    run = runs()
+def test_run__the_operator_can_log_in(running):
+    run = running
     demo = json.loads((run.data_dir / "demo.json").read_text())
     assert demo["password"] in run.text
     with requests.Session() as session:
@@ -50,22 +61,11 @@ def test_run__the_operator_can_log_in(runs):
         assert session.get(f"{run.url}/static/admin/css/base.css", timeout=5).status_code == 200
 
 
-def test_run__keeps_its_files_private_and_in_data_dir(runs, tmp_path):
-    (tmp_path / "data").mkdir(mode=0o755)
-    run = runs()
-    assert stat.S_IMODE(run.data_dir.stat().st_mode) == 0o700
-    for path in run.data_dir.rglob("*"):
+def test_run__keeps_its_files_private_and_in_data_dir(running):
+    assert stat.S_IMODE(running.data_dir.stat().st_mode) == 0o700
+    for path in running.data_dir.rglob("*"):
         if path.is_file():
             assert stat.S_IMODE(path.stat().st_mode) & 0o077 == 0, path
-
-
-def test_run__a_second_one_finds_the_data_of_the_first(runs):
-    first = runs()
-    assert first.call("PUT", b"kept").status_code == 204
-    first.stop()
-    second = runs()
-    assert second.call("GET").json() == {"value": "kept"}
-    assert second.connector().secret in second.text  # the demo's lines work again
 
 
 def test_run__two_stand_side_by_side_and_manage_finds_each(runs, tmp_path):
@@ -122,21 +122,20 @@ def test_run__a_folder_that_is_a_link_is_refused(tmp_path):
     assert "is not a folder of your own" in line
 
 
-def test_run__a_second_one_in_the_same_folder_is_refused(runs, tmp_path):
-    run = runs("other")
+def test_run__a_second_one_in_the_same_folder_is_refused(running, tmp_path):
+    (tmp_path / "other").symlink_to(running.data_dir)
     (line,) = statekeep_lines(make_run(tmp_path, PORT=str(free_port())))
     assert "another `make run` is using" in line
-    assert run.call("GET").status_code == 200
+    assert requests.get(f"{running.url}/readyz", timeout=5).status_code == 200
 
 
-def test_run__nobody_can_share_its_port(runs, tmp_path):
-    run = runs()
-    (line,) = statekeep_lines(make_run(tmp_path, PORT=str(run.port)))
+def test_run__nobody_can_share_its_port(running, tmp_path):
+    (line,) = statekeep_lines(make_run(tmp_path, PORT=str(running.port)))
     assert "can't be used" in line
     with socket.socket() as other:
         other.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
         with pytest.raises(OSError, match="in use"):
-            other.bind(("127.0.0.1", run.port))
+            other.bind(("127.0.0.1", running.port))
 
 
 def test_run__with_stores_of_its_own_generates_no_secrets_and_no_accounts(runs, tmp_path):
@@ -162,34 +161,27 @@ def kill_and_wait(run: Run, *victims: str) -> None:
     wait_until(lambda: not run.processes(), 30, f"the end of all after {victims}")
 
 
-@pytest.mark.parametrize(
-    "victim",
-    [
-        "make",
-        "config.local.run",
-        "tether.*valkey",
-        "valkey-server",
-        "tether.*local.server",
-        "master",
-    ],
-)
-def test_run__sigkill_of_any_process_leaves_no_orphan(runs, victim):
+RUNNER, VALKEY, SERVER = "config.local.run", "tether.*valkey", "tether.*local.server"
+
+
+def test_run__sigkill_of_any_process_leaves_no_orphan_and_loses_nothing(runs):
+    """Each run finds what the one before it has acknowledged."""
     run = runs()
-    assert run.call("PUT", b"kept").status_code == 204
-    kill_and_wait(run, victim)
-    again = runs()
-    assert again.call("GET").json() == {"value": "kept"}
+    for victim in ("make", RUNNER, VALKEY, "valkey-server", SERVER, "master"):
+        assert run.call("PUT", victim.encode()).status_code == 204
+        kill_and_wait(run, victim)
+        run = runs()
+        assert run.call("GET").json() == {"value": victim}
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="the kernel has no signal for it")
 def test_run__sigkill_of_several_at_once_leaves_no_orphan(runs):
-    runner, valkey, server = "config.local.run", "tether.*valkey", "tether.*local.server"
-    kill_and_wait(runs(), runner, valkey, server)
-    kill_and_wait(runs(), runner, server, "master")
+    kill_and_wait(runs(), RUNNER, VALKEY, SERVER)
+    kill_and_wait(runs(), RUNNER, SERVER, "master")
 
 
-def test_run__a_killed_worker_is_replaced(runs):
-    run = runs()
+def test_run__a_killed_worker_is_replaced(running):
+    run = running
     workers = [pid for pid, command in run.processes().items() if "local.server" in command]
     worker = max(pid for pid in workers if "tether" not in run.processes()[pid])
     os.kill(worker, signal.SIGKILL)
@@ -197,11 +189,15 @@ def test_run__a_killed_worker_is_replaced(runs):
     wait_until(run.answers, 20, "an answer")
 
 
-def test_run__ctrl_c_stops_all_of_it_with_a_client_connected(runs):
+def test_run__ctrl_c_stops_all_of_it_with_a_client_connected__and_a_second_finds_its_data(runs):
     run = runs()
+    assert run.call("PUT", b"kept").status_code == 204
     with requests.Session() as session:
         session.get(f"{run.url}/livez", timeout=5)
         began = time.monotonic()
         run.stop()
         assert time.monotonic() - began < 15
     assert not run.processes()
+    second = runs()
+    assert second.call("GET").json() == {"value": "kept"}
+    assert second.connector().secret in second.text  # the demo's lines work again

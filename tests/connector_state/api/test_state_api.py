@@ -221,6 +221,7 @@ def test_credential__all_reasons_share_one_answer(connector, kind):
     assert not list(get_redis_connection().scan_iter("*nonce*"))
 
 
+@pytest.mark.in_process("a change that goes round the log is found within a minute")
 def test_credential__revoked_while_cached_ends_within_the_cache_time(connector):
     assert connector.get().status_code == 200
     Credential.objects.update(revoked_at=timezone.now())
