@@ -72,7 +72,7 @@ class ClusterChaos(Chaos):
     def _slots(self) -> tuple[int, int, list[int]]:
         """Return a primary, another, and the slots of connectors that the first one has."""
         slots: dict[int, list[int]] = {}
-        for slot in sorted({key_slot(uuid.encode()) for uuid in self._journal.uuids}):
+        for slot in sorted({key_slot(chain.uuid.encode()) for chain in self._journal.chains}):
             slots.setdefault(self._cluster.primary_of_slot(slot), []).append(slot)
         source = self._random.choice(sorted(slots))
         target = self._random.choice(sorted(self._cluster.primaries().keys() - {source}))
