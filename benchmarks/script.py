@@ -30,7 +30,8 @@ settings.configure(
 from connector_state.store.scripts import connection
 from connector_state.store.calls import Caller, Limits, Nonce
 from connector_state.store.keys import Address
-from connector_state.store.values import Operation, StateStore
+from connector_state.store.operations import Operation
+from connector_state.store.values import StateStore
 
 class Sent(BaseException): pass
 def record(source, keys, arguments):

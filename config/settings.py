@@ -244,6 +244,7 @@ STATIC_URL = "static/"
 WHITENOISE_USE_FINDERS = True  # nothing to collect before a start
 STATIC_ROOT = DATA_DIR / "static"  # of collectstatic, for a proxy that serves them by itself
 TIME_ZONE = "UTC"
+FORMAT_MODULE_PATH = "common.formats"
 
 LOGGING = logs.configuration(ENV.log_level, ENV.log_format)
 ACCESS_LOG = ENV.access_log

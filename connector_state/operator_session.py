@@ -9,8 +9,9 @@ from connector_state.store.calls import Caller, Limits
 from connector_state.store.history import History, history_of
 from connector_state.store.index import KeySummary, NamespaceSummary, list_keys, list_namespaces
 from connector_state.store.keys import Address, check_namespace
+from connector_state.store.operations import Condition, Entry, Operation
 from connector_state.store.policy import Policy
-from connector_state.store.values import Condition, Entry, Operation, StateStore
+from connector_state.store.values import StateStore
 
 
 @dataclass(frozen=True, slots=True)

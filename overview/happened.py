@@ -34,7 +34,8 @@ PERMISSIONS = {
     Event.Area.CHAT: "chat.view_conversation",
     Event.Area.ACCOUNTS: "auth.view_user",
 }
-MANY = (Event.Kind.DEGRADED, Event.Kind.EXPIRY)  # an outage, or a night, has many
+# An outage, a night, or an operator who looks for something has many.
+MANY = (Event.Kind.DEGRADED, Event.Kind.EXPIRY, Event.Kind.READ)
 FILTERS = ("kind", "from", "to", "connector", "user")
 _CURSOR = re.compile(r"([0-9]{1,17})\.([0-9]{1,18})", re.ASCII)
 

@@ -1,7 +1,7 @@
 """The search of the start page: connectors, key ids, keys, users and conversations by their names.
 
 Each reader finds what they may see otherwise. Nothing that users said is looked at: a conversation
-is found by its id, and not by its title.
+is found by its id and its user, and not by its title.
 """
 
 import time
@@ -11,7 +11,7 @@ from urllib.parse import urlencode
 
 from django.contrib import admin
 from django.core.exceptions import PermissionDenied
-from django.db.models import CharField
+from django.db.models import CharField, Q
 from django.db.models.functions import Cast
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import render
@@ -120,7 +120,8 @@ def _users(text: str) -> Kind:
 
 
 def _conversations(text: str) -> Kind:
-    rows = Conversation.objects.filter(conversation_id__icontains=text)[: MOST + 1]
+    wanted = Q(conversation_id__icontains=text) | Q(user_id__icontains=text)
+    rows = Conversation.objects.filter(wanted)[: MOST + 1]
     links = [(_url("chat_conversation_change", row.pk), str(row)) for row in rows]
     return _kind("Conversations", links)
 

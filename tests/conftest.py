@@ -55,7 +55,6 @@ def django_db_modify_db_settings(django_db_modify_db_settings_parallel_suffix: N
     settings = connections["default"].settings_dict
     if settings["ENGINE"].endswith("sqlite"):
         settings["TEST"]["NAME"] = str(data_dir() / "test.sqlite3")
-        settings["OPTIONS"]["init_command"] += "PRAGMA synchronous=OFF;"  # no power cut in a test
 
 
 @pytest.fixture(scope="session", autouse=True)

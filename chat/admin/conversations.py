@@ -23,12 +23,12 @@ from chat.admin.filters import (
     WaitingFilter,
 )
 from chat.admin.forgetting import forget_page
-from chat.admin.lists import DELETE, ChatList, ChatRows, isolated, when
+from chat.admin.lists import DELETE, ChatList, ChatRows, isolated
 from chat.admin.replay import ReplayPage
 from chat.admin.transcripts import ExportPage, RawPage, TranscriptPage, state_in_words
 from chat.models import Conversation, Turn
 from chat.models.turns import to_be_stored
-from common.admin.lists import column
+from common.admin.lists import column, when
 from common.visible import visible_name
 
 DELETED_AT_ONCE = 200

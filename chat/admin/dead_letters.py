@@ -6,16 +6,17 @@ from typing import Any
 from django.contrib import messages
 from django.db.models import QuerySet
 from django.http import HttpRequest, HttpResponse
+from django.utils.formats import date_format
 
 from chat.admin.filters import AcceptedFilter
-from chat.admin.lists import CHANGE, DELETE, READ, VIEW, ChatList, isolated, when
+from chat.admin.lists import CHANGE, DELETE, READ, VIEW, ChatList, isolated
 from chat.admin.pages import ChatPage
 from chat.admin.rendering import shown_json, shown_text
 from chat.errors import InvalidInput
 from chat.models import Conversation, DeadLetter, Turn
 from chat.repair import dead_letters
 from chat.repair.dead_letters import Content
-from common.admin.lists import column
+from common.admin.lists import column, when
 from common.admin.pages import ConfirmationPage
 from common.visible import visible_name
 
@@ -112,7 +113,7 @@ class DiscardLetterPage(ConfirmationPage, _LetterPage):
             "and will never be part of the conversation. The changes that the tools have made stay."
         )
         user, accepted = visible_name(self.object.user_id), self.object.accepted_at
-        return {"words": words.format(user, f"{accepted:%Y-%m-%d %H:%M:%S}")}
+        return {"words": words.format(user, date_format(accepted, "DATETIME_FORMAT"))}
 
     def post(self, request: HttpRequest) -> HttpResponse:
         if not dead_letters.discard(self.object):

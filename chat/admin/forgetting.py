@@ -31,7 +31,7 @@ def forget_page(request: HttpRequest) -> HttpResponse:
     sent = request.POST if request.method == "POST" else request.GET
     user_id = sent.get("user", "")
     if not user_id:
-        return _answer(request, {})
+        return _answer(request, {"typed": request.GET.get("typed", "")})
     try:
         if request.method == "POST":
             return _forget(request, user_id)

@@ -1,6 +1,5 @@
 """What the lists of conversations, quarantined states and dead letters have in common."""
 
-from datetime import datetime
 from typing import Any, ClassVar, cast
 
 from django.contrib import admin
@@ -36,14 +35,6 @@ def isolated(text: str) -> SafeString | None:
         return None
     listed = Truncator(visible(text)).chars(LISTED_CHARACTERS)
     return format_html('<bdi class="foreign">{}</bdi>', listed)
-
-
-def when(moment: datetime | None) -> SafeString | None:
-    """Return a time for a cell of a list."""
-    if moment is None:
-        return None
-    day, hour = f"{moment:%Y-%m-%d %H:%M}".split()
-    return format_html('<span class="when">{}</span> {}', day, hour)
 
 
 class FirstRows(Paginator):

@@ -8,6 +8,7 @@ from datetime import datetime
 
 from django.db.models import Q
 from django.utils import timezone
+from django.utils.formats import date_format
 
 from chat.conversations.state import ConversationKey, ConversationState
 from chat.models import Conversation, Turn
@@ -82,5 +83,5 @@ def _entry(event: Event) -> Entry:
 
 def _outage(event: Event) -> Entry:
     ended = event.ended_at
-    until = f"It ended {ended:%Y-%m-%d %H:%M:%S}." if ended else "It goes on."
+    until = f"It ended {date_format(ended, 'DATETIME_FORMAT')}." if ended else "It goes on."
     return Entry(event.at, f"{event.message} {until}", is_trouble=True)

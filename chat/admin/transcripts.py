@@ -24,6 +24,7 @@ from chat.turns.transcript import Transcript
 from common.admin.pages import as_attachment
 
 MESSAGES_A_PAGE = 40
+TROUBLES_SHOWN = 3
 STATUS_IN_WORDS = {
     "stored": "Stored",
     "waiting": "Waiting for the store",
@@ -92,12 +93,14 @@ class TranscriptPage(_ConversationPage):
             page = transcript.page(read.state, MESSAGES_A_PAGE, before)
         self.object.refresh_from_db()  # reading may have shown that it is corrupt, or no more
         is_corrupt = isinstance(failure, StoreCorrupt)
+        happened = timeline(self.object, read.state if read else None)
         copies = Quarantine.objects.filter(
             user_id=self.key.user_id, conversation_id=self.key.conversation_id
         )
         context = {
             "may_read": self.may_read,
-            "timeline": timeline(self.object, read.state if read else None),
+            "timeline": happened,
+            "troubles": [entry for entry in happened if entry.is_trouble][:TROUBLES_SHOWN],
             "turns": self.turns(read, page.messages) if read and page else [],
             "older": page.next_cursor if page else None,
             "before": before,

@@ -1,4 +1,4 @@
-"""The task tools of the assistant: their parameters, effects and results.
+"""The task tools of the assistant: their effects and results.
 
 A tool gets the user id from the token, never from a parameter. What it refuses is a result,
 `{"success": false, "error": "..."}`; nothing was written then. The caller holds the user's lock and
@@ -6,123 +6,33 @@ a transaction (chat.tools.toolbox).
 """
 
 import json
-import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Annotated, Any, Literal
+from typing import Any
 
 from django.utils import timezone
-from pydantic import (
-    AfterValidator,
-    BaseModel,
-    BeforeValidator,
-    ConfigDict,
-    Field,
-    ValidationError,
-    model_validator,
-)
+from pydantic import ValidationError
 
-from chat.conversations.json_values import check_text
 from chat.models import ChatUser, Task
+from chat.tools.parameters import (
+    AddTask,
+    CompleteTask,
+    DeleteTask,
+    ListTasks,
+    Parameters,
+    UpdateTask,
+)
 from common.validation import in_words
 
 LIST_MAX_BYTES = 32_768
 MAX_TASKS = 10_000
-TASK_ID_MAX = 2**53 - 1
 
 Result = dict[str, Any]
 
 
 class ToolRefused(Exception):
     """The tool can't do it. The text tells the assistant why."""
-
-
-def _trimmed(text: str) -> str:
-    return check_text(text).strip()
-
-
-def _not_blank(text: str) -> str:
-    if not text:
-        raise ValueError("must not be blank")
-    return text
-
-
-def _whole_number(value: object) -> object:
-    """Take "3" and 3.0 for 3, as models write it. What may mean something else is refused."""
-    if isinstance(value, str) and re.fullmatch(r"\s*[0-9]{1,16}\s*", value, re.ASCII):
-        return int(value)
-    if isinstance(value, float) and value.is_integer():
-        return int(value)
-    if type(value) is not int:
-        raise ValueError("must be the task's number, such as 3")
-    return value
-
-
-TaskId = Annotated[int, BeforeValidator(_whole_number), Field(ge=1, le=TASK_ID_MAX)]
-Title = Annotated[
-    str, AfterValidator(_trimmed), AfterValidator(_not_blank), Field(min_length=1, max_length=200)
-]
-Description = Annotated[str, AfterValidator(_trimmed), Field(max_length=1000)]
-
-
-class Parameters(BaseModel):
-    """Parameters of a tool: unknown ones are refused, and only task numbers are converted."""
-
-    model_config = ConfigDict(extra="forbid", strict=True)
-
-    @model_validator(mode="before")
-    @classmethod
-    def drop_nulls(cls, values: Any) -> Any:
-        """Take null for an optional parameter as if it were not given."""
-        if not isinstance(values, dict):
-            return values
-        fields = cls.model_fields
-        return {
-            name: value
-            for name, value in values.items()
-            if value is not None or name not in fields or fields[name].is_required()
-        }
-
-
-class AddTask(Parameters):
-    """Add a task to the user's list."""
-
-    title: Title
-    description: Description | None = None
-
-
-class ListTasks(Parameters):
-    """List the user's tasks: all of them, or only the active or the completed ones."""
-
-    filter: Literal["all", "active", "completed"] = "all"
-
-
-class CompleteTask(Parameters):
-    """Mark a task as complete."""
-
-    task_id: TaskId
-
-
-class UpdateTask(Parameters):
-    """Change the title or the description of a task, or both."""
-
-    task_id: TaskId
-    title: Title | None = None
-    description: Description | None = None
-
-    @model_validator(mode="after")
-    def check_change(self) -> "UpdateTask":
-        """Refuse an update that changes nothing."""
-        if self.title is None and self.description is None:
-            raise ValueError("give a title or a description")
-        return self
-
-
-class DeleteTask(Parameters):
-    """Delete one task. More than one in a turn waits for the user's confirmation."""
-
-    task_id: TaskId
 
 
 def add_task(user_id: str, parameters: AddTask) -> Result:

@@ -15,7 +15,8 @@ from chat.conversations.json_values import check_object, clean_text
 from chat.live.words import Words
 from chat.locks import user_transaction
 from chat.models import Turn
-from chat.tools.tasks import TOOLS, DeleteTask, Parameters, Result, Tool, ToolRefused, find
+from chat.tools.parameters import DeleteTask, Parameters
+from chat.tools.tasks import TOOLS, Result, Tool, ToolRefused, find
 
 MAX_CALLS = 32
 TOO_MANY_CALLS = {"success": False, "error": f"A turn may call at most {MAX_CALLS} tools."}

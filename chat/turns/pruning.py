@@ -2,16 +2,18 @@
 
 Their age counts from when they were stored. A turn that waited through a long outage is old by
 then, and its client, or another worker that is storing it too, may still ask for its row.
+
+While a conversation can't be read, its rows stay: an operator may restore messages from them.
 """
 
 import secrets
 from datetime import datetime, timedelta
 
 from django.conf import settings
-from django.db.models import Q
+from django.db.models import Exists, OuterRef, Q
 from django.utils import timezone
 
-from chat.models import Turn
+from chat.models import Conversation, Turn
 
 PRUNED_EVERY = 20  # turns; it costs one of them a query
 PRUNED_AT_ONCE = 100
@@ -40,8 +42,13 @@ def _too_old(now: datetime) -> Q:
     """Return the condition for turns that were stored longer ago than CHAT_KEEP_TURNS_SECONDS."""
     # Of turns from before migration 0003 nobody noted when they were stored.
     oldest = now - timedelta(seconds=settings.CHAT_KEEP_TURNS_SECONDS)
-    return Q(state=Turn.State.STORED, accepted_at__lt=oldest) & (
-        Q(stored_at=None) | Q(stored_at__lt=oldest)
+    corrupt = Conversation.objects.filter(
+        user_id=OuterRef("user_id"), conversation_id=OuterRef("conversation_id"), corrupt=True
+    )
+    return (
+        Q(state=Turn.State.STORED, accepted_at__lt=oldest)
+        & (Q(stored_at=None) | Q(stored_at__lt=oldest))
+        & ~Exists(corrupt)
     )
 
 

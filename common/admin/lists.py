@@ -1,12 +1,16 @@
 """Columns and filters of admin's lists."""
 
 from collections.abc import Callable, Iterator
+from datetime import datetime
 from typing import Any, ClassVar
 
 from django.contrib import admin
 from django.contrib.admin.views.main import ChangeList
 from django.db.models import Q, QuerySet
 from django.http import HttpRequest
+from django.utils.formats import date_format
+from django.utils.html import format_html
+from django.utils.safestring import SafeString
 
 
 class ChoiceFilter(admin.SimpleListFilter):
@@ -46,6 +50,14 @@ def column(show: Callable[[Any], Any], field: str, title: str) -> Callable[[Any,
         return show(getattr(row, field))
 
     return cell
+
+
+def when(moment: datetime | None) -> SafeString | None:
+    """Return a time for a cell of a list, which may break it after the day."""
+    if moment is None:
+        return None
+    day, hour = date_format(moment, "DATETIME_FORMAT").split(" ", 1)
+    return format_html('<span class="when">{}</span> <span class="when">{}</span>', day, hour)
 
 
 def is_own_lookup(list_filter: Any, lookup: str) -> bool:

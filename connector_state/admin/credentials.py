@@ -12,6 +12,7 @@ from django.http import HttpRequest, HttpResponse
 from django.http.response import HttpResponseBase
 from django.shortcuts import get_object_or_404
 from django.utils import timezone
+from django.utils.formats import date_format
 
 from common.admin.pages import ConfirmationPage
 from common.events.models import Event
@@ -166,8 +167,8 @@ class RevokePage(ConfirmationPage, ConnectorPage):
 
     def get(self, request: HttpRequest) -> HttpResponse:
         if self.credential.revoked_at is not None:
-            at = f"{self.credential.revoked_at:%Y-%m-%d %H:%M:%S}"
-            words = f"Credential {self.credential.key_id} was revoked {at} UTC."
+            at = date_format(self.credential.revoked_at, "DATETIME_FORMAT")
+            words = f"Credential {self.credential.key_id} was revoked at {at}."
             return self.say(f"{words} There is nothing left to do.")
         return super().get(request)
 

@@ -14,7 +14,8 @@ from django.http import HttpRequest
 
 from connector_state.credentials import live
 from connector_state.store.calls import Caller
-from connector_state.store.values import AsyncStateStore, Operation, Result, StateStore
+from connector_state.store.operations import Operation, Result
+from connector_state.store.values import AsyncStateStore, StateStore
 
 T = TypeVar("T")
 

@@ -8,7 +8,7 @@ from connector_state.core.bodies import refusal
 from connector_state.core.parameters import TTL_MAX_SECONDS, etag_condition
 from connector_state.errors import Corrupt, InvalidRequest, ValueTooLarge
 from connector_state.store.keys import Address
-from connector_state.store.values import Condition, Deleted, Entry, Operation, Result, Written
+from connector_state.store.operations import Condition, Deleted, Entry, Operation, Result, Written
 
 MAX_OPERATIONS = 100
 

@@ -12,8 +12,8 @@ from connector_state.core.batch import read_batch, result_json
 from connector_state.core.request import StateRequest
 from connector_state.errors import InvalidRequest, VersionGone
 from connector_state.store.keys import Address, check_namespace
+from connector_state.store.operations import Deleted, Entry, Operation, Result, Written
 from connector_state.store.policy import Policy
-from connector_state.store.values import Deleted, Entry, Operation, Result, Written
 
 
 @dataclass(frozen=True, slots=True)

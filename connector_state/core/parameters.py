@@ -6,7 +6,7 @@ from urllib.parse import parse_qsl, unquote_to_bytes
 
 from connector_state.core.request import StateRequest
 from connector_state.errors import InvalidRequest
-from connector_state.store.values import Condition
+from connector_state.store.operations import Condition
 
 TTL_MAX_SECONDS = 10 * 366 * 86_400
 PARAMETERS_MAX = 1000

@@ -23,8 +23,9 @@ from connector_state.redis_server import checks, cluster
 from connector_state.redis_server.checks import UnfitRedis
 from connector_state.store.calls import Caller, Steps
 from connector_state.store.keys import Address, connector_keys
+from connector_state.store.operations import Operation
 from connector_state.store.scripts.retries import is_denied
-from connector_state.store.values import Operation, StateStore, operate_steps
+from connector_state.store.values import StateStore, operate_steps
 
 NOBODY = "00000000-0000-0000-0000-000000000000"  # no connector's UUID
 ANSWER_SECONDS = 0.7  # /readyz is waited for twice as long

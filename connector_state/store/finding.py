@@ -1,7 +1,8 @@
-"""Keys by any part of their name, of one connector or of all, for as long as somebody waits."""
+"""Keys by any part of their name, and the largest ones, for as long as somebody waits."""
 
+import heapq
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 from django_redis import get_redis_connection
@@ -10,6 +11,9 @@ from connector_state.store.keys import Address, connector_keys, escape_pattern
 
 SCANNED_AT_ONCE = 5000  # members of an index: some milliseconds, in which nobody else is served
 CONNECTORS_AT_ONCE = 50
+
+SIZES_AT_ONCE = 1000
+SIZES_SECONDS_AT_MOST = 1.5  # some million keys
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,3 +82,32 @@ def _scan(cursors: dict[str, int], pattern: str) -> list[tuple[str, Address]]:
 def _sorted(found: list[tuple[str, Address]]) -> list[tuple[str, Address]]:
     # A scan may return a member twice.
     return sorted(set(found), key=lambda each: (each[0], each[1].member))
+
+
+def largest_keys(
+    connector_uuid: str, namespace: str, prefix: str, most: int
+) -> tuple[list[tuple[str, int]], bool]:
+    """Return the largest keys of a namespace that begin with `prefix`, as the index has them.
+
+    Returns:
+        Keys and their sizes in bytes, the largest first; whether all keys were looked at.
+
+    Raises:
+        redis.exceptions.RedisError: Redis did not answer.
+    """
+    until = time.monotonic() + SIZES_SECONDS_AT_MOST
+    start, sizes, is_complete = f"{namespace}:", connector_keys(connector_uuid), False
+    pattern = f"{escape_pattern(start + prefix)}*"
+
+    def found() -> Iterator[tuple[int, bytes]]:
+        nonlocal is_complete
+        cursor, redis = 0, get_redis_connection()
+        while not is_complete and time.monotonic() < until:
+            cursor, page = redis.hscan(sizes.named("sizes"), cursor, pattern, SIZES_AT_ONCE)
+            yield from ((int(size), member) for member, size in page.items())
+            is_complete = cursor == 0
+
+    # HSCAN may name a member twice.
+    largest = dict.fromkeys(heapq.nlargest(2 * most, found()))
+    rows = [(member.decode().removeprefix(start), size) for size, member in largest]
+    return rows[:most], is_complete

@@ -231,8 +231,7 @@ def value_pattern(connector_uuid: str) -> str:
 
 def _stored_members(connector_uuid: str, total: Reindexed) -> Iterator[str]:
     prefix = connector_keys(connector_uuid).value_prefix
-    pattern = value_pattern(connector_uuid)
-    for key in get_redis_connection().scan_iter(pattern, count=REINDEX_BATCH):
+    for key in get_redis_connection().scan_iter(value_pattern(connector_uuid), count=REINDEX_BATCH):
         try:
             yield Address.from_member(key.decode()[len(prefix) :]).member
         except (InvalidRequest, UnicodeDecodeError):

@@ -5,7 +5,8 @@ from collections.abc import Iterator
 from connector_state.operator_session import OperatorSession
 from connector_state.store import audit
 from connector_state.store.keys import Address, check_namespace
-from connector_state.store.values import Entry, Operation, expires_at
+from connector_state.store.operations import Entry, Operation
+from connector_state.store.values import expires_at
 from connector_state.transfer.lines import ExportedKey, end_line, header_line, key_line
 
 

@@ -12,7 +12,7 @@ from connector_state.errors import Corrupt, InvalidRequest, PreconditionFailed, 
 from connector_state.operator_session import OperatorSession
 from connector_state.store import audit
 from connector_state.store.keys import Address
-from connector_state.store.values import Condition, Entry, Operation, Result
+from connector_state.store.operations import Condition, Entry, Operation, Result
 from connector_state.transfer.lines import ExportedKey, Header, read_header, read_keys
 
 BATCH_KEYS = 100

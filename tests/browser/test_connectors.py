@@ -83,6 +83,14 @@ def test_list__of_a_thousand_is_sorted_by_use(open_page, connector):
     assert not axe_violations_of_copy(page, "#result_list")
 
 
+@pytest.mark.parametrize("path", [LIST, "/admin/auth/user/"])
+def test_list__between_a_phone_and_a_desktop_nothing_is_beyond_the_edge(open_page, connector, path):
+    page = open_page(path)
+    page.set_viewport_size({"width": 900, "height": 900})
+    hidden = "e => e.scrollWidth - e.clientWidth"
+    assert page.eval_on_selector("#changelist .results", hidden) <= 0
+
+
 def test_list__empty(open_page):
     page = open_page(LIST)
     assert "There is no connector yet" in page.inner_text("#changelist")

@@ -9,7 +9,8 @@ from django_redis import get_redis_connection
 
 from connector_state.store.calls import Caller
 from connector_state.store.keys import Address
-from connector_state.store.values import Operation, StateStore
+from connector_state.store.operations import Operation
+from connector_state.store.values import StateStore
 from tests.connectors import SigningConnector
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -59,7 +60,7 @@ def test_keys__from_the_namespaces_to_a_key(open_page, connector):
     assert page.locator("#result_list tbody tr").count() == 1
     page.click("text=drive-items/cursor")
     page.wait_for_url("**keys/key/**")
-    assert "1 byte" in page.inner_text(".facts")
+    assert "1\xa0byte" in page.inner_text(".facts")
 
 
 def test_keys__namespaces(open_page, connector):

@@ -14,7 +14,7 @@ def test_login__locked_out_says_for_how_long(open_page, context):
         page.click("[type=submit]")
         page.wait_for_load_state()
     assert "15 minutes" in page.inner_text("#content")
-    assert page.get_attribute("text=To the log-in", "href") == "/admin/"
+    assert page.get_attribute("text=Back to the log-in", "href") == "/admin/"
 
 
 def test_login__leads_to_the_overview(open_page, context):

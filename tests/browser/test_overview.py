@@ -200,7 +200,7 @@ def test_error__says_what_to_do(open_page, context, live_server, path, status, h
     log_in(create_staff(), context, live_server)
     page = open_page(path, status)
     assert page.inner_text("h1") == heading
-    assert page.get_attribute("text=To the overview", "href") == "/admin/"
+    assert page.get_attribute("text=Back to the overview", "href") == "/admin/"
 
 
 def test_happened__from_the_start_page_to_a_connector(open_page):

@@ -47,23 +47,24 @@ def test_restore__yesterdays_value_from_the_start_page(open_page, connector):
         page.click(selector)
         page.wait_for_url(until)
 
-    click("#content a[href$='/connector/'] >> nth=0", "**/connector/")
-    page.fill("#searchbar", "contoso")
-    click("#changelist-search [type=submit]", "**q=contoso**")
-    click(".field-namespaces a", "**namespace=m365**")
-    page.fill("#prefix", "delta:a")
-    click("#content form >> text=Search", "**prefix=delta**")
+    page.fill("#site-search", "contoso")
+    click("#content [value=Search]", "**/search/**")
+    click("#content li >> text=contoso", "**/change/")
+    page.fill("#find-text", "ann")
+    click("#content [value=Search]", "**/keys/find/**")
     click("#result_list a", "**keys/key/**")
     click("text=Restore…", "**/restore/**")
     assert "token=yesterday" in page.inner_text("#content")
     page.check("[name=hold]")
     clicks += 1
     click("button:text('Restore')", "**keys/key/**")
-    assert clicks == 8
     assert "Restored an earlier value" in page.inner_text(".messagelist")
     assert connector.get("delta:ann").json()["value"] == YESTERDAY
     assert Connector.objects.get(pk=connector.uuid).read_only
     assert "writes are held" in page.inner_text("#content")
+    click("button:text('Let go')", "**/change/")
+    assert not Connector.objects.get(pk=connector.uuid).read_only
+    assert clicks == 8
 
 
 def test_restore__let_go_on_the_connectors_page(open_page, connector):
@@ -92,5 +93,5 @@ def test_deleted__is_found_and_opened(open_page, connector):
     assert page.locator("#result_list tbody tr").count() == 2
     page.click("text=delta:ann")
     page.wait_for_url("**keys/key/**")
-    assert "it was deleted on" in page.inner_text("#content")
+    assert "it was deleted at" in page.inner_text("#content")
     page.go_back()

@@ -6,7 +6,8 @@ from pydantic import TypeAdapter, ValidationError
 from chat.conversations.state import ToolCallInfo
 from chat.errors import InvalidInput
 from chat.repair.dead_letters import read_content
-from chat.tools.tasks import TOOLS, AddTask, ToolRefused
+from chat.tools.parameters import AddTask
+from chat.tools.tasks import TOOLS, ToolRefused
 from common.validation import first_error, in_words
 
 

@@ -1,13 +1,16 @@
 """Pages: their middleware, lock-out, and what production's settings promise."""
 
 import os
+import re
 import subprocess
 import sys
+from datetime import UTC, datetime
 from urllib.parse import urlencode
 
 import pytest
 from django.contrib.auth.models import User
 from django.test import Client
+from django.utils.formats import date_format
 
 from config.errors import answers
 from tests.environment import ENVIRONMENT
@@ -34,6 +37,16 @@ def test_page__of_an_error_needs_no_database(rf, django_db_blocker):
     assert "check_stores" in page.content.decode()
 
 
+def test_pages__times_have_one_form_and_going_back_one_word():
+    at = datetime(2026, 1, 31, 23, 5, 9, tzinfo=UTC)
+    assert date_format(at, "DATETIME_FORMAT") == "2026-01-31 23:05:09 UTC"
+    templates = {path: path.read_text() for path in (ROOT / "templates/admin").rglob("*.html")}
+    forms = {form for text in templates.values() for form in re.findall(r"\|date:.([^\"']+)", text)}
+    # For machines, and for the heads of a week's days.
+    assert forms == {"DATETIME_FORMAT", "DATE_FORMAT", "c", "m-d"}
+    assert not [path for path, text in templates.items() if re.search(r">(Cancel|Close)<", text)]
+
+
 @pytest.mark.parametrize("enctype", ["multipart/form-data", "application/x-www-form-urlencoded"])
 def test_page__form_that_is_too_large_says_so(client, settings, enctype):
     settings.DATA_UPLOAD_MAX_MEMORY_SIZE = 1000
@@ -53,7 +66,7 @@ def test_page__request_that_is_refused_says_what_may_be_wrong(client):
         page = response.content.decode()
         assert "too many fields" in page
         assert "ALLOWED_HOSTS" in page
-        assert "To the overview" in page
+        assert "Back to the overview" in page
 
 
 def test_page__form_that_was_refused_says_why():

@@ -213,7 +213,8 @@ def test_prune__by_age_but_not_what_was_degraded(settings, monkeypatch):
 
 def test_page__shows_what_a_reader_may_see():
     record(Event.Kind.CHANGE, Event.Area.STATE, "Of a connector.")
-    record(Event.Kind.READ, Event.Area.CHAT, "Of a chat.", user_id=ALICE)
+    record(Event.Kind.QUARANTINE, Event.Area.CHAT, "Of a chat.", user_id=ALICE)
+    record(Event.Kind.READ, Event.Area.CHAT, "Somebody looked.", user_id=ALICE)
     record(Event.Kind.CHANGE, Event.Area.ACCOUNTS, "Of an account.")
     record(Event.Kind.OUTAGE, Event.Area.SERVICE, "Of a store.")
     seen = {
@@ -226,6 +227,7 @@ def test_page__shows_what_a_reader_may_see():
         every = ("Of a connector.", "Of a chat.", "Of an account.")
         assert [other for other in every if other in text] == words
         assert "Of a store." in text
+        assert "Somebody looked." not in text  # an operator who searches looks at many
     for permissions in ((), ("auth.view_user",)):
         nobody = create_staff(*permissions, name=f"nobody{len(permissions)}")
         assert logged_in(nobody).get(PAGE).status_code == 403

@@ -47,6 +47,7 @@ def test_search__finds_each_kind_and_links_to_it(connector):
         "Users": ["ann@contoso", "bob@contoso"],
         "Conversations": ["ann@contoso:contoso-1"],
     }
+    assert search(client, "ann@")["Conversations"] == ["ann@contoso:contoso-1"]
     assert search(client, connector.key_id[2:-2])["Key ids"] == [
         f"{connector.key_id} of mail <of> contoso"
     ]

@@ -6,11 +6,11 @@ from django.http import HttpRequest
 from django.template.defaultfilters import filesizeformat
 
 from chat.admin.filters import FoundFilter, ResolvedFilter
-from chat.admin.lists import ChatList, isolated, when
+from chat.admin.lists import ChatList, isolated
 from chat.admin.quarantine.pages import DiscardPage, DownloadPage, DropPage, QuarantinePage
 from chat.admin.quarantine.repairs import RestorePage, SalvagePage
 from chat.models import Quarantine
-from common.admin.lists import column
+from common.admin.lists import column, when
 
 # The number of bytes that a base64 text encodes: three a quartet, less the padding at its end.
 _END = Right(F("content_base64"), 2)

@@ -8,6 +8,7 @@ from typing import Any
 from django.contrib import messages
 from django.http import HttpRequest, HttpResponse
 from django.template.defaultfilters import pluralize
+from django.utils.formats import date_format
 
 from chat.admin.lists import DELETE, READ, VIEW
 from chat.admin.pages import ChatPage, in_words
@@ -120,7 +121,7 @@ class DropPage(ConfirmationPage, CopyPage):
     button = "Delete the copy"
 
     def question(self) -> dict[str, Any]:
-        found = f"{self.object.found_at:%Y-%m-%d %H:%M}"
+        found = date_format(self.object.found_at, "DATETIME_FORMAT")
         words = f"This copy of what could not be read, found {found}, will be gone for good."
         return {"words": f"{words} The conversation stays as it is."}
 

@@ -5,12 +5,13 @@ from typing import Any
 
 from django.conf import settings
 from django.db.models import Case, QuerySet, Value, When
+from django.template.defaultfilters import filesizeformat
 from redis.exceptions import RedisError
 
 from connector_state.admin.connectors.accepting import dsx_connect_facts
 from connector_state.admin.connectors.calls import Calls, calls_of, linked
 from connector_state.admin.connectors.listing import UNKNOWN
-from connector_state.admin.connectors.policy_form import limit_in_words
+from connector_state.admin.connectors.policy_form import Words, limit_in_words
 from connector_state.admin.connectors.use import Use
 from connector_state.api import misdirected
 from connector_state.models import Connector, Credential
@@ -75,10 +76,12 @@ def live_first(connector: Connector) -> QuerySet[Credential]:
 def _quotas(connector: Connector, usage: Usage | None) -> list[dict[str, Any]]:
     """Return each limit and how much of it is used: None when Redis does not answer."""
 
-    def quota(label: str, used: int | None, limit: int, own: int | None) -> dict[str, Any]:
+    def quota(
+        label: str, used: int | None, limit: int, own: int | None, words: Words = filesizeformat
+    ) -> dict[str, Any]:
         found = {"label": label, "used": used, "limit": limit}
-        used_in_words = UNKNOWN if used is None else f"{used:,}"
-        most = limit_in_words(limit, is_default=own is None)
+        used_in_words = UNKNOWN if used is None else words(used)
+        most = limit_in_words(limit, is_default=own is None, words=words)
         return {**found, "used_in_words": used_in_words, "limit_in_words": most}
 
     limits = Policy.of(connector).limits
@@ -87,7 +90,7 @@ def _quotas(connector: Connector, usage: Usage | None) -> list[dict[str, Any]]:
     )
     history_limit = settings.STATE_HISTORY_MAX_BYTES  # for each connector the same
     return [
-        quota("Keys", keys, limits.max_keys, connector.max_keys),
-        quota("Bytes", size, limits.max_bytes, connector.max_bytes),
-        quota("Bytes of earlier values", earlier, history_limit, history_limit),
+        quota("Keys", keys, limits.max_keys, connector.max_keys, "{:,}".format),
+        quota("Size", size, limits.max_bytes, connector.max_bytes),
+        quota("Size of earlier values", earlier, history_limit, history_limit),
     ]

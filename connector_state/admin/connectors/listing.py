@@ -14,7 +14,7 @@ from django.template.defaultfilters import filesizeformat
 from django.utils.html import format_html, format_html_join
 from redis.exceptions import RedisError
 
-from common.admin.lists import ChoiceFilter
+from common.admin.lists import ChoiceFilter, when
 from common.visible import visible_name
 from connector_state.admin.keys.pages import keys_url
 from connector_state.models import OFFLINE, Connector, Credential
@@ -163,9 +163,9 @@ def size_in_words(connector: Any, usage: Usage) -> str:
 
 
 def last_seen_in_words(connector: Any, usage: Usage) -> str:
-    """Return when a connector enrolled or used a credential last, in UTC."""
+    """Return when a connector enrolled or used a credential last."""
     at = last_seen_at(connector, usage)
-    return "never" if at is None else f"{at:%Y-%m-%d %H:%M}"
+    return when(at) or "never"
 
 
 class OfflineFilter(ChoiceFilter):

@@ -1,6 +1,6 @@
 """The form of a connector's name and policy."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 from django import forms
@@ -16,6 +16,8 @@ from connector_state.store.policy import FIELDS, LIMITS, clean_patterns, default
 
 WRONG_LINES_TOLD = 10
 LINE_SHOWN = 60  # characters
+
+Words = Callable[[int], str]
 
 
 class PolicyForm(forms.ModelForm):
@@ -73,9 +75,9 @@ def _wrong_lines(lines: list[str]) -> Iterator[str]:
             yield f"Line {number}, “{shown}”: {error.detail}"
 
 
-def limit_in_words(limit: int, is_default: bool = False) -> str:
+def limit_in_words(limit: int, is_default: bool = False, words: Words = "{:,}".format) -> str:
     """Return a limit as pages show it; 0 is no limit."""
-    return (f"{limit:,}" if limit else "no limit") + (" (default)" if is_default else "")
+    return (words(limit) if limit else "no limit") + (" (default)" if is_default else "")
 
 
 def describe_changes(form: Any) -> list[str]:

@@ -12,9 +12,10 @@ from common.visible import visible_name
 from connector_state.admin.keys.pages import KeysPage, named
 from connector_state.errors import InvalidRequest
 from connector_state.store import index
+from connector_state.store.finding import largest_keys
 from connector_state.store.keys import Address, check_namespace
-from connector_state.store.largest import largest_keys
-from connector_state.store.values import Deleted, Operation, expires_at
+from connector_state.store.operations import Deleted, Operation
+from connector_state.store.values import expires_at
 
 PAGE = 100
 NAMED_IN_HISTORY = 10

@@ -4,6 +4,7 @@ from typing import Any
 
 from django.conf import settings
 from django.http import HttpRequest, HttpResponse
+from django.utils.formats import date_format
 
 from connector_state.admin.keys.pages import KeyPage, KeysPage, named
 from connector_state.admin.keys.value_forms import (
@@ -15,7 +16,8 @@ from connector_state.admin.keys.value_forms import (
 )
 from connector_state.admin.presentation import show, survives_a_text_area
 from connector_state.errors import Corrupt, Forbidden, PreconditionFailed
-from connector_state.store.values import Condition, Entry, expires_at
+from connector_state.store.operations import Condition, Entry
+from connector_state.store.values import expires_at
 
 EDIT_TEMPLATE = "admin/connector_state/keys/edit.html"
 
@@ -149,4 +151,6 @@ def _fits_a_text_area(entry: Entry) -> bool:
 
 def _kept(ttl_seconds: int | None) -> str:
     at = expires_at(ttl_seconds)
-    return "it never expires" if at is None else f"it expires on {at:%Y-%m-%d at %H:%M:%S} UTC"
+    if at is None:
+        return "it never expires"
+    return f"it expires at {date_format(at, 'DATETIME_FORMAT')}"

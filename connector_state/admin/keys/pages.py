@@ -16,7 +16,8 @@ from connector_state.errors import InvalidRequest
 from connector_state.store import audit
 from connector_state.store.index import KeyDescription, describe
 from connector_state.store.keys import Address
-from connector_state.store.values import Entry, expires_at
+from connector_state.store.operations import Entry
+from connector_state.store.values import expires_at
 
 CURSOR_MAX = 2**64 - 1
 

@@ -9,7 +9,7 @@ from django.conf import settings
 from django.contrib import messages
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect, StreamingHttpResponse
 from django.http.response import HttpResponseBase
-from django.template.defaultfilters import pluralize
+from django.template.defaultfilters import filesizeformat, pluralize
 
 from common.admin.pages import as_attachment
 from common.visible import visible_name
@@ -88,7 +88,7 @@ class ImportPage(TransferPage):
     def post(self, request: HttpRequest) -> HttpResponse:
         if is_upload_too_large(request):
             raise InvalidRequest(
-                f"A file may have at most {settings.STATE_MAX_IMPORT_BYTES} bytes here. For a "
+                f"A file has at most {filesizeformat(settings.STATE_MAX_IMPORT_BYTES)} here. For a "
                 "larger one use `manage.py import_state`, or raise STATE_MAX_IMPORT_BYTES."
             )
         form = ImportForm(request.POST, request.FILES)

@@ -9,7 +9,7 @@ from connector_state.admin.keys.pages import KeyPage, named
 from connector_state.admin.presentation import show
 from connector_state.store import audit
 from connector_state.store.index import KeyDescription
-from connector_state.store.values import Entry
+from connector_state.store.operations import Entry
 
 AUDIT_ENTRIES_SHOWN = 10
 

@@ -4,11 +4,12 @@ from typing import Any
 
 from django import forms
 from django.conf import settings
+from django.template.defaultfilters import filesizeformat
 
 from connector_state.core.parameters import TTL_MAX_SECONDS
 from connector_state.errors import InvalidRequest
 from connector_state.store.keys import KEY_MAX_BYTES, NAMESPACE_MAX_BYTES, Address
-from connector_state.store.values import TTL
+from connector_state.store.operations import TTL
 
 REPLACEMENT = "replacement"  # what the button sends for a value that the form does not hold
 KEEP, NEVER, AFTER = "keep", "never", "after"
@@ -76,7 +77,7 @@ class ValueForm(ExpiryForm):
         data = cleaned.get("value", "").encode() if upload is None else upload.read(most + 1)
         if len(data) > most:
             self.add_error(
-                None if upload is None else "file", f"A value may have at most {most} bytes."
+                None if upload is None else "file", f"A value has at most {filesizeformat(most)}."
             )
         try:
             data.decode()

@@ -12,8 +12,8 @@ from connector_state.admin.presentation import show
 from connector_state.errors import PreconditionFailed, VersionGone
 from connector_state.store import audit
 from connector_state.store.history import Version, find_deleted
+from connector_state.store.operations import Entry
 from connector_state.store.policy import hold_writes
-from connector_state.store.values import Entry
 
 GONE = "This value is not kept any more: newer ones have taken its place, or it has ended."
 STORED_ALREADY = "This value is stored already; nothing was changed."

@@ -8,6 +8,8 @@ from shutil import get_terminal_size
 from typing import Any
 
 from django.core.management.base import BaseCommand
+from django.template.defaultfilters import filesizeformat
+from django.utils.formats import date_format
 from redis.exceptions import RedisError
 from rich.console import Console
 from rich.table import Table
@@ -17,9 +19,9 @@ from connector_state.models import Connector
 from connector_state.store.usage import Usage, usage_of
 
 PIPED_WIDTH = 160  # wide enough to fold nothing that grep looks for
-COLUMNS = ("name", "uuid", "status", "keys", "bytes", "credentials", "last used (UTC)")
+COLUMNS = ("name", "uuid", "status", "keys", "size", "credentials", "last used")
 # What a narrow terminal goes without, in this order.
-LEFT_OUT = ("bytes", "keys", "last used (UTC)", "status", "credentials", "name")
+LEFT_OUT = ("size", "keys", "last used", "status", "credentials", "name")
 NAME_MIN_WIDTH = 10  # names are folded, nothing else is
 
 
@@ -79,12 +81,13 @@ def _time(at: datetime | None) -> str | None:
 
 def _cells(row: dict[str, Any]) -> dict[str, list[str]]:
     """Return the lines of each cell, so that each credential is beside its last use."""
-    plain = {name: [_text(row[name])] for name in ("name", "uuid", "status", "keys", "bytes")}
+    plain = {name: [_text(row[name])] for name in ("name", "uuid", "status", "keys")}
     credentials = row["credentials"] or [{"key_id": "none live", "last_used": row["last_used"]}]
     return {
         **plain,
+        "size": ["-" if row["bytes"] is None else filesizeformat(row["bytes"])],
         "credentials": [credential["key_id"] for credential in credentials],
-        "last used (UTC)": [_minute(credential["last_used"]) for credential in credentials],
+        "last used": [_moment(credential["last_used"]) for credential in credentials],
     }
 
 
@@ -92,8 +95,8 @@ def _text(value: Any) -> str:
     return "-" if value is None else printable(str(value))
 
 
-def _minute(at: str | None) -> str:
-    return "-" if at is None else at[:16].replace("T", " ")
+def _moment(at: str | None) -> str:
+    return "-" if at is None else date_format(datetime.fromisoformat(at), "DATETIME_FORMAT")
 
 
 def _table(rows: list[dict[str, list[str]]], width: int) -> tuple[str, tuple[str, ...]]:

@@ -10,6 +10,8 @@ from typing import Any
 
 from django.conf import settings
 from django.core.management.base import CommandError
+from django.template.defaultfilters import filesizeformat
+from django.utils.formats import date_format
 
 from common.visible import printable
 from connector_state.core.parameters import TTL_MAX_SECONDS
@@ -19,8 +21,8 @@ from connector_state.models import Connector
 from connector_state.operator_session import OperatorSession
 from connector_state.store import audit
 from connector_state.store.keys import Address
+from connector_state.store.operations import Entry
 from connector_state.store.policy import hold_writes
-from connector_state.store.values import Entry
 
 
 class Command(ConnectorCommand):
@@ -87,7 +89,7 @@ class Command(ConnectorCommand):
             sys.stdout.buffer.write(entry.value)
             return
         self.stdout.write(printable(entry.value.decode(errors="backslashreplace")))
-        about = f"ETag {entry.etag}, {len(entry.value)} bytes"
+        about = f"ETag {entry.etag}, {filesizeformat(len(entry.value))}"
         if not etag:
             ttl = entry.ttl_seconds
             about += ", never expires" if ttl is None else f", expires in {ttl} s"
@@ -110,7 +112,9 @@ class Command(ConnectorCommand):
         """Print the earlier values of a key, newest first, as one JSON object a line."""
         history = session.history(address)
         if history.deleted_at:
-            self.stderr.write(f"It was deleted at {_time(history.deleted_at)}.")
+            self.stderr.write(
+                f"It was deleted at {date_format(history.deleted_at, 'DATETIME_FORMAT')}."
+            )
         for version in history.versions:
             times = {name: _time(getattr(version, name)) for name in ("written_at", "expires_at")}
             self.stdout.write(json.dumps(asdict(version) | times))

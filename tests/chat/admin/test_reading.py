@@ -111,7 +111,7 @@ def test_degraded__says_so_for_as_long_as_the_conversation_lives(monkeypatch):
     flushed()
     Turn.objects.all().delete()  # as pruning does, a day later
     words = "Answered degraded: the conversation store did not answer."
-    assert page_of(reader).count(words) == 2  # beside the turn, and in the timeline
+    assert page_of(reader).count(words) == 3  # at the head, beside the turn, in the timeline
     assert words in timeline(operator("view"))
     assert contents() == ["hello"]
     operator("delete").post(
@@ -129,6 +129,16 @@ def test_timeline__why_context_was_lost():
     operator("delete").post(rows.path("conversation/delete"))
     assert "Deleted." in timeline(viewer)
     assert "conversation “alice:c1”: Deleted the conversation." in timeline(viewer)
+
+
+def test_conversation__begins_with_why_context_may_be_missing():
+    ask("hello")
+    event = {"kind": "degraded", "area": "chat", "user_id": "alice", "conversation_id": "c1"}
+    for number in range(5):
+        Event.objects.create(**event, message=f"Degraded {number}.")
+    head, _ = page_of(operator("view")).split('class="chat-columns"')
+    assert "Why context may be missing" in head
+    assert [number for number in range(5) if f"Degraded {number}." in head] == [2, 3, 4]
 
 
 def test_timeline__expiry_outlives_the_next_message():
@@ -168,7 +178,7 @@ def test_timeline__outages_while_it_lived():
             message="Conversation store: no answer.",
         )
     found = [words for words in timeline(operator("view")) if "no answer" in words]
-    until = f"{now + hour:%Y-%m-%d %H:%M:%S}"
+    until = f"{now + hour:%Y-%m-%d %H:%M:%S} UTC"
     assert found == [f"Conversation store: no answer. It ended {until}."]
 
 

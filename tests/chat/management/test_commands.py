@@ -10,7 +10,7 @@ from django.db import OperationalError
 from django.utils import timezone
 from django_redis import get_redis_connection
 
-from chat.models import Turn
+from chat.models import Conversation, Turn
 from chat.turns import flush
 from tests.chat.calls import Api
 from tests.chat.drive import ask, away, contents, hooked, put_raw
@@ -80,6 +80,19 @@ def test_flush__drops_old_stored_turns_alone(settings):
     Turn.objects.update(accepted_at=long_ago, stored_at=long_ago)
     assert run("flush_pending_turns").endswith("1 old turn dropped")
     assert contents() == ["hello"]
+
+
+def test_flush__keeps_the_turns_of_a_conversation_that_can_not_be_read(settings):
+    """An operator may keep their messages in the place of what can't be read."""
+    ask("hello")
+    Conversation.objects.update(corrupt=True)
+    settings.CHAT_KEEP_TURNS_SECONDS = 60
+    Turn.objects.update(
+        accepted_at=timezone.now() - timedelta(days=9), stored_at=timezone.now() - timedelta(days=9)
+    )
+    assert run("flush_pending_turns").endswith("0 old turns dropped")
+    Conversation.objects.update(corrupt=False)
+    assert run("flush_pending_turns").endswith("1 old turn dropped")
 
 
 def test_list__agrees_with_the_store_on_what_has_expired():

@@ -214,7 +214,7 @@ def test_restore__a_deleted_key_is_found_and_restored(connector, admin, etags):
     (row,) = admin.get("keys/deleted/").context["rows"]
     assert row["deleted"].by == connector.key_id
     page = text_of(admin.browser.get(row["url"]))
-    assert "it was deleted on" in page
+    assert "it was deleted at" in page
     three, *_ = versions(admin)
     question = ask(admin, three)
     assert "Nothing." in text_of(question)
@@ -279,4 +279,4 @@ def test_delete__and_its_history_if_asked(connector, admin, etags, with_history)
 
 
 def test_connector__shows_the_bytes_of_earlier_values(connector, admin, etags):
-    assert re.search(r"Bytes of earlier values</th><td>6 of", text_of(admin.get("change/")))
+    assert re.search(r"Size of earlier values</th><td>6\xa0bytes of", text_of(admin.get("change/")))

@@ -11,7 +11,8 @@ from django_redis import get_redis_connection
 from connector_state.errors import PreconditionFailed
 from connector_state.store.calls import Caller
 from connector_state.store.keys import Address
-from connector_state.store.values import Condition, StateStore
+from connector_state.store.operations import Condition
+from connector_state.store.values import StateStore
 from tests.connectors import tag
 
 

@@ -12,7 +12,8 @@ from connector_state.errors import Forbidden
 from connector_state.operator_session import OperatorSession
 from connector_state.store.calls import Caller, Limits
 from connector_state.store.keys import Address
-from connector_state.store.values import Operation, StateStore
+from connector_state.store.operations import Operation
+from connector_state.store.values import StateStore
 from tests.connectors import PREFIX, SigningConnector, tag
 
 UUID = "3f8e0c8e-6f0a-4c8e-9a52-2f1d6c7b9e11"

@@ -199,7 +199,7 @@ def test_list_connectors__breaks_no_uuid_and_no_key_id(monkeypatch, width):
 
 def test_list_connectors__on_a_narrow_terminal_says_where_the_rest_is(monkeypatch):
     run("create_connector", "m365")
-    said = "For bytes, keys, last used (UTC): a wider terminal, or --json."
+    said = "For size, keys, last used: a wider terminal, or --json."
     assert listed(monkeypatch, 80)[1] == said
     assert listed(monkeypatch, 160)[1] == ""
 

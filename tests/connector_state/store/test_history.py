@@ -14,8 +14,9 @@ from connector_state.store import history, room
 from connector_state.store.calls import Caller, Limits, Nonce
 from connector_state.store.history import history_of
 from connector_state.store.keys import Address, connector_keys
+from connector_state.store.operations import Condition, Operation
 from connector_state.store.scripts import loop
-from connector_state.store.values import AsyncStateStore, Condition, Operation, StateStore, etag_of
+from connector_state.store.values import AsyncStateStore, StateStore, etag_of
 from tests.connector_state.store.conftest import MIDNIGHT
 
 UUID = "3f8e0c8e-6f0a-4c8e-9a52-2f1d6c7b9e11"

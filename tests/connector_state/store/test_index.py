@@ -15,8 +15,9 @@ from connector_state.errors import Unavailable
 from connector_state.store import index
 from connector_state.store.calls import Caller, Limits
 from connector_state.store.keys import Address, connector_keys
+from connector_state.store.operations import Operation
 from connector_state.store.usage import usage_of
-from connector_state.store.values import Operation, StateStore
+from connector_state.store.values import StateStore
 from tests.connectors import redis_keys, tag
 from tests.servers import start_valkey, wait_until
 

@@ -14,8 +14,9 @@ from redis import Redis
 from connector_state.errors import PreconditionFailed, SignatureRefused, Unavailable
 from connector_state.store.calls import Caller, Nonce
 from connector_state.store.keys import Address
+from connector_state.store.operations import Condition, Entry
 from connector_state.store.scripts import loop, retries
-from connector_state.store.values import AsyncStateStore, Condition, Entry, StateStore
+from connector_state.store.values import AsyncStateStore, StateStore
 from tests.connector_state.store.conftest import client_of
 from tests.connector_state.store.fault_proxy import Fault, FaultProxy
 from tests.connectors import redis_total, tag

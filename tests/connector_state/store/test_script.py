@@ -8,15 +8,9 @@ from connector_state.errors import Forbidden, PreconditionFailed, SignatureRefus
 from connector_state.store import index
 from connector_state.store.calls import Caller, Limits, Nonce, claim
 from connector_state.store.keys import Address, connector_keys
+from connector_state.store.operations import Condition, Deleted, Operation, Written
 from connector_state.store.scripts import connection
-from connector_state.store.values import (
-    Condition,
-    Deleted,
-    Operation,
-    StateStore,
-    Written,
-    etag_of,
-)
+from connector_state.store.values import StateStore, etag_of
 from tests.connectors import redis_server_of
 
 UUID = "3f8e0c8e-6f0a-4c8e-9a52-2f1d6c7b9e11"

@@ -11,8 +11,9 @@ from connector_state.errors import Forbidden, RateLimited, SignatureRefused, Una
 from connector_state.store.calls import Caller, Limits, Nonce
 from connector_state.store.index import list_keys
 from connector_state.store.keys import Address
+from connector_state.store.operations import Condition, Operation
 from connector_state.store.scripts import connection
-from connector_state.store.values import Condition, Operation, StateStore
+from connector_state.store.values import StateStore
 from tests.connectors import redis_total, tag
 from tests.servers import freeze, thaw
 

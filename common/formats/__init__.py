@@ -1,0 +1,1 @@
+"""The forms in which pages write days and times, by language."""

@@ -1,0 +1,1 @@
+"""Formats that replace Django's for English."""
