@@ -5,7 +5,6 @@ from collections.abc import Callable
 from functools import wraps
 
 from django.http import HttpRequest, HttpResponse, JsonResponse
-from django_redis import get_redis_connection
 from redis.exceptions import RedisError
 
 from config.errors.answers import error_response
@@ -69,7 +68,7 @@ def version(request: HttpRequest) -> JsonResponse:
 def report_redis_problems() -> None:
     """Log what is wrong with Redis, when a worker starts."""
     try:
-        found = trial.examine(get_redis_connection())
+        found = trial.examine()
         for problem in (*found.dangers, *found.problems):
             logger.warning("Redis: %s", problem)
     except checks.UnfitRedis as error:

@@ -22,7 +22,7 @@ def main() -> None:
     print(f"seed {options.seed}, {options.seconds} s", flush=True)
     began = time.monotonic()
     try:
-        stage = Stage(options.users)
+        stage = Stage(options.users, on_cluster=options.redis == "cluster")
     except NoSidecar as reason:
         sys.exit(f"soak: {reason}")
     print(f"started after {time.monotonic() - began:.0f} s", flush=True)
@@ -46,6 +46,7 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--seed", default=secrets.token_hex(4), help="of the order of faults")
     parser.add_argument("--connectors", type=int, default=CONNECTORS)
     parser.add_argument("--users", type=int, default=USERS, help="who chat at the same time")
+    parser.add_argument("--redis", choices=("sentinels", "cluster"), default="sentinels")
     parser.add_argument("--only", default="", metavar="REGEX", help="of the faults, those named so")
     parser.add_argument(
         "--sabotage", choices=SABOTAGES, help="a fault put in on purpose: the run must find it"

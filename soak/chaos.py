@@ -115,7 +115,7 @@ class Chaos:
             layout.nginx,
             layout.sidecar,
             layout.model,
-            layout.redis.sentinels[1],
+            *layout.redis.sentinels[1:2],
         ):
             yield Fault(f"kill {part.name}", lambda p=part: p.signal(signal.SIGKILL))
         yield Fault("kill the redis primary", lambda: self._primary.signal(signal.SIGKILL), True)

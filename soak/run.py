@@ -5,7 +5,9 @@ import time
 from dataclasses import dataclass
 
 from soak.chaos import Chaos
+from soak.cluster_chaos import ClusterChaos
 from soak.journal import Journal
+from soak.layout.cluster import RedisSix
 from soak.leftovers import Watch
 from soak.report import lines
 from soak.size import Size
@@ -36,7 +38,8 @@ def run(stage: Stage, size: Size, seed: str, seconds: int, only: str = "") -> Ru
     journal = Journal()
     watch = Watch(stage.layout)
     load = stage.load(journal, size, seed)
-    chaos = Chaos(stage.layout, journal, seed, only)
+    kind = ClusterChaos if isinstance(stage.layout.redis, RedisSix) else Chaos
+    chaos = kind(stage.layout, journal, seed, only)
     stopping = threading.Event()
     thread = threading.Thread(target=chaos.run, args=[stopping], daemon=True)
     thread.start()

@@ -19,10 +19,10 @@ LOG_TAIL_CHARACTERS = 3000
 class Stage:
     """A layout, until `stop`. One a process: Django is set up once."""
 
-    def __init__(self, users: int = 0) -> None:
+    def __init__(self, users: int = 0, on_cluster: bool = False) -> None:
         for name in Environment.model_fields:  # the developer's own must not take part
             os.environ.pop(name.upper(), None)
-        self.layout = Layout(users)
+        self.layout = Layout(users, on_cluster)
         os.environ.update(self.layout.environ)
         django.setup()
         # They import models, which Django has to be set up for.

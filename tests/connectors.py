@@ -11,7 +11,9 @@ from urllib.parse import quote
 
 from django.conf import settings
 from django.test import Client
+from django_redis import get_redis_connection
 
+from common.redis_cluster import routes
 from connector_state.credentials.issuing import create_connector
 
 PREFIX = "/dsx-connect/api/v1/connectors"
@@ -20,6 +22,29 @@ PREFIX = "/dsx-connect/api/v1/connectors"
 def tag(uuid: str) -> str:
     """The UUID as the keys of values have it: on a cluster alone it is a hash tag."""
     return f"{{{uuid}}}" if settings.REDIS_CLUSTER else uuid
+
+
+def redis_servers() -> list[Any]:
+    """Return a client of each Redis server that has keys: one, or the primaries of a cluster."""
+    redis: Any = get_redis_connection()
+    if not settings.REDIS_CLUSTER:
+        return [redis]
+    return [redis.get_redis_connection(node) for node in redis.get_primaries()]
+
+
+def redis_server_of(key: str) -> Any:
+    """Return a client of the one Redis server that has a key."""
+    return routes.client_for(key) if settings.REDIS_CLUSTER else get_redis_connection()
+
+
+def redis_keys(pattern: str) -> list[bytes]:
+    """Return the keys of all servers that match."""
+    return [key for server in redis_servers() for key in server.keys(pattern)]
+
+
+def redis_total(section: str, field: str) -> int:
+    """Return the sum over all servers of one of INFO's numbers."""
+    return sum(int(server.info(section)[field]) for server in redis_servers())
 
 
 @dataclass

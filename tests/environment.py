@@ -66,7 +66,7 @@ def pytest_load_initial_conftests() -> None:
         os.environ.pop(name.upper(), None)
     _folder = Path(tempfile.mkdtemp(prefix="statekeep-tests-", dir=_in_memory()))
     if os.environ.get("TEST_REDIS") == "cluster":
-        _valkey = RedisCluster(_folder / "cluster", "--save", "3600 1000000")
+        _valkey = RedisCluster(_folder / "cluster", "--save", "3600 1000000").start()
         os.environ["REDIS_CLUSTER"] = _valkey.addresses
     else:
         socket = _folder / "valkey.sock"

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from redis import Redis
+from redis.crc import key_slot
 from redis.exceptions import RedisError
 
 from tests.servers import free_port, start_valkey, wait_until
@@ -24,7 +25,7 @@ NODE_TIMEOUT_MILLISECONDS = 1_000  # after which a silent node counts as failed
 
 
 class RedisCluster:
-    """Six nodes of one program; the first three begin as primaries.
+    """Six nodes of one program, once `start` was called; the first three begin as primaries.
 
     Args of the constructor:
         folder: where the nodes keep their data.
@@ -34,15 +35,24 @@ class RedisCluster:
 
     def __init__(self, folder: Path, *arguments: str, program: str | None = None) -> None:
         self.folder, self._program, self._arguments = folder, program, arguments
-        self.ports: list[int] = []
+        self.ports = [free_port() for _ in range(2 * PRIMARIES)]
         self._processes: dict[int, subprocess.Popen[bytes]] = {}
+
+    def start(self) -> "RedisCluster":
+        """Start all nodes, and form a cluster of them; return it."""
         try:
-            for _ in range(2 * PRIMARIES):
-                self.add_node()
-            self._form()
+            for port in self.ports:
+                self.start_node(port)
+            self.form()
         except BaseException:
             self.stop()
             raise
+        return self
+
+    @property
+    def running(self) -> list[int]:
+        """The ports of the servers that run."""
+        return list(self._processes)
 
     @property
     def addresses(self) -> str:
@@ -58,7 +68,11 @@ class RedisCluster:
 
     def start_node(self, port: int) -> None:
         """Start the server of this port, which finds what it had if it ran before."""
-        self._processes[port] = start_valkey(
+        self._processes[port] = self.launch(port)
+
+    def launch(self, port: int) -> "subprocess.Popen[bytes]":
+        """Start the server of this port, for the caller to stop; return its process."""
+        return start_valkey(
             self.folder / str(port),
             *("--port", str(port), "--cluster-enabled", "yes"),
             # By default it would be another 10,000 higher, among the ports of outgoing connections.
@@ -66,9 +80,13 @@ class RedisCluster:
             *("--cluster-node-timeout", str(NODE_TIMEOUT_MILLISECONDS)),
             # A replica that has just joined may be promoted at once.
             *("--cluster-replica-validity-factor", "0", "--repl-diskless-sync-delay", "0"),
-            *self._arguments,
+            *self.arguments_of(port),
             program=self._program,
         )
+
+    def arguments_of(self, port: int) -> tuple[str, ...]:
+        """Return more options of the server of this port; for subclasses."""
+        return self._arguments
 
     def kill(self, port: int) -> None:
         """Kill the server of this port."""
@@ -98,23 +116,49 @@ class RedisCluster:
 
     def primaries(self) -> dict[int, list[tuple[int, int]]]:
         """Return the ranges of slots of each primary's port, as a running node knows them."""
-        port = next(iter(self._processes))
         found: dict[int, list[tuple[int, int]]] = {}
-        for first, last, primary, *_ in self.client(port).execute_command("CLUSTER SLOTS"):
+        slots = self.client(self.running[0]).execute_command("CLUSTER SLOTS")
+        for first, last, primary, *_ in slots:
             found.setdefault(primary[1], []).append((first, last))
         return found
 
     def primary_of(self, key: str) -> int:
         """Return the port of the primary that has a key's slot."""
-        slot = self.client(next(iter(self._processes))).execute_command("CLUSTER KEYSLOT", key)
+        return self.primary_of_slot(key_slot(key.encode()))
+
+    def primary_of_slot(self, slot: int) -> int:
+        """Return the port of the primary that has a slot."""
         for port, ranges in self.primaries().items():
             if any(first <= slot <= last for first, last in ranges):
                 return port
         raise AssertionError(f"no primary has slot {slot}")
 
+    def begin_to_move(self, slot: int, target: int) -> None:
+        """Let a slot migrate to another primary: from now on, key by key."""
+        source = self.primary_of_slot(slot)
+        self._set_slot(target, slot, "IMPORTING", source)
+        self._set_slot(source, slot, "MIGRATING", target)
+
+    def end_move(self, slot: int, source: int, target: int) -> None:
+        """Move what a migrating slot still has, and give it to its new primary."""
+        give = self.client(source)
+        while keys := give.execute_command("CLUSTER GETKEYSINSLOT", slot, 100):
+            give.execute_command("MIGRATE", "127.0.0.1", target, "", 0, 5000, "KEYS", *keys)
+        for node in (target, source):
+            self._set_slot(node, slot, "NODE", target)
+
+    def _set_slot(self, node: int, slot: int, state: str, other: int) -> None:
+        self.client(node).execute_command("CLUSTER SETSLOT", slot, state, self.node_id(other))
+
+    def move_at_once(self, slot: int, target: int) -> None:
+        """Begin to move a slot as a whole, which needs Valkey 9."""
+        source = self.client(self.primary_of_slot(slot))
+        words = ("SLOTSRANGE", slot, slot, "NODE", self.node_id(target))
+        source.execute_command("CLUSTER MIGRATESLOTS", *words)
+
     def wait_until_whole(self) -> None:
         """Wait until all running nodes say that the cluster is ok."""
-        ports = list(self._processes)
+        ports = self.running
         wait_until(lambda: all(map(self._is_ok, ports)), START_SECONDS_MAX, "a whole cluster")
 
     def _is_ok(self, port: int) -> bool:
@@ -124,7 +168,8 @@ class RedisCluster:
             return False
         return bool(facts["cluster_state"] == "ok")
 
-    def _form(self) -> None:
+    def form(self) -> None:
+        """Make a cluster of the first servers, which run."""
         first, *others = self.ports
         bounds = [SLOTS * number // PRIMARIES for number in range(PRIMARIES + 1)]
         for port, (start, end) in zip(self.ports, pairwise(bounds), strict=False):
@@ -132,15 +177,18 @@ class RedisCluster:
         for port in others:
             self.meet(port, first)
         for replica, primary in zip(self.ports[PRIMARIES:], self.ports, strict=False):
+            knows = lambda r=replica, p=primary: self._knows(r, p)  # noqa: E731
+            wait_until(knows, START_SECONDS_MAX, "the news of a primary")
             self.client(replica).execute_command("CLUSTER REPLICATE", self.node_id(primary))
         self.wait_until_whole()
         wait_until(
-            lambda: all(map(self._has_replica, self.ports[:PRIMARIES])),
+            lambda: all(map(self.has_replica, self.ports[:PRIMARIES])),
             START_SECONDS_MAX,
             "replication",
         )
 
-    def _has_replica(self, port: int) -> bool:
+    def has_replica(self, port: int) -> bool:
+        """Whether a primary has a replica that has caught up."""
         facts = self.client(port).info("replication")
         return bool(facts.get("slave0", {}).get("state") == "online")
 
@@ -162,7 +210,7 @@ class RedisCluster:
 def main() -> None:
     """Run a cluster until a signal."""
     with tempfile.TemporaryDirectory(prefix="redis-cluster-") as folder:
-        cluster = RedisCluster(Path(folder))
+        cluster = RedisCluster(Path(folder)).start()
         try:
             print(f"export REDIS_CLUSTER={cluster.addresses}", flush=True)
             signal.sigwait({signal.SIGINT, signal.SIGTERM})

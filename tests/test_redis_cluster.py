@@ -8,11 +8,13 @@ from uuid import uuid4
 
 import pytest
 import requests
+from redis.crc import key_slot
+from redis.exceptions import AskError
 
 from tests.chat.calls import User
 from tests.connectors import PREFIX, SigningConnector
 from tests.redis_cluster import RedisCluster
-from tests.servers import granian
+from tests.servers import granian, start_valkey
 from tests.test_servers import Product
 
 
@@ -20,7 +22,7 @@ class Clustered(Product):
     """The product on three primaries and three replicas."""
 
     def start_valkey(self) -> None:
-        self.cluster = RedisCluster(self.folder / "cluster", "--appendonly", "yes")
+        self.cluster = RedisCluster(self.folder / "cluster", "--appendonly", "yes").start()
         self.environ |= {
             "REDIS_URL": "",
             "REDIS_CLUSTER": self.cluster.addresses,
@@ -110,6 +112,25 @@ def test_cluster__chats_are_stored(product):
         assert {m["status"] for m in alice.messages(f"c{number}")} == {"stored"}
 
 
+def test_cluster__a_conversation_that_is_half_moved_is_found_and_written(product):
+    alice, cluster = User(product.server), product.cluster
+    alice.chat("hello", "asked")
+    source, key = next(
+        (port, key) for port in cluster.primaries() for key in cluster.client(port).keys("*asked*")
+    )
+    slot, target = key_slot(key), other_primary(product, source)
+    cluster.begin_to_move(slot, target)
+    # It is on the other node now, which takes commands for it only after ASKING.
+    cluster.client(source).execute_command("MIGRATE", "127.0.0.1", target, key, 0, 5000)
+    answer = alice.chat("again", "asked")
+    assert (answer.status_code, "X-Chat-Degraded" in answer.headers) == (200, False)
+    with pytest.raises(AskError):
+        cluster.client(source).get(key)
+    cluster.end_move(slot, source, target)
+    assert b"again" in cluster.client(target).get(key)
+    assert {m["status"] for m in alice.messages("asked")} == {"stored"}
+
+
 def other_primary(product: Clustered, port: int) -> int:
     return next(other for other in product.cluster.primaries() if other != port)
 
@@ -119,20 +140,15 @@ def test_cluster__a_slot_that_moves_key_by_key_makes_its_connector_wait(product,
     assert product.call(moving, "PUT", "moved", b"v") == 204
     cluster, source = product.cluster, product.cluster.primary_of(moving.uuid)
     target = other_primary(product, source)
-    slot = cluster.client(source).execute_command("CLUSTER KEYSLOT", moving.uuid)
-    begin, end, give = (cluster.client(p) for p in (target, target, source))
-    begin.execute_command("CLUSTER SETSLOT", slot, "IMPORTING", cluster.node_id(source))
-    give.execute_command("CLUSTER SETSLOT", slot, "MIGRATING", cluster.node_id(target))
+    slot = key_slot(moving.uuid.encode())
+    cluster.begin_to_move(slot, target)
     answers = []
     waiting = threading.Thread(
         target=lambda: answers.append(product.call(moving, "PUT", "moved", b"w"))
     )
     waiting.start()
     assert product.call(steady, "PUT", "steady", b"v") == 204
-    while keys := give.execute_command("CLUSTER GETKEYSINSLOT", slot, 100):
-        give.execute_command("MIGRATE", "127.0.0.1", target, "", 0, 5000, "KEYS", *keys)
-    for node in (end, give):
-        node.execute_command("CLUSTER SETSLOT", slot, "NODE", cluster.node_id(target))
+    cluster.end_move(slot, source, target)
     waiting.join()
     assert answers == [204]
     assert (cluster.primary_of(moving.uuid), product.stored(moving, "moved")) == (target, b"w")
@@ -142,10 +158,7 @@ def test_cluster__a_slot_that_moves_at_once_keeps_nobody_waiting(product, connec
     moving = connectors[2]
     cluster, source = product.cluster, product.cluster.primary_of(moving.uuid)
     target = other_primary(product, source)
-    slot = cluster.client(source).execute_command("CLUSTER KEYSLOT", moving.uuid)
-    cluster.client(source).execute_command(
-        "CLUSTER MIGRATESLOTS", "SLOTSRANGE", slot, slot, "NODE", cluster.node_id(target)
-    )
+    cluster.move_at_once(key_slot(moving.uuid.encode()), target)
     statuses = set()
     for number in itertools.count():
         statuses.add(product.call(moving, "PUT", f"n{number}", b"v"))
@@ -170,3 +183,35 @@ def test_cluster__calls_go_on_when_a_primary_dies(product, connectors):
     cluster.start_node(victim)
     cluster.wait_until_whole()
     assert requests.get(f"{product.server.url}/readyz", timeout=30).json()["redis"] == "ok"
+
+
+# In one process, as each takes a second to start.
+ON_THE_SINGLE_REDIS = """
+from django.core.management import call_command
+from django_redis import get_redis_connection
+uuid, file = {arguments}
+call_command("import_state", uuid, file)
+key = f"dsxconnect:connector_state:{{uuid}}:m365:moves0"
+assert get_redis_connection().getset(key, "changed meanwhile") == b"v"
+call_command("import_state", uuid, file, "--overwrite", "--dry-run")
+call_command("export_state", uuid, "--file", file + "-back")
+"""
+
+
+def test_move__to_a_single_redis_and_back(product, connectors, tmp_path):
+    """As docs/production.md says it, with its dry run."""
+    connector, file, socket = connectors[0], str(tmp_path / "export"), tmp_path / "s"
+    for number in range(3):
+        assert product.call(connector, "PUT", f"moves{number}", b"v") == 204
+    product.manage("export_state", connector.uuid, "--file", file)
+    valkey = start_valkey(tmp_path / "data", "--port", "0", "--unixsocket", str(socket))
+    single = {"REDIS_CLUSTER": "", "REDIS_URL": f"unix://{socket}"}
+    script = ON_THE_SINGLE_REDIS.format(arguments=(connector.uuid, file))
+    try:
+        told = product.manage("shell", "--no-imports", "-c", script, **single)
+    finally:
+        valkey.terminate()
+        valkey.wait(10)
+    assert "Would import: 0 new; existing: 1 different" in told
+    product.manage("import_state", connector.uuid, f"{file}-back", "--overwrite")
+    assert product.stored(connector, "moves0") == b"changed meanwhile"

@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+from django.conf import settings as django_settings
 from django.core.management import CommandError, call_command
 from django.test import Client
 from redis import Redis
@@ -23,7 +24,13 @@ from connector_state.store.values import AsyncStateStore
 from tests.connectors import PREFIX, SigningConnector
 from tests.servers import ROOT, start_valkey
 
-pytestmark = pytest.mark.django_db(transaction=True)
+pytestmark = [
+    pytest.mark.django_db(transaction=True),
+    pytest.mark.skipif(
+        bool(django_settings.REDIS_CLUSTER),
+        reason="the user of a single Redis; test_redis_cluster_users.py has a cluster's",
+    ),
+]
 
 ALL = ("~*", "&*", "+@all")
 # As docs/stores.md has it.

@@ -37,6 +37,7 @@ class Product:
         self.environ = {
             "DATA_DIR": str(folder),
             "REDIS_URL": f"unix://{self.socket}",
+            "REDIS_CLUSTER": "",
             "DATABASE_URL": f"sqlite:///{folder / 'db.sqlite3'}",
             "CHAT_MAX_TURNS_PER_PROCESS": str(THREADS - 2),
         }
@@ -61,11 +62,12 @@ class Product:
         self.valkey.terminate()
         self.valkey.wait(10)
 
-    def manage(self, *arguments: str) -> str:
+    def manage(self, *arguments: str, **environ: str) -> str:
+        """Run a command of manage.py, with other variables if they are given."""
         done = subprocess.run(
             [sys.executable, "manage.py", *arguments],
             cwd=servers.ROOT,
-            env={**os.environ, **self.environ},
+            env={**os.environ, **self.environ, **environ},
             capture_output=True,
             text=True,
         )

@@ -1,9 +1,22 @@
-"""SCAN in steps over all primaries."""
+"""SCAN in steps over all primaries, and the number of their keys."""
 
 from typing import Any
 
 from django.conf import settings
 from django_redis import get_redis_connection
+
+
+def count_keys() -> int:
+    """Return the number of all keys in Redis; on a cluster, of all primaries.
+
+    Raises:
+        redis.exceptions.RedisError: Redis, or a primary, did not answer.
+    """
+    redis: Any = get_redis_connection()
+    if not settings.REDIS_CLUSTER:
+        return int(redis.dbsize())
+    nodes = map(redis.get_redis_connection, redis.get_primaries())
+    return sum(int(node.dbsize()) for node in nodes)
 
 
 def scan(cursor: int, pattern: str, count: int) -> tuple[int, list[bytes]]:

@@ -60,7 +60,7 @@ class ConnectorPage(AdminPage):
 
     def handle(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponseBase:
         if self.asks_redis:
-            check_answer()
+            check_answer([self.uuid])
         return super().handle(request, *args, **kwargs)
 
     def explain(self, error: RedisError | ConnectorStateError) -> tuple[int, str]:

@@ -4,6 +4,7 @@ from dataclasses import replace
 from typing import Any
 
 from django.conf import settings
+from django_redis import get_redis_connection
 from redis import Redis
 from redis.exceptions import (
     AuthenticationError,
@@ -31,14 +32,20 @@ ANSWER_SECONDS = 0.7  # /readyz is waited for twice as long
 TTL_SECONDS = 60  # if the value could not be deleted
 
 
-def examine(client: Any) -> Finding:
-    """Return what is wrong with a Redis, or a cluster: by what it says of itself, and by a call.
+def examine() -> Finding:
+    """Return what is wrong with Redis, or the cluster: by what it says of itself, and by a call.
 
     Raises:
         UnfitRedis: as checks.examine, or it does not allow what a call does.
         redis.exceptions.RedisError: it did not answer; of a cluster, no primary did.
     """
-    return cluster.examine(client, _try) if settings.REDIS_CLUSTER else _try(client, NOBODY)
+    if not settings.REDIS_CLUSTER:
+        return _try(get_redis_connection(), NOBODY)
+    try:
+        client = get_redis_connection()  # a cluster's has to ask the nodes first
+    except AuthenticationError as error:
+        raise _refused() from error
+    return cluster.examine(client, _try)
 
 
 def _try(client: Redis, uuid: str) -> Finding:
@@ -49,7 +56,7 @@ def _try(client: Redis, uuid: str) -> Finding:
     except ClusterDownError:
         raise  # although it is a ResponseError: nothing can be read either
     except AuthenticationError as error:
-        raise UnfitRedis("It refuses the user or the password of REDIS_URL.") from error
+        raise _refused() from error
     except MasterNotFoundError as error:
         if is_denied(error):
             raise UnfitRedis(
@@ -66,10 +73,18 @@ def _try(client: Redis, uuid: str) -> Finding:
     except ResponseError as error:
         if is_denied(error):
             raise UnfitRedis(
-                f"The user of REDIS_URL may not do what a call does: {error}"
+                f"The user of {_setting()} may not do what a call does: {error}"
             ) from error
         return replace(found, dangers=(*found.dangers, _refuses_writes(error)))
     return found
+
+
+def _refused() -> UnfitRedis:
+    return UnfitRedis(f"It refuses the user or the password of {_setting()}.")
+
+
+def _setting() -> str:
+    return "REDIS_CLUSTER" if settings.REDIS_CLUSTER else "REDIS_URL"
 
 
 def _refuses_writes(error: Exception) -> str:

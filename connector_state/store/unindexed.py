@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from django_redis import get_redis_connection
 
-from common.redis_cluster.scans import scan
+from common.redis_cluster.scans import count_keys, scan
 from connector_state.errors import InvalidRequest
 from connector_state.store.index import KeyDescription, describe_keys, value_pattern
 from connector_state.store.keys import Address, connector_keys
@@ -50,7 +50,7 @@ def find_unindexed(connector_uuid: str, cursor: int = 0) -> UnindexedPage:
     Raises:
         redis.exceptions.RedisError: Redis did not answer.
     """
-    redis, pattern = get_redis_connection(), value_pattern(connector_uuid)
+    pattern = value_pattern(connector_uuid)
     found: dict[bytes, Unindexed] = {}  # SCAN may name a key twice
     give_up_at, looked_at = time.monotonic() + SECONDS_AT_MOST, 0
     while True:
@@ -59,7 +59,7 @@ def find_unindexed(connector_uuid: str, cursor: int = 0) -> UnindexedPage:
         for key, unindexed in _unknown(connector_uuid, keys):
             found[key] = unindexed
         if cursor == 0 or len(found) >= ENOUGH_FOUND or time.monotonic() >= give_up_at:
-            return UnindexedPage(list(found.values()), cursor, looked_at, redis.dbsize())
+            return UnindexedPage(list(found.values()), cursor, looked_at, count_keys())
 
 
 def _unknown(connector_uuid: str, keys: list[bytes]) -> list[tuple[bytes, Unindexed]]:

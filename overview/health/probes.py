@@ -192,7 +192,7 @@ def _dsx_connect() -> Finding:
     return Finding(f"credentials of environment {settings.DSX_CONNECT_ENV} can be read")
 
 
-REDIS = Probe("redis", "Redis", lambda: trial.examine(get_redis_connection()))
+REDIS = Probe("redis", "Redis", trial.examine)
 DATABASE = Probe("database", "Database", _database)
 CONVERSATIONS = Probe("conversations", "Conversation store", _conversations)
 MODEL = Probe(

@@ -2,6 +2,7 @@
 
 nginx (deploy/nginx) -> two servers -> proxy -> PostgreSQL (also the sidecar's store)
                                     -> proxy -> one of two Valkeys, told by three sentinels
+                                    (or, without a proxy, a Redis Cluster of six)
                                     -> proxy -> sidecar -> PostgreSQL
                                     -> proxy -> model
 """
@@ -19,6 +20,7 @@ from pathlib import Path
 from typing import Any
 
 from soak.layout.clocks import Clock
+from soak.layout.cluster import RedisSix
 from soak.layout.parts import Part
 from soak.layout.proxy import Network
 from soak.layout.redis import RedisPair
@@ -43,8 +45,8 @@ MANY = 100
 class Layout:
     """All parts, from the constructor on until `stop`."""
 
-    def __init__(self, users: int = 0) -> None:
-        """Start all, for so many people who chat at the same time."""
+    def __init__(self, users: int = 0, on_cluster: bool = False) -> None:
+        """Start all, for so many people who chat at the same time; Redis as a cluster or not."""
         self._users = users
         sidecar = binary.daprd()  # NoSidecar, before anything is started
         self.mark = f"STATEKEEP_SOAK={secrets.token_hex(8)}"
@@ -54,7 +56,11 @@ class Layout:
         self.network = Network()
         self.server_clock = Clock(self.folder / "server-clock")
         self.redis_clock = Clock(self.folder / "redis-clock")
-        self.redis = RedisPair(self.folder, self.network, self.redis_clock)
+        self.redis: RedisPair | RedisSix = (
+            RedisSix(self.folder / "cluster")
+            if on_cluster
+            else RedisPair(self.folder, self.network, self.redis_clock)
+        )
         # As docs/stores.md counts them for the servers, and the sidecar's.
         connections = SERVERS * WORKERS * (2 * THREADS + 2) + 50
         self._store = PostgreSQLStore(max_connections=connections)
@@ -108,9 +114,7 @@ class Layout:
         return {
             **ENVIRONMENT,
             "DATA_DIR": str(self.folder),
-            "REDIS_URL": "redis://state/0",
-            "REDIS_SENTINELS": ",".join(f"127.0.0.1:{port}" for port in self.redis.sentinel_ports),
-            "REDIS_RETRY_SECONDS": "4",
+            **self.redis.environ,
             "DATABASE_URL": f"postgresql://postgres@127.0.0.1:{self.postgresql_proxy.port}/postgres",
             "CHAT_STATE_STORE": "dapr",
             "DAPR_HTTP_ENDPOINT": f"http://127.0.0.1:{self.sidecar_proxy.port}",

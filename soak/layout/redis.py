@@ -75,6 +75,16 @@ class RedisPair:
             arguments += ["--replicaof", f"127.0.0.1 {self.proxies[1 - number].port}"]
         return start_valkey(self.disks[number], *arguments, environ=self._clock.of_redis)
 
+    @property
+    def environ(self) -> dict[str, str]:
+        """The variables by which a server finds it."""
+        sentinels = ",".join(f"127.0.0.1:{port}" for port in self.sentinel_ports)
+        return {
+            "REDIS_URL": "redis://state/0",
+            "REDIS_SENTINELS": sentinels,
+            "REDIS_RETRY_SECONDS": "4",
+        }
+
     def primary(self) -> int:
         """Return which Valkey the sentinels call the primary; 0 before there are any."""
         for port in self.sentinel_ports:

@@ -47,6 +47,12 @@ class Backend:
     put_raw: Callable[[ConversationKey, bytes], None]
 
 
+def redis_repository() -> RedisRepository:
+    """A repository on the Redis of the tests, or on their cluster."""
+    kind = ClusterRepository if django_settings.REDIS_CLUSTER else RedisRepository
+    return kind(service_connection, MAX_STATE_BYTES, 2, 10)
+
+
 def dapr_repository(
     url: str,
     *,
@@ -122,9 +128,7 @@ def chat_store(request: Any, settings: Any) -> ChatStore:
 def backend(request: Any, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Backend]:
     """Each of the stores in turn, started once."""
     if request.param == "redis":
-        kind = ClusterRepository if django_settings.REDIS_CLUSTER else RedisRepository
-        repository = kind(service_connection, MAX_STATE_BYTES, 2, 10)
-        yield Backend("redis", repository, _put_into_redis)
+        yield Backend("redis", redis_repository(), _put_into_redis)
         return
     program = request.getfixturevalue("daprd")
     folder = tmp_path_factory.mktemp(request.param)

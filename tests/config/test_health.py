@@ -8,7 +8,7 @@ from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import ResponseError
 
 from config import health
-from connector_state.redis_server import checks
+from connector_state.redis_server import checks, trial
 from overview.health import probes
 from overview.health.probes import Probe
 from tests.connectors import SigningConnector
@@ -139,7 +139,7 @@ def test_fitness__snapshots_without_an_append_only_file_are_a_problem(save, word
 
 def test_readyz__an_evicting_redis_serves(client, monkeypatch):
     redis = FakeRedis(maxmemory_policy="allkeys-lru", aof_enabled=0, save="")
-    monkeypatch.setattr("overview.health.probes.get_redis_connection", lambda: redis)
+    monkeypatch.setattr("connector_state.redis_server.trial.get_redis_connection", lambda: redis)
     assert client.get("/readyz").status_code == 200
 
 
@@ -180,6 +180,6 @@ def test_start__reports_problems_and_never_fails(monkeypatch, caplog):
         (FakeRedis(maxmemory_policy="allkeys-lru"), "allkeys-lru"),
         (FakeRedis(cluster_enabled=1), "Cluster is not supported"),
     ):
-        monkeypatch.setattr(health, "get_redis_connection", lambda redis=redis: redis)
+        monkeypatch.setattr(trial, "get_redis_connection", lambda redis=redis: redis)
         health.report_redis_problems()
         assert words in caplog.text

@@ -51,8 +51,9 @@ def with_live_credentials(connectors: QuerySet[Connector]) -> QuerySet[Connector
 def usage_or_none(connectors: Iterable[Connector]) -> dict[str, Usage] | None:
     """Return what connectors use, by UUID, or None when Redis does not answer."""
     try:
-        check_answer()
-        return usage_of(str(connector.pk) for connector in connectors)
+        uuids = [str(connector.pk) for connector in connectors]
+        check_answer(uuids)
+        return usage_of(uuids)
     except RedisError as error:
         logger.error("a page of connectors had no answer of Redis: %r", error)
         return None

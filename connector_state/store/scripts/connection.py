@@ -6,7 +6,8 @@
 import logging
 import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import hiredis
@@ -82,17 +83,35 @@ def _command(connection: Any, *command: Argument) -> Any:
     return connection.read_response()
 
 
-def check_answer() -> None:
+def check_answer(connector_uuids: Iterable[str]) -> None:
     """Ask Redis for a sign of life, for at most some QUICK_SECONDS.
 
     Other calls wait longer, for a fail-over, which is more than a person waits for a page.
 
+    Args:
+        connector_uuids: on a cluster, the primaries that have their keys are asked, at once.
+
     Raises:
         redis.exceptions.RedisError, OSError: it does not answer.
     """
-    if settings.REDIS_CLUSTER:
-        return  # it fails in parts: only a call of the connector tells whether its own answers
-    pool = get_redis_connection().connection_pool
+    if not settings.REDIS_CLUSTER:
+        _ping(get_redis_connection().connection_pool)
+        return
+    uuids = {routes.pool_for(uuid, FIRST_WAIT_SECONDS): uuid for uuid in connector_uuids}
+    with ThreadPoolExecutor(max(len(uuids), 1)) as executor:
+        list(executor.map(_ping_node, uuids, uuids.values()))
+
+
+def _ping_node(pool: Any, uuid: str) -> None:
+    try:
+        _ping(pool)
+    except (exceptions.RedisError, OSError) as error:
+        # A page that gives up here makes no call that would find out who has been promoted.
+        routes.learn(error, routes.place_of(uuid, error))
+        raise
+
+
+def _ping(pool: Any) -> None:
     limits = dict.fromkeys(("socket_timeout", "socket_connect_timeout"), QUICK_SECONDS)
     kwargs = {**pool.connection_kwargs, **limits, "retry": Retry(NoBackoff(), 0)}
     connection = pool.connection_class(**kwargs)

@@ -70,6 +70,9 @@ def _for_loops(arguments: Mapping[str, Any]) -> dict[str, Any]:
     kept = {
         name: value
         for name, value in arguments.items()
-        if name not in _OF_THREADS and not name.startswith(_OF_THREADS_PREFIXES)
+        if name not in _OF_THREADS
+        and not name.startswith(_OF_THREADS_PREFIXES)
+        # A cluster's client gives them to each connection, set or not.
+        and (value or "_ocsp" not in name)
     }
     return {**kept, "retry": Retry(NoBackoff(), 1)}  # as in the settings

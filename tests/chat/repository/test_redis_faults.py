@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 import redis
+from django.conf import settings as django_settings
 from django_redis import get_redis_connection
 
 from chat.errors import StoreConflict, StoreMissing, StoreUnavailable
@@ -136,6 +137,9 @@ def test_redis__is_full(store: RedisStore, repository: RedisRepository) -> None:
         repository.get(key, soon())
 
 
+@pytest.mark.skipif(
+    bool(django_settings.REDIS_CLUSTER), reason="on a cluster connections are made beside the pools"
+)
 def test_redis__threads_that_end_use_up_no_pool(monkeypatch: pytest.MonkeyPatch) -> None:
     client = get_redis_connection()
     client.ping()

@@ -12,8 +12,7 @@ from chat.errors import (
     StoreMissing,
     StoreRefused,
 )
-from chat.repository.redis import RedisRepository, service_connection
-from tests.chat.conftest import MAX_STATE_BYTES, Backend
+from tests.chat.conftest import Backend, redis_repository
 from tests.chat.samples import conversation, fresh_key, soon
 
 TTL = 2_592_000
@@ -95,7 +94,7 @@ def test_keys__two_bars_are_refused_where_the_store_can_not_have_them(backend: B
 
 
 def test_redis__a_key_of_another_type_is_corrupt() -> None:
-    repository = RedisRepository(service_connection, MAX_STATE_BYTES, 2, 10)
+    repository = redis_repository()
     key = fresh_key()
     get_redis_connection().hset(str(key), "data", "{}")
     with pytest.raises(StoreCorrupt) as caught:
@@ -111,6 +110,6 @@ def test_redis__bytes_that_are_no_json(raw: bytes) -> None:
     key = fresh_key()
     get_redis_connection().set(str(key), raw)
     with pytest.raises(StoreCorrupt) as caught:
-        RedisRepository(service_connection, MAX_STATE_BYTES, 2, 10).get(key, soon())
+        redis_repository().get(key, soon())
     assert caught.value.raw == raw
     assert get_redis_connection().get(str(key)) == raw

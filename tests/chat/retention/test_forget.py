@@ -8,7 +8,6 @@ import pytest
 from django.contrib.auth.models import User
 from django.core.management import CommandError, call_command
 from django.utils import timezone
-from django_redis import get_redis_connection
 
 from chat.assistant.builtin import BuiltinAssistant
 from chat.errors import TokenRefused, TurnConflict
@@ -18,6 +17,7 @@ from common.events.models import Event
 from tests.chat.calls import Api, token
 from tests.chat.drive import ALICE, ask, away, contents, document, hooked, put_raw
 from tests.chat.operators import history, operator
+from tests.connectors import redis_keys
 
 pytestmark = pytest.mark.django_db(transaction=True)
 PAGE = "/admin/chat/conversation/forget/"
@@ -55,11 +55,11 @@ def test_forget__removes_all_of_one_user_alone():
 
 def test_forget__dry_run_changes_nothing():
     a_full_user()
-    keys = get_redis_connection().keys("chat:*")
+    keys = redis_keys("chat:*")
     before = [list(model.objects.values()) for model in (Conversation, Turn, Task, ChatUser)]
     assert run(ALICE, "--dry-run").startswith("would be removed: 2 conversations, 3 turns, 1 task")
     after = [list(model.objects.values()) for model in (Conversation, Turn, Task, ChatUser)]
-    assert (before, keys) == (after, get_redis_connection().keys("chat:*"))
+    assert (before, keys) == (after, redis_keys("chat:*"))
 
 
 @pytest.mark.parametrize("options", [(), ("--dry-run",)])

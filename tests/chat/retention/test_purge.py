@@ -28,6 +28,7 @@ from tests.chat.drive import (
     nothing,
     put_raw,
 )
+from tests.connectors import redis_keys
 
 pytestmark = pytest.mark.django_db(transaction=True)
 DAY = timedelta(days=1)
@@ -46,7 +47,7 @@ def age(days: int) -> None:
     Conversation.objects.update(updated_at=past)
     Turn.objects.update(accepted_at=past)
     redis = get_redis_connection()
-    for key in redis.keys("chat:*"):
+    for key in redis_keys("chat:*"):
         text = redis.get(key).decode(errors="replace")
         ttl = redis.pttl(key)
         redis.set(key, text.replace(str(timezone.now().year), "2001"), px=ttl if ttl > 0 else None)
@@ -62,7 +63,7 @@ def everything() -> tuple:
     """All that a purge could change."""
     redis = get_redis_connection()
     return (
-        {key: redis.get(key) for key in redis.keys("chat:*")},
+        {key: redis.get(key) for key in redis_keys("chat:*")},
         *(list(m.objects.values()) for m in (Conversation, Turn, Quarantine, ChatUser)),
     )
 
@@ -123,7 +124,7 @@ def test_dry_run__says_which_and_changes_nothing():
     ask("new", "c2")
     Conversation.objects.filter(conversation_id="c1").update(updated_at=timezone.now() - 10 * DAY)
     redis = get_redis_connection()
-    key = redis.keys("chat:*:c1")[0]
+    key = redis_keys("chat:*:c1")[0]
     redis.set(key, redis.get(key).decode().replace(str(timezone.now().year), "2001"), px=10**9)
     before = everything()
     line, total = run("--older-than", "9", "--dry-run").splitlines()

@@ -17,9 +17,8 @@ from connector_state.models import Connector
 from connector_state.store import audit, index, unindexed
 from connector_state.store.calls import Caller
 from connector_state.store.keys import Address, connector_keys
-from connector_state.store.scripts import connection
 from connector_state.store.values import StateStore
-from tests.connectors import tag
+from tests.connectors import redis_server_of, tag
 from tests.operators import connector_staff
 
 pytestmark = pytest.mark.django_db
@@ -658,7 +657,10 @@ def test_unindexed__goes_on_in_bounded_steps(connector, admin, redis):
 
 def test_unindexed__stops_in_time_and_says_how_far(connector, admin, redis, monkeypatch):
     monkeypatch.setattr("connector_state.store.unindexed.SECONDS_AT_MOST", 0)
-    redis.mset({f"other:{number}": "x" for number in range(2000)})
+    pipeline = redis.pipeline(transaction=False)
+    for number in range(2000):
+        pipeline.set(f"other:{number}", "x")
+    pipeline.execute()
     page = text_of(admin.get("keys/unindexed/"))
     assert "None in this part" in page
     assert "Only a part of Redis has been looked at so far: about 500 of 2,000 keys (25 %)" in page
@@ -699,27 +701,20 @@ NEED_REDIS_FOR_WHAT_THEY_ARE_SENT = (
     "method, page",
     [(method, page) for method, page, _ in PAGES if page not in NEED_REDIS_FOR_WHAT_THEY_ARE_SENT],
 )
-def test_page__says_so_when_redis_is_away(connector, admin, settings, method, page):
-    settings.REDIS_RETRY_SECONDS = 0
+def test_page__says_so_when_redis_is_away(connector, admin, cut_redis, method, page):
     connector.put(SECRET)
-    with pytest.MonkeyPatch.context() as patch:
-
-        def down(*args: object, **kwargs: object) -> None:
-            raise RedisConnectionError("down")
-
-        patch.setattr(connection, "_evaluate", down)
-        patch.setattr("redis.Redis.execute_command", down)
-        patch.setattr("redis.client.Pipeline.execute", down)
-        data = {"member": ["a:b"]}
-        path = admin.path(page, namespace="m365", key="delta")
-        response = admin.browser.post(path, data) if method == "post" else admin.browser.get(path)
+    cut_redis()
+    data = {"member": ["a:b"]}
+    path = admin.path(page, namespace="m365", key="delta")
+    response = admin.browser.post(path, data) if method == "post" else admin.browser.get(path)
     assert response.status_code == 503
     assert "Redis does not answer" in text_of(response)
 
 
 @pytest.fixture
-def full_redis(connector, redis):
+def full_redis(connector):
     """Redis has no memory left, and one value."""
+    redis = redis_server_of(connector.uuid)
     connector.put("v")
     redis.config_set("maxmemory", 1)
     yield redis

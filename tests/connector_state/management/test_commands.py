@@ -18,7 +18,7 @@ from connector_state.models import Connector, Credential
 from connector_state.operator_session import OperatorSession
 from connector_state.store import audit, policy
 from connector_state.store.keys import connector_keys
-from tests.connectors import SigningConnector, tag
+from tests.connectors import SigningConnector, redis_keys, tag
 from tests.servers import wait_until
 
 pytestmark = pytest.mark.django_db
@@ -515,7 +515,7 @@ def test_audit__who_wrote_or_deleted_what_and_never_the_value(connector):
     assert (written["size"], written["etag"]) == (14, etag)
     assert deleted["operation"] == "delete"
     assert "secret value" not in lines
-    stream = get_redis_connection().keys("*:audit")[0]
+    stream = redis_keys("*:audit")[0]
     assert b"secret value" not in str(get_redis_connection().xrange(stream)).encode()
 
 

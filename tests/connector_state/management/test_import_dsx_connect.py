@@ -172,6 +172,9 @@ def test_import__without_a_dsx_connect(run):
         run()
 
 
+@pytest.mark.skipif(
+    bool(django_settings.REDIS_CLUSTER), reason="a dsx-connect's Redis is a single one"
+)
 def test_import__from_our_own_redis_leaves_the_values_in_place(db, run, settings):
     settings.DSX_CONNECT_REDIS_URL = f"unix://{data_dir()}/valkey.sock"
     settings.DSX_CONNECT_ENV = "prod"

@@ -1,13 +1,17 @@
-"""What is said of a cluster that is in part down."""
+"""What is said of a cluster that is in part down, and whom admin's pages ask."""
 
 from types import SimpleNamespace
 
 import pytest
+from redis import ConnectionPool
 from redis.exceptions import ConnectionError as RedisConnectionError
 
 from common.findings import Finding
 from common.redis_cluster import routes
 from connector_state.redis_server.cluster import SLOTS, examine
+from connector_state.store.scripts.connection import check_answer
+from tests.connectors import redis_server_of
+from tests.servers import free_port
 
 A, B, REPLICA = (SimpleNamespace(name=name) for name in ("a:1", "b:1", "r:1"))
 
@@ -55,3 +59,19 @@ def test_examine__counts_slots_that_nobody_has():
 def test_examine__fails_if_no_primary_answers():
     with pytest.raises(RedisConnectionError):
         examine(cluster(8192), examine_node)
+
+
+def test_check_answer__asks_the_primaries_that_have_the_keys(monkeypatch, settings):
+    pools = {
+        "alive": redis_server_of("alive").connection_pool,
+        "dead": ConnectionPool(host="127.0.0.1", port=free_port()),
+    }
+    learned = []
+    settings.REDIS_CLUSTER = {"startup_nodes": []}
+    monkeypatch.setattr(routes, "pool_for", lambda uuid, wait_seconds: pools[uuid])
+    monkeypatch.setattr(routes, "place_of", lambda uuid, error: uuid)
+    monkeypatch.setattr(routes, "learn", lambda error, place: learned.append(place))
+    check_answer(["alive"])
+    with pytest.raises(RedisConnectionError):
+        check_answer(["alive", "dead"])
+    assert learned == ["dead"]

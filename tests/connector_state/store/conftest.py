@@ -11,6 +11,7 @@ from redis import Redis
 from redis.backoff import NoBackoff
 from redis.retry import Retry
 
+from common.redis_cluster import routes
 from connector_state.store import history
 from connector_state.store.scripts import connection, loop_connection, retries
 from tests.servers import start_valkey, thaw, wait_until
@@ -59,12 +60,16 @@ class OtherRedis:
 
 
 @pytest.fixture
-def use_redis(monkeypatch):
+def use_redis(monkeypatch, settings):
     """Call it with a client, and state calls go where it goes."""
 
     def use(client: Redis) -> None:
         for module in (connection, loop_connection):
             monkeypatch.setattr(module, "get_redis_connection", lambda: client)
+        if settings.REDIS_CLUSTER:  # its calls and keys, but all of them on this one
+            pool = client.connection_pool
+            monkeypatch.setattr(routes, "pool_for", lambda key, first_wait_seconds=0: pool)
+            monkeypatch.setattr(routes, "client_for", lambda key: client)
         monkeypatch.setattr(connection, "_local", threading.local())
         monkeypatch.setattr(retries, "_outage", retries._Outage())
 

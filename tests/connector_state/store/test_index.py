@@ -5,6 +5,7 @@ import threading
 from datetime import timedelta
 
 import pytest
+from django.conf import settings
 from django_redis import get_redis_connection
 from redis import Redis
 from redis.backoff import NoBackoff
@@ -15,10 +16,9 @@ from connector_state.store import index
 from connector_state.store.calls import Caller, Limits
 from connector_state.store.keys import Address, connector_keys
 from connector_state.store.operations import Operation
-from connector_state.store.scripts import connection
 from connector_state.store.usage import usage_of
 from connector_state.store.values import StateStore
-from tests.connectors import tag
+from tests.connectors import redis_keys, tag
 from tests.servers import start_valkey, wait_until
 
 UUID = "3f8e0c8e-6f0a-4c8e-9a52-2f1d6c7b9e11"
@@ -158,14 +158,13 @@ def test_index__is_swept_by_writes(other_redis):
 
 @pytest.mark.parametrize("seed", range(4))
 def test_index__after_power_cuts_in_the_middle_of_work_is_what_a_scan_finds(
-    seed, tmp_path, monkeypatch, settings
+    seed, tmp_path, use_redis, settings
 ):
     """SIGKILL of Valkey at a random moment of the work, again and again, on the same files."""
     settings.REDIS_RETRY_SECONDS = 0
     socket, dice = str(tmp_path / "s"), random.Random(seed)
     redis = Redis(unix_socket_path=socket, socket_timeout=2, retry=Retry(NoBackoff(), 1))
-    monkeypatch.setattr(connection, "get_redis_connection", lambda: redis)
-    monkeypatch.setattr(connection, "_local", threading.local())
+    use_redis(redis)
     for _ in range(3):
         process = start_valkey(
             tmp_path / "data",
@@ -210,7 +209,7 @@ def test_reindex__takes_over_what_a_dsx_connect_wrote():
     assert usage_of([NEIGHBOUR])[NEIGHBOUR].keys == 0
     *_, again = index.reindex(UUID, "tests")
     assert again.added == 0
-    redis.delete(*redis.keys(f"{PREFIX}*"))
+    redis.delete(*redis_keys(f"{PREFIX}*"))
     *_, emptied = index.reindex(UUID, "tests")
     assert (emptied.added, emptied.forgotten) == (0, 1203)
     assert_index_is_true(redis)
@@ -235,6 +234,7 @@ def test_list_keys__many_stale_members_leave_it_in_bounded_steps():
     assert_index_is_true(redis)
 
 
+@pytest.mark.skipif(bool(settings.REDIS_CLUSTER), reason="a cluster is sent the text each time")
 def test_usage__of_many_sends_the_script_once():
     redis = get_redis_connection()
     store().put(Address("m365", "delta"), b"12345")

@@ -19,7 +19,7 @@ from connector_state.store.scripts import loop, retries
 from connector_state.store.values import AsyncStateStore, StateStore
 from tests.connector_state.store.conftest import client_of
 from tests.connector_state.store.fault_proxy import Fault, FaultProxy
-from tests.connectors import tag
+from tests.connectors import redis_total, tag
 from tests.servers import freeze, start_valkey, thaw, wait_until
 
 UUID = "3f8e0c8e-6f0a-4c8e-9a52-2f1d6c7b9e11"
@@ -64,12 +64,11 @@ def test_store__puts_gets_expires_and_deletes():
 
 def test_calls__a_thousand_at_once_get_their_own_replies_on_one_connection():
     async def work() -> None:
-        redis = get_redis_connection()
-        before = redis.info("stats")["total_connections_received"]
+        before = redis_total("stats", "total_connections_received")
         await asyncio.gather(*(store().put(key(n), value(n)) for n in range(1000)))
         entries = await asyncio.gather(*(store().get(key(n)) for n in range(1000)))
         assert [entry.value for entry in entries] == [value(n) for n in range(1000)]
-        assert redis.info("stats")["total_connections_received"] == before + 1
+        assert redis_total("stats", "total_connections_received") == before + 1
 
     asyncio.run(work())
 
@@ -115,7 +114,7 @@ def test_cancelled__callers_do_not_disturb_others(turns_of_the_loop):
 
 def test_loops__leave_nothing_behind():
     def clients() -> int:
-        return int(get_redis_connection().info("clients")["connected_clients"])
+        return redis_total("clients", "connected_clients")
 
     async def work(ends_itself: bool) -> None:
         await store().put(DELTA, b"v")
@@ -155,12 +154,12 @@ def test_corrupt__value_of_one_call_keeps_the_connection_of_all():
         redis = get_redis_connection()
         await store().put(DELTA, b"v")
         redis.hset(f"dsxconnect:connector_state:{tag(UUID)}:m365:hash", "a", "b")
-        before = redis.info("stats")["total_connections_received"]
+        before = redis_total("stats", "total_connections_received")
         for _ in range(3):
             corrupt, good = await all_of(store().get(Address("m365", "hash")), store().get(DELTA))
             assert type(corrupt).__name__ == "Corrupt"
             assert good.value == b"v"
-        assert redis.info("stats")["total_connections_received"] == before
+        assert redis_total("stats", "total_connections_received") == before
 
     asyncio.run(work())
 

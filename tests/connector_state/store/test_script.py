@@ -11,6 +11,7 @@ from connector_state.store.keys import Address, connector_keys
 from connector_state.store.operations import Condition, Deleted, Operation, Written
 from connector_state.store.scripts import connection
 from connector_state.store.values import StateStore, etag_of
+from tests.connectors import redis_server_of
 
 UUID = "3f8e0c8e-6f0a-4c8e-9a52-2f1d6c7b9e11"
 DELTA = Address("m365", "delta")
@@ -65,7 +66,7 @@ def work() -> None:
 
 
 def test_scripts__use_no_key_that_they_do_not_declare():
-    redis, runs, declared = get_redis_connection(), 0, set()
+    redis, runs, declared = redis_server_of(UUID), 0, set()
     redis.script_flush()  # else how many runs there are depends on the tests before this one
     with redis.monitor() as monitor:
         work()

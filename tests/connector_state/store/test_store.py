@@ -14,7 +14,7 @@ from connector_state.store.keys import Address
 from connector_state.store.operations import Condition, Operation
 from connector_state.store.scripts import connection
 from connector_state.store.values import StateStore
-from tests.connectors import tag
+from tests.connectors import redis_total, tag
 from tests.servers import freeze, thaw
 
 UUID = "3f8e0c8e-6f0a-4c8e-9a52-2f1d6c7b9e11"
@@ -156,7 +156,7 @@ def test_rate__a_clock_that_stepped_back_makes_nobody_wait_for_long():
 
 def test_connections__of_threads_that_ended_are_closed():
     def clients() -> int:
-        return int(get_redis_connection().info("clients")["connected_clients"])
+        return redis_total("clients", "connected_clients")
 
     before = clients()
     for _ in range(150):

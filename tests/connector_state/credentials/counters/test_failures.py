@@ -8,13 +8,13 @@ from collections import Counter
 
 import pytest
 from django.db import DatabaseError
-from django_redis import get_redis_connection
 from redis.exceptions import ConnectionError as RedisConnectionError
 
 from connector_state.credentials import issuing, live
 from connector_state.credentials.counters import failures
 from connector_state.credentials.counters.failures import LOGGED_AT_MOST, Tally
 from connector_state.models import Connector
+from tests.connectors import redis_keys
 
 
 class Clock:
@@ -171,7 +171,7 @@ def test_failures__are_counted_by_reason_and_lock_nobody_out(connector, counting
     counting.tick()
     (counts,) = failures.daily(2).values()
     assert counts == {"bad_signature": 30, "malformed_header": 1}
-    assert len(get_redis_connection().keys("*failures*")) == 1
+    assert len(redis_keys("*failures*")) == 1
 
 
 @pytest.mark.django_db
