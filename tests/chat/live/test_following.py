@@ -10,7 +10,7 @@ from django.utils import timezone
 
 from chat.api import streams
 from chat.errors import ModelFailed, TurnConflict
-from chat.live import published
+from chat.live import published, remote
 from chat.live.remote import RemoteWords
 from chat.live.words import REPLY_MAX_CHARACTERS, Said, Words
 from chat.models import Turn
