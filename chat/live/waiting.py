@@ -113,9 +113,17 @@ async def until_stopped(coroutine: Coroutine[Any, Any, T], words: Words, deadlin
         words.on_stop(lambda: None)
 
 
-@lru_cache(maxsize=1)
+_making = threading.Lock()
+
+
 def turns_loop() -> asyncio.AbstractEventLoop:
     """Return the loop of this process on which turns wait."""
+    with _making:  # two first callers at once would have one each by lru_cache alone
+        return _loop()
+
+
+@lru_cache(maxsize=1)
+def _loop() -> asyncio.AbstractEventLoop:
     loop = asyncio.new_event_loop()
     # A daemon, as it has no end: `_finish` keeps the process from ending too early.
     threading.Thread(target=loop.run_forever, name="turns loop", daemon=True).start()
@@ -137,7 +145,9 @@ def _finish() -> None:
 
 def _forget() -> None:
     """Forget the parent's threads, of which a child has none."""
-    turns_loop.cache_clear()
+    global _making
+    _making = threading.Lock()
+    _loop.cache_clear()
     _threads.cache_clear()
     _begun.clear()
 
