@@ -38,6 +38,7 @@ SERVERS = (
 )
 
 
+@pytest.hookimpl(tryfirst=True)  # before xdist reads the marks
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Group the tests of one server."""
     for item in items:

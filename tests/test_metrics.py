@@ -111,6 +111,7 @@ def test_metrics__count_over_all_workers_without_ids_and_keys(observed):
 
 
 def test_metrics__of_a_worker_that_was_killed_remain(observed):
+    servers.wait_until(lambda: observed.number("statekeep_workers") == 2, 60)
     before = observed.puts()
     for _ in range(10):
         observed.put("k")
