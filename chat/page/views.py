@@ -4,6 +4,7 @@ Access tokens live in the page's memory. The refresh token is a cookie that no s
 that goes to SessionView alone; that view gives out access tokens, and authenticates nothing else.
 """
 
+import logging
 from typing import Any
 
 from django.conf import settings
@@ -19,7 +20,14 @@ from chat.api.token_views import TokenAPIView, log_in, log_out, user_of
 from chat.errors import Forbidden, TokenRefused
 from common.json_answers import json_response, no_content
 
+logger = logging.getLogger(__name__)
+
 COOKIE = "chat_refresh"
+
+OTHER_ORIGIN = (
+    "This call is for the chat page alone. If you are on it, the proxy has to pass on Host and "
+    "X-Forwarded-Proto, or CSRF_TRUSTED_ORIGINS has to name the page's origin."
+)
 
 # Scripts of this service alone, and none made of text: no sink of the DOM takes a string.
 POLICY = (
@@ -62,7 +70,8 @@ class SessionView(TokenAPIView):
         origin = request.headers.get("Origin")
         own = f"{request.scheme}://{request.get_host()}"
         if origin is None or origin not in (own, *settings.CSRF_TRUSTED_ORIGINS):
-            raise Forbidden("This call is for the chat page alone.", code="other_origin")
+            logger.warning("a log-in of the chat page from the origin %.200r was refused", origin)
+            raise Forbidden(OTHER_ORIGIN, code="other_origin")
 
     def post(self, request: Request) -> HttpResponse:
         """Log in with {username, password}."""

@@ -191,7 +191,8 @@ class Environment(BaseSettings):
         elif not self.jwt_signing_key.get_secret_value():
             raise ValueError(
                 "JWT_SIGNING_KEY is not set (32 bytes at least), nor is JWT_JWKS_URL; "
-                "with the embedded stores `make run` generates it"
+                "`make run` generates it for the embedded stores, "
+                "deploy/compose/new_secrets.py prints one"
             )
         return self
 

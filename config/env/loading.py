@@ -76,4 +76,7 @@ def _explain(error: ValidationError, external: bool, file: Path) -> str:
         return f"{name}: {message}" if name else message
     if external:
         return f"{name} is not set; beside REDIS_URL or DATABASE_URL the environment has to set it"
-    return f"{name} is not set, nor generated in {file}: `make run` generates it"
+    return (
+        f"{name} is not set, nor generated in {file}. On a server, load its environment; "
+        "if `make run` has another folder, set DATA_DIR; otherwise `make run` generates it"
+    )
