@@ -13,6 +13,8 @@ from django.test import TransactionTestCase
 from django_redis import get_redis_connection
 from redis.exceptions import ConnectionError as RedisConnectionError
 
+from chat.live import local
+from chat.live.words import Words
 from config.middleware import WhiteNoiseMiddleware
 from connector_state.credentials import database, live
 from connector_state.credentials.cache import Cache
@@ -79,6 +81,23 @@ def _static_files_are_found_once() -> Iterator[None]:
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(WhiteNoiseMiddleware, "add_files_from_finders", find_once)
+        yield
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _turns_are_looked_after_with_a_database_alone() -> Iterator[None]:
+    """The thread of the turns may look once more when the next test has no database."""
+    stop = local._stop
+
+    def stop_if_allowed(running: dict[str, Words]) -> None:
+        try:
+            stop(running)
+        except RuntimeError as error:
+            if "Database access not allowed" not in str(error):
+                raise
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(local, "_stop", stop_if_allowed)
         yield
 
 
