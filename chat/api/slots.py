@@ -82,9 +82,8 @@ class _Turns(_Slots):
             RateLimited: CHAT_MAX_TURNS_PER_USER messages of this user wait.
         """
         with self._changed:
-            if self._is_free():  # by now
-                self._taken += 1
-                return self._give_back
+            if slot := self.take_if_free():  # by now
+                return slot
             self._check_queue(user_id)
             place = user_id, Waker()
             self._waiting.append(place)
