@@ -16,7 +16,7 @@ from redis import Redis
 from redis.crc import key_slot
 from redis.exceptions import RedisError
 
-from tests.servers import free_port, start_valkey, wait_until
+from tests.servers import free_port, freeze, start_valkey, thaw, wait_until
 
 SLOTS = 16_384
 PRIMARIES = 3
@@ -36,6 +36,7 @@ class RedisCluster:
     def __init__(self, folder: Path, *arguments: str, program: str | None = None) -> None:
         self.folder, self._program, self._arguments = folder, program, arguments
         self.ports = [free_port() for _ in range(2 * PRIMARIES)]
+        self._bus_ports: dict[int, int] = {}
         self._processes: dict[int, subprocess.Popen[bytes]] = {}
 
     def start(self) -> "RedisCluster":
@@ -76,7 +77,8 @@ class RedisCluster:
             self.folder / str(port),
             *("--port", str(port), "--cluster-enabled", "yes"),
             # By default it would be another 10,000 higher, among the ports of outgoing connections.
-            *("--cluster-port", str(free_port())),
+            # The same after a restart, or nodes that all stopped would not find each other.
+            *("--cluster-port", str(self._bus_ports.setdefault(port, free_port()))),
             *("--cluster-node-timeout", str(NODE_TIMEOUT_MILLISECONDS)),
             # A replica that has just joined may be promoted at once.
             *("--cluster-replica-validity-factor", "0", "--repl-diskless-sync-delay", "0"),
@@ -205,6 +207,41 @@ class RedisCluster:
     def _knows(self, port: int, other: int) -> bool:
         known = self.client(port).execute_command("CLUSTER NODES").get(f"127.0.0.1:{other}")
         return bool(known and "handshake" not in known["flags"])
+
+
+class FailingCluster:
+    """A durable cluster in the place of a `RedisStore`: all of its nodes fail at once."""
+
+    def __init__(self, folder: Path) -> None:
+        durable = ("--appendonly", "yes", "--appendfsync", "always")
+        self._cluster = RedisCluster(folder / "cluster", *durable)
+        self.environ = {"REDIS_CLUSTER": self._cluster.addresses}
+        self._is_formed = False
+
+    def start(self) -> None:
+        """Start it, as it was when it was killed."""
+        if not self._is_formed:
+            self._cluster.start()
+            self._is_formed = True
+            return
+        for port in self._cluster.ports:
+            self._cluster.start_node(port)
+        self._cluster.wait_until_whole()
+
+    def kill(self) -> None:
+        """SIGKILL."""
+        self.thaw()
+        self._cluster.stop()
+
+    def freeze(self) -> None:
+        """From now on the nodes take connections and never answer."""
+        for port in self._cluster.running:
+            freeze(self._cluster.pid(port))
+
+    def thaw(self) -> None:
+        """Let them go on where they were."""
+        for port in self._cluster.running:
+            thaw(self._cluster.pid(port))
 
 
 def main() -> None:

@@ -5,17 +5,17 @@ from typing import Any
 
 from django.conf import settings
 
-from chat.assistant import server
-from chat.assistant.answers import THOUGHTS, Answer
-from chat.assistant.messages import Part, Turn, messages_within, turns_of
-from chat.assistant.refusals import ContextTooLong, ServerFailed, ThoughtsWanted
-from chat.assistant.server import failed
 from chat.assistant.words import done_in_words, has_effect
 from chat.conversations.json_values import encoded_size
 from chat.conversations.state import MessageEntry
 from chat.deadline import Deadline
 from chat.live.waiting import Steps, until_stopped
 from chat.live.words import REPLY_MAX_CHARACTERS, Words
+from chat.model_server import client
+from chat.model_server.answers import THOUGHTS, Answer
+from chat.model_server.client import failed
+from chat.model_server.messages import Part, Turn, messages_within, turns_of
+from chat.model_server.refusals import ContextTooLong, ServerFailed, ThoughtsWanted
 from chat.tools.toolbox import MAX_CALLS, Toolbox, shown_arguments
 
 MAX_ROUNDS = 8
@@ -72,7 +72,7 @@ class _Dialogue:
                     message.setdefault(THOUGHTS, " ")  # no server takes an empty one
             self._words.begin()
             try:
-                asked = server.ask(messages, self._deadline, may_call, self._words)
+                asked = client.ask(messages, self._deadline, may_call, self._words)
                 answer: Answer = yield until_stopped(asked, self._words, self._deadline)
                 return answer
             except ContextTooLong as error:

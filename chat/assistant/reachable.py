@@ -7,13 +7,13 @@ from urllib.parse import urlsplit
 
 from django.conf import settings
 
-from chat.assistant.messages import Part, request_messages
-from chat.assistant.refusals import NotConnected, ServerFailed
-from chat.assistant.server import OPENAI_URL, ask_once, connect
 from chat.deadline import Deadline
 from chat.errors import ModelFailed, ModelTimeout
 from chat.live.waiting import wait_for
 from chat.live.words import Words
+from chat.model_server.client import OPENAI_URL, ask_once, connect
+from chat.model_server.messages import Part, request_messages
+from chat.model_server.refusals import NotConnected, ServerFailed
 from chat.models import Turn
 from common.findings import Finding
 

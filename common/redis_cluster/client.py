@@ -11,6 +11,7 @@ from redis.backoff import NoBackoff
 from redis.cluster import ClusterNode, RedisCluster
 from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import RedisClusterException, RedisError
+from redis.maint_notifications import MaintNotificationsConfig
 from redis.retry import Retry
 
 P = ParamSpec("P")
@@ -59,6 +60,9 @@ def client_options() -> dict[str, Any]:
         "dynamic_startup_nodes": False,
         # For a connection that has become stale, as with a single Redis.
         "retry": Retry(NoBackoff(), 1),
+        # Of Redis Enterprise. Their handlers refer to the connections and those to them, so that
+        # the connection of a thread that ended would stay open until a garbage collection.
+        "maint_notifications_config": MaintNotificationsConfig(enabled=False),
     }
 
 

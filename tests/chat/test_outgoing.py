@@ -13,12 +13,14 @@ import pytest
 
 from chat import outgoing
 from chat.api.bearer import jwks
-from chat.assistant import reachable, server
-from chat.assistant.server import _client
+from chat.assistant import reachable
 from chat.deadline import Deadline
 from chat.errors import ModelFailed, StoreMissing, StoreUnavailable, Unavailable
 from chat.live.waiting import wait_for
 from chat.live.words import Words
+from chat.model_server import client
+from chat.model_server.client import _client
+from chat.model_server.refusals import ServerFailed
 from chat.models import Turn
 from chat.repository import conversation_repository
 from tests.chat.key_set import KeySet
@@ -109,7 +111,7 @@ def tls_keys(authority, settings) -> Iterator[KeySet]:
 
 def ask_model() -> str:
     messages = [{"role": "user", "content": "hello"}]
-    asked = server.ask_once(messages, Deadline(10), may_call=False, words=Words(Turn()))
+    asked = client.ask_once(messages, Deadline(10), may_call=False, words=Words(Turn()))
     return wait_for(asked).content
 
 
@@ -131,7 +133,7 @@ def test_own_authority__is_not_trusted_unless_it_is_named(others, tls_keys, sett
         conversation_repository().get(fresh_key(), soon())
     with pytest.raises(ModelFailed):
         reachable.examine_assistant(5)
-    with pytest.raises(server.ServerFailed):
+    with pytest.raises(ServerFailed):
         ask_model()
     assert others.targets == []
 

@@ -28,7 +28,7 @@ def _load(environ: Mapping[str, str], *, external: bool = True) -> tuple[int, st
     clean = {
         name: value
         for name, value in {**os.environ, **ENVIRONMENT}.items()
-        if not name.startswith(("CHAT_", "DAPR_")) and name not in {"REDIS_URL", "DATABASE_URL"}
+        if not name.startswith(("CHAT_", "DAPR_", "REDIS_", "DATABASE_URL"))
     }
     if external:
         clean |= {"REDIS_URL": "redis://127.0.0.1:1/0", "DATABASE_URL": "sqlite://:memory:"}

@@ -19,6 +19,7 @@ import pytest
 from tests.chat.calls import User
 from tests.chat.chat_store import ChatStore
 from tests.chat.halted import MESSAGE, STEPS, steps_of
+from tests.redis_cluster import FailingCluster
 from tests.servers import ROOT, granian, wait_until
 from tests.sidecar.daprd import Sidecar
 from tests.sidecar.stores import RedisStore
@@ -177,19 +178,25 @@ def test_sixteen_writers__keep_every_turn_whole_and_in_order(environ, tmp_path):
 class OwnStore:
     """A Redis of a test's own, and the settings of a server that keeps its chats there."""
 
-    redis: RedisStore
+    redis: RedisStore | FailingCluster
     environ: dict[str, str]
 
 
 @pytest.fixture(params=["redis", "sidecar"])
 def own_store(request: Any, tmp_path: Path) -> Iterator[OwnStore]:
     """It may be killed, frozen and started again; the server asks it, or a sidecar before it."""
-    store = RedisStore(tmp_path, durable=True)
     settings = {"CHAT_STORE_TIMEOUT_SECONDS": "1", "CHAT_STORE_PAUSE_SECONDS": "0.2"}
-    if request.param == "redis":
+    store: RedisStore | FailingCluster
+    if request.param == "redis" and "REDIS_CLUSTER" in os.environ:
+        store = FailingCluster(tmp_path)
+        store.start()
+        yield OwnStore(store, store.environ | settings)
+    elif request.param == "redis":
+        store = RedisStore(tmp_path, durable=True)
         store.start()
         yield OwnStore(store, {"REDIS_URL": f"redis://127.0.0.1:{store.port}", **settings})
     else:
+        store = RedisStore(tmp_path, durable=True)
         program = request.getfixturevalue("daprd")
         store.start()
         sidecar = Sidecar(program, tmp_path / "sidecar", store.component).start()

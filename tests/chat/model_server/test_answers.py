@@ -6,11 +6,11 @@ from functools import reduce
 
 import pytest
 
-from chat.assistant.pieces import Pieces
 from chat.errors import ModelFailed
+from chat.model_server.pieces import Pieces
 from chat.tools.toolbox import Call
-from tests.chat.assistant.dialogue import ADD, Tools, answered
-from tests.chat.assistant.model_server import (
+from tests.chat.model_server.dialogue import ADD, Tools, answered
+from tests.chat.model_server.imitation import (
     MILK,
     Raw,
     call,

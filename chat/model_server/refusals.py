@@ -9,7 +9,7 @@ from collections.abc import Iterable, Iterator
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 
-from chat.assistant.answers import Unusable, read_document
+from chat.model_server.answers import Unusable, read_document
 from common.visible import printable
 
 RETRY_PAUSE_SECONDS = 0.5

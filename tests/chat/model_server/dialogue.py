@@ -7,7 +7,7 @@ from chat.live.waiting import take
 from chat.live.words import Words
 from chat.models import Turn
 from chat.tools.toolbox import Call
-from tests.chat.assistant.model_server import MILK
+from tests.chat.model_server.imitation import MILK
 from tests.chat.samples import MORNING
 
 ADD = Call("add_task", MILK)

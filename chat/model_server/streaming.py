@@ -8,11 +8,11 @@ import json
 from collections.abc import AsyncIterator
 from typing import TYPE_CHECKING, Any
 
-from chat.assistant.answers import Unusable
-from chat.assistant.pieces import Pieces
 from chat.deadline import Deadline
 from chat.errors import ModelTimeout
 from chat.live.words import TOGETHER_SECONDS, Words
+from chat.model_server.answers import Unusable
+from chat.model_server.pieces import Pieces
 
 if TYPE_CHECKING:
     from openai import AsyncOpenAI

@@ -17,8 +17,8 @@ from cryptography.x509.oid import NameOID
 from chat.assistant.reachable import examine_assistant
 from chat.errors import ModelFailed
 from common.telemetry.request import begin
-from tests.chat.assistant.dialogue import ASSISTANT, CALLED, USER, Tools, answered, done, entry
-from tests.chat.assistant.model_server import (
+from tests.chat.model_server.dialogue import ASSISTANT, CALLED, USER, Tools, answered, done, entry
+from tests.chat.model_server.imitation import (
     ModelServer,
     Raw,
     call,
@@ -226,7 +226,7 @@ def test_address__a_query_stays_a_query(server, settings):
 
 
 def test_address__empty_is_openais(monkeypatch):
-    from chat.assistant.server import _client
+    from chat.model_server.client import _client
 
     monkeypatch.setenv("OPENAI_BASE_URL", "")
     assert str(_client("key-of-nobody", "").base_url) == "https://api.openai.com/v1/"

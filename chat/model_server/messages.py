@@ -12,9 +12,9 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
-from chat.assistant.instructions import INSTRUCTIONS
 from chat.conversations.json_values import cap_object, encoded_size
 from chat.conversations.state import MessageEntry
+from chat.model_server.instructions import INSTRUCTIONS
 
 Json = dict[str, Any]
 

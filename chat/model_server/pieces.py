@@ -8,7 +8,7 @@ import json
 from collections.abc import Iterable
 from typing import Any
 
-from chat.assistant.answers import KEPT_OF_CALL, KEPT_OF_MESSAGE, THOUGHT, Unusable, read_text
+from chat.model_server.answers import KEPT_OF_CALL, KEPT_OF_MESSAGE, THOUGHT, Unusable, read_text
 
 Json = dict[str, Any]
 
@@ -51,7 +51,7 @@ class Pieces:
 
     @property
     def document(self) -> Json:
-        """The completion that chat.assistant.answers reads."""
+        """The completion that chat.model_server.answers reads."""
         message = {**self._message, "tool_calls": self._calls}
         return {"choices": [{"message": message, "finish_reason": self._ending}]}
 

@@ -4,16 +4,16 @@ import json
 
 import pytest
 
-from chat.assistant.messages import NO_ANSWER
+from chat.model_server.messages import NO_ANSWER
 from chat.models import Task, Turn
-from tests.chat.assistant.model_server import (
+from tests.chat.calls import Api
+from tests.chat.drive import ask, document
+from tests.chat.model_server.imitation import (
     call,
     called,
     refused,
     said,
 )
-from tests.chat.calls import Api
-from tests.chat.drive import ask, document
 
 pytestmark = pytest.mark.django_db(transaction=True)
 

@@ -1,4 +1,4 @@
-"""The model's server, asked by the openai package; its answers are read by chat.assistant.answers.
+"""Asks the model's server by the openai package; chat.model_server.answers reads its answers.
 
 The package's own retries are off, because it does not know the deadline; `ask` retries once.
 """
@@ -17,11 +17,15 @@ from urllib.parse import parse_qsl, urlsplit, urlunsplit
 from django.conf import settings
 
 from chat import outgoing
-from chat.assistant import hearing
-from chat.assistant.answers import THOUGHTS, Answer, Unusable, read_completion, read_document
-from chat.assistant.instructions import tool_definitions
-from chat.assistant.pieces import read_stream
-from chat.assistant.refusals import (
+from chat.deadline import Deadline
+from chat.errors import ModelFailed, ModelTimeout
+from chat.live.waiting import turns_loop, wait_for
+from chat.live.words import Words
+from chat.model_server import streaming
+from chat.model_server.answers import THOUGHTS, Answer, Unusable, read_completion, read_document
+from chat.model_server.instructions import tool_definitions
+from chat.model_server.pieces import read_stream
+from chat.model_server.refusals import (
     RETRY_PAUSE_SECONDS,
     ContextTooLong,
     NotConnected,
@@ -33,10 +37,6 @@ from chat.assistant.refusals import (
     read_refusal,
     retry_pause,
 )
-from chat.deadline import Deadline
-from chat.errors import ModelFailed, ModelTimeout
-from chat.live.waiting import turns_loop, wait_for
-from chat.live.words import Words
 from common.telemetry import metrics
 from common.telemetry.request import onward_headers
 
@@ -205,7 +205,7 @@ async def _request(messages: list[Json], deadline: Deadline, may_call: bool, wor
     if settings.MODEL_TRACE_HEADERS:
         arguments["extra_headers"] = onward_headers()
     client = _client(settings.OPENAI_API_KEY, settings.OPENAI_BASE_URL)
-    return await hearing.completion(client, arguments, words, deadline)
+    return await streaming.completion(client, arguments, words, deadline)
 
 
 @lru_cache(maxsize=4)

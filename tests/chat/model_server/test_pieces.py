@@ -4,8 +4,8 @@ import asyncio
 import time
 from collections.abc import AsyncIterator
 
-from chat.assistant import hearing
-from chat.assistant.pieces import Pieces
+from chat.model_server import streaming
+from chat.model_server.pieces import Pieces
 
 
 def delta(text: str) -> dict:
@@ -28,7 +28,7 @@ def events(chunks: list[bytes]) -> list[bytes]:
             yield chunk
 
     async def collect() -> list[bytes]:
-        return [event async for event in hearing._events(chunks[0], received())]
+        return [event async for event in streaming._events(chunks[0], received())]
 
     return asyncio.run(collect())
 

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 import pytest
 
 from chat.assistant import prepare_assistant
-from tests.chat.assistant.model_server import ModelServer, running, said
+from tests.chat.model_server.imitation import ModelServer, running, said
 
 
 @pytest.fixture(scope="module")
