@@ -12,7 +12,7 @@ from overview.health.alerts import notify
 from overview.health.outages import note_outages
 from overview.health.probes import Health
 
-AFTER_DATABASE = (probes.MIGRATIONS, probes.SECRETS, probes.REPAIRS)
+AFTER_MIGRATIONS = (probes.SECRETS, probes.REPAIRS)
 
 
 class Command(BaseCommand):
@@ -35,10 +35,7 @@ class Command(BaseCommand):
     def handle(self, *args: Any, **options: Any) -> None:
         if options["notify"] and not settings.ALERT_WEBHOOK_URL:
             raise CommandError("--notify needs ALERT_WEBHOOK_URL.")
-        found = probes.examine((*probes.STORES, *probes.beside()))
-        note_outages(found)
-        if next(health for health in found if health.name == "database").answers:
-            found += probes.examine(AFTER_DATABASE)
+        found = _examine()
         bad_states = {"unsafe", "failed", "warning" if options["strict"] else ""}
         bad = [health.title for health in found if health.state in bad_states]
         if options["notify"] and not notify(found):
@@ -46,6 +43,18 @@ class Command(BaseCommand):
         self.stdout.write(_as_json(found, bad) if options["json"] else _as_lines(found))
         if bad:
             raise CommandError(f"Look at: {', '.join(bad)}.")
+
+
+def _examine() -> list[Health]:
+    stores = probes.examine((*probes.STORES, *probes.beside()))
+    if not next(health for health in stores if health.name == "database").answers:
+        note_outages(stores)  # Redis remembers it
+        return stores
+    migrations = probes.examine((probes.MIGRATIONS,))
+    if not migrations[0].answers:  # tables may be missing, for outages too
+        return stores + migrations
+    note_outages(stores)
+    return stores + migrations + probes.examine(AFTER_MIGRATIONS)
 
 
 def _as_json(found: list[Health], bad: list[str]) -> str:
