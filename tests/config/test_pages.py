@@ -101,18 +101,27 @@ def test_login__locks_one_user_at_one_address(client):
     assert login("other", "right") == 302
 
 
-def test_production__check_deploy_is_clean():
-    environ = {**os.environ, **ENVIRONMENT, "SECRET_KEY": "x7" * 20 + "!qwertyuiopasdfghjkl"}
-    environ |= {"REDIS_URL": "redis://r/0", "DATABASE_URL": "sqlite:///x", "HTTPS_ONLY": ""}
-    environ |= {"ALLOWED_HOSTS": "statekeep.example.org", "TRUSTED_PROXY_COUNT": "1"}
-    answer = subprocess.run(
+def check_deploy(**environ: str) -> subprocess.CompletedProcess[str]:
+    environ = {"SECRET_KEY": "x7" * 20 + "!qwertyuiopasdfghjkl", "HTTPS_ONLY": "", **environ}
+    environ |= {"REDIS_URL": "redis://r/0", "DATABASE_URL": "sqlite:///x"}
+    return subprocess.run(
         [sys.executable, "manage.py", "check", "--deploy", "--fail-level", "WARNING"],
         cwd=ROOT,
-        env=environ,
+        env={**os.environ, **ENVIRONMENT, **environ},
         capture_output=True,
         text=True,
     )
+
+
+def test_production__check_deploy_is_clean():
+    answer = check_deploy(ALLOWED_HOSTS="statekeep.example.org", TRUSTED_PROXY_COUNT="1")
     assert answer.returncode == 0, answer.stderr
+
+
+def test_production__check_deploy_names_defaults_that_are_for_one_machine():
+    answer = check_deploy(ALLOWED_HOSTS="localhost,127.0.0.1", TRUSTED_PROXY_COUNT="0")
+    assert answer.returncode == 1
+    assert re.findall(r"statekeep\.W\d+", answer.stderr) == ["statekeep.W001", "statekeep.W002"]
 
 
 def test_migrations__are_complete():
