@@ -3,12 +3,11 @@
 from typing import Any
 
 from django.conf import settings
-from django.core.checks import CheckMessage, Tags, Warning, register
+from django.core.checks import CheckMessage, Warning
 
 LOOPBACK = {"localhost", "127.0.0.1", "[::1]"}
 
 
-@register(Tags.security, deploy=True)
 def check_hosts(**kwargs: Any) -> list[CheckMessage]:
     """Warn if pages answer under names of this machine alone."""
     if not set(settings.ALLOWED_HOSTS) <= LOOPBACK:
@@ -22,7 +21,6 @@ def check_hosts(**kwargs: Any) -> list[CheckMessage]:
     ]
 
 
-@register(Tags.security, deploy=True)
 def check_proxies(**kwargs: Any) -> list[CheckMessage]:
     """Warn if TLS ends at a proxy that is not counted."""
     if settings.TRUSTED_PROXY_COUNT or not settings.SECURE_SSL_REDIRECT:
