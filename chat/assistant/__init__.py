@@ -43,8 +43,7 @@ def prepare_assistant() -> None:
     """Import the modules of the configured assistant, so that the first message does not wait."""
     if settings.OPENAI_API_KEY or settings.OPENAI_BASE_URL:
         # The package itself would import all of this at the first request.
-        import anyio.abc  # noqa: F401
-        import httpcore2  # noqa: F401
+        import aiohttp  # noqa: F401
         import openai.resources.chat.completions  # noqa: F401
 
 

@@ -120,15 +120,11 @@ async def _ask_once(
         if document.get("error") and not document.get("choices"):
             raise _refused(HTTPStatus.OK, body, messages)
         return read_completion(document)
-    except (openai.APITimeoutError, httpx2.TimeoutException) as error:
-        logger.warning("the model did not answer in time")
-        raise ModelTimeout() from error
     except openai.APIStatusError as error:
         pause = retry_pause(error.response.headers.get("Retry-After"))
         raise _refused(error.status_code, error.response.content, messages, pause) from error
     except (openai.APIConnectionError, httpx2.HTTPError) as error:
-        reason = type(error.__cause__ or error).__name__
-        raise NotConnected(reason, pause_seconds=RETRY_PAUSE_SECONDS) from error
+        raise _connection_failed(error) from error
     except Unusable as error:
         raise ServerFailed(str(error)) from error
     except (openai.OpenAIError, ValueError) as error:
@@ -151,12 +147,23 @@ def connect(timeout_seconds: float) -> None:
 
     try:
         wait_for(list_models())
-    except openai.APITimeoutError as error:
-        raise ModelTimeout() from error
     except openai.APIConnectionError as error:
-        raise NotConnected(type(error.__cause__ or error).__name__) from error
+        raise _connection_failed(error) from error
     except (openai.OpenAIError, ValueError):
         return
+
+
+def _connection_failed(error: BaseException) -> ModelTimeout | NotConnected:
+    """Return ours for an error of the connection, by what is behind it.
+
+    openai's adapter of aiohttp calls a refused or a lost connection a timeout, too.
+    """
+    while error.__cause__ is not None:
+        error = error.__cause__
+    if isinstance(error, TimeoutError):
+        logger.warning("the model did not answer in time")
+        return ModelTimeout()
+    return NotConnected(type(error).__name__, pause_seconds=RETRY_PAUSE_SECONDS)
 
 
 def _document(body: bytes) -> Json:
@@ -211,14 +218,14 @@ async def _request(messages: list[Json], deadline: Deadline, may_call: bool, wor
 @lru_cache(maxsize=4)
 def _client(api_key: str, base_url: str) -> "AsyncOpenAI":
     """Return a client, one for each configuration, because it keeps its connections open."""
-    from openai import AsyncOpenAI, DefaultAsyncHttpxClient  # importing it takes a second
+    from openai import AsyncOpenAI, DefaultAioHttpClient  # importing it takes a second
 
     # Without a base URL the package would read OPENAI_BASE_URL itself, and take "" for one.
     url = urlsplit(base_url or OPENAI_URL)
     query = dict(parse_qsl(url.query, keep_blank_values=True))
     path = url.path.rstrip("/").removesuffix("/chat/completions")
     base = urlunsplit(url._replace(path=path, query="", fragment=""))
-    http = DefaultAsyncHttpxClient(
+    http = DefaultAioHttpClient(
         base_url=base,
         trust_env=False,
         verify=outgoing.tls_context(),
