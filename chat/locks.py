@@ -49,18 +49,28 @@ def user_locked(user_id: str, *, may_be_lost: bool = False) -> Iterator[None]:
         yield
 
 
+@contextmanager
+def busy_if_locked() -> Iterator[None]:
+    """Raise DatabaseBusy where a row was locked by others for too long.
+
+    For the one statement of a write that needs no lock of its user.
+    """
+    try:
+        yield
+    except OperationalError as error:
+        if getattr(error.__cause__, "sqlstate", None) == _LOCK_NOT_AVAILABLE:
+            raise DatabaseBusy from error
+        raise
+
+
 def _locked_row(user_id: str) -> ChatUser:
     users = ChatUser.objects.select_for_update()
-    try:
+    with busy_if_locked():
         try:
             return users.get(pk=user_id)
         except ChatUser.DoesNotExist:
             ChatUser.objects.bulk_create([ChatUser(user_id=user_id)], ignore_conflicts=True)
             return users.get(pk=user_id)
-    except OperationalError as error:
-        if getattr(error.__cause__, "sqlstate", None) == _LOCK_NOT_AVAILABLE:
-            raise DatabaseBusy from error
-        raise
 
 
 @contextmanager

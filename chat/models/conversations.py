@@ -30,7 +30,8 @@ class ConversationRows(KeyedRows["Conversation"]):
 
     def at(self, key: ConversationKey) -> "Conversation | None":
         """Return the conversation's row as it is now, None without one."""
-        return self.of(key).order_by().first()
+        # There is one at most: first() would sort them.
+        return next(iter(self.of(key).order_by()), None)
 
     def mark_readable(self, key: ConversationKey) -> None:
         """Note that the conversation can be read again, in its row and in quarantine."""

@@ -6,7 +6,7 @@ from django.utils import timezone
 
 from chat.deadline import Deadline
 from chat.errors import ModelFailed
-from chat.locks import user_locked
+from chat.locks import busy_if_locked, user_locked
 from chat.models import Conversation, Turn
 from chat.tools.confirmation import ask_to_confirm
 from chat.turns.traces import note_degraded
@@ -43,7 +43,9 @@ def finish(turn: Turn, failure: ModelFailed | None, deadline: Deadline) -> None:
 
 
 def _keep(turn: Turn, outcome: dict[str, Any], to_confirm: list[int]) -> None:
-    with user_locked(turn.user_id):
+    # Most turns change nothing but their row: one statement, and no transaction for it.
+    alone = not (to_confirm or turn.degraded)
+    with busy_if_locked() if alone else user_locked(turn.user_id):
         updated = Turn.objects.under_lease_of(turn).update(lease_until=None, **outcome)
         if updated and to_confirm:
             Conversation.objects.of(turn.key).update(awaiting_confirmation=to_confirm)

@@ -19,7 +19,7 @@ HELD_SECONDS = 0.7
 
 @pytest.fixture
 def hold(monkeypatch) -> Callable[[], None]:
-    """Hold the user's lock for longer than it is waited for once."""
+    """Hold the locks of the user and of their turns for longer than they are waited for once."""
     monkeypatch.setattr(database_busy, "WAIT_SECONDS", 0.2)
     if connection.vendor == "postgresql":
         with connection.cursor() as cursor:
@@ -27,6 +27,7 @@ def hold(monkeypatch) -> Callable[[], None]:
 
     def hold_for_a_while(is_held: threading.Event) -> None:
         with user_transaction(ALICE):
+            list(Turn.objects.filter(user_id=ALICE).select_for_update())
             is_held.set()
             threading.Event().wait(HELD_SECONDS)
         connection.close()
