@@ -109,6 +109,7 @@ async def ask_once(
 async def _ask_once(
     messages: list[Json], deadline: Deadline, may_call: bool, words: Words
 ) -> Answer:
+    import aiohttp
     import httpx2
     import openai
 
@@ -123,7 +124,7 @@ async def _ask_once(
     except openai.APIStatusError as error:
         pause = retry_pause(error.response.headers.get("Retry-After"))
         raise _refused(error.status_code, error.response.content, messages, pause) from error
-    except (openai.APIConnectionError, httpx2.HTTPError) as error:
+    except (openai.APIConnectionError, httpx2.HTTPError, aiohttp.ClientError) as error:
         raise _connection_failed(error) from error
     except Unusable as error:
         raise ServerFailed(str(error)) from error
