@@ -11,7 +11,8 @@ from chat.deadline import Deadline
 from chat.errors import ModelFailed, ModelTimeout
 from chat.live.waiting import wait_for
 from chat.live.words import Words
-from chat.model_server.client import OPENAI_URL, ask_once, connect
+from chat.model_server.client import ask_once, connect
+from chat.model_server.connections import OPENAI_URL
 from chat.model_server.messages import Part, request_messages
 from chat.model_server.refusals import NotConnected, ServerFailed
 from chat.models import Turn

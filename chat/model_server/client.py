@@ -7,22 +7,19 @@ import asyncio
 import logging
 import math
 import re
-import weakref
 from collections.abc import Iterator
-from functools import lru_cache
 from http import HTTPStatus
-from typing import TYPE_CHECKING, Any
-from urllib.parse import parse_qsl, urlsplit, urlunsplit
+from typing import Any
 
 from django.conf import settings
 
-from chat import outgoing
 from chat.deadline import Deadline
 from chat.errors import ModelFailed, ModelTimeout
-from chat.live.waiting import turns_loop, wait_for
+from chat.live.waiting import wait_for
 from chat.live.words import Words
 from chat.model_server import streaming
 from chat.model_server.answers import THOUGHTS, Answer, Unusable, read_completion, read_document
+from chat.model_server.connections import openai_client
 from chat.model_server.instructions import tool_definitions
 from chat.model_server.pieces import read_stream
 from chat.model_server.refusals import (
@@ -40,12 +37,8 @@ from chat.model_server.refusals import (
 from common.telemetry import metrics
 from common.telemetry.request import onward_headers
 
-if TYPE_CHECKING:
-    from openai import AsyncOpenAI
-
 logger = logging.getLogger(__name__)
 
-OPENAI_URL = "https://api.openai.com/v1"
 RETRY_PAUSE_MAX_SECONDS = 5.0
 RETRIED_STATUS = frozenset({408, 429, 500, 502, 503, 504, 529})
 
@@ -141,7 +134,7 @@ def connect(timeout_seconds: float) -> None:
     """
     import openai
 
-    client = _client(settings.OPENAI_API_KEY, settings.OPENAI_BASE_URL)
+    client = openai_client(settings.OPENAI_API_KEY, settings.OPENAI_BASE_URL)
 
     async def list_models() -> None:
         await client.with_options(timeout=timeout_seconds).models.with_raw_response.list()
@@ -212,39 +205,5 @@ async def _request(messages: list[Json], deadline: Deadline, may_call: bool, wor
     }
     if settings.MODEL_TRACE_HEADERS:
         arguments["extra_headers"] = onward_headers()
-    client = _client(settings.OPENAI_API_KEY, settings.OPENAI_BASE_URL)
+    client = openai_client(settings.OPENAI_API_KEY, settings.OPENAI_BASE_URL)
     return await streaming.completion(client, arguments, words, deadline)
-
-
-@lru_cache(maxsize=4)
-def _client(api_key: str, base_url: str) -> "AsyncOpenAI":
-    """Return a client, one for each configuration, because it keeps its connections open."""
-    from openai import AsyncOpenAI, DefaultAioHttpClient  # importing it takes a second
-
-    # Without a base URL the package would read OPENAI_BASE_URL itself, and take "" for one.
-    url = urlsplit(base_url or OPENAI_URL)
-    query = dict(parse_qsl(url.query, keep_blank_values=True))
-    path = url.path.rstrip("/").removesuffix("/chat/completions")
-    base = urlunsplit(url._replace(path=path, query="", fragment=""))
-    http = DefaultAioHttpClient(
-        base_url=base,
-        trust_env=False,
-        verify=outgoing.tls_context(),
-        proxy=outgoing.proxy_for(base),
-    )
-    client = AsyncOpenAI(
-        api_key=api_key or "none",
-        base_url=base,
-        http_client=http,
-        default_query=query,
-        # Azure's deployments take the key here alone, and ignore it in Authorization.
-        default_headers={"api-key": api_key} if api_key and "api-version" in query else {},
-        max_retries=0,
-    )
-    # The package closes only a client that it made itself.
-    loop = turns_loop()
-    closing = weakref.finalize(
-        client, lambda: asyncio.run_coroutine_threadsafe(http.aclose(), loop)
-    )
-    closing.atexit = False
-    return client

@@ -19,7 +19,7 @@ from chat.errors import ModelFailed, StoreMissing, StoreUnavailable, Unavailable
 from chat.live.waiting import wait_for
 from chat.live.words import Words
 from chat.model_server import client
-from chat.model_server.client import _client
+from chat.model_server.connections import openai_client
 from chat.model_server.refusals import ServerFailed
 from chat.models import Turn
 from chat.repository import conversation_repository
@@ -86,9 +86,9 @@ def authority(tmp_path_factory) -> Authority:
 @pytest.fixture
 def fresh_client() -> Iterator[None]:
     """No client of a model's server is kept open from before, or for later."""
-    _client.cache_clear()
+    openai_client.cache_clear()
     yield
-    _client.cache_clear()
+    openai_client.cache_clear()
 
 
 @pytest.fixture

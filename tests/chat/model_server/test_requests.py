@@ -2,6 +2,7 @@
 
 import json
 import ssl
+from base64 import b64encode
 from datetime import UTC, datetime, timedelta
 from email.utils import format_datetime
 from ipaddress import ip_address
@@ -225,11 +226,18 @@ def test_address__a_query_stays_a_query(server, settings):
     assert server.headers[0]["Authorization"] == "Bearer a-key"
 
 
+def test_address__its_user_and_password_replace_the_key(server, settings):
+    settings.OPENAI_BASE_URL = server.url.replace("://", "://ines:p%40ss@")
+    assert answered() == "Done."
+    assert server.headers[0]["Authorization"] == "Basic " + b64encode(b"ines:p@ss").decode()
+    assert examine_assistant(5).description.endswith(server.url.split("/")[2])
+
+
 def test_address__empty_is_openais(monkeypatch):
-    from chat.model_server.client import _client
+    from chat.model_server.connections import openai_client
 
     monkeypatch.setenv("OPENAI_BASE_URL", "")
-    assert str(_client("key-of-nobody", "").base_url) == "https://api.openai.com/v1/"
+    assert str(openai_client("key-of-nobody", "").base_url) == "https://api.openai.com/v1/"
 
 
 @pytest.fixture

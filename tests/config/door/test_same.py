@@ -62,8 +62,8 @@ def authorization(connector, how, method, target, body):
     if how == "malformed":
         return [("authorization", "DSX-HMAC key_id=")]
     ts = "1" if how == "late" else str(int(time.time()))
-    signed = connector.authorization(method.upper(), target, body, ts=ts)
-    return [("authorization", signed[:-3] + "AA=" if how == "wrongly" else signed)]
+    signed_body = body + b"more" if how == "wrongly" else body
+    return [("authorization", connector.authorization(method.upper(), target, signed_body, ts=ts))]
 
 
 def in_order(status, headers, body):
