@@ -12,6 +12,7 @@ from common.findings import Finding, Unfit
 OLDEST_VERSION = (6, 2)
 FULL_PERCENT = 90
 NO_EVICTION = "noeviction"
+FILE_ON = "append-only file on"
 NOT_ON_DISK = "nothing on disk"
 
 
@@ -51,7 +52,7 @@ def examine(client: Redis) -> Finding:
     if info.get("loading"):
         raise UnfitRedis("Redis is still loading what it has stored. Wait.")
     policy = info.get("maxmemory_policy", NO_EVICTION)
-    persistence = "append-only file on" if info.get("aof_enabled") else _without_file(client)
+    persistence = _file_on(client) if info.get("aof_enabled") else _without_file(client)
     return Finding(
         f"{version_of(info)}, {policy}, {persistence}",
         tuple(_dangers(info, policy, persistence)),
@@ -78,14 +79,24 @@ def version_of(info: dict[str, Any]) -> str:
     return f"Redis {info['redis_version']}"
 
 
+def _file_on(client: Redis) -> str:
+    synced = _configured(client, "appendfsync")
+    return FILE_ON if synced in {None, "always"} else f"{FILE_ON}, appendfsync {synced}"
+
+
 def _without_file(client: Redis) -> str:
-    try:
-        snapshots = client.config_get("save").get("save")
-    except ResponseError:  # hosted Redis servers refuse CONFIG
-        snapshots = None
+    snapshots = _configured(client, "save")
     if snapshots is None:
         return "append-only file off"
     return "snapshots only" if snapshots else NOT_ON_DISK
+
+
+def _configured(client: Redis, name: str) -> str | None:
+    try:
+        value: str | None = client.config_get(name).get(name)
+    except ResponseError:  # hosted Redis servers refuse CONFIG
+        return None
+    return value
 
 
 def _dangers(info: dict[str, Any], policy: str, persistence: str) -> Iterator[str]:
@@ -116,6 +127,11 @@ def _problems(info: dict[str, Any], persistence: str) -> Iterator[str]:
         yield (
             "The append-only file is off: a power cut loses what was stored since the last "
             "snapshot. Set appendonly yes."
+        )
+    if info.get("aof_enabled") and persistence != FILE_ON:
+        yield (
+            "appendfsync is not always: a power cut loses writes that were acknowledged, with "
+            "everysec those of a second. Set appendfsync always."
         )
     if FULL_PERCENT <= (percent := _percent_used(info)) < 100:
         yield f"{percent}% of maxmemory is used: once it is full, what adds values is refused."

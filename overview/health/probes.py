@@ -19,7 +19,7 @@ from django_redis import get_redis_connection
 from redis.exceptions import NoPermissionError, RedisError
 
 from chat.assistant.reachable import examine_assistant
-from chat.errors import ChatError
+from chat.errors import ChatError, StoreUnavailable
 from chat.models import Quarantine, Turn
 from chat.repository import conversation_repository
 from common.database_limits import missing_limits
@@ -91,7 +91,10 @@ class Probe:
     def _health(self, outcome: Outcome[Finding]) -> Health:
         found = outcome.value
         if found is None:
-            logger.warning("%s does not answer: %r", self.name, outcome.error)
+            if isinstance(outcome.error, Unfit):
+                logger.warning("%s: %s", self.title, outcome.error)
+            else:
+                logger.warning("%s: no answer: %r", self.title, outcome.error)
             found = Finding(_reason(outcome.error))
         return Health(
             self.name,
@@ -126,7 +129,15 @@ def _database() -> Finding:
 
 
 def _conversations() -> Finding:
-    info = conversation_repository().check(time.monotonic() + PROBE_SECONDS)
+    try:
+        info = conversation_repository().check(time.monotonic() + PROBE_SECONDS)
+    except StoreUnavailable as error:
+        if settings.CHAT_STATE_STORE != "dapr":
+            raise
+        raise Unfit(
+            "It can't be reached through the Dapr sidecar of DAPR_HTTP_ENDPOINT or DAPR_HTTP_PORT. "
+            "Without a sidecar, set CHAT_STATE_STORE=redis."
+        ) from error
     problems = tuple(
         f"The store does not offer {feature}, which conversations need to be safe."
         for feature in info.lacks

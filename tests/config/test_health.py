@@ -36,7 +36,7 @@ class FakeRedis:
     def config_get(self, name: str) -> dict[str, str]:
         if self._save is None:
             raise ResponseError("unknown command 'CONFIG'")
-        return {name: self._save}
+        return {name: {"save": self._save, "appendfsync": "always"}[name]}
 
 
 def test_livez__needs_nothing(client, monkeypatch):

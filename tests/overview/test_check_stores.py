@@ -91,11 +91,17 @@ def test_check__says_what_keeps_a_good_redis_safe(capsys):
     redis = get_redis_connection()
     redis.config_set("appendonly", "yes")
     try:
+        redis.config_set("appendfsync", "always")
         line = check(capsys, "--strict").splitlines()[0]
+        redis.config_set("appendfsync", "everysec")
+        lossy = check(capsys).splitlines()[0]
     finally:
         redis.config_set("appendonly", "no")
     assert line.startswith("ok")
-    assert "noeviction, append-only file on" in line
+    assert "noeviction, append-only file on (" in line
+    assert lossy.startswith("WARNING")
+    assert "append-only file on, appendfsync everysec" in lossy
+    assert "Set appendfsync always." in lossy
 
 
 def test_check__as_json(capsys):
@@ -111,6 +117,7 @@ def test_check__what_is_away(capsys, settings):
     found = checks(capsys, fails="Look at: Redis, Conversation store, Model")
     failed = [name for name, one in found.items() if one["state"] == "failed"]
     assert failed == ["redis", "conversations", "model"]
+    assert "set CHAT_STATE_STORE=redis" in found["conversations"]["description"]
 
 
 def test_check__what_is_frozen(capsys, settings):
