@@ -8,14 +8,15 @@ from django_redis import get_redis_connection
 from redis import exceptions
 
 from connector_state.errors import Forbidden, RateLimited, SignatureRefused, Unavailable
+from connector_state.store import values
 from connector_state.store.calls import Caller, Limits, Nonce
 from connector_state.store.index import list_keys
 from connector_state.store.keys import Address
 from connector_state.store.operations import Condition, Operation
-from connector_state.store.scripts import connection
+from connector_state.store.scripts import Source, connection
 from connector_state.store.values import StateStore
 from tests.connectors import redis_total, tag
-from tests.servers import freeze, thaw
+from tests.servers import ROOT, freeze, thaw
 
 UUID = "3f8e0c8e-6f0a-4c8e-9a52-2f1d6c7b9e11"
 DELTA = Address("m365", "delta")
@@ -164,6 +165,14 @@ def test_connections__of_threads_that_ended_are_closed():
         thread.start()
         thread.join()
     assert clients() <= before + 2
+
+
+def test_bare_script__of_the_benchmark_stores_what_a_put_does(monkeypatch):
+    bare = (ROOT / "benchmarks/bare.lua").read_text()
+    monkeypatch.setattr(values._OPERATE, "usual", Source(bare))
+    store_of().put(DELTA, b"bare")
+    monkeypatch.undo()
+    assert store_of().get(DELTA).value == b"bare"
 
 
 def test_outage__shorter_than_the_wait_is_not_noticed(other_redis, settings):
