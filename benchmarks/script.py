@@ -25,7 +25,7 @@ import pickle, sys
 from django.conf import settings
 settings.configure(
     HMAC_SKEW_SECONDS=60, AUDIT_MAX_ENTRIES=10_000, AUDIT_MAX_AGE_SECONDS=2_592_000,
-    STATE_KEEP_VERSIONS=3, STATE_KEEP_DAYS=7, STATE_HISTORY_MAX_BYTES=1 << 28,
+    STATE_KEEP_VERSIONS=3, STATE_KEEP_DAYS=7, STATE_HISTORY_MAX_BYTES=1 << 28, REDIS_CLUSTER={},
 )
 from connector_state.store.scripts import connection
 from connector_state.store.calls import Caller, Limits, Nonce
