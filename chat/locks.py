@@ -13,8 +13,13 @@ from django.db import OperationalError, connection, transaction
 
 from chat.models import ChatUser
 from common.database_busy import DatabaseBusy
+from common.statements import Parameter, Select
 
 _LOCK_NOT_AVAILABLE = "55P03"  # PostgreSQL
+
+_USER_FOR_UPDATE = Select(
+    lambda: ChatUser.objects.select_for_update().filter(user_id=Parameter("user_id"))
+)
 
 
 @contextmanager
@@ -64,13 +69,12 @@ def busy_if_locked() -> Iterator[None]:
 
 
 def _locked_row(user_id: str) -> ChatUser:
-    users = ChatUser.objects.select_for_update()
     with busy_if_locked():
-        try:
-            return users.get(pk=user_id)
-        except ChatUser.DoesNotExist:
-            ChatUser.objects.bulk_create([ChatUser(user_id=user_id)], ignore_conflicts=True)
-            return users.get(pk=user_id)
+        if row := _USER_FOR_UPDATE.first(user_id=user_id):
+            return row
+        ChatUser.objects.bulk_create([ChatUser(user_id=user_id)], ignore_conflicts=True)
+        (row,) = _USER_FOR_UPDATE.rows(user_id=user_id)
+        return row
 
 
 @contextmanager

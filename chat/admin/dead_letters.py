@@ -57,7 +57,7 @@ class LetterPage(_LetterPage):
         ]
         reply = self.object.reply
         context = {
-            "row": Conversation.objects.at(self.key),
+            "row": Conversation.at(self.key),
             "message": shown_text(self.object.message),
             "reply": None if reply is None else shown_text(reply),
             "calls": calls,

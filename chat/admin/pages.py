@@ -83,7 +83,7 @@ class ChatPage(AdminPage):
         return super().leave(words, to if self.may_see_object else self.back_url, level)
 
     def record(self, message: str, kind: Event.Kind = Event.Kind.CHANGE) -> None:
-        row = Conversation.objects.at(self.key) or self.object
+        row = Conversation.at(self.key) or self.object
         log_action(self.request, row, message, kind=kind)
 
     @property

@@ -31,7 +31,7 @@ class ReplayPage(ChatPage):
 def replay(key: ConversationKey, deadline: Deadline) -> tuple[int, str]:
     """Flush the conversation; return the level and the words of a message that says the outcome."""
     waiting, dead = _waiting(key), _count(key, Turn.State.DEAD_LETTER)
-    row = Conversation.objects.at(key)
+    row = Conversation.at(key)
     has_deletion = row is not None and row.deletion_pending
     if not waiting and not has_deletion:
         number = _count(key, Turn.State.ACCEPTED)

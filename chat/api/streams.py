@@ -26,9 +26,9 @@ AsError = Callable[[BaseException], dict[str, Any]]
 
 @dataclass(frozen=True, slots=True)
 class _Wait:
-    """For another version than this one; None: for more words."""
+    """For another version than this one."""
 
-    version: int | None = None
+    version: int
 
 
 class EventStream:
@@ -55,8 +55,6 @@ class EventStream:
         for event in self._events:
             if isinstance(event, bytes):
                 yield event
-            elif event.version is None:
-                self._followed.gather()
             else:
                 self._followed.wait(event.version, LOOK_SECONDS)
 
@@ -65,8 +63,6 @@ class EventStream:
         for event in self._events:
             if isinstance(event, bytes):
                 yield event
-            elif event.version is None:
-                await self._followed.gather_on_loop()
             else:
                 await self._followed.wait_on_loop(event.version, LOOK_SECONDS, run)
 
@@ -118,7 +114,6 @@ def _events(followed: Followed, as_error: AsError) -> Iterator[bytes | _Wait]:
             shown += len(fresh)
             text += "".join(fresh)
             yield b"".join(_event("delta", text=piece) for piece in fresh)
-            yield _Wait()
         if is_over:
             break
         yield _Wait(version)

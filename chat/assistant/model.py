@@ -73,7 +73,7 @@ class _Dialogue:
             self._words.begin()
             try:
                 asked = client.ask(messages, self._deadline, may_call, self._words)
-                answer: Answer = yield until_stopped(asked, self._words, self._deadline)
+                answer: Answer = yield until_stopped(asked, self._words)
                 return answer
             except ContextTooLong as error:
                 # This model takes less than CHAT_CONTEXT_BYTES: half of it may fit.

@@ -34,16 +34,10 @@ class RemoteWords:
         time.sleep(min(POLL_SECONDS, seconds))
         self._look_again()
 
-    def gather(self) -> None:
-        """Return at once: what is published are all the words since the last look."""
-
     async def wait_on_loop(self, version: int, seconds: float, run: Run) -> None:
         """Wait as `wait` does; a thread is held only while it looks."""
         await asyncio.sleep(min(POLL_SECONDS, seconds))
         await run(self._look_again)
-
-    async def gather_on_loop(self) -> None:
-        """Return at once, as `gather` does."""
 
     def _look_again(self) -> None:
         try:

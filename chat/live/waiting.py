@@ -18,8 +18,6 @@ from typing import Any, TypeVar
 from django.conf import settings
 from django.db import close_old_connections
 
-from chat.deadline import Deadline
-from chat.errors import ModelTimeout
 from chat.live.words import Words
 
 T = TypeVar("T")
@@ -86,12 +84,11 @@ def _step(go_on: Callable[[Any], Any], outcome: Any) -> tuple[Coroutine[Any, Any
         close_old_connections()
 
 
-async def until_stopped(coroutine: Coroutine[Any, Any, T], words: Words, deadline: Deadline) -> T:
+async def until_stopped(coroutine: Coroutine[Any, Any, T], words: Words) -> T:
     """Return what the coroutine returns, which is cancelled when the user stops the turn.
 
     Raises:
         Stopped: by the user.
-        ModelTimeout: it was not done at the deadline.
         Exception: what the coroutine raises.
     """
     loop = asyncio.get_running_loop()
@@ -102,10 +99,7 @@ async def until_stopped(coroutine: Coroutine[Any, Any, T], words: Words, deadlin
 
     words.on_stop(stop)
     try:
-        async with asyncio.timeout(deadline.remaining_seconds):
-            return await task
-    except TimeoutError:
-        raise ModelTimeout() from None
+        return await task
     except asyncio.CancelledError:
         words.check()
         raise

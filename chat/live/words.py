@@ -12,7 +12,6 @@ from chat.models import Turn
 from common.deferred import Run
 
 REPLY_MAX_CHARACTERS = 20_000
-TOGETHER_SECONDS = 0.1
 
 _WORD = re.compile(r"\s*\S+\s*")
 
@@ -54,11 +53,9 @@ class Words:
         self.failure: BaseException | None = None
         self._length = 0
         self._stopped = threading.Event()
-        self._ended = threading.Event()
         self._on_stop: Callable[[], None] = lambda: None
         self._changed = threading.Condition()
-        self._at_change: set[Waker] = set()
-        self._at_end: set[Waker] = set()
+        self._wakers: set[Waker] = set()
 
     def begin(self) -> None:
         """Begin to say something: what was said before the last tool calls is dropped.
@@ -70,18 +67,21 @@ class Words:
         self.said, self._length = Said(len(self.turn.tool_calls)), 0
         self.note_change()
 
-    def add(self, piece: str) -> None:
+    def add(self, *pieces: str) -> None:
         """Say some more; what is over REPLY_MAX_CHARACTERS is dropped.
 
         Raises:
             Stopped.
         """
         self.check()
-        piece = clean_text(piece)[: REPLY_MAX_CHARACTERS - self._length]
-        piece = piece if self._length else piece.lstrip()
-        if piece:
-            self._length += len(piece)
-            self.said.pieces.append(piece)
+        before = self._length
+        for given in pieces:
+            piece = clean_text(given)[: REPLY_MAX_CHARACTERS - self._length]
+            piece = piece if self._length else piece.lstrip()
+            if piece:
+                self._length += len(piece)
+                self.said.pieces.append(piece)
+        if self._length > before:
             self.note_change()
 
     def say(self, reply: str) -> None:
@@ -99,13 +99,12 @@ class Words:
         with self._changed:
             self.version += 1
             self._changed.notify_all()
-            for waker in self._at_change | (self._at_end if self.is_over else set()):
+            for waker in self._wakers:
                 waker.wake()
 
     def end(self, failure: BaseException | None = None) -> None:
         """Note that the turn is over: its row says all, or the failure does."""
         self.failure, self.is_over = failure, True
-        self._ended.set()
         self.note_change()
 
     def wait(self, version: int, seconds: float) -> None:
@@ -113,35 +112,20 @@ class Words:
         with self._changed:
             self._changed.wait_for(lambda: self.version != version, seconds)
 
-    def gather(self) -> None:
-        """Wait a moment for more words, no longer than until the turn is over."""
-        # Models say up to a hundred words a second. Waking a follower and the server's loop for
-        # each would cost more than the rest of the turn.
-        self._ended.wait(TOGETHER_SECONDS)
-
     async def wait_on_loop(self, version: int, seconds: float, run: Run) -> None:
         """Wait as `wait` does, without a thread."""
-        await self._woken(self._at_change, lambda: self.version == version, seconds)
-
-    async def gather_on_loop(self) -> None:
-        """Wait as `gather` does, without a thread."""
-        await self._woken(self._at_end, lambda: not self.is_over, TOGETHER_SECONDS)
-
-    async def _woken(
-        self, wakers: "set[Waker]", is_to_wait: Callable[[], bool], seconds: float
-    ) -> None:
         waker = Waker()
         with self._changed:
-            if not is_to_wait():
+            if self.version != version:
                 return
-            wakers.add(waker)
+            self._wakers.add(waker)
         try:
             with suppress(TimeoutError):
                 async with asyncio.timeout(seconds):
                     await waker.woken.wait()
         finally:
             with self._changed:
-                wakers.discard(waker)
+                self._wakers.discard(waker)
 
     # --- The user's stop --------------------------------------------------------------------------
 

@@ -109,7 +109,8 @@ async def _ask_once(
     if deadline.passed:
         raise ModelTimeout()
     try:
-        body = await _request(messages, deadline, may_call, words)
+        async with asyncio.timeout(deadline.remaining_seconds):
+            body = await _request(messages, may_call, words)
         document = _document(body)
         if document.get("error") and not document.get("choices"):
             raise _refused(HTTPStatus.OK, body, messages)
@@ -119,6 +120,8 @@ async def _ask_once(
         raise _refused(error.status_code, error.response.content, messages, pause) from error
     except (openai.APIConnectionError, httpx2.HTTPError, aiohttp.ClientError) as error:
         raise _connection_failed(error) from error
+    except TimeoutError:
+        raise _late() from None
     except Unusable as error:
         raise ServerFailed(str(error)) from error
     except (openai.OpenAIError, ValueError) as error:
@@ -155,9 +158,13 @@ def _connection_failed(error: BaseException) -> ModelTimeout | NotConnected:
     while error.__cause__ is not None:
         error = error.__cause__
     if isinstance(error, TimeoutError):
-        logger.warning("the model did not answer in time")
-        return ModelTimeout()
+        return _late()
     return NotConnected(type(error).__name__, pause_seconds=RETRY_PAUSE_SECONDS)
+
+
+def _late() -> ModelTimeout:
+    logger.warning("the model did not answer in time")
+    return ModelTimeout()
 
 
 def _document(body: bytes) -> Json:
@@ -190,20 +197,13 @@ def _texts(messages: list[Json]) -> Iterator[str]:
             yield from (call["function"]["name"], call["function"]["arguments"])
 
 
-async def _request(messages: list[Json], deadline: Deadline, may_call: bool, words: Words) -> bytes:
-    arguments: Json = {
+async def _request(messages: list[Json], may_call: bool, words: Words) -> bytes:
+    body = {
         "model": settings.CHAT_MODEL,
-        "messages": [],
-        # The package sends these as they are. In arguments it would look for names to translate,
-        # of which there are none, and take four milliseconds for forty messages and the tools.
-        "extra_body": {
-            "messages": messages,
-            "tools": tool_definitions(),
-            "tool_choice": "auto" if may_call else "none",
-        },
-        "timeout": max(deadline.remaining_seconds, 0.01),
+        "messages": messages,
+        "tools": tool_definitions(),
+        "tool_choice": "auto" if may_call else "none",
     }
-    if settings.MODEL_TRACE_HEADERS:
-        arguments["extra_headers"] = onward_headers()
+    headers = onward_headers() if settings.MODEL_TRACE_HEADERS else {}
     client = openai_client(settings.OPENAI_API_KEY, settings.OPENAI_BASE_URL)
-    return await streaming.completion(client, arguments, words, deadline)
+    return await streaming.completion(client, body, headers, words)

@@ -1,7 +1,6 @@
 """The index of conversations."""
 
 from datetime import datetime
-from typing import Self
 
 from django.db import models
 from django.utils import timezone
@@ -10,6 +9,7 @@ from chat.conversations.state import ConversationKey, ConversationState, reads_a
 from chat.models.keyed import Keyed, KeyedRows
 from chat.models.quarantine import Quarantine
 from chat.moments import MICROSECOND
+from common.statements import Parameter, Select, Update
 
 TITLE_MAX_CHARACTERS = 80
 
@@ -28,25 +28,11 @@ def title_of(message: str) -> str:
 class ConversationRows(KeyedRows["Conversation"]):
     """Rows of the index."""
 
-    def at(self, key: ConversationKey) -> "Conversation | None":
-        """Return the conversation's row as it is now, None without one."""
-        # There is one at most: first() would sort them.
-        return next(iter(self.of(key).order_by()), None)
-
     def mark_readable(self, key: ConversationKey) -> None:
         """Note that the conversation can be read again, in its row and in quarantine."""
         copies = Quarantine.objects.of(key).filter(resolved_at=None)
         copies.update(resolved_at=timezone.now())
         self.of(key).filter(corrupt=True).update(corrupt=False)
-
-    def holding(self, state: ConversationState) -> Self:
-        """Return the row whose deletion, if it had one, this document came after."""
-        return self.filter(
-            models.Q(deleted_at=None) | models.Q(deleted_at__lt=state.created_at),
-            user_id=state.user_id,
-            conversation_id=state.conversation_id,
-            active=True,
-        )
 
 
 class Conversation(Keyed):
@@ -102,6 +88,11 @@ class Conversation(Keyed):
     def __str__(self) -> str:
         return f"{self.user_id}:{self.conversation_id}"
 
+    @staticmethod
+    def at(key: ConversationKey) -> "Conversation | None":
+        """Return the conversation's row as it is now, None without one."""
+        return _AT.first(user_id=key.user_id, conversation_id=key.conversation_id)
+
     @classmethod
     def new(cls, key: ConversationKey, **fields: object) -> "Conversation":
         """Return a row for a conversation that only the store, or nobody, knows (not saved)."""
@@ -117,7 +108,7 @@ class Conversation(Keyed):
         self.title = self.title or title_of(message)
         self.updated_at = accepted_at
         if self.message_count:
-            self.save(update_fields=["updated_at", "title", "awaiting_confirmation"])
+            _GO_ON.run(self)
         else:
             self.save_but_lease()
 
@@ -187,3 +178,15 @@ class Conversation(Keyed):
             self.expires_at,
             self.deleted_at,
         )
+
+
+_AT = Select(
+    # There is one at most: an order would only cost.
+    lambda: Conversation.objects.filter(
+        user_id=Parameter("user_id"), conversation_id=Parameter("conversation_id")
+    ).order_by()
+)
+_GO_ON = Update(
+    lambda: Conversation.objects.filter(id=Parameter("id")),
+    *("updated_at", "title", "awaiting_confirmation"),
+)

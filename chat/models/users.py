@@ -69,7 +69,7 @@ class ChatUser(models.Model):
         while True:
             self.last_conversation_id += step
             conversation_id = str(self.last_conversation_id)
-            if Conversation.objects.at(ConversationKey(self.user_id, conversation_id)) is None:
+            if Conversation.at(ConversationKey(self.user_id, conversation_id)) is None:
                 self.save(update_fields=["last_conversation_id"])
                 return conversation_id
             step = 1

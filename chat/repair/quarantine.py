@@ -83,7 +83,7 @@ def discard(key: ConversationKey, deadline: Deadline, digest: str | None = None)
 
 def empty_conversation(key: ConversationKey) -> ConversationState:
     """Return what a corrupt document can be replaced by when nothing of it can be saved."""
-    row = Conversation.objects.at(key)
+    row = Conversation.at(key)
     return new_conversation(key, row.created_at if row else timezone.now())
 
 

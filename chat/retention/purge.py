@@ -141,7 +141,7 @@ class _Purging:
             options.name("conversation", *name, row.updated_at, row.expires_at)
             return
         with leased(self.key, self.deadline) as held:
-            current = Conversation.objects.at(self.key)
+            current = Conversation.at(self.key)
             if not held or current is None or not current.active:
                 raise _Stays
             if current.updated_at != row.updated_at:

@@ -102,7 +102,7 @@ def remove_index(row: Conversation, options: PurgeOptions, report: Report) -> bo
     """
     key = row.key
     with user_transaction(key.user_id) as user:
-        current = Conversation.objects.at(key)
+        current = Conversation.at(key)
         if current is None or current.updated_at != row.updated_at:
             return False
         if turns_in_the_way(key, options).exists():
@@ -200,7 +200,7 @@ def _forget(row: Conversation, options: PurgeOptions) -> bool:
         options.name("row", row.user_id, row.conversation_id, at, None)
         return True
     with user_transaction(row.user_id) as user:
-        current = Conversation.objects.at(row.key)
+        current = Conversation.at(row.key)
         if current is None or current.active or current.deletion_pending:
             return False
         if Turn.objects.of(row.key).exists() or not _may_be_forgotten(current, user, options):

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 
 from django.conf import settings
-from django.db.models import Max
+from django.db.models import Q
 from django.utils import timezone
 
 from chat.conversations.state import ConversationKey
@@ -25,9 +25,32 @@ from chat.tools.confirmation import confirmed_deletes
 from chat.turns.open_conversation import OpenConversation
 from chat.turns.pruning import prune_now_and_then
 from chat.turns.traces import note_expiry
+from common.statements import Insert, Parameter, Select
 
 REPEAT_SECONDS_MAX = 5
 TURN_IN_PROGRESS = "turn_in_progress"
+
+_NOT_STORED = Select(
+    lambda: (
+        Turn.objects.filter(
+            user_id=Parameter("user_id"), state__in=(Turn.State.ACCEPTED, *TO_STORE)
+        )
+        .order_by()
+        .only("conversation_id", "state", "lease_until")
+    )
+)
+_FROM = Select(
+    lambda: (
+        Turn.objects.filter(
+            Q(accepted_at__gte=Parameter("now")) | Q(answered_at__gte=Parameter("now")),
+            user_id=Parameter("user_id"),
+            conversation_id=Parameter("conversation_id"),
+        )
+        .order_by()
+        .only("accepted_at", "answered_at")
+    )
+)
+_TURN = Insert(Turn)
 
 
 @dataclass(frozen=True, slots=True)
@@ -154,8 +177,7 @@ def _turns_not_stored(user_id: str, now: datetime) -> list[Turn]:
     Raises:
         RateLimited: too many of them are being answered.
     """
-    turns = Turn.objects.filter(user_id=user_id, state__in=(Turn.State.ACCEPTED, *TO_STORE))
-    others = list(turns.order_by().only("conversation_id", "state", "lease_until"))
+    others = _NOT_STORED.rows(user_id=user_id)
     under_way = sum(turn.seconds_under_way(now) > 0 for turn in others)
     if under_way >= settings.CHAT_MAX_TURNS_PER_USER:
         raise RateLimited(
@@ -173,7 +195,7 @@ def _enter_conversation(request: ChatRequest, user: ChatUser, now: datetime) -> 
     else:
         conversation_id = str(request.conversation_id)
         key = ConversationKey(request.user_id, conversation_id)
-        conversation = Conversation.objects.at(key)
+        conversation = Conversation.at(key)
     if conversation is None:
         conversation = Conversation(
             user_id=request.user_id,
@@ -205,7 +227,7 @@ def _insert(request: ChatRequest, conversation: Conversation, now: datetime) -> 
     )
     _lease(turn, now)
     conversation.take_up(turn.message, accepted_at)
-    turn.save(force_insert=True)
+    _TURN.run(turn)
     return turn
 
 
@@ -217,7 +239,7 @@ def _next_time(conversation: Conversation, now: datetime) -> datetime:
     now = conversation.after_deletion(now)
     if conversation.updated_at < now:  # it is no earlier than the last turn
         return now
-    turns = Turn.objects.of(conversation.key).order_by()
-    last = turns.aggregate(accepted=Max("accepted_at"), answered=Max("answered_at"))
-    later: list[datetime] = [moment + MICROSECOND for moment in last.values() if moment]
-    return max([now, *later])
+    key = conversation.key
+    turns = _FROM.rows(user_id=key.user_id, conversation_id=key.conversation_id, now=now)
+    times = [moment for turn in turns for moment in (turn.accepted_at, turn.answered_at) if moment]
+    return max([now, *(moment + MICROSECOND for moment in times)])

@@ -58,7 +58,7 @@ def delete_conversation(key: ConversationKey, deadline: Deadline) -> bool:
 def mark_deleted(key: ConversationKey) -> bool:
     """Mark the index row, and remove all that the database knows; return False without a row."""
     with user_transaction(key.user_id):
-        row = Conversation.objects.at(key)
+        row = Conversation.at(key)
         if row is None:
             return False
         turns = Turn.objects.of(key)
@@ -84,7 +84,7 @@ def _delete_unknown(key: ConversationKey, deadline: Deadline) -> bool:
     except StoreError:
         pass  # it may be there
     with user_transaction(key.user_id):
-        if Conversation.objects.at(key) is None:
+        if Conversation.at(key) is None:
             _check_pending(key.user_id)
             Conversation.new(key).save()
         mark_deleted(key)
@@ -103,7 +103,7 @@ def _check_pending(user_id: str) -> None:
 
 def apply_deletion(key: ConversationKey, deadline: Deadline) -> bool:
     """Empty the document that was marked as deleted; return whether that is done."""
-    row = Conversation.objects.at(key)
+    row = Conversation.at(key)
     if row is None or row.deleted_at is None:
         return True
     done = _empty(key, row.deleted_at, deadline)
@@ -158,7 +158,7 @@ def deleted_of(turns: Sequence[Turn]) -> list[str]:
     """
     kept = set(Turn.objects.filter(pk__in=[turn.pk for turn in turns]).values_list("pk", flat=True))
     gone = [turn for turn in turns if turn.pk not in kept]
-    row = Conversation.objects.at(gone[0].key) if gone else None
+    row = Conversation.at(gone[0].key) if gone else None
     return [
         turn.id for turn in gone if row is None or not row.active or row.hides(turn.accepted_at)
     ]

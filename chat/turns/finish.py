@@ -1,7 +1,5 @@
 """Step 4: what came of a turn is kept in its row, before anybody is told."""
 
-from typing import Any
-
 from django.utils import timezone
 
 from chat.deadline import Deadline
@@ -11,9 +9,15 @@ from chat.models import Conversation, Turn
 from chat.tools.confirmation import ask_to_confirm
 from chat.turns.traces import note_degraded
 from common.database_busy import DatabaseBusy
+from common.statements import Parameter, Update
 from common.telemetry import metrics
 
-_OUTCOME = ("state", "reply", "failure", "answered_at", "degraded", "stopped")
+_KEEP = Update(
+    # Nothing if another process has taken the turn up since.
+    lambda: Turn.objects.filter(id=Parameter("id"), lease_token=Parameter("lease_token")),
+    *("state", "reply", "failure", "answered_at", "degraded", "stopped"),
+    lease_until=None,
+)
 
 
 def finish(turn: Turn, failure: ModelFailed | None, deadline: Deadline) -> None:
@@ -30,10 +34,9 @@ def finish(turn: Turn, failure: ModelFailed | None, deadline: Deadline) -> None:
     turn.answered_at = max(timezone.now(), turn.accepted_at)
     # A reply that was cut short asks nothing: its user did not wait for a question.
     to_confirm = [] if failure or turn.stopped else ask_to_confirm(turn)
-    outcome = {name: getattr(turn, name) for name in _OUTCOME}
     while True:
         try:
-            _keep(turn, outcome, to_confirm)
+            _keep(turn, to_confirm)
             break
         except DatabaseBusy:
             if deadline.passed:
@@ -42,11 +45,11 @@ def finish(turn: Turn, failure: ModelFailed | None, deadline: Deadline) -> None:
     metrics.TURNS.labels(became, str(turn.degraded).lower()).inc()
 
 
-def _keep(turn: Turn, outcome: dict[str, Any], to_confirm: list[int]) -> None:
+def _keep(turn: Turn, to_confirm: list[int]) -> None:
     # Most turns change nothing but their row: one statement, and no transaction for it.
     alone = not (to_confirm or turn.degraded)
     with busy_if_locked() if alone else user_locked(turn.user_id):
-        updated = Turn.objects.under_lease_of(turn).update(lease_until=None, **outcome)
+        updated = _KEEP.run(turn)
         if updated and to_confirm:
             Conversation.objects.of(turn.key).update(awaiting_confirmation=to_confirm)
         if updated and turn.degraded:

@@ -48,7 +48,7 @@ def _take_lease(key: ConversationKey, deadline: Deadline) -> str | None:
     token = secrets.token_hex(16)
     with user_locked(key.user_id):
         now = timezone.now()
-        row = Conversation.objects.at(key)
+        row = Conversation.at(key)
         if row is None:
             return None
         if row.lease_until is not None and row.lease_until > now:
@@ -81,7 +81,7 @@ def flush(conversation: OpenConversation) -> bool:
     with leased(key, deadline) as held:
         if not held:
             return False
-        row = Conversation.objects.at(key)
+        row = Conversation.at(key)
         if row is not None and row.deletion_pending and not deletion.apply_deletion(key, deadline):
             return False
         store_waiting(conversation)

@@ -65,7 +65,7 @@ def _position(cursor: str) -> tuple[datetime, int]:
 def rename(key: ConversationKey, title: str) -> Conversation | None:
     """Give the conversation a title that no message overwrites; return None if there is none."""
     with user_transaction(key.user_id):
-        row = Conversation.objects.at(key)
+        row = Conversation.at(key)
         if row is None or not row.active:
             return None
         row.title, row.title_renamed = title, True
@@ -83,7 +83,7 @@ def repair(conversation: OpenConversation) -> Conversation | None:
     if snapshot is None or not _differs(seen, snapshot):
         return seen
     with user_transaction(key.user_id):
-        row = Conversation.objects.at(key)
+        row = Conversation.at(key)
         if (row and row.version) != (seen and seen.version):
             return row
         if snapshot.state is not None:

@@ -56,7 +56,7 @@ class OpenConversation:
     def row(self) -> Conversation | None:
         """The index row, None if there was none when it was first asked for."""
         if not self._row_is_known:
-            self._row = Conversation.objects.at(self.key)
+            self._row = Conversation.at(self.key)
             self._row_is_known = True
         return self._row
 

@@ -14,14 +14,21 @@ from django.db.models import Exists, OuterRef, Q
 from django.utils import timezone
 
 from chat.models import Conversation, Turn
+from common.statements import Parameter, Select
 
 PRUNED_EVERY = 20  # turns; it costs one of them a query
 PRUNED_AT_ONCE = 100
 
+_SOME_OLD = Select(
+    lambda: Turn.objects.filter(
+        _stored_before(Parameter("oldest")), user_id=Parameter("user_id")
+    ).only("id")[:PRUNED_AT_ONCE]
+)
+
 
 def prune(batch_size: int = 500) -> int:
     """Delete all that are too old to be repeated; return how many."""
-    old = _too_old(timezone.now())
+    old = _stored_before(_oldest(timezone.now()))
     dropped = 0
     while ids := list(Turn.objects.filter(old).values_list("id", flat=True)[:batch_size]):
         dropped += _drop(ids, old)
@@ -32,16 +39,18 @@ def prune_now_and_then(user_id: str, now: datetime) -> None:
     """Delete a few old turns of this user, once in PRUNED_EVERY calls."""
     if secrets.randbelow(PRUNED_EVERY):
         return
-    old = _too_old(now)
-    turns = Turn.objects.filter(old, user_id=user_id)
-    if ids := list(turns.values_list("id", flat=True)[:PRUNED_AT_ONCE]):
-        _drop(ids, old)
+    oldest = _oldest(now)
+    if turns := _SOME_OLD.rows(user_id=user_id, oldest=oldest):
+        _drop([turn.id for turn in turns], _stored_before(oldest))
 
 
-def _too_old(now: datetime) -> Q:
-    """Return the condition for turns that were stored longer ago than CHAT_KEEP_TURNS_SECONDS."""
+def _oldest(now: datetime) -> datetime:
+    """Return when the oldest turn was stored that is kept."""
+    return now - timedelta(seconds=settings.CHAT_KEEP_TURNS_SECONDS)
+
+
+def _stored_before(oldest: datetime | Parameter) -> Q:
     # Of turns from before migration 0003 nobody noted when they were stored.
-    oldest = now - timedelta(seconds=settings.CHAT_KEEP_TURNS_SECONDS)
     corrupt = Conversation.objects.filter(
         user_id=OuterRef("user_id"), conversation_id=OuterRef("conversation_id"), corrupt=True
     )

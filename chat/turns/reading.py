@@ -84,7 +84,7 @@ def renumber(turn: Turn, taken: OpenConversation, tries: int) -> Conversation | 
     Return the new index row, None when the turn is gone.
     """
     with user_locked(turn.user_id):
-        row = Conversation.objects.at(turn.key)
+        row = Conversation.at(turn.key)
         if row is None or taken.snapshot is None or taken.state is None:
             return None
         title, row.title = row.title, ""

@@ -13,6 +13,7 @@ from contextlib import suppress
 from datetime import timedelta
 
 from django.conf import settings
+from django.db.models import DateTimeField, Q
 from django.db.models.functions import Greatest
 from django.utils import timezone
 
@@ -34,6 +35,7 @@ from chat.turns.accept import Accepted
 from chat.turns.open_conversation import OpenConversation, expiry_from_now
 from chat.turns.traces import note_dead_letter, note_degraded
 from common.database_busy import DatabaseBusy
+from common.statements import Parameter, Update
 
 logger = logging.getLogger(__name__)
 
@@ -44,6 +46,30 @@ PAUSE_SECONDS = 0.025
 # were stored: a store that takes no writes for a while takes nobody's.
 NEVER_FITS_SECONDS = 60
 NEVER_FITS_OTHERS = 3
+
+_DESCRIBE = Update(
+    # The row whose deletion, if it had one, the document came after.
+    lambda: Conversation.objects.filter(
+        Q(deleted_at=None) | Q(deleted_at__lt=Parameter("created_at")),
+        user_id=Parameter("user_id"),
+        conversation_id=Parameter("conversation_id"),
+        active=True,
+    ),
+    *("message_count", "created_at", "expires_at"),
+    updated_at=Greatest("updated_at", Parameter("changed_at", DateTimeField())),
+    deletion_pending=False,
+)
+_MARK = Update(
+    # Each lease has its own token. A row with another one was stored by somebody else, or has been
+    # taken up again since it was read: what it holds now is not what the document holds.
+    lambda: Turn.objects.filter(
+        id=Parameter("id"), lease_token=Parameter("lease_token"), state__in=TO_STORE
+    ),
+    *("stored_at",),
+    state=Turn.State.STORED,
+    lease_until=None,
+    lease_token="",
+)
 
 
 def store_turn(accepted: Accepted) -> None:
@@ -101,7 +127,6 @@ class _Storing:
 
     def __init__(self, conversation: OpenConversation) -> None:
         self.conversation = conversation
-        self.rows = Turn.objects.of(conversation.key)
         self.conflicts = 0
         self.outages = 0
         self.one_by_one = False
@@ -111,14 +136,14 @@ class _Storing:
     def run(self, known: Sequence[Turn]) -> ConversationState | None:
         stored: ConversationState | None = None
         while True:
-            if self.conversation.row is None or not (known or self.rows.to_store()):
+            if self.conversation.row is None or not (known or self._to_store()):
                 return stored
             turns = known
             try:
                 if self.conversation.snapshot is None:
                     self.conversation.read()
                 # The rows after the document: what it has of a turn can't be newer then.
-                turns = turns or self.rows.to_store()
+                turns = turns or self._to_store()
                 turns = turns[:1] if self.one_by_one else turns
                 if not turns:
                     return stored
@@ -140,6 +165,9 @@ class _Storing:
                     return stored
             known = ()
             self.conversation.forget()
+
+    def _to_store(self) -> list[Turn]:
+        return Turn.objects.of(self.conversation.key).to_store()
 
     def _put(self, turns: Sequence[Turn], row: Conversation) -> ConversationState:
         """Save the document with these turns, unless it has them already."""
@@ -204,7 +232,7 @@ class _Storing:
 
     def _set_aside(self, turns: Sequence[Turn], refusal: StoreRefused) -> None:
         """Take the turn that the store refuses for good out of the way of the others."""
-        turns = turns or self.rows.to_store()[:1]  # it was the key that was refused
+        turns = turns or self._to_store()[:1]  # it was the key that was refused
         if len(turns) != 1:
             self.one_by_one = True
             return
@@ -225,22 +253,17 @@ def mark_stored(turns: Sequence[Turn], state: ConversationState) -> bool:
     turn, and its row was pruned since.
     """
     with user_locked(state.user_id, may_be_lost=True):
-        described = Conversation.objects.holding(state).update(
+        if not _DESCRIBE.run(
+            user_id=state.user_id,
+            conversation_id=state.conversation_id,
             message_count=len(state.messages),
             created_at=state.created_at,
-            updated_at=Greatest("updated_at", state.updated_at),
+            changed_at=state.updated_at,
             expires_at=expiry_from_now(),
-            deletion_pending=False,
-        )
-        if not described:
+        ):
             return False
-        # Each lease has its own token. A row with another one was stored by somebody else, or has
-        # been taken up again since it was read: what it holds now is not what the document holds.
-        marked = Turn.objects.filter(
-            pk__in=[turn.pk for turn in turns],
-            lease_token__in=[turn.lease_token for turn in turns],
-            state__in=TO_STORE,
-        ).update(
-            state=Turn.State.STORED, stored_at=timezone.now(), lease_until=None, lease_token=""
+        now = timezone.now()
+        marked = sum(
+            _MARK.run(id=turn.pk, lease_token=turn.lease_token, stored_at=now) for turn in turns
         )
         return marked == len(turns) or not deletion.deleted_of(turns)

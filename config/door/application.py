@@ -12,7 +12,7 @@ from django.urls import ResolverMatch
 
 from common.client_ip import address_in
 from common.telemetry.request import begin
-from config.door.body_limits import allowance
+from config.door.body_limits import Allowance, allowance
 from config.door.environ import Scope, environ_of
 from config.door.handler import LoopHandler, LoopRequest
 from config.door.pool import Pool
@@ -92,11 +92,7 @@ class Door:
         size = 0 if is_chunked else int(environ["CONTENT_LENGTH"])
         if size <= allowed.anybody and (allowed.anybody or not is_chunked):
             content = await body.receive(allowed.anybody, self._anybodys)
-        elif (
-            size <= allowed.known
-            and not is_chunked
-            and await self._pool.run(allowed.is_known, environ)
-        ):
+        elif size <= allowed.known and not is_chunked and await self._is_known(allowed, environ):
             content = await body.receive(allowed.known, self._known)
         elif allowed.refused_by_view:
             return io.BytesIO()
@@ -104,6 +100,11 @@ class Door:
             raise too_large()
         environ["CONTENT_LENGTH"] = str(body.size)
         return content
+
+    async def _is_known(self, allowed: Allowance, environ: dict[str, Any]) -> bool:
+        if allowed.knows_at_once:
+            return allowed.is_known(environ)
+        return await self._pool.run(allowed.is_known, environ)
 
 
 def _has_body(environ: dict[str, Any]) -> bool:

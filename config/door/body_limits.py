@@ -32,22 +32,25 @@ class Allowance:
     """How many bytes anybody may send to a path, and how many who is known; and who that is.
 
     `refused_by_view`: what goes beyond it is refused by the view, which reads the headers first.
+    `knows_at_once`: `is_known` asks neither a database nor anybody else.
     """
 
     anybody: int = 0
     known: int = 0
     is_known: Callable[[Environ], bool] = lambda environ: False
     refused_by_view: bool = True
+    knows_at_once: bool = False
 
 
 def allowance(path: str) -> Allowance:
-    """Return what may be sent to this path. `is_known` may read the database."""
+    """Return what may be sent to this path."""
     if path == REGISTER_PATH:
         return Allowance(known=REGISTER_MAX_BODY_BYTES, is_known=_has_enrolment_token)
     if path.startswith(LOG_IN_PREFIXES):
         return Allowance(anybody=MEMORY_BYTES, refused_by_view=False)
     if path.startswith(CHAT_PREFIX):
-        return Allowance(known=BODY_MAX_BYTES, is_known=_has_bearer_token)
+        at_once = not settings.JWT_JWKS_URL  # else keys may have to be fetched
+        return Allowance(0, BODY_MAX_BYTES, _has_bearer_token, knows_at_once=at_once)
     if is_api_path(path):
         return Allowance()
     most = max(settings.STATE_MAX_IMPORT_BYTES, settings.DATA_UPLOAD_MAX_MEMORY_SIZE)

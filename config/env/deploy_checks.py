@@ -5,12 +5,12 @@ from typing import Any
 from django.conf import settings
 from django.core.checks import CheckMessage, Warning
 
-LOOPBACK = {"localhost", "127.0.0.1", "[::1]"}
+from config.env.environment import LOOPBACK
 
 
 def check_hosts(**kwargs: Any) -> list[CheckMessage]:
     """Warn if pages answer under names of this machine alone."""
-    if not set(settings.ALLOWED_HOSTS) <= LOOPBACK:
+    if not set(settings.ALLOWED_HOSTS) <= set(LOOPBACK):
         return []
     return [
         Warning(

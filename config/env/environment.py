@@ -11,6 +11,8 @@ from config.env import store_urls, variables
 from config.local import valkey
 from config.local.generated import BASE_DIR, DATABASE_FILE
 
+LOOPBACK = ("localhost", "127.0.0.1", "[::1]")
+
 
 class Environment(BaseSettings):
     """The typed environment. A field's name in upper case is the variable's name."""
@@ -40,7 +42,7 @@ class Environment(BaseSettings):
     enrollment_tokens: variables.EnrollmentTokens = Field(default=(), repr=False)
 
     # Web
-    allowed_hosts: variables.CommaSeparated = ("localhost", "127.0.0.1", "[::1]")
+    allowed_hosts: variables.CommaSeparated = LOOPBACK
     csrf_trusted_origins: variables.CommaSeparated = ()
     https_only: bool | None = None
     trusted_proxy_count: int = Field(default=0, ge=0, le=10)

@@ -51,7 +51,7 @@ class QuarantinePage(CopyPage):
         now = self.now_in_words()
         self.object.refresh_from_db()  # reading may have shown that it is resolved
         context = {
-            "row": Conversation.objects.at(self.key),
+            "row": Conversation.at(self.key),
             "may_read": self.may_read,
             "shown": shown_bytes(self.copied_bytes) if self.may_read else None,
             "size": len(self.copied_bytes),
@@ -99,7 +99,7 @@ class DiscardPage(ConfirmationPage, CopyPage):
     button = "Discard the state"
 
     def question(self) -> dict[str, Any]:
-        row = Conversation.objects.at(self.key)
+        row = Conversation.at(self.key)
         return {
             "waiting": self.waiting_turns.count(),
             "messages_indexed": row.message_count if row else 0,

@@ -4,6 +4,8 @@ import asyncio
 import time
 from collections.abc import AsyncIterator
 
+import pytest
+
 from chat.model_server import streaming
 from chat.model_server.pieces import Pieces
 
@@ -22,13 +24,20 @@ def test_pieces__a_long_thought_costs_little():
     assert took < 5  # seconds; each word once cost as much as all before it
 
 
+@pytest.fixture(autouse=True)
+def no_pauses(monkeypatch) -> None:
+    """What the connection has received is one chunk; here each is one, and would have a pause."""
+    monkeypatch.setattr(streaming, "TOGETHER_SECONDS", 0)
+
+
 def events(chunks: list[bytes]) -> list[bytes]:
     async def received() -> AsyncIterator[bytes]:
         for chunk in chunks[1:]:
             yield chunk
 
     async def collect() -> list[bytes]:
-        return [event async for event in streaming._events(chunks[0], received())]
+        found = streaming._events(chunks[0], received())
+        return [event async for together in found for event in together]
 
     return asyncio.run(collect())
 

@@ -14,7 +14,6 @@ from chat.errors import ModelFailed
 from chat.live.waiting import take
 from chat.live.words import Words
 from chat.models import Conversation, Turn
-from chat.models.conversations import ConversationRows
 from chat.retention.purge import purge
 from chat.retention.sweep import PurgeOptions
 from chat.turns import flush, index, pruning
@@ -209,15 +208,15 @@ def test_lease__that_ended_is_not_saved_again(monkeypatch, module):
     """As PostgreSQL lets it be: a lease ends without the user's lock."""
     accept(ChatRequest(ALICE, "hello", "c1"))
     Conversation.objects.update(lease_until=timezone.now() + timedelta(hours=1), lease_token="x")
-    seen = Conversation.objects.at(KEY)
+    seen = Conversation.at(KEY)
 
-    def read_and_end_the_lease(_rows, key):
+    def read_and_end_the_lease(key):
         monkeypatch.undo()
-        row = Conversation.objects.at(key)
+        row = Conversation.at(key)
         Conversation.objects.update(lease_until=None, lease_token="")
         return row
 
-    monkeypatch.setattr(ConversationRows, "at", read_and_end_the_lease)
+    monkeypatch.setattr(Conversation, "at", read_and_end_the_lease)
     SAVES[module](seen)
     row = Conversation.objects.get(conversation_id="c1")
     assert (row.lease_until, row.lease_token) == (None, "")
