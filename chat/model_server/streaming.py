@@ -107,7 +107,7 @@ def _shown(pieces: Pieces, events: list[bytes]) -> Iterator[str]:
         if data == _DONE:
             return
         try:
-            yield pieces.add(json.loads(data.decode()))
+            yield pieces.add(json.loads(data.decode("utf-8", "surrogatepass")))
         except (ValueError, RecursionError):
             raise Unusable("an event of its stream is not JSON") from None
 
