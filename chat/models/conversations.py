@@ -6,7 +6,7 @@ from django.db import models
 from django.utils import timezone
 
 from chat.conversations.state import ConversationKey, ConversationState, reads_as_integer
-from chat.models.keyed import Keyed, KeyedRows
+from chat.models.keyed import GIVEN_KEY, Keyed, KeyedRows
 from chat.models.quarantine import Quarantine
 from chat.moments import MICROSECOND
 from common.statements import Parameter, Select, Update
@@ -182,9 +182,7 @@ class Conversation(Keyed):
 
 _AT = Select(
     # There is one at most: an order would only cost.
-    lambda: Conversation.objects.filter(
-        user_id=Parameter("user_id"), conversation_id=Parameter("conversation_id")
-    ).order_by()
+    lambda: Conversation.objects.of(GIVEN_KEY).order_by()
 )
 _GO_ON = Update(
     lambda: Conversation.objects.filter(id=Parameter("id")),

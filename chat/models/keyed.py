@@ -1,12 +1,19 @@
 """What all tables about conversations share: the two columns that say which one it is."""
 
-from typing import Self, TypeVar
+from types import SimpleNamespace
+from typing import Any, Self, TypeVar
 
 from django.db import models
 
 from chat.conversations.state import USER_ID_MAX_CHARACTERS, ConversationKey
+from common.statements import Parameter
 
 CONVERSATION_ID_MAX_CHARACTERS = 50
+
+# The key that a compiled statement is given.
+GIVEN_KEY: Any = SimpleNamespace(
+    user_id=Parameter("user_id"), conversation_id=Parameter("conversation_id")
+)
 
 Row_co = TypeVar("Row_co", bound="Keyed", covariant=True)
 

@@ -15,6 +15,7 @@ from chat.conversations.history import put_turn
 from chat.conversations.state import ConversationState, MessageEntry, ToolCallInfo
 from chat.errors import TurnConflict
 from chat.models.keyed import Keyed, KeyedRows
+from common.statements import Parameter
 from common.telemetry import metrics
 
 logger = logging.getLogger(__name__)
@@ -192,6 +193,10 @@ class Turn(Keyed):
         """Whether the document holds the turn as it is now."""
         stored = [message for message in state.messages if message.turn_id == self.id]
         return list(map(_gist, stored)) == list(map(_gist, self.messages()))
+
+
+# The turn that a compiled statement is given, by its id and its lease.
+GIVEN_TURN = Turn(id=Parameter("id"), lease_token=Parameter("lease_token"))
 
 
 def lease_length() -> timedelta:

@@ -19,6 +19,7 @@ from chat.deadline import Deadline
 from chat.errors import RateLimited, TokenRefused, TurnConflict
 from chat.locks import user_transaction
 from chat.models import ChatUser, Conversation, Turn
+from chat.models.keyed import GIVEN_KEY
 from chat.models.turns import TO_STORE, lease_length
 from chat.moments import MICROSECOND, microseconds
 from chat.tools.confirmation import confirmed_deletes
@@ -39,18 +40,15 @@ _NOT_STORED = Select(
         .only("conversation_id", "state", "lease_until")
     )
 )
-_FROM = Select(
+_FROM_NOW_ON = Select(
     lambda: (
-        Turn.objects.filter(
-            Q(accepted_at__gte=Parameter("now")) | Q(answered_at__gte=Parameter("now")),
-            user_id=Parameter("user_id"),
-            conversation_id=Parameter("conversation_id"),
-        )
+        Turn.objects.of(GIVEN_KEY)
+        .filter(Q(accepted_at__gte=Parameter("now")) | Q(answered_at__gte=Parameter("now")))
         .order_by()
         .only("accepted_at", "answered_at")
     )
 )
-_TURN = Insert(Turn)
+_NEW_TURN = Insert(Turn)
 
 
 @dataclass(frozen=True, slots=True)
@@ -227,7 +225,7 @@ def _insert(request: ChatRequest, conversation: Conversation, now: datetime) -> 
     )
     _lease(turn, now)
     conversation.take_up(turn.message, accepted_at)
-    _TURN.run(turn)
+    _NEW_TURN.run(turn)
     return turn
 
 
@@ -240,6 +238,6 @@ def _next_time(conversation: Conversation, now: datetime) -> datetime:
     if conversation.updated_at < now:  # it is no earlier than the last turn
         return now
     key = conversation.key
-    turns = _FROM.rows(user_id=key.user_id, conversation_id=key.conversation_id, now=now)
+    turns = _FROM_NOW_ON.rows(user_id=key.user_id, conversation_id=key.conversation_id, now=now)
     times = [moment for turn in turns for moment in (turn.accepted_at, turn.answered_at) if moment]
     return max([now, *(moment + MICROSECOND for moment in times)])

@@ -1,22 +1,48 @@
-"""Step 4: what came of a turn is kept in its row, before anybody is told."""
+"""Steps 4 and 6: what came of a turn is kept in its row, and later that the document has it."""
 
+from collections.abc import Sequence
+
+from django.db.models import DateTimeField, Q
+from django.db.models.functions import Greatest
 from django.utils import timezone
 
+from chat.conversations.state import ConversationState
 from chat.deadline import Deadline
 from chat.errors import ModelFailed
 from chat.locks import busy_if_locked, user_locked
 from chat.models import Conversation, Turn
+from chat.models.keyed import GIVEN_KEY
+from chat.models.turns import GIVEN_TURN, TO_STORE
 from chat.tools.confirmation import ask_to_confirm
+from chat.turns import deletion
+from chat.turns.open_conversation import expiry_from_now
 from chat.turns.traces import note_degraded
 from common.database_busy import DatabaseBusy
 from common.statements import Parameter, Update
 from common.telemetry import metrics
 
 _KEEP = Update(
-    # Nothing if another process has taken the turn up since.
-    lambda: Turn.objects.filter(id=Parameter("id"), lease_token=Parameter("lease_token")),
+    lambda: Turn.objects.under_lease_of(GIVEN_TURN),
     *("state", "reply", "failure", "answered_at", "degraded", "stopped"),
     lease_until=None,
+)
+_DESCRIBE = Update(
+    # The row whose deletion, if it had one, the document came after.
+    lambda: Conversation.objects.of(GIVEN_KEY).filter(
+        Q(deleted_at=None) | Q(deleted_at__lt=Parameter("created_at")), active=True
+    ),
+    *("message_count", "created_at", "expires_at"),
+    updated_at=Greatest("updated_at", Parameter("changed_at", DateTimeField())),
+    deletion_pending=False,
+)
+_MARK = Update(
+    # Each lease has its own token. A row with another one was stored by somebody else, or has been
+    # taken up again since it was read: what it holds now is not what the document holds.
+    lambda: Turn.objects.under_lease_of(GIVEN_TURN).filter(state__in=TO_STORE),
+    *("stored_at",),
+    state=Turn.State.STORED,
+    lease_until=None,
+    lease_token="",
 )
 
 
@@ -56,3 +82,26 @@ def _keep(turn: Turn, to_confirm: list[int]) -> None:
             note_degraded(turn)
     if not updated:
         raise turn.lost()
+
+
+def mark_stored(turns: Sequence[Turn], state: ConversationState) -> bool:
+    """Step 6. Return False if the conversation was deleted meanwhile, this document of it anyhow.
+
+    The index row says so. That a turn's row is gone does not: another worker may have stored the
+    turn, and its row was pruned since.
+    """
+    with user_locked(state.user_id, may_be_lost=True):
+        if not _DESCRIBE.run(
+            user_id=state.user_id,
+            conversation_id=state.conversation_id,
+            message_count=len(state.messages),
+            created_at=state.created_at,
+            changed_at=state.updated_at,
+            expires_at=expiry_from_now(),
+        ):
+            return False
+        now = timezone.now()
+        marked = sum(
+            _MARK.run(id=turn.pk, lease_token=turn.lease_token, stored_at=now) for turn in turns
+        )
+        return marked == len(turns) or not deletion.deleted_of(turns)

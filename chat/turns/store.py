@@ -13,8 +13,6 @@ from contextlib import suppress
 from datetime import timedelta
 
 from django.conf import settings
-from django.db.models import DateTimeField, Q
-from django.db.models.functions import Greatest
 from django.utils import timezone
 
 from chat.conversations.history import has_turn, truncate
@@ -32,10 +30,10 @@ from chat.models import Conversation, Turn
 from chat.models.turns import TO_STORE, put_turns
 from chat.turns import deletion
 from chat.turns.accept import Accepted
-from chat.turns.open_conversation import OpenConversation, expiry_from_now
+from chat.turns.finish import mark_stored
+from chat.turns.open_conversation import OpenConversation
 from chat.turns.traces import note_dead_letter, note_degraded
 from common.database_busy import DatabaseBusy
-from common.statements import Parameter, Update
 
 logger = logging.getLogger(__name__)
 
@@ -46,30 +44,6 @@ PAUSE_SECONDS = 0.025
 # were stored: a store that takes no writes for a while takes nobody's.
 NEVER_FITS_SECONDS = 60
 NEVER_FITS_OTHERS = 3
-
-_DESCRIBE = Update(
-    # The row whose deletion, if it had one, the document came after.
-    lambda: Conversation.objects.filter(
-        Q(deleted_at=None) | Q(deleted_at__lt=Parameter("created_at")),
-        user_id=Parameter("user_id"),
-        conversation_id=Parameter("conversation_id"),
-        active=True,
-    ),
-    *("message_count", "created_at", "expires_at"),
-    updated_at=Greatest("updated_at", Parameter("changed_at", DateTimeField())),
-    deletion_pending=False,
-)
-_MARK = Update(
-    # Each lease has its own token. A row with another one was stored by somebody else, or has been
-    # taken up again since it was read: what it holds now is not what the document holds.
-    lambda: Turn.objects.filter(
-        id=Parameter("id"), lease_token=Parameter("lease_token"), state__in=TO_STORE
-    ),
-    *("stored_at",),
-    state=Turn.State.STORED,
-    lease_until=None,
-    lease_token="",
-)
 
 
 def store_turn(accepted: Accepted) -> None:
@@ -244,26 +218,3 @@ class _Storing:
             lease_until=None,
         )
         note_dead_letter(turns[0])
-
-
-def mark_stored(turns: Sequence[Turn], state: ConversationState) -> bool:
-    """Step 6. Return False if the conversation was deleted meanwhile, this document of it anyhow.
-
-    The index row says so. That a turn's row is gone does not: another worker may have stored the
-    turn, and its row was pruned since.
-    """
-    with user_locked(state.user_id, may_be_lost=True):
-        if not _DESCRIBE.run(
-            user_id=state.user_id,
-            conversation_id=state.conversation_id,
-            message_count=len(state.messages),
-            created_at=state.created_at,
-            changed_at=state.updated_at,
-            expires_at=expiry_from_now(),
-        ):
-            return False
-        now = timezone.now()
-        marked = sum(
-            _MARK.run(id=turn.pk, lease_token=turn.lease_token, stored_at=now) for turn in turns
-        )
-        return marked == len(turns) or not deletion.deleted_of(turns)

@@ -50,7 +50,7 @@ def allowance(path: str) -> Allowance:
         return Allowance(anybody=MEMORY_BYTES, refused_by_view=False)
     if path.startswith(CHAT_PREFIX):
         at_once = not settings.JWT_JWKS_URL  # else keys may have to be fetched
-        return Allowance(0, BODY_MAX_BYTES, _has_bearer_token, knows_at_once=at_once)
+        return Allowance(known=BODY_MAX_BYTES, is_known=_has_bearer_token, knows_at_once=at_once)
     if is_api_path(path):
         return Allowance()
     most = max(settings.STATE_MAX_IMPORT_BYTES, settings.DATA_UPLOAD_MAX_MEMORY_SIZE)
