@@ -17,6 +17,7 @@ from client.statekeep_client import (
     Delete,
     Get,
     NamespaceInfo,
+    OutcomeUnknown,
     PreconditionFailed,
     Put,
     Refused,
@@ -63,7 +64,8 @@ def test_restore__stays_though_the_connector_runs(product):
         state.put("m365", "delta", "broken")
 
         def write_until_refused() -> str:
-            with pytest.raises(Refused) as refused:
+            # OutcomeUnknown if a slow disk has cost the reply to the attempt before the refused one
+            with pytest.raises((Refused, OutcomeUnknown)) as refused:
                 while True:
                     state.put("m365", "delta", "broken too")
                     state.put("m365", "delta", "broken")
