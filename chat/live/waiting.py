@@ -118,10 +118,18 @@ def turns_loop() -> asyncio.AbstractEventLoop:
 
 @lru_cache(maxsize=1)
 def _loop() -> asyncio.AbstractEventLoop:
-    loop = asyncio.new_event_loop()
+    loop = _new_loop()
     # A daemon, as it has no end: `_finish` keeps the process from ending too early.
     threading.Thread(target=loop.run_forever, name="turns loop", daemon=True).start()
     return loop
+
+
+def _new_loop() -> asyncio.AbstractEventLoop:
+    try:  # as the server does by `--loop auto`
+        import uvloop
+    except ImportError:
+        return asyncio.new_event_loop()
+    return uvloop.new_event_loop()
 
 
 @lru_cache(maxsize=1)
