@@ -17,7 +17,7 @@ from django.utils import timezone
 from chat.conversations.state import ConversationKey
 from chat.deadline import Deadline
 from chat.errors import RateLimited, TokenRefused, TurnConflict
-from chat.locks import user_transaction
+from chat.locks import locked_user
 from chat.models import ChatUser, Conversation, Turn
 from chat.models.keyed import GIVEN_KEY
 from chat.models.turns import TO_STORE, lease_length
@@ -27,6 +27,9 @@ from chat.turns.open_conversation import OpenConversation
 from chat.turns.pruning import prune_now_and_then
 from chat.turns.traces import note_expiry
 from common.statements import Insert, Parameter, Select
+from common.transactions import in_transaction
+
+_Refusal = TokenRefused | TurnConflict | RateLimited
 
 REPEAT_SECONDS_MAX = 5
 TURN_IN_PROGRESS = "turn_in_progress"
@@ -99,36 +102,39 @@ def accept(request: ChatRequest) -> Accepted:
         RateLimited: the user has CHAT_MAX_TURNS_PER_USER turns under way.
         DatabaseBusy: see user_locked.
     """
-    try:
-        return _accept(request)
-    except (TurnConflict, RateLimited):
-        # Turns under way are in its way; in a transaction, the error would undo this.
-        Turn.objects.filter(user_id=request.user_id).shorten_leases()
-        raise
-
-
-def _accept(request: ChatRequest) -> Accepted:
     deadline = Deadline(settings.CHAT_TURN_SECONDS)
-    row, others_wait = None, True
-    with user_transaction(request.user_id) as user:
-        now = timezone.now()
-        # A request may take its time: what was removed meanwhile must not begin again.
-        if user.refuses_now(request.issued_at, request.asked_at):
-            raise TokenRefused("The token is from before its user was removed. Log in again.")
+    outcome = in_transaction(lambda: _accept(request, deadline))
+    if isinstance(outcome, Accepted):
+        return outcome
+    if not isinstance(outcome, TokenRefused):
+        # Turns under way are in its way.
+        Turn.objects.filter(user_id=request.user_id).shorten_leases()
+    raise outcome
+
+
+def _accept(request: ChatRequest, deadline: Deadline) -> Accepted | _Refusal:
+    """Return the turn under its lease. What is refused has written nothing."""
+    user = locked_user(request.user_id)
+    now = timezone.now()
+    # A request may take its time: what was removed meanwhile must not begin again.
+    if user.refuses_now(request.issued_at, request.asked_at):
+        return TokenRefused("The token is from before its user was removed. Log in again.")
+    try:
         turn = _repeated(request, now)
-        is_new = turn is None
-        if turn is None:
-            others = _turns_not_stored(request.user_id, now)
-            row = _enter_conversation(request, user, now)
-            others_wait = any(other.conversation_id == row.conversation_id for other in others)
-            turn = _insert(request, row, now)
-            prune_now_and_then(request.user_id, now)
+        others = [] if turn else _turns_not_stored(request.user_id, now)
+    except (TurnConflict, RateLimited) as refusal:
+        return refusal
+    if turn is not None:
+        conversation = OpenConversation(turn.key, deadline)
+        return Accepted(turn, conversation, is_answered=turn.reply is not None)
+    row = _enter_conversation(request, user, now)
+    turn = _insert(request, row, now)
+    prune_now_and_then(request.user_id, now)
     return Accepted(
         turn,
         OpenConversation(turn.key, deadline, row),
-        is_answered=turn.reply is not None,
-        is_numbered=is_new and request.conversation_id is None,
-        others_wait=others_wait,
+        is_numbered=request.conversation_id is None,
+        others_wait=any(other.conversation_id == row.conversation_id for other in others),
     )
 
 

@@ -9,7 +9,7 @@ from django.utils import timezone
 from chat.conversations.state import ConversationState
 from chat.deadline import Deadline
 from chat.errors import ModelFailed
-from chat.locks import busy_if_locked, user_locked
+from chat.locks import lock_user
 from chat.models import Conversation, Turn
 from chat.models.keyed import GIVEN_KEY
 from chat.models.turns import GIVEN_TURN, TO_STORE
@@ -20,6 +20,7 @@ from chat.turns.traces import note_degraded
 from common.database_busy import DatabaseBusy
 from common.statements import Parameter, Update
 from common.telemetry import metrics
+from common.transactions import in_transaction
 
 _KEEP = Update(
     lambda: Turn.objects.under_lease_of(GIVEN_TURN),
@@ -72,15 +73,21 @@ def finish(turn: Turn, failure: ModelFailed | None, deadline: Deadline) -> None:
 
 
 def _keep(turn: Turn, to_confirm: list[int]) -> None:
-    # Most turns change nothing but their row: one statement, and no transaction for it.
+    # Most turns change nothing but their row, which needs no lock.
     alone = not (to_confirm or turn.degraded)
-    with busy_if_locked() if alone else user_locked(turn.user_id):
+
+    def write() -> int:
+        if alone:
+            return _KEEP.run(turn)
+        lock_user(turn.user_id)
         updated = _KEEP.run(turn)
         if updated and to_confirm:
             Conversation.objects.of(turn.key).update(awaiting_confirmation=to_confirm)
         if updated and turn.degraded:
             note_degraded(turn)
-    if not updated:
+        return updated
+
+    if not in_transaction(write, is_one_statement=alone):
         raise turn.lost()
 
 
@@ -90,7 +97,9 @@ def mark_stored(turns: Sequence[Turn], state: ConversationState) -> bool:
     The index row says so. That a turn's row is gone does not: another worker may have stored the
     turn, and its row was pruned since.
     """
-    with user_locked(state.user_id, may_be_lost=True):
+
+    def write() -> bool:
+        lock_user(state.user_id)
         if not _DESCRIBE.run(
             user_id=state.user_id,
             conversation_id=state.conversation_id,
@@ -105,3 +114,5 @@ def mark_stored(turns: Sequence[Turn], state: ConversationState) -> bool:
             _MARK.run(id=turn.pk, lease_token=turn.lease_token, stored_at=now) for turn in turns
         )
         return marked == len(turns) or not deletion.deleted_of(turns)
+
+    return in_transaction(write, may_be_lost=True)

@@ -9,6 +9,8 @@ import fcntl
 import os
 import threading
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 from common import database_busy
 from common.database_busy import DatabaseBusy
@@ -31,10 +33,10 @@ class WriterQueue:
         """Wait for the turn to write.
 
         Raises:
-            DatabaseBusy: it did not come within WAIT_SECONDS.
+            DatabaseBusy: it did not come within WAIT_SECONDS, or before the end of `waiting_until`.
         """
-        give_up_at = time.monotonic() + database_busy.WAIT_SECONDS
-        if not self._threads.acquire(timeout=database_busy.WAIT_SECONDS):
+        give_up_at = _patience.give_up_at or time.monotonic() + database_busy.WAIT_SECONDS
+        if not self._threads.acquire(timeout=max(0, give_up_at - time.monotonic())):
             raise DatabaseBusy
         try:
             self._lock_file(give_up_at)
@@ -66,6 +68,23 @@ class WriterQueue:
                 pause = min(2 * pause, pause_max)
             else:
                 return
+
+
+class _Patience(threading.local):
+    give_up_at: float | None = None
+
+
+_patience = _Patience()
+
+
+@contextmanager
+def waiting_until(give_up_at: float) -> Iterator[None]:
+    """Let this thread wait to this moment, in terms of time.monotonic."""
+    _patience.give_up_at = give_up_at
+    try:
+        yield
+    finally:
+        _patience.give_up_at = None
 
 
 _queues: dict[str, WriterQueue] = {}

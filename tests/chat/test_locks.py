@@ -135,43 +135,6 @@ def test_line__nothing_is_written_beside_it(monkeypatch, queue, chat_store):
     assert beside == []
 
 
-def synced() -> bool:
-    with connection.cursor() as cursor:
-        cursor.execute("PRAGMA synchronous")
-        return cursor.fetchone() == (2,)  # FULL
-
-
-@SQLITE
-@pytest.mark.django_db(transaction=True)
-def test_sync__is_left_out_where_a_loss_does_no_harm_and_nowhere_else():
-    with locks.user_transaction(ALICE):
-        assert synced()
-    with locks.user_locked(ALICE):
-        assert synced()
-    with locks.user_locked(ALICE, may_be_lost=True):
-        assert not synced()
-    assert synced()
-    with pytest.raises(ZeroDivisionError), locks.user_locked(ALICE, may_be_lost=True):
-        raise ZeroDivisionError
-    assert synced()
-
-
-@SQLITE
-@pytest.mark.django_db(transaction=True)
-def test_sync__a_connection_that_could_not_be_put_back_is_closed(monkeypatch):
-    execute = locks._execute
-
-    def fail(statement):
-        if "FULL" in statement:
-            raise OSError
-        execute(statement)
-
-    monkeypatch.setattr(locks, "_execute", fail)
-    with pytest.raises(OSError), locks.user_locked(ALICE, may_be_lost=True):
-        pass
-    assert synced()
-
-
 @pytest.mark.django_db(transaction=True)
 def test_user_transaction__makes_the_row():
     with locks.user_transaction(ALICE) as user:
@@ -199,17 +162,3 @@ def test_row__held_by_another_connection_ends(monkeypatch):
     finally:
         other.close()
         connection.close()
-
-
-@pytest.mark.skipif("connection.vendor != 'postgresql'", reason="PostgreSQL's own")
-@pytest.mark.django_db(transaction=True)
-def test_sync__is_left_out_in_this_transaction_alone():
-    def setting():
-        with connection.cursor() as cursor:
-            cursor.execute("SHOW synchronous_commit")
-            return cursor.fetchone()[0]
-
-    with locks.user_locked(ALICE, may_be_lost=True):
-        assert setting() == "off"
-    with locks.user_locked(ALICE):
-        assert setting() == "on"
