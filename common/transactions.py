@@ -27,7 +27,7 @@ def in_transaction(
         Exception: what `write` raises.
     """
     if group := own_group():
-        return group.run(write, may_be_lost=may_be_lost)
+        return group.run(write, may_be_lost=may_be_lost, is_one_statement=is_one_statement)
     with busy_if_locked():
         if is_one_statement:
             return write()

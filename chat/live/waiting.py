@@ -9,11 +9,12 @@ import asyncio
 import concurrent.futures
 import os
 import threading
-from collections.abc import Callable, Coroutine, Generator
+from collections.abc import Callable, Coroutine, Generator, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import contextmanager
 from contextvars import copy_context
 from functools import lru_cache
-from typing import Any, TypeVar
+from typing import Any, Generic, TypeVar
 
 from django.conf import settings
 from django.db import close_old_connections
@@ -51,35 +52,62 @@ def begin(steps: Steps[T]) -> "Future[T]":
 
     A process that ends waits for them, until its server loses patience and kills it.
     """
-    future = asyncio.run_coroutine_threadsafe(_take_in_threads(steps), turns_loop())
-    _begun.add(future)
-    future.add_done_callback(_begun.discard)
-    return future
+    taking = _Taking(steps)
+    taking.go_on(steps.send, None)
+    return taking.over
 
 
-async def _take_in_threads(steps: Steps[T]) -> T:
-    loop, threads = asyncio.get_running_loop(), _threads()
-    go_on: Callable[[Any], Any] = steps.send
-    outcome: Any = None
-    while True:
-        context = copy_context()
-        wanted, value = await loop.run_in_executor(threads, context.run, _step, go_on, outcome)
-        if wanted is None:
-            returned: T = value
-            return returned
+class _Taking(Generic[T]):
+    """Takes the steps, each in a thread; what they want is waited for on the loop.
+
+    Each is taken in the context of whoever began.
+    """
+
+    def __init__(self, steps: Steps[T]) -> None:
+        self._steps = steps
+        self._wanted: asyncio.Task[Any] | None = None  # a loop alone does not keep its tasks
+        self.over: Future[T] = Future()
+        self.over.set_running_or_notify_cancel()  # nobody can cancel it
+        _under_way[self.over] = self
+        self.over.add_done_callback(_under_way.pop)
+
+    def go_on(self, call: Callable[[Any], Any], value: Any) -> None:
+        """Have the next step taken, by `send` or `throw` of the steps."""
         try:
-            outcome, go_on = await wanted, steps.send
+            _threads().submit(copy_context().run, self._step, call, value)
+        except RuntimeError as error:  # the process ends
+            self.over.set_exception(error)
+
+    def _step(self, call: Callable[[Any], Any], value: Any) -> None:
+        try:
+            with _connections_in_order():
+                wanted = call(value)
+        except StopIteration as end:
+            self.over.set_result(end.value)
+        except BaseException as error:
+            self.over.set_exception(error)
+        else:
+            turns_loop().call_soon_threadsafe(self._wait, wanted)
+
+    def _wait(self, wanted: Coroutine[Any, Any, Any]) -> None:
+        self._wanted = asyncio.get_running_loop().create_task(wanted)
+        self._wanted.add_done_callback(self._waited)
+
+    def _waited(self, task: "asyncio.Task[Any]") -> None:
+        call: Callable[[Any], Any] = self._steps.send
+        try:
+            value = task.result()
         except BaseException as error:  # whatever it is, the turn has to know
-            outcome, go_on = error, steps.throw
+            call, value = self._steps.throw, error
+        self.go_on(call, value)
 
 
-def _step(go_on: Callable[[Any], Any], outcome: Any) -> tuple[Coroutine[Any, Any, Any] | None, Any]:
-    """Return what is to be waited for; None and the value of the steps when they are over."""
+@contextmanager
+def _connections_in_order() -> Iterator[None]:
+    """Close those to databases that have served their time, or failed."""
     close_old_connections()
     try:
-        return go_on(outcome), None
-    except StopIteration as end:
-        return None, end.value
+        yield
     finally:
         close_old_connections()
 
@@ -138,11 +166,11 @@ def _threads() -> ThreadPoolExecutor:
     return ThreadPoolExecutor(settings.SERVER_THREADS, "turn")
 
 
-_begun: "set[Future[Any]]" = set()
+_under_way: "dict[Future[Any], _Taking[Any]]" = {}
 
 
 def _finish() -> None:
-    concurrent.futures.wait(set(_begun))
+    concurrent.futures.wait(list(_under_way))
 
 
 def _forget() -> None:
@@ -151,7 +179,7 @@ def _forget() -> None:
     _making = threading.Lock()
     _loop.cache_clear()
     _threads.cache_clear()
-    _begun.clear()
+    _under_way.clear()
 
 
 os.register_at_fork(after_in_child=_forget)

@@ -45,13 +45,16 @@ class GroupCommit:
         self._waiting: list[_Write] = []
         self._is_led = False
 
-    def run(self, call: Callable[[], T], *, may_be_lost: bool) -> T:
+    def run(
+        self, call: Callable[[], T], *, may_be_lost: bool = False, is_one_statement: bool = False
+    ) -> T:
         """Call it in a transaction, together with what waits; return what it returns.
 
         Args:
             call: may be called by another thread. If anything in the transaction fails, nothing of
                 it is written, and each is called again in a transaction of its own.
             may_be_lost: see `_unsynced`.
+            is_one_statement: it needs no BEGIN and no COMMIT where nobody else writes.
 
         Raises:
             DatabaseBusy: the turn to write did not come within WAIT_SECONDS.
@@ -59,8 +62,15 @@ class GroupCommit:
         """
         mine = _Write(call, may_be_lost)
         with self._lock:
-            self._waiting.append(mine)
             mine.leads, self._is_led = not self._is_led, True
+            by_itself = mine.leads and is_one_statement
+            if not by_itself:
+                self._waiting.append(mine)
+        if by_itself:
+            try:
+                return call()
+            finally:
+                self._hand_over(mine, [])
         if not mine.leads:
             self._wait(mine)
         if mine.leads:

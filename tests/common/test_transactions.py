@@ -105,6 +105,47 @@ def test_group__shares_the_transaction_of_the_first(writers):
     assert stored() == set("abcdef")
 
 
+def statements_of(**options: bool) -> list[str]:
+    seen = []
+
+    def look(execute, statement, *rest):
+        seen.append(statement.split(" ")[0])
+        return execute(statement, *rest)
+
+    with connection.execute_wrapper(look):
+        in_transaction(lambda: ChatUser.objects.update(last_task_id=1), **options)
+    return seen
+
+
+def test_one_statement__has_no_transaction_around_it():
+    assert statements_of(is_one_statement=True) == ["UPDATE"]
+
+
+@SQLITE
+def test_one_statement__shares_the_transaction_of_others(writers):
+    with held():
+        futures = [writers.begin(lambda: add("a"))]
+        futures += [
+            writers.begin(lambda name=name: add(name), is_one_statement=True) for name in "bc"
+        ]
+    threads = {future.result(10).split(" by ")[1] for future in futures}
+    assert len(threads) == 1
+    assert stored() == set("abc")
+
+
+@SQLITE
+def test_one_statement__that_is_refused_lets_the_next_one_write(writers, monkeypatch):
+    monkeypatch.setattr(database_busy, "WAIT_SECONDS", 0.2)
+    with held():
+        alone = writers._threads.submit(
+            writers._write, lambda: add("a"), {"is_one_statement": True}
+        )
+        with pytest.raises(DatabaseBusy):
+            alone.result(10)
+    in_transaction(lambda: add("b"))
+    assert stored() == {"b"}
+
+
 @SQLITE
 def test_group__each_is_written_in_its_own_context(writers):
     caller: ContextVar[str] = ContextVar("caller")
