@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from concurrent.futures import Future
+from contextlib import suppress
 from typing import Any, Protocol
 
 from django.http import HttpResponse, StreamingHttpResponse
@@ -11,6 +12,18 @@ from django.http.response import HttpResponseBase
 Run = Callable[..., Awaitable[Any]]  # runs a function in a thread
 
 TAKES_DEFERRED = "statekeep.takes_deferred"  # in WSGI's environ: whether the server can wait
+
+
+class Waker:
+    """Wakes a coroutine of this loop; any thread may call it."""
+
+    def __init__(self) -> None:
+        self._loop = asyncio.get_running_loop()
+        self.woken = asyncio.Event()
+
+    def wake(self) -> None:
+        with suppress(RuntimeError):  # the loop is closed: nobody waits any more
+            self._loop.call_soon_threadsafe(self.woken.set)
 
 
 class DeferredResponse(HttpResponse):
@@ -27,9 +40,11 @@ class DeferredResponse(HttpResponse):
 
     async def wait(self) -> HttpResponseBase:
         """Return the answer."""
+        waker = Waker()
+        self._over.add_done_callback(lambda _: waker.wake())
         try:
-            # Unlike awaiting it, this cancels nothing when the request is cancelled.
-            await asyncio.wait([asyncio.wrap_future(self._over)])
+            # Unlike awaiting the future, this cancels nothing when the request is cancelled.
+            await waker.woken.wait()
         except asyncio.CancelledError:  # nobody waits any more: what it would hold is given back
             self._over.add_done_callback(lambda _: self._make().close())
             raise

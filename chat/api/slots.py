@@ -13,7 +13,7 @@ from contextlib import contextmanager, suppress
 from django.conf import settings
 
 from chat.errors import RateLimited, Unavailable
-from chat.live.words import Waker
+from common.deferred import Waker
 
 READS_WAIT_SECONDS = 0.25  # reads take milliseconds, and pages send several at once
 

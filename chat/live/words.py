@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 
 from chat.conversations.json_values import clean_text
 from chat.models import Turn
-from common.deferred import Run
+from common.deferred import Run, Waker
 
 REPLY_MAX_CHARACTERS = 20_000
 
@@ -146,15 +146,3 @@ class Words:
             self._on_stop = call
             if self._stopped.is_set():
                 call()
-
-
-class Waker:
-    """Wakes a coroutine of this loop; any thread may call it."""
-
-    def __init__(self) -> None:
-        self._loop = asyncio.get_running_loop()
-        self.woken = asyncio.Event()
-
-    def wake(self) -> None:
-        with suppress(RuntimeError):  # the loop is closed: nobody waits any more
-            self._loop.call_soon_threadsafe(self.woken.set)

@@ -60,9 +60,10 @@ async def _tell(
     from openai import AsyncStream
 
     # The package's method for completions looks through all that may be in a request for names to
-    # translate, of which there are none: that takes milliseconds of a long conversation.
+    # translate, of which there are none: that takes milliseconds of a long conversation. A whole
+    # address is parsed once, a path three times.
     answer = await client.post(
-        "/chat/completions",
+        f"{client.base_url}chat/completions",
         body=request,
         cast_to=object,
         options={"headers": headers, "timeout": None},
