@@ -2,7 +2,7 @@
 
 Every transaction that writes more than one row of a user takes the user's row first, so none can
 meet another in the opposite order. None is open while the store or the model is asked, and none
-waits longer than WAIT_SECONDS to begin (common.database_limits). Rows are locked for a transaction,
+waits longer than WAIT_SECONDS to begin (common.database.limits). Rows are locked for a transaction,
 never for a session: behind a pooler, the next transaction may meet another one.
 """
 
@@ -12,8 +12,8 @@ from contextlib import contextmanager
 from django.db import connection, transaction
 
 from chat.models import ChatUser
-from common.database_busy import busy_if_locked
-from common.statements import Parameter, Select
+from common.database.busy import busy_if_locked
+from common.database.statements import Parameter, Select
 
 _USER_FOR_UPDATE = Select(
     lambda: ChatUser.objects.select_for_update().filter(user_id=Parameter("user_id"))

@@ -8,7 +8,7 @@ from django.core.signals import request_finished, request_started
 from django.db import close_old_connections, reset_queries
 from django.db.backends.signals import connection_created
 
-from common.database_limits import set_limits
+from common.database.limits import set_limits
 from config.env.deploy_checks import check_hosts, check_proxies
 from config.errors.refused import count_failed_login
 

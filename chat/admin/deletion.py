@@ -13,7 +13,7 @@ from chat.deadline import Deadline
 from chat.models import Conversation, Quarantine, Turn
 from chat.turns.deletion import delete_conversation
 from common.admin.pages import ConfirmationPage, log_action
-from common.database_busy import DatabaseBusy
+from common.database.busy import DatabaseBusy
 
 
 class DeletePage(ConfirmationPage, ChatPage):

@@ -16,7 +16,7 @@ from chat.errors import NotFound
 from chat.models import ChatUser, Conversation
 from chat.retention.forget import belongings, forget, in_words
 from common.admin.pages import log_action
-from common.database_busy import DatabaseBusy
+from common.database.busy import DatabaseBusy
 from common.visible import visible_name
 
 TITLE = "Remove all of a user"

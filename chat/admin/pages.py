@@ -21,7 +21,7 @@ from chat.errors import (
 )
 from chat.models import Conversation, Turn
 from common.admin.pages import AdminPage, log_action
-from common.database_busy import DatabaseBusy
+from common.database.busy import DatabaseBusy
 from common.events.models import Event, record
 
 logger = logging.getLogger(__name__)

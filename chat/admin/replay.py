@@ -12,7 +12,7 @@ from chat.errors import StoreConflict, StoreCorrupt, StoreError
 from chat.models import Conversation, Turn
 from chat.turns.flush import flush
 from chat.turns.open_conversation import OpenConversation
-from common.database_busy import DatabaseBusy
+from common.database.busy import DatabaseBusy
 
 
 class ReplayPage(ChatPage):

@@ -15,7 +15,7 @@ from django.db import Error, connections
 from chat.live import published
 from chat.live.words import Words
 from chat.models import Turn
-from common.statements import Select
+from common.database.statements import Select
 
 logger = logging.getLogger(__name__)
 

@@ -9,9 +9,8 @@ import asyncio
 import concurrent.futures
 import os
 import threading
-from collections.abc import Callable, Coroutine, Generator, Iterator
+from collections.abc import Callable, Coroutine, Generator
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import contextmanager
 from contextvars import copy_context
 from functools import lru_cache
 from typing import Any, Generic, TypeVar
@@ -80,8 +79,7 @@ class _Taking(Generic[T]):
 
     def _step(self, call: Callable[[Any], Any], value: Any) -> None:
         try:
-            with _connections_in_order():
-                wanted = call(value)
+            wanted = _call(call, value)
         except StopIteration as end:
             self.over.set_result(end.value)
         except BaseException as error:
@@ -102,12 +100,11 @@ class _Taking(Generic[T]):
         self.go_on(call, value)
 
 
-@contextmanager
-def _connections_in_order() -> Iterator[None]:
-    """Close those to databases that have served their time, or failed."""
+def _call(call: Callable[[Any], Any], value: Any) -> Any:
+    """Call it between looks at the thread's database connections, as Django does for a request."""
     close_old_connections()
     try:
-        yield
+        return call(value)
     finally:
         close_old_connections()
 

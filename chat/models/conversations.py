@@ -9,7 +9,7 @@ from chat.conversations.state import ConversationKey, ConversationState, reads_a
 from chat.models.keyed import GIVEN_KEY, Keyed, KeyedRows
 from chat.models.quarantine import Quarantine
 from chat.moments import MICROSECOND
-from common.statements import Parameter, Select, Update
+from common.database.statements import Parameter, Select, Update
 
 TITLE_MAX_CHARACTERS = 80
 

@@ -6,7 +6,7 @@ from typing import Any, Self, TypeVar
 from django.db import models
 
 from chat.conversations.state import USER_ID_MAX_CHARACTERS, ConversationKey
-from common.statements import Parameter
+from common.database.statements import Parameter
 
 CONVERSATION_ID_MAX_CHARACTERS = 50
 

@@ -15,7 +15,7 @@ from chat.conversations.history import put_turn
 from chat.conversations.state import ConversationState, MessageEntry, ToolCallInfo
 from chat.errors import TurnConflict
 from chat.models.keyed import Keyed, KeyedRows
-from common.statements import Parameter
+from common.database.statements import Parameter
 from common.telemetry import metrics
 
 logger = logging.getLogger(__name__)

@@ -13,7 +13,7 @@ from chat.locks import user_transaction
 from chat.models import Turn
 from chat.turns.flush import flush
 from chat.turns.open_conversation import OpenConversation
-from common.database_busy import DatabaseBusy
+from common.database.busy import DatabaseBusy
 from common.validation import first_error
 
 CONTENT_MAX_CHARACTERS = 100_000

@@ -31,7 +31,7 @@ from chat.turns.open_conversation import (
     keep_copy,
 )
 from chat.turns.store import store_waiting
-from common.database_busy import DatabaseBusy
+from common.database.busy import DatabaseBusy
 
 
 def restore(

@@ -26,8 +26,8 @@ from chat.tools.confirmation import confirmed_deletes
 from chat.turns.open_conversation import OpenConversation
 from chat.turns.pruning import prune_now_and_then
 from chat.turns.traces import note_expiry
-from common.statements import Insert, Parameter, Select
-from common.transactions import in_transaction
+from common.database.statements import Insert, Parameter, Select
+from common.database.transactions import in_transaction
 
 _Refusal = TokenRefused | TurnConflict | RateLimited
 

@@ -17,10 +17,10 @@ from chat.tools.confirmation import ask_to_confirm
 from chat.turns import deletion
 from chat.turns.open_conversation import expiry_from_now
 from chat.turns.traces import note_degraded
-from common.database_busy import DatabaseBusy
-from common.statements import Parameter, Update
+from common.database.busy import DatabaseBusy
+from common.database.statements import Parameter, Update
+from common.database.transactions import in_transaction
 from common.telemetry import metrics
-from common.transactions import in_transaction
 
 _KEEP = Update(
     lambda: Turn.objects.under_lease_of(GIVEN_TURN),

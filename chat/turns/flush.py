@@ -19,7 +19,7 @@ from chat.models.turns import CLOCKS_DIFFER
 from chat.turns import deletion
 from chat.turns.open_conversation import OpenConversation
 from chat.turns.store import store_waiting
-from common.database_busy import WAIT_SECONDS
+from common.database.busy import WAIT_SECONDS
 
 logger = logging.getLogger(__name__)
 

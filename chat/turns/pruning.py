@@ -14,7 +14,7 @@ from django.db.models import Exists, OuterRef, Q
 from django.utils import timezone
 
 from chat.models import Conversation, Turn
-from common.statements import Parameter, Select
+from common.database.statements import Parameter, Select
 
 PRUNED_EVERY = 20  # turns; it costs one of them a query
 PRUNED_AT_ONCE = 100

@@ -33,7 +33,7 @@ from chat.turns.accept import Accepted
 from chat.turns.finish import mark_stored
 from chat.turns.open_conversation import OpenConversation
 from chat.turns.traces import note_dead_letter, note_degraded
-from common.database_busy import DatabaseBusy
+from common.database.busy import DatabaseBusy
 
 logger = logging.getLogger(__name__)
 

@@ -20,7 +20,7 @@ class DatabaseWrapper(base.DatabaseWrapper):
     """A connection whose writes wait for their turn.
 
     Raises:
-        common.database_busy.DatabaseBusy: where Django raises OperationalError, if others have
+        common.database.busy.DatabaseBusy: where Django raises OperationalError, if others have
             written for too long.
     """
 

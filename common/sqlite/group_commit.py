@@ -16,8 +16,8 @@ from typing import Any, TypeVar
 
 from django.db import connection, transaction
 
-from common import database_busy
-from common.database_busy import DatabaseBusy
+from common.database import busy
+from common.database.busy import DatabaseBusy
 from common.sqlite.queue import waiting_until
 
 T = TypeVar("T")
@@ -30,7 +30,7 @@ class _Write:
     call: Callable[[], Any]
     may_be_lost: bool
     context: Context = field(default_factory=copy_context)
-    give_up_at: float = field(default_factory=lambda: time.monotonic() + database_busy.WAIT_SECONDS)
+    give_up_at: float = field(default_factory=lambda: time.monotonic() + busy.WAIT_SECONDS)
     woken: threading.Event = field(default_factory=threading.Event)
     leads: bool = False
     is_done: bool = False

@@ -12,8 +12,8 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from common import database_busy
-from common.database_busy import DatabaseBusy
+from common.database import busy
+from common.database.busy import DatabaseBusy
 
 LOOKS_EVERY_SECONDS = 0.0005, 0.01  # at first, and at most
 
@@ -35,7 +35,7 @@ class WriterQueue:
         Raises:
             DatabaseBusy: it did not come within WAIT_SECONDS, or before the end of `waiting_until`.
         """
-        give_up_at = _patience.give_up_at or time.monotonic() + database_busy.WAIT_SECONDS
+        give_up_at = _patience.give_up_at or time.monotonic() + busy.WAIT_SECONDS
         if not self._threads.acquire(timeout=max(0, give_up_at - time.monotonic())):
             raise DatabaseBusy
         try:

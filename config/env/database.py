@@ -4,7 +4,7 @@ from typing import Any
 
 import dj_database_url
 
-from common.database_busy import WAIT_SECONDS
+from common.database.busy import WAIT_SECONDS
 
 CONNECTION_SECONDS_MAX = 60  # that one is kept for the next request
 
@@ -18,7 +18,7 @@ def configuration(
         url: sqlite:///PATH or postgresql://…; options in its query win over those from here.
         connect_timeout_seconds: until PostgreSQL has to have taken a connection.
         statement_timeout_seconds: until a PostgreSQL that is cut off counts as gone; 0: any time.
-            common.database_limits limits the statements.
+            common.database.limits limits the statements.
     """
     database: dict[str, Any] = dict(
         dj_database_url.parse(

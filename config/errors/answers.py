@@ -16,7 +16,7 @@ from rest_framework import exceptions
 
 from chat import errors as chat
 from chat.api.answers import DEGRADED
-from common.database_busy import DatabaseBusy
+from common.database.busy import DatabaseBusy
 from common.errors import ServiceError
 from common.json_answers import json_response
 from common.telemetry import metrics

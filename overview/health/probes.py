@@ -22,7 +22,7 @@ from chat.assistant.reachable import examine_assistant
 from chat.errors import ChatError, StoreUnavailable
 from chat.models import Quarantine, Turn
 from chat.repository import conversation_repository
-from common.database_limits import missing_limits
+from common.database.limits import missing_limits
 from common.findings import Finding, Unfit
 from connector_state.credentials import dsx_connect
 from connector_state.credentials.issuing import unreadable_credentials

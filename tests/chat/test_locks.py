@@ -21,8 +21,8 @@ from chat.turns.accept import ChatRequest, accept
 from chat.turns.deletion import delete_conversation
 from chat.turns.flush import flush_all
 from chat.turns.pruning import prune
-from common import database_busy
-from common.database_busy import DatabaseBusy
+from common.database import busy
+from common.database.busy import DatabaseBusy
 from common.sqlite import base
 from common.sqlite.queue import WriterQueue
 from tests.chat.drive import ALICE, ask, away, hooked
@@ -33,7 +33,7 @@ SQLITE = pytest.mark.skipif("connection.vendor != 'sqlite'", reason="SQLite's ow
 @pytest.fixture
 def queue(tmp_path, monkeypatch) -> WriterQueue:
     """A line of this test's own, in which nobody waits for long."""
-    monkeypatch.setattr(database_busy, "WAIT_SECONDS", 0.2)
+    monkeypatch.setattr(busy, "WAIT_SECONDS", 0.2)
     return WriterQueue(str(tmp_path / "writers"))
 
 

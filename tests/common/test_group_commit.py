@@ -11,10 +11,10 @@ import pytest
 from django.db import connection, transaction
 
 from chat.models import ChatUser
-from common import database_busy
-from common.database_busy import DatabaseBusy
+from common.database import busy
+from common.database.busy import DatabaseBusy
+from common.database.transactions import in_transaction
 from common.sqlite import group_commit
-from common.transactions import in_transaction
 from tests.common.writes import add, stored, sync_setting
 
 pytestmark = [
@@ -80,7 +80,7 @@ def test_one_statement__shares_the_transaction_of_others(writers):
 
 
 def test_one_statement__that_is_refused_lets_the_next_one_write(writers, monkeypatch):
-    monkeypatch.setattr(database_busy, "WAIT_SECONDS", 0.2)
+    monkeypatch.setattr(busy, "WAIT_SECONDS", 0.2)
     with held():
         alone = writers._threads.submit(
             writers._write, lambda: add("a"), {"is_one_statement": True}
@@ -127,7 +127,7 @@ def test_group__one_that_fails_fails_alone(writers, fails):
 
 
 def test_group__nobody_waits_for_longer_than_alone(writers, monkeypatch):
-    monkeypatch.setattr(database_busy, "WAIT_SECONDS", 1.5)
+    monkeypatch.setattr(busy, "WAIT_SECONDS", 1.5)
     waited = {}
 
     def write(name: str, began: float) -> None:

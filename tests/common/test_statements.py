@@ -8,7 +8,7 @@ from django.db.models import F
 from django.utils import timezone
 
 from chat.models import Turn
-from common.statements import Insert, Parameter, Select, Update
+from common.database.statements import Insert, Parameter, Select, Update
 
 pytestmark = pytest.mark.django_db
 

@@ -6,8 +6,8 @@ import pytest
 from django.db import connection, transaction
 
 from chat.models import ChatUser
+from common.database.transactions import in_transaction
 from common.sqlite import group_commit
-from common.transactions import in_transaction
 from tests.common.writes import add, stored, sync_setting
 
 SQLITE = pytest.mark.skipif("connection.vendor != 'sqlite'", reason="SQLite's own")

@@ -9,7 +9,7 @@ from django.template.defaultfilters import pluralize
 
 from chat.errors import NotFound
 from chat.retention.forget import UNDATED_HOURS, belongings, forget, in_words
-from common.database_busy import DatabaseBusy
+from common.database.busy import DatabaseBusy
 from common.events.changes import record_command
 from common.events.models import Event
 from common.progress import Progress

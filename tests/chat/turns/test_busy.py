@@ -9,7 +9,7 @@ from django.db import connection
 from chat.assistant.builtin import BuiltinAssistant
 from chat.locks import user_transaction
 from chat.models import Turn
-from common import database_busy
+from common.database import busy
 from tests.chat.drive import ALICE, ask, contents, flushed, hooked
 
 pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.usefixtures("chat_store")]
@@ -20,7 +20,7 @@ HELD_SECONDS = 0.7
 @pytest.fixture
 def hold(monkeypatch) -> Callable[[], None]:
     """Hold the locks of the user and of their turns for longer than they are waited for once."""
-    monkeypatch.setattr(database_busy, "WAIT_SECONDS", 0.2)
+    monkeypatch.setattr(busy, "WAIT_SECONDS", 0.2)
     if connection.vendor == "postgresql":
         with connection.cursor() as cursor:
             cursor.execute("SET lock_timeout = '200ms'")

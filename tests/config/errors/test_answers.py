@@ -11,7 +11,7 @@ from django.test import Client
 from rest_framework import exceptions
 
 from chat import errors as chat
-from common.database_busy import DatabaseBusy
+from common.database.busy import DatabaseBusy
 from config.errors import answers, busy
 from connector_state import errors as state
 from tests.chat.calls import Api

@@ -10,7 +10,7 @@ from typing import Any
 
 from django.conf import settings
 
-from common.database_busy import WAIT_SECONDS
+from common.database.busy import WAIT_SECONDS
 
 logger = logging.getLogger(__name__)
 

@@ -5,7 +5,7 @@ from typing import TypeVar
 
 from django.db import connection, transaction
 
-from common.database_busy import busy_if_locked
+from common.database.busy import busy_if_locked
 from common.sqlite.group_commit import own_group
 
 T = TypeVar("T")

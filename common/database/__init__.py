@@ -1,0 +1,1 @@
+"""The database: what is waited for, transactions that many share, statements compiled once."""
