@@ -28,7 +28,7 @@ def user_transaction(user_id: str) -> Iterator[ChatUser]:
         DatabaseBusy: others have held it for too long.
     """
     with transaction.atomic():
-        yield locked_user(user_id)
+        yield user_for_update(user_id)
 
 
 @contextmanager
@@ -46,10 +46,10 @@ def user_locked(user_id: str) -> Iterator[None]:
 def lock_user(user_id: str) -> None:
     """Take the user's lock, in a transaction. SQLite's (IMMEDIATE) exclude each other anyhow."""
     if connection.features.has_select_for_update:
-        locked_user(user_id)
+        user_for_update(user_id)
 
 
-def locked_user(user_id: str) -> ChatUser:
+def user_for_update(user_id: str) -> ChatUser:
     """Return the user's row, locked for the transaction, and made if there is none."""
     with busy_if_locked():
         if row := _USER_FOR_UPDATE.first(user_id=user_id):

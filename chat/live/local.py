@@ -22,7 +22,7 @@ logger = logging.getLogger(__name__)
 TICK_SECONDS = 0.25
 WITHOUT_DATABASE_SECONDS = 1.0
 
-# Of all processes: there are few, and it costs a third of asking for those of this one.
+# Those of all processes: there are few, and so the statement is always the same.
 _TO_STOP = Select(lambda: Turn.objects.filter(state=Turn.State.ACCEPTED, stopped=True).only("id"))
 
 _words: dict[str, Words] = {}

@@ -17,7 +17,7 @@ from django.utils import timezone
 from chat.conversations.state import ConversationKey
 from chat.deadline import Deadline
 from chat.errors import RateLimited, TokenRefused, TurnConflict
-from chat.locks import locked_user
+from chat.locks import user_for_update
 from chat.models import ChatUser, Conversation, Turn
 from chat.models.keyed import GIVEN_KEY
 from chat.models.turns import TO_STORE, lease_length
@@ -100,7 +100,7 @@ def accept(request: ChatRequest) -> Accepted:
         TurnConflict: the key was used with another body, or its turn is under way.
         TokenRefused: all of the user was removed since the token was issued, or the request came.
         RateLimited: the user has CHAT_MAX_TURNS_PER_USER turns under way.
-        DatabaseBusy: see user_locked.
+        DatabaseBusy: see in_transaction.
     """
     deadline = Deadline(settings.CHAT_TURN_SECONDS)
     outcome = in_transaction(lambda: _accept(request, deadline))
@@ -114,7 +114,7 @@ def accept(request: ChatRequest) -> Accepted:
 
 def _accept(request: ChatRequest, deadline: Deadline) -> Accepted | _Refusal:
     """Return the turn under its lease. What is refused has written nothing."""
-    user = locked_user(request.user_id)
+    user = user_for_update(request.user_id)
     now = timezone.now()
     # A request may take its time: what was removed meanwhile must not begin again.
     if user.refuses_now(request.issued_at, request.asked_at):

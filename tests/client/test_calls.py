@@ -2,7 +2,6 @@
 
 import asyncio
 import hashlib
-import json
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
@@ -17,7 +16,6 @@ from client.statekeep_client import (
     Delete,
     Get,
     NamespaceInfo,
-    OutcomeUnknown,
     PreconditionFailed,
     Put,
     Refused,
@@ -54,29 +52,6 @@ def test_get__of_a_version_that_is_gone_raises(state, ns):
     with pytest.raises(StateError) as refused:
         state.get(ns, "k", version="no ETag")
     assert refused.value.code == "invalid_parameter"
-
-
-def test_restore__stays_though_the_connector_runs(product):
-    """`state restore --hold-writes` while a connector writes without a pause."""
-    credential = json.loads(product.manage("create_connector", "running", "--json")).values()
-    with StateClient(product.server.url, *credential, deadline_seconds=30) as state:
-        yesterday = state.put("m365", "delta", "yesterday's")
-        state.put("m365", "delta", "broken")
-
-        def write_until_refused() -> str:
-            # OutcomeUnknown if a slow disk has cost the reply to the attempt before the refused one
-            with pytest.raises((Refused, OutcomeUnknown)) as refused:
-                while True:
-                    state.put("m365", "delta", "broken too")
-                    state.put("m365", "delta", "broken")
-            return refused.value.code
-
-        with ThreadPoolExecutor() as pool:
-            running = pool.submit(write_until_refused)
-            arguments = ("running", "m365", "delta", yesterday, "--hold-writes")
-            product.manage("state", "restore", *arguments)
-            assert running.result(timeout=30) == "read_only"
-        assert state.get("m365", "delta").value == "yesterday's"
 
 
 @pytest.mark.parametrize("value", ["v", "", "Zażółć 日本", 'a|b"\\\r\n\x00', " 1 ", "x" * 65_536])

@@ -4,7 +4,7 @@ import random
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from contextvars import ContextVar
 
 import pytest
@@ -33,12 +33,18 @@ class Writers:
     def begin(self, write: Callable[[], object], **options: bool) -> "Future[object]":
         """Begin to write in a thread; return when it waits."""
         waiting = len(self.group._waiting)
-        future = self._threads.submit(self._write, write, options)
+        future = self.submit(self._write, write, options)
+        self.wait_until_waiting(waiting + 1)
+        return future
+
+    def submit(self, call: Callable[..., object], *args: object) -> "Future[object]":
+        return self._threads.submit(call, *args)
+
+    def wait_until_waiting(self, number: int) -> None:
         until = time.monotonic() + 10
-        while len(self.group._waiting) == waiting:
+        while len(self.group._waiting) < number:
             assert time.monotonic() < until
             time.sleep(0.001)
-        return future
 
     def _write(self, write: Callable[[], object], options: dict[str, bool]) -> object:
         try:
@@ -53,10 +59,7 @@ def writers() -> Iterator[Writers]:
         yield Writers(threads)
 
 
-@contextmanager
-def held() -> Iterator[None]:
-    with transaction.atomic():
-        yield
+held = transaction.atomic  # the database, by this thread
 
 
 def test_group__shares_the_transaction_of_the_first(writers):
@@ -82,9 +85,7 @@ def test_one_statement__shares_the_transaction_of_others(writers):
 def test_one_statement__that_is_refused_lets_the_next_one_write(writers, monkeypatch):
     monkeypatch.setattr(busy, "WAIT_SECONDS", 0.2)
     with held():
-        alone = writers._threads.submit(
-            writers._write, lambda: add("a"), {"is_one_statement": True}
-        )
+        alone = writers.submit(writers._write, lambda: add("a"), {"is_one_statement": True})
         with pytest.raises(DatabaseBusy):
             alone.result(10)
     in_transaction(lambda: add("b"))
@@ -99,11 +100,8 @@ def test_group__each_is_written_in_its_own_context(writers):
         return in_transaction(caller.get)
 
     with held():
-        futures = [writers._threads.submit(write_in_context, name) for name in "abc"]
-        until = time.monotonic() + 10
-        while len(writers.group._waiting) < 3:
-            assert time.monotonic() < until
-            time.sleep(0.001)
+        futures = [writers.submit(write_in_context, name) for name in "abc"]
+        writers.wait_until_waiting(3)
     assert [future.result(10) for future in futures] == ["a", "b", "c"]
 
 
@@ -130,7 +128,7 @@ def test_group__nobody_waits_for_longer_than_alone(writers, monkeypatch):
     monkeypatch.setattr(busy, "WAIT_SECONDS", 1.5)
     waited = {}
 
-    def write(name: str, began: float) -> None:
+    def note(name: str, began: float) -> None:
         waited[name] = time.monotonic() - began
 
     with held():
@@ -138,7 +136,7 @@ def test_group__nobody_waits_for_longer_than_alone(writers, monkeypatch):
         for name in "abc":
             began = time.monotonic()
             future = writers.begin(lambda name=name: add(name))
-            future.add_done_callback(lambda _, name=name, began=began: write(name, began))
+            future.add_done_callback(lambda _, name=name, began=began: note(name, began))
             futures.append(future)
             time.sleep(0.5)
         for future in futures:
