@@ -13,6 +13,8 @@ from django.test import TransactionTestCase
 from django_redis import get_redis_connection
 from redis.exceptions import ConnectionError as RedisConnectionError
 
+from chat import impatience
+from chat.admin import pages as chat_pages
 from chat.live import local
 from chat.live.words import Words
 from config.middleware import WhiteNoiseMiddleware
@@ -113,6 +115,18 @@ def _fresh_stores(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(live, "_cache", CacheWithoutThread(database))
     monkeypatch.setattr(live, "_foreign", live.foreign_cache(CacheWithoutThread))
     get_redis_connection().flushdb()  # FLUSHALL writes a snapshot to the disk, too
+
+
+@pytest.fixture(autouse=True)
+def _patience(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Pages and rates wait for a store that is well as long as a loaded machine may need.
+
+    What they do without one is as quick as in production in a test that is marked `impatient`.
+    """
+    if not request.node.get_closest_marker("impatient"):
+        monkeypatch.setattr(connection, "QUICK_SECONDS", 5)
+        monkeypatch.setattr(impatience, "TIMEOUT_SECONDS", 5)
+        monkeypatch.setattr(chat_pages, "LOOK_SECONDS", 5)
 
 
 class CacheWithoutThread(Cache):

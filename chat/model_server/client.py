@@ -19,7 +19,7 @@ from chat.live.waiting import wait_for
 from chat.live.words import Words
 from chat.model_server import streaming
 from chat.model_server.answers import THOUGHTS, Answer, Unusable, read_completion, read_document
-from chat.model_server.connections import openai_client
+from chat.model_server.connections import model_server
 from chat.model_server.instructions import tool_definitions
 from chat.model_server.pieces import read_stream
 from chat.model_server.refusals import (
@@ -27,6 +27,7 @@ from chat.model_server.refusals import (
     ContextTooLong,
     NotConnected,
     OtherWanted,
+    Refused,
     ServerFailed,
     ThoughtsWanted,
     in_words,
@@ -115,9 +116,9 @@ async def _ask_once(
         if document.get("error") and not document.get("choices"):
             raise _refused(HTTPStatus.OK, body, messages)
         return read_completion(document)
-    except openai.APIStatusError as error:
-        pause = retry_pause(error.response.headers.get("Retry-After"))
-        raise _refused(error.status_code, error.response.content, messages, pause) from error
+    except Refused as error:
+        pause = retry_pause(error.retry_after)
+        raise _refused(error.status, error.body, messages, pause) from error
     except (openai.APIConnectionError, httpx2.HTTPError, aiohttp.ClientError) as error:
         raise _connection_failed(error) from error
     except TimeoutError:
@@ -135,18 +136,21 @@ def connect(timeout_seconds: float) -> None:
     Raises:
         ModelTimeout, NotConnected.
     """
-    import openai
+    import aiohttp
 
-    client = openai_client(settings.OPENAI_API_KEY, settings.OPENAI_BASE_URL)
+    server = model_server(settings.OPENAI_API_KEY, settings.OPENAI_BASE_URL)
 
     async def list_models() -> None:
-        await client.with_options(timeout=timeout_seconds).models.with_raw_response.list()
+        async with asyncio.timeout(timeout_seconds), server.session.get(server.url("models")):
+            pass
 
     try:
         wait_for(list_models())
-    except openai.APIConnectionError as error:
+    except TimeoutError:
+        raise _late() from None
+    except aiohttp.ClientError as error:
         raise _connection_failed(error) from error
-    except (openai.OpenAIError, ValueError):
+    except ValueError:
         return
 
 
@@ -205,5 +209,5 @@ async def _request(messages: list[Json], may_call: bool, words: Words) -> bytes:
         "tool_choice": "auto" if may_call else "none",
     }
     headers = onward_headers() if settings.MODEL_TRACE_HEADERS else {}
-    client = openai_client(settings.OPENAI_API_KEY, settings.OPENAI_BASE_URL)
-    return await streaming.completion(client, body, headers, words)
+    server = model_server(settings.OPENAI_API_KEY, settings.OPENAI_BASE_URL)
+    return await streaming.completion(server, body, headers, words)

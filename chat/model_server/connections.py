@@ -1,53 +1,112 @@
-"""The openai package's client, with the connections that it keeps to the model's server."""
+"""How the model's server is reached: by the openai package, and by aiohttp below it."""
 
 import asyncio
 import weakref
+from base64 import b64encode
+from collections.abc import Callable, Coroutine
 from functools import lru_cache
-from typing import TYPE_CHECKING
-from urllib.parse import parse_qsl, unquote, urlsplit, urlunsplit
+from http.cookiejar import DefaultCookiePolicy
+from typing import TYPE_CHECKING, Any
+from urllib.parse import SplitResult, parse_qs, unquote, urlsplit, urlunsplit
 
 from chat import outgoing
 from chat.live.waiting import turns_loop
 
 if TYPE_CHECKING:
-    from openai import AsyncOpenAI
+    from aiohttp import ClientSession
 
 OPENAI_URL = "https://api.openai.com/v1"
+CONNECTIONS_MAX = 1000  # as the openai package has it
+IDLE_SECONDS = 4.0  # uvicorn, by which many a model is served, ends a connection after 5
+
+
+class ModelServer:
+    """A model's server, with the connections to it, which stay open for the next request.
+
+    `client` and `session` reach the same address with the same headers, certificates and proxy.
+    """
+
+    def __init__(self, api_key: str, base_url: str) -> None:
+        from httpx2 import Limits, create_ssl_context
+        from openai import AsyncOpenAI, DefaultAioHttpClient  # importing it takes a second
+
+        # Without a base URL the package would read OPENAI_BASE_URL itself, and take "" for one.
+        url = urlsplit(base_url or OPENAI_URL)
+        self._base = _base(url)
+        self._query = f"?{url.query}" if url.query else ""
+        self._proxy = outgoing.proxy_for(self._base)
+        self._tls = create_ssl_context(outgoing.tls_context(), trust_env=False)
+        http = DefaultAioHttpClient(
+            base_url=self._base,
+            trust_env=False,
+            verify=self._tls,
+            proxy=self._proxy,
+            limits=Limits(max_connections=CONNECTIONS_MAX, keepalive_expiry=IDLE_SECONDS),
+        )
+        http.cookies.jar.set_policy(DefaultCookiePolicy(allowed_domains=()))  # none is kept
+        self.client = AsyncOpenAI(
+            api_key=api_key or "none",
+            base_url=self._base,
+            http_client=http,
+            default_headers=_headers(url, api_key),
+            max_retries=0,
+        )
+        self._session: ClientSession | None = None
+        # The package closes only connections that it made itself.
+        self._closings = [http.aclose]
+        weakref.finalize(self, _close, self._closings, turns_loop()).atexit = False
+
+    def url(self, path: str) -> str:
+        """Return the address of a path of the protocol, with the query of OPENAI_BASE_URL."""
+        return f"{self._base}/{path}{self._query}"
+
+    @property
+    def session(self) -> "ClientSession":
+        """The session of aiohttp; asked for on the loop of the turns."""
+        from aiohttp import ClientSession, ClientTimeout, DummyCookieJar, TCPConnector
+
+        if self._session is None:
+            headers = {**self.client.auth_headers, **self.client.default_headers}
+            self._session = ClientSession(
+                connector=TCPConnector(
+                    ssl=self._tls, limit=CONNECTIONS_MAX, keepalive_timeout=IDLE_SECONDS
+                ),
+                headers={name: text for name, text in headers.items() if isinstance(text, str)},
+                proxy=self._proxy,
+                timeout=ClientTimeout(),  # of which there is one around the whole request
+                cookie_jar=DummyCookieJar(),
+            )
+            self._closings.append(self._session.close)
+        return self._session
+
+
+def _base(url: SplitResult) -> str:
+    """Return the address above all paths of the protocol, without a password and a query."""
+    path = url.path.rstrip("/").removesuffix("/chat/completions")
+    host = url.netloc.rpartition("@")[-1]
+    return urlunsplit(url._replace(netloc=host, path=path, query="", fragment=""))
+
+
+def _headers(url: SplitResult, api_key: str) -> dict[str, str]:
+    """Return what is sent beside, or in place of, the package's own headers."""
+    headers = {}
+    if url.username:  # aiohttp refuses them in an address beside this header
+        basic = f"{unquote(url.username)}:{unquote(url.password or '')}"
+        headers["Authorization"] = f"Basic {b64encode(basic.encode()).decode()}"
+    # Azure's deployments take the key here alone, and ignore it in Authorization.
+    if api_key and "api-version" in parse_qs(url.query):
+        headers["api-key"] = api_key
+    return headers
+
+
+def _close(
+    closings: list[Callable[[], Coroutine[Any, Any, None]]], loop: asyncio.AbstractEventLoop
+) -> None:
+    for close in closings:
+        asyncio.run_coroutine_threadsafe(close(), loop)
 
 
 @lru_cache(maxsize=4)
-def openai_client(api_key: str, base_url: str) -> "AsyncOpenAI":
-    """Return a client, one for each configuration, because it keeps its connections open."""
-    from openai import AsyncOpenAI, DefaultAioHttpClient  # importing it takes a second
-
-    # Without a base URL the package would read OPENAI_BASE_URL itself, and take "" for one.
-    url = urlsplit(base_url or OPENAI_URL)
-    query = dict(parse_qsl(url.query, keep_blank_values=True))
-    path = url.path.rstrip("/").removesuffix("/chat/completions")
-    host = url.netloc.rpartition("@")[-1]
-    base = urlunsplit(url._replace(netloc=host, path=path, query="", fragment=""))
-    # In the address aiohttp refuses them beside the package's own header, which they replace.
-    basic = (unquote(url.username), unquote(url.password or "")) if url.username else None
-    http = DefaultAioHttpClient(
-        base_url=base,
-        auth=basic,
-        trust_env=False,
-        verify=outgoing.tls_context(),
-        proxy=outgoing.proxy_for(base),
-    )
-    client = AsyncOpenAI(
-        api_key=api_key or "none",
-        base_url=base,
-        http_client=http,
-        default_query=query,
-        # Azure's deployments take the key here alone, and ignore it in Authorization.
-        default_headers={"api-key": api_key} if api_key and "api-version" in query else {},
-        max_retries=0,
-    )
-    # The package closes only a client that it made itself.
-    loop = turns_loop()
-    closing = weakref.finalize(
-        client, lambda: asyncio.run_coroutine_threadsafe(http.aclose(), loop)
-    )
-    closing.atexit = False
-    return client
+def model_server(api_key: str, base_url: str) -> ModelServer:
+    """Return the server of this configuration, one for each, because it keeps its connections."""
+    return ModelServer(api_key, base_url)

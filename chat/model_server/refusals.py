@@ -24,6 +24,19 @@ _TOO_LONG = re.compile(
 _KEY = re.compile(r"\b(?:sk|pk|key|gsk|xai)-[\w*-]{8,}")
 
 
+class Refused(Exception):
+    """The server answered with an HTTP status that is not of success.
+
+    `body` may be cut off. `retry_after` is the header, None without it.
+    """
+
+    def __init__(self, status: int, body: bytes, retry_after: str | None) -> None:
+        super().__init__(f"HTTP {status}")
+        self.status = status
+        self.body = body
+        self.retry_after = retry_after
+
+
 class ServerFailed(Exception):
     """The server gave no answer that can be used.
 

@@ -6,16 +6,15 @@ Whatever way the server answers, what is returned is the body of a completion th
 import asyncio
 import json
 from collections.abc import AsyncIterator, Iterator
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from chat.live.words import Words
 from chat.model_server.answers import Unusable
+from chat.model_server.connections import ModelServer
 from chat.model_server.pieces import Pieces
+from chat.model_server.refusals import Refused
+from chat.model_server.whole import ANSWER_MAX_BYTES, check_size, encoded, whole
 
-if TYPE_CHECKING:
-    from openai import AsyncOpenAI
-
-ANSWER_MAX_BYTES = 1_048_576
 STREAM_MAX_BYTES = 16 * ANSWER_MAX_BYTES  # each word comes in some 200 bytes of JSON
 TOGETHER_SECONDS = 0.1
 STREAMING_REFUSED = frozenset({400, 404, 405, 406, 415, 422, 501})
@@ -27,7 +26,7 @@ Json = dict[str, Any]
 
 
 async def completion(
-    client: "AsyncOpenAI", request: Json, headers: dict[str, str], words: Words
+    server: ModelServer, request: Json, headers: dict[str, str], words: Words
 ) -> bytes:
     """Return the body of the completion; its words are told where somebody follows them.
 
@@ -39,55 +38,59 @@ async def completion(
 
     Raises:
         Stopped: by the user.
+        Refused: with an HTTP status that is not of success.
         Unusable: the answer is too large, or breaks off.
-        openai.OpenAIError, httpx2.HTTPError: as the client raises them.
+        openai.OpenAIError, httpx2.HTTPError, aiohttp.ClientError: there is no connection, or it
+            broke.
     """
-    import openai
-
     if words.is_followed:
         try:
-            return await _tell(client, {**request, "stream": True}, headers, words)
-        except openai.APIStatusError as error:
-            if error.status_code not in STREAMING_REFUSED:
+            return await _tell(server, encoded({**request, "stream": True}), headers, words)
+        except Refused as refused:
+            if refused.status not in STREAMING_REFUSED:
                 raise
-    return await _tell(client, request, headers, words)
+    return await whole(server, encoded(request), headers)
 
 
-async def _tell(
-    client: "AsyncOpenAI", request: Json, headers: dict[str, str], words: Words
-) -> bytes:
-    """Tell the words as they come, and return the body."""
-    from openai import AsyncStream
+async def _tell(server: ModelServer, body: bytes, headers: dict[str, str], words: Words) -> bytes:
+    """Tell the words as they come, and return the body of the completion."""
+    import openai
 
     # The package's method for completions looks through all that may be in a request for names to
     # translate, of which there are none: that takes milliseconds of a long conversation. A whole
     # address is parsed once, a path three times.
-    answer = await client.post(
-        f"{client.base_url}chat/completions",
-        body=request,
-        cast_to=object,
-        options={"headers": headers, "timeout": None},
-        stream=True,
-        stream_cls=AsyncStream[object],
-    )
+    try:
+        answer = await server.client.post(
+            server.url("chat/completions"),
+            content=body,
+            cast_to=object,
+            options={"headers": headers, "timeout": None},
+            stream=True,
+            stream_cls=openai.AsyncStream[object],
+        )
+    except openai.APIStatusError as error:
+        response = error.response
+        raise Refused(
+            error.status_code, response.content, response.headers.get("Retry-After")
+        ) from error
     async with answer:
         received = _limited(answer.response.aiter_bytes())
         first = await anext(received, b"")
         # By what it is: servers that don't know `stream` answer as ever, and some name it anyhow.
-        if request.get("stream") and not first.lstrip(_BEFORE_JSON).startswith((b"{", b"[")):
+        if not first.lstrip(_BEFORE_JSON).startswith((b"{", b"[")):
             return await _streamed(first, received, words)
-        body = bytearray(first)
+        plain = bytearray(first)
         async for chunk in received:
-            body += chunk
-            _check_size(len(body), ANSWER_MAX_BYTES)
-        return bytes(body)
+            plain += chunk
+            check_size(len(plain), ANSWER_MAX_BYTES)
+        return bytes(plain)
 
 
 async def _limited(chunks: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
     size = 0
     async for chunk in chunks:
         size += len(chunk)
-        _check_size(size, STREAM_MAX_BYTES)
+        check_size(size, STREAM_MAX_BYTES)
         yield chunk
 
 
@@ -131,8 +134,3 @@ async def _events(first: bytes, received: AsyncIterator[bytes]) -> AsyncIterator
         # follow, would cost more than the rest of the turn.
         await asyncio.sleep(TOGETHER_SECONDS)
         chunk = await anext(received, None)
-
-
-def _check_size(size: int, most: int) -> None:
-    if size > most:
-        raise Unusable(f"its answer has more than {most} bytes")

@@ -19,7 +19,7 @@ from chat.errors import ModelFailed, StoreMissing, StoreUnavailable, Unavailable
 from chat.live.waiting import wait_for
 from chat.live.words import Words
 from chat.model_server import client
-from chat.model_server.connections import openai_client
+from chat.model_server.connections import model_server
 from chat.model_server.refusals import ServerFailed
 from chat.models import Turn
 from chat.repository import conversation_repository
@@ -86,9 +86,9 @@ def authority(tmp_path_factory) -> Authority:
 @pytest.fixture
 def fresh_client() -> Iterator[None]:
     """No client of a model's server is kept open from before, or for later."""
-    openai_client.cache_clear()
+    model_server.cache_clear()
     yield
-    openai_client.cache_clear()
+    model_server.cache_clear()
 
 
 @pytest.fixture
@@ -109,10 +109,10 @@ def tls_keys(authority, settings) -> Iterator[KeySet]:
     keys.stop()
 
 
-def ask_model() -> str:
+def ask_model(is_followed: bool = False) -> str:
     messages = [{"role": "user", "content": "hello"}]
-    asked = client.ask_once(messages, Deadline(10), may_call=False, words=Words(Turn()))
-    return wait_for(asked).content
+    words = Words(Turn(), is_followed=is_followed)
+    return wait_for(client.ask_once(messages, Deadline(10), may_call=False, words=words)).content
 
 
 def test_own_authority__all_our_calls_trust_it(others, tls_keys, authority, settings):
@@ -121,7 +121,7 @@ def test_own_authority__all_our_calls_trust_it(others, tls_keys, authority, sett
     with pytest.raises(StoreMissing):
         conversation_repository().get(fresh_key(), soon())
     assert reachable.examine_assistant(5).problems == ()
-    assert ask_model() == "hello over TLS"
+    assert ask_model() == ask_model(is_followed=True) == "hello over TLS"
 
 
 def test_own_authority__is_not_trusted_unless_it_is_named(others, tls_keys, settings, caplog):
@@ -133,8 +133,9 @@ def test_own_authority__is_not_trusted_unless_it_is_named(others, tls_keys, sett
         conversation_repository().get(fresh_key(), soon())
     with pytest.raises(ModelFailed):
         reachable.examine_assistant(5)
-    with pytest.raises(ServerFailed):
-        ask_model()
+    for is_followed in (False, True):
+        with pytest.raises(ServerFailed):
+            ask_model(is_followed)
     assert others.targets == []
 
 
@@ -181,12 +182,11 @@ def proxy(monkeypatch, fresh_client) -> Iterator[Others]:
 def test_proxy__is_used_for_the_model_and_the_identity_provider(proxy, settings):
     settings.OPENAI_BASE_URL, settings.CHAT_MODEL = "http://model.example/v1", "m"
     assert reachable.examine_assistant(5).problems == ()
-    assert ask_model() == "hello over TLS"
+    assert ask_model() == ask_model(is_followed=True) == "hello over TLS"
     with outgoing.session("http://issuer.example/keys") as session:
         session.get("http://issuer.example/keys", timeout=5)
     assert proxy.targets == [
-        "http://model.example/v1/chat/completions",
-        "http://model.example/v1/chat/completions",
+        *["http://model.example/v1/chat/completions"] * 3,
         "http://issuer.example/keys",
     ]
 

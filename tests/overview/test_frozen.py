@@ -14,7 +14,7 @@ from tests.environment import valkey_pid
 from tests.operators import create_staff, logged_in
 from tests.servers import freeze, thaw
 
-pytestmark = pytest.mark.django_db(transaction=True)
+pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.impatient]
 
 PATIENCE_SECONDS = 25  # of every call but those that give up early
 # Of a page: two seconds, and what a loaded machine adds. The pages are asked for at once.

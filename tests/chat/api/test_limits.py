@@ -8,15 +8,16 @@ from django.conf import settings as django_settings
 from django.utils import timezone
 from django_redis import get_redis_connection
 
+from chat import impatience
 from chat.api import throttles
 from chat.errors import RateLimited, TurnConflict
-from chat.impatience import TIMEOUT_SECONDS
 from chat.models import Turn
 from chat.turns.accept import ChatRequest, accept
 from tests.chat.drive import ALICE
 from tests.connectors import redis_servers
 from tests.servers import freeze, start_valkey, thaw
 
+LIMIT_SECONDS = 2  # more than the product's, for a machine that is busy
 REQUEST = ChatRequest(ALICE, "one", "c1", idempotency_key="k")
 
 
@@ -56,6 +57,7 @@ def test_repeat__after_its_process_died_is_told_when_to_come_back(seconds_left, 
 def test_rate__a_redis_that_hangs_costs_one_message_little_and_the_next_nothing(
     settings, monkeypatch, tmp_path
 ):
+    monkeypatch.setattr(impatience, "TIMEOUT_SECONDS", LIMIT_SECONDS)
     settings.CHAT_RATE_PER_MINUTE = 2
     socket = tmp_path / "v.sock"
     valkey = start_valkey(tmp_path / "valkey", "--port", "0", "--unixsocket", str(socket))
@@ -70,8 +72,8 @@ def test_rate__a_redis_that_hangs_costs_one_message_little_and_the_next_nothing(
         first = time.monotonic() - began
         for _ in range(20):
             throttles.check_rate(ALICE)
-        assert TIMEOUT_SECONDS <= first < 2 * TIMEOUT_SECONDS
-        assert time.monotonic() - began - first < TIMEOUT_SECONDS
+        assert LIMIT_SECONDS <= first < 2 * LIMIT_SECONDS
+        assert time.monotonic() - began - first < LIMIT_SECONDS
         thaw(valkey.pid)
         throttles.forget_limiter()
         with pytest.raises(RateLimited):

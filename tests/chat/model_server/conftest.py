@@ -5,6 +5,7 @@ from collections.abc import Iterator
 import pytest
 
 from chat.assistant import prepare_assistant
+from tests.chat.model_server.dialogue import Tools
 from tests.chat.model_server.imitation import ModelServer, running, said
 
 
@@ -21,3 +22,10 @@ def server(running_server, settings) -> ModelServer:
     settings.CHAT_TURN_SECONDS = 20
     running_server.give(said())
     return running_server
+
+
+@pytest.fixture(params=[False, True], ids=["whole", "streamed"])
+def both_ways(request, monkeypatch) -> bool:
+    """The model is asked by aiohttp for a whole answer, and by the openai package to stream it."""
+    monkeypatch.setattr(Tools, "is_followed", request.param)
+    return bool(request.param)

@@ -14,13 +14,18 @@ ADD = Call("add_task", MILK)
 
 
 class Tools:
-    """A toolbox that does nothing, and keeps what it was asked."""
+    """A toolbox that does nothing, and keeps what it was asked.
+
+    `is_followed`: somebody follows the words of the turn, so the model is asked to stream.
+    """
+
+    is_followed = False
 
     def __init__(self, result=None) -> None:
         self.result = {"success": True} if result is None else result
         self.calls: list[Call] = []
         self.done: list[dict] = []
-        self.words = Words(Turn())
+        self.words = Words(Turn(), is_followed=self.is_followed)
 
     def call_all(self, calls):
         self.calls += calls

@@ -46,13 +46,14 @@ def refused(status: int = 400, **error: Any) -> Raw:
 
 @dataclass
 class ModelServer:
-    """What it answers, in order, the last for ever; what it was sent; what it refuses."""
+    """What it answers, in order, the last for ever; what it was sent, by whom; what it refuses."""
 
     url: str = ""
     answers: list[Json | Raw] = field(default_factory=list)
     requests: list[Json] = field(default_factory=list)
     paths: list[str] = field(default_factory=list)
     headers: list[Any] = field(default_factory=list)
+    peers: list[tuple[str, int]] = field(default_factory=list)
     strict: bool = False
     max_bytes: int = 10**9
 
@@ -60,7 +61,7 @@ class ModelServer:
         """Forget what was, and answer so."""
         self.answers = list(answers)
         self.strict, self.max_bytes = strict, max_bytes
-        for kept in (self.requests, self.paths, self.headers):
+        for kept in (self.requests, self.paths, self.headers, self.peers):
             kept.clear()
 
     @property
@@ -78,6 +79,7 @@ class ModelServer:
         self.requests.append(json.loads(body))
         self.paths.append(handler.path)
         self.headers.append(handler.headers)
+        self.peers.append(handler.client_address)
         if len(body) > self.max_bytes:
             return refused(code="context_length_exceeded", message="too many tokens")
         if self.strict and (problem := strict_problem(self.sent)):

@@ -8,10 +8,9 @@ from collections.abc import Iterator
 import pytest
 
 from chat.errors import ModelFailed, ModelTimeout
-from chat.live.words import Words
 from chat.model_server import client
-from chat.models import Turn
-from tests.chat.model_server.dialogue import Tools, answered
+from tests.chat.model_server.dialogue import answered
+from tests.chat.model_server.imitation import Raw, said
 
 HEAD = b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nTransfer-Encoding: chunked\r\n\r\n"
 EVENT = b'data: {"choices": [{"delta": {"content": "Hi"}}]}\n\n'
@@ -61,15 +60,51 @@ def broken_server(request, settings) -> Iterator[list[int]]:
     thread.join(10)
 
 
-@pytest.mark.parametrize("is_followed", [False, True])
-def test_broken__is_a_failure_of_the_model_and_no_timeout(
-    broken_server, caplog, monkeypatch, is_followed
-):
+@pytest.mark.usefixtures("both_ways")
+def test_broken__is_a_failure_of_the_model_and_no_timeout(broken_server, caplog, monkeypatch):
     monkeypatch.setattr(client, "RETRY_PAUSE_SECONDS", 0.01)
-    tools = Tools()
-    tools.words = Words(Turn(), is_followed=is_followed)
     with pytest.raises(ModelFailed) as failure:
-        answered(tools)
+        answered()
     assert not isinstance(failure.value, ModelTimeout)
     assert broken_server
     assert "the model failed" in caplog.text
+
+
+LONG = b'{"error": "' + b"x" * 3_000_000
+
+
+@pytest.mark.usefixtures("both_ways")
+@pytest.mark.parametrize(
+    ("status", "logged"), [(200, "more than 1048576 bytes"), (403, "HTTP 403")]
+)
+def test_long__is_not_read_to_its_end(server, caplog, status, logged):
+    server.give(Raw(LONG, status))
+    with pytest.raises(ModelFailed):
+        answered()
+    assert logged in caplog.text
+
+
+@pytest.mark.usefixtures("both_ways")
+def test_elsewhere__is_asked_there(server):
+    there = {"Location": f"{server.url}/there"}
+    server.give(Raw(status=307, headers=there), said())
+    assert answered() == "Done."
+    assert server.paths == ["/v1/chat/completions", "/v1/there"]
+    assert server.headers[1]["Authorization"] == "Bearer a-key"
+    server.give(Raw(status=304), said())
+    with pytest.raises(ModelFailed):
+        answered()
+
+
+@pytest.mark.usefixtures("both_ways")
+def test_cookies__of_one_answer_do_not_go_along_with_the_next(server):
+    server.give(Raw(b"{}", 503, {"Set-Cookie": "turn=secret"}), said())
+    assert answered() == "Done."
+    assert server.headers[1]["Cookie"] is None
+
+
+@pytest.mark.usefixtures("both_ways")
+def test_connection__is_kept_for_the_next_request(server):
+    for _ in range(3):
+        answered()
+    assert len(set(server.peers)) == 1
