@@ -242,7 +242,9 @@ def test_address__empty_is_openais(monkeypatch):
     from chat.model_server.connections import model_server
 
     monkeypatch.setenv("OPENAI_BASE_URL", "")
-    assert model_server("key-of-nobody", "").url("models") == "https://api.openai.com/v1/models"
+    server = model_server("key-of-nobody", "")
+    assert server.url("models") == "https://api.openai.com/v1/models"
+    assert str(server.client.base_url) == "https://api.openai.com/v1/"
 
 
 @pytest.fixture
