@@ -265,12 +265,12 @@ def test_batch__that_was_overwritten_is_unknown(far, another, proxy, ns):
 
 
 def test_deadline__bounds_a_server_that_never_answers(connect, proxy, ns):
-    far = connect(proxy.url, deadline_seconds=0.5)
-    proxy.faults += [lambda forward: b""] * 9
+    far = connect(proxy.url, deadline_seconds=2, attempts=100)
+    proxy.faults += [lambda forward: b""] * 99
     began = time.monotonic()
     with pytest.raises(Unavailable):
         far.get(ns, "k")
-    assert time.monotonic() - began < 3
+    assert time.monotonic() - began < 10
     assert len(proxy.seen) > 1
 
 
