@@ -70,6 +70,22 @@ def _quick_flush() -> Iterator[None]:
 
 
 @pytest.fixture(scope="session", autouse=True)
+def _threads_close_their_connections() -> Iterator[None]:
+    """The threads of tests end, and those of servers do not: psycopg warns of what they leave."""
+    run = threading.Thread.run
+
+    def run_and_close(thread: threading.Thread) -> None:
+        try:
+            run(thread)
+        finally:
+            connections.close_all()
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(threading.Thread, "run", run_and_close)
+        yield
+
+
+@pytest.fixture(scope="session", autouse=True)
 def _static_files_are_found_once() -> Iterator[None]:
     """Each test client loads the middleware, which would look for all static files each time."""
     found: dict[str, Any] = {}

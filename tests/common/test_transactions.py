@@ -43,6 +43,7 @@ def test_write__in_a_transaction_is_undone_with_it():
 
 def statements_of(**options: bool) -> list[str]:
     seen = []
+    stored()  # the first statement of a connection brings others along
 
     def look(execute, statement, *rest):
         seen.append(statement.split(" ")[0])
