@@ -31,6 +31,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import jwt
+import uvloop
 
 from benchmarks.chat import (
     AIM_P99_SECONDS,
@@ -73,7 +74,7 @@ def main() -> None:
             print(f"load before: {load()}", flush=True)
             sessions = [_Session(number, server.port, options) for number in range(options.people)]
             before, began = cpu_seconds(server.process.pid), time.perf_counter()
-            asyncio.run(_all(sessions))
+            uvloop.run(_all(sessions))
             took, cpu = time.perf_counter() - began, cpu_seconds(server.process.pid) - before
         finally:
             server.stop()
@@ -119,7 +120,7 @@ def _database(options: argparse.Namespace) -> Iterator[str | None]:
         store.start()
         yield store.url
     finally:
-        store.stop()
+        store.remove()
 
 
 # --- The people -----------------------------------------------------------------------------------

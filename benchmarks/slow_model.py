@@ -9,6 +9,8 @@ import asyncio
 import json
 import sys
 
+import uvloop
+
 COMPLETION = {
     "id": "chatcmpl-slow",
     "object": "chat.completion",
@@ -79,4 +81,4 @@ def _content_length(head: bytes) -> int:
 
 
 if __name__ == "__main__":
-    asyncio.run(serve(int(sys.argv[1]), float(sys.argv[2])))
+    uvloop.run(serve(int(sys.argv[1]), float(sys.argv[2])))
