@@ -33,6 +33,21 @@ STREAM_HEAD = (
 )
 
 
+def _chunk(data: str) -> bytes:
+    event = f"data: {data}\n\n".encode()
+    return b"%x\r\n%b\r\n" % (len(event), event)
+
+
+def _event(delta: dict[str, str], ending: str | None = None) -> bytes:
+    choice = {"index": 0, "delta": delta, "finish_reason": ending}
+    return _chunk(json.dumps({"choices": [choice]}))
+
+
+# Made once, as the model shares its processors with the server that is measured.
+EVENTS = [_event({"role": "assistant", "content": word}) for word in WORDS]
+STREAM_END = _event({}, "stop") + _chunk("[DONE]") + b"0\r\n\r\n"
+
+
 async def serve(port: int, seconds: float) -> None:
     """Serve until the process is ended."""
 
@@ -57,19 +72,10 @@ async def serve(port: int, seconds: float) -> None:
 
 async def _stream(writer: asyncio.StreamWriter, seconds: float) -> None:
     writer.write(STREAM_HEAD)
-    for word in WORDS:
-        await asyncio.sleep(seconds / len(WORDS))
-        delta = {"index": 0, "delta": {"role": "assistant", "content": word}}
-        _send_chunk(writer, json.dumps({"choices": [delta]}))
-    last = {"index": 0, "delta": {}, "finish_reason": "stop"}
-    _send_chunk(writer, json.dumps({"choices": [last]}))
-    _send_chunk(writer, "[DONE]")
-    writer.write(b"0\r\n\r\n")
-
-
-def _send_chunk(writer: asyncio.StreamWriter, data: str) -> None:
-    event = f"data: {data}\n\n".encode()
-    writer.write(b"%x\r\n%b\r\n" % (len(event), event))
+    for event in EVENTS:
+        await asyncio.sleep(seconds / len(EVENTS))
+        writer.write(event)
+    writer.write(STREAM_END)
 
 
 def _content_length(head: bytes) -> int:
