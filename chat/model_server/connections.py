@@ -1,9 +1,11 @@
 """How the model's server is reached: by the openai package, and by aiohttp below it."""
 
 import asyncio
+import atexit
 import weakref
 from base64 import b64encode
 from collections.abc import Callable, Coroutine
+from concurrent.futures import Future, wait
 from functools import lru_cache
 from http.cookiejar import DefaultCookiePolicy
 from typing import TYPE_CHECKING, Any
@@ -18,6 +20,7 @@ if TYPE_CHECKING:
 OPENAI_URL = "https://api.openai.com/v1"
 CONNECTIONS_MAX = 1000  # as the openai package has it
 IDLE_SECONDS = 4.0  # uvicorn, by which many a model is served, ends a connection after 5
+CLOSE_SECONDS = 1.0  # for the end of the process
 
 
 class ModelServer:
@@ -54,7 +57,13 @@ class ModelServer:
         self._session: ClientSession | None = None
         # The package closes only connections that it made itself.
         self._closings = [http.aclose]
-        weakref.finalize(self, _close, self._closings, turns_loop()).atexit = False
+        self._finalizer = weakref.finalize(self, _close, self._closings, turns_loop())
+        self._finalizer.atexit = False  # too late: see _close_all
+        _open.add(self)
+
+    def close(self) -> list["Future[None]"]:
+        """Begin to close all connections."""
+        return self._finalizer() or []
 
     def url(self, path: str) -> str:
         """Return the address of a path of the protocol, with the query of OPENAI_BASE_URL."""
@@ -99,11 +108,19 @@ def _headers(url: SplitResult, api_key: str) -> dict[str, str]:
     return headers
 
 
+_open: weakref.WeakSet[ModelServer] = weakref.WeakSet()
+
+
 def _close(
     closings: list[Callable[[], Coroutine[Any, Any, None]]], loop: asyncio.AbstractEventLoop
-) -> None:
-    for close in closings:
-        asyncio.run_coroutine_threadsafe(close(), loop)
+) -> list["Future[None]"]:
+    return [asyncio.run_coroutine_threadsafe(close(), loop) for close in closings]
+
+
+@atexit.register
+def _close_all() -> None:
+    """Let the loop close all connections: aiohttp complains of those that are open at the end."""
+    wait([future for server in _open for future in server.close()], CLOSE_SECONDS)
 
 
 @lru_cache(maxsize=4)

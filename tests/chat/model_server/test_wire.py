@@ -1,7 +1,10 @@
 """Servers that break the protocol below the answer: what they do is a failure of the model."""
 
+import os
 import socket
 import struct
+import subprocess
+import sys
 import threading
 from collections.abc import Iterator
 
@@ -11,6 +14,7 @@ from chat.errors import ModelFailed, ModelTimeout
 from chat.model_server import client
 from tests.chat.model_server.dialogue import answered
 from tests.chat.model_server.imitation import Raw, said
+from tests.servers import ROOT
 
 HEAD = b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nTransfer-Encoding: chunked\r\n\r\n"
 EVENT = b'data: {"choices": [{"delta": {"content": "Hi"}}]}\n\n'
@@ -108,3 +112,24 @@ def test_connection__is_kept_for_the_next_request(server):
     for _ in range(3):
         answered()
     assert len(set(server.peers)) == 1
+
+
+ASKS_AND_ENDS = """
+import django
+django.setup()
+from tests.chat.model_server.dialogue import Tools, answered
+for Tools.is_followed in (False, True):
+    print(answered())
+"""
+
+
+def test_connection__is_closed_when_a_command_ends(server):
+    done = subprocess.run(
+        [sys.executable, "-c", ASKS_AND_ENDS],
+        cwd=ROOT,
+        env={**os.environ, "OPENAI_BASE_URL": server.url},
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
+    assert (done.stdout, done.stderr) == ("Done.\nDone.\n", "")
