@@ -58,7 +58,7 @@ class ModelServer:
         # The package closes only connections that it made itself.
         self._closings = [http.aclose]
         self._finalizer = weakref.finalize(self, _close, self._closings, turns_loop())
-        self._finalizer.atexit = False  # too late: see _close_all
+        self._finalizer.atexit = False  # _close_all waits for it
         _open.add(self)
 
     def close(self) -> list["Future[None]"]:
