@@ -213,6 +213,13 @@ def test_errors__that_pass_are_asked_again(server, first, is_asked_again):
     assert len(server.requests) == 1 + is_asked_again
 
 
+def test_errors__of_the_request_itself_are_not_asked_again(server):
+    server.give(refused(400, message="no"), said())
+    with pytest.raises(ModelFailed):
+        answered()
+    assert len(server.requests) == 1
+
+
 # --- The address ----------------------------------------------------------------------------------
 
 
