@@ -103,7 +103,7 @@ def _headers(url: SplitResult, api_key: str) -> dict[str, str]:
         basic = f"{unquote(url.username)}:{unquote(url.password or '')}"
         headers["Authorization"] = f"Basic {b64encode(basic.encode()).decode()}"
     # Azure's deployments take the key here alone, and ignore it in Authorization.
-    if api_key and "api-version" in parse_qs(url.query):
+    if api_key and "api-version" in parse_qs(url.query, keep_blank_values=True):
         headers["api-key"] = api_key
     return headers
 
