@@ -8,7 +8,7 @@ from django.core.signals import request_finished, request_started
 from django.db import close_old_connections, reset_queries
 from django.db.backends.signals import connection_created
 
-from common.database.limits import set_limits
+from common.database.limits import set_up
 from config.env.deploy_checks import check_hosts, check_proxies
 from config.errors.refused import count_failed_login
 
@@ -21,7 +21,7 @@ class StatekeepConfig(AppConfig):
 
     def ready(self) -> None:
         user_login_failed.connect(count_failed_login)  # after axes, which INSTALLED_APPS has first
-        connection_created.connect(set_limits)
+        connection_created.connect(set_up)
         for check in (check_hosts, check_proxies):
             register(check, Tags.security, deploy=True)
         # Django does these for each request, which costs a tenth of a state call, and for nothing:

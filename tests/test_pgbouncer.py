@@ -4,6 +4,7 @@ import subprocess
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from urllib.parse import quote
 
 import psycopg
 import pytest
@@ -103,6 +104,27 @@ def test_pgbouncer__commands_work_while_others_chat_and_call(product):
     assert "Behind a pooler the role has to have limits" in said
     assert "1 connector," in said
     assert f"Encrypted anew: {CREDENTIALS + 1}" in said
+
+
+WRITES = """
+from django.db import connection, transaction
+from chat.models import Turn
+from common.database.statements import Parameter, Update
+change = Update(lambda: Turn.objects.filter(pk=Parameter("id")), "message", "tool_calls", "reply")
+with transaction.atomic():
+    for number in range(9):
+        change.run(id="none", message=f"{number} %", tool_calls=[{"n": number}], reply=None)
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT count(*) FROM pg_prepared_statements")
+        print("prepared:", *cursor.fetchone())
+"""
+
+
+def test_pgbouncer__nothing_is_prepared_through_it(product, postgresql, role, monkeypatch):
+    assert "prepared: 0" in product.manage("shell", "--no-imports", "-c", WRITES)
+    direct = f"postgresql://{quote(role)}@127.0.0.1:{postgresql.port}/postgres"
+    monkeypatch.setitem(product.environ, "DATABASE_URL", direct)
+    assert "prepared: 1" in product.manage("shell", "--no-imports", "-c", WRITES)
 
 
 SLEEP = """

@@ -1,8 +1,8 @@
-"""Time limits of statements and locks in PostgreSQL, also behind a pooler.
+"""What a connection to PostgreSQL keeps for itself: its time limits, and prepared statements.
 
-A connection of ours sets its own limits. Behind a pooler it can't: what one client sets is then met
-by others, and another transaction of ours meets another server connection. There the limits have to
-be the role's, and `missing_limits` says whether they are.
+Behind a pooler it can't: what one client sets is then met by others, and another transaction of
+ours meets another server connection. There nothing is prepared, the limits have to be the role's,
+and `missing_limits` says whether they are.
 """
 
 import logging
@@ -14,17 +14,27 @@ from common.database.busy import WAIT_SECONDS
 
 logger = logging.getLogger(__name__)
 
+PREPARED_AFTER = 3  # executions by a connection: one that is short-lived prepares nothing
+
 _warned = False
 
 
-def set_limits(connection: Any, **_: Any) -> None:
-    """Limit the statements of a new PostgreSQL connection, if no pooler is in between."""
+def set_up(connection: Any, **_: Any) -> None:
+    """Set limits in a new PostgreSQL connection and let it prepare, if no pooler is in between."""
     global _warned
-    if connection.vendor != "postgresql" or _sets(connection) or _warned:
+    if connection.vendor != "postgresql":
         return
-    if missing := missing_limits(connection):
+    if _sets(connection):
+        connection.connection.prepare_threshold = PREPARED_AFTER
+    elif not _warned and (missing := missing_limits(connection)):
         _warned = True
         logger.warning("Database: %s", missing)
+
+
+def prepares_statements(connection: Any) -> bool:
+    """Whether the connection may prepare statements; one that `set_up` did not see may not."""
+    is_postgresql: bool = connection.vendor == "postgresql"
+    return is_postgresql and connection.connection.prepare_threshold is not None
 
 
 def missing_limits(connection: Any) -> str:
@@ -47,7 +57,7 @@ def missing_limits(connection: Any) -> str:
 
 
 def _sets(connection: Any) -> bool:
-    """Set the limits; return whether they could be set."""
+    """Set the limits, if no pooler is in between; return whether that is so."""
     wanted = _wanted(connection)
     columns = ", ".join(["set_config(%s, %s, false)"] * len(wanted))
     values = [value for name, limit in wanted.items() for value in (name, str(limit))]

@@ -7,6 +7,10 @@ again at each execution. Here parameters stand for the values, and a thread comp
     turns = _OF_USER.rows(user_id="alice")
 
 No parameter of a condition may be None, as that would be another statement (IS NULL).
+
+PostgreSQL prepares those that write, too, on connections that allow it (common.database.limits).
+Not those that read: when a migration has changed a column's type, each would fail until its
+connection ends.
 """
 
 import threading
@@ -16,6 +20,8 @@ from typing import Any, Generic, TypeVar
 from django.db import DEFAULT_DB_ALIAS, connections, transaction
 from django.db.models import Expression, Field, Model, QuerySet
 from django.db.models.sql import InsertQuery, UpdateQuery
+
+from common.database.limits import prepares_statements
 
 Row = TypeVar("Row", bound=Model)
 
@@ -149,6 +155,15 @@ def _write(statement: _Statement, values: dict[str, Any]) -> int:
         transaction.mark_for_rollback_on_error(DEFAULT_DB_ALIAS),
         statement.connection.cursor() as cursor,
     ):
+        if prepares_statements(statement.connection):
+            _let_prepare(cursor)
         statement.execute(cursor, values)
         count: int = cursor.rowcount
     return count
+
+
+def _let_prepare(cursor: Any) -> None:
+    """Have the statement and its parameters sent apart; the ORM's own cursors put them together."""
+    from django.db.backends.postgresql.base import ServerBindingCursor
+
+    cursor.cursor = ServerBindingCursor(cursor.db.connection)  # type: ignore[call-arg]  # psycopg's
