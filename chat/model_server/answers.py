@@ -9,20 +9,21 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from chat.conversations.json_values import check_value, clean_text
+from chat.model_server.thoughts import without_thoughts
+from chat.tools.tasks import TOOLS
 from chat.tools.toolbox import Call
 from common import strict_json
 
 Json = dict[str, Any]
 
-# Without what the model thought, DeepSeek refuses the results of its calls, and without the
-# signature of a call so does Gemini. Other servers send neither, and get neither.
+# Without what the model thought, DeepSeek and OpenRouter refuse the results of its calls, and
+# without the signature of a call so does Gemini. Other servers send none, and get none.
 THOUGHTS = "reasoning_content"
-KEPT_OF_MESSAGE = (THOUGHTS,)
+KEPT_OF_MESSAGE = (THOUGHTS, "reasoning_details")
 KEPT_OF_CALL = ("extra_content",)
 SHOWN_CHARACTERS = 64
 
-# Servers without a parser for it leave what the model thought at the beginning of its text.
-THOUGHT = re.compile(r"\A\s*<think>.*?</think>", re.DOTALL)
+_AROUND_NAME = re.compile(r"(?:\w+[.:/])?(\w+)(?::\d+)?")
 
 
 class Unusable(Exception):
@@ -39,12 +40,15 @@ class AskedCall:
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """Text, calls, or both; `extra` is sent back with the message. `ending` says why it ended."""
+    """Text, calls, or both; `extra` is sent back with the message.
+
+    `nothing` says why there is neither, for a log.
+    """
 
     content: str
     calls: tuple[AskedCall, ...] = ()
     extra: Json = field(default_factory=dict)
-    ending: str = ""
+    nothing: str = "its answer is empty"
 
 
 def read_document(body: bytes) -> Json:
@@ -71,14 +75,13 @@ def read_completion(document: Json) -> Answer:
     """Return the answer in a chat completion: the first of its choices that has text or calls.
 
     Raises:
-        Unusable: there is no choice, or none can be read.
+        Unusable: its choices can't be read.
     """
     choices = document.get("choices")
-    if not isinstance(choices, list):
+    if not isinstance(choices, list | None):
         raise Unusable(f"choices is {_kind(choices)}")
-    if not choices:
-        raise Unusable("choices is empty")
-    for choice in choices:
+    answer = Answer("", nothing=f"choices is {'missing' if choices is None else 'empty'}")
+    for choice in choices or ():
         try:
             answer = read_choice(choice)
         except RecursionError:
@@ -97,20 +100,24 @@ def read_choice(choice: object) -> Answer:
     if not isinstance(choice, dict):
         raise Unusable(f"a choice is {_kind(choice)}")
     message = choice.get("message", choice.get("delta"))
-    if not isinstance(message, dict):
+    if not isinstance(message, dict | None):
         raise Unusable(f"message is {_kind(message)}")
+    ending = choice.get("finish_reason")
+    ending = ending[:SHOWN_CHARACTERS] if isinstance(ending, str) else ""
+    because = f" (finish_reason: {ending!a})" if ending else ""
+    if message is None:
+        return Answer("", nothing=f"message is missing{because}")
     calls = _calls(message)
     content = read_text(message.get("content"))
     if content is None and not calls:
         raise Unusable(f"content is {_kind(message['content'])}")
     if not content and not calls:
         content = read_text(message.get("refusal"))
-    ending = choice.get("finish_reason")
     return Answer(
-        THOUGHT.sub("", clean_text(content or ""), count=1).strip(),
+        without_thoughts(clean_text(content or "")).strip(),
         calls,
         _kept(message, KEPT_OF_MESSAGE),
-        ending[:SHOWN_CHARACTERS] if isinstance(ending, str) else "",
+        f"its answer is empty{because}",
     )
 
 
@@ -149,7 +156,7 @@ def _calls(message: Json) -> tuple[AskedCall, ...]:
         name = function.get("name")
         if not isinstance(name, str):
             continue
-        call = Call(clean_text(name), _arguments(function.get("arguments")))
+        call = Call(_tool_of(clean_text(name)), _arguments(function.get("arguments")))
         # The same call under the same id is one that the server sent twice.
         if (item.get("id"), call) not in seen:
             seen.append((item.get("id"), call))
@@ -169,7 +176,13 @@ def _arguments(given: object) -> object:
         json.dumps(given, ensure_ascii=False).encode()  # half a surrogate pair can't be stored
     except (ValueError, RecursionError):
         return "nested too deeply, or not Unicode"
-    return {} if given is None else given
+    return {} if given in (None, []) else given
+
+
+def _tool_of(name: str) -> str:
+    """Return a tool's name without what some models put around it: "functions.add_task:0"."""
+    found = _AROUND_NAME.fullmatch(name)
+    return found[1] if found and found[1] in TOOLS else name
 
 
 def _kept(fields: Json, names: tuple[str, ...]) -> Json:

@@ -4,9 +4,10 @@ The package's own retries are off, because it does not know the deadline; `ask` 
 """
 
 import asyncio
+import json
 import logging
-import math
 import re
+from codecs import BOM_UTF8
 from collections.abc import Iterator
 from http import HTTPStatus
 from typing import Any
@@ -21,15 +22,19 @@ from chat.model_server import streaming
 from chat.model_server.answers import THOUGHTS, Answer, Unusable, read_completion, read_document
 from chat.model_server.connections import model_server
 from chat.model_server.instructions import tool_definitions
+from chat.model_server.messages import SIGNATURE
 from chat.model_server.pieces import read_stream
 from chat.model_server.refusals import (
     RETRY_PAUSE_SECONDS,
     ContextTooLong,
+    ConversationRefused,
     NotConnected,
     OtherWanted,
     Refused,
     ServerFailed,
+    SignaturesWanted,
     ThoughtsWanted,
+    error_in,
     in_words,
     is_too_long,
     read_refusal,
@@ -42,6 +47,11 @@ logger = logging.getLogger(__name__)
 
 RETRY_PAUSE_MAX_SECONDS = 5.0
 RETRIED_STATUS = frozenset({408, 429, 500, 502, 503, 504, 529})
+# Anthropic's, in streams; and Groq's, with a 400, for calls that its model wrote wrongly.
+RETRIED_CODES = frozenset({"overloaded_error", "rate_limit_error", "api_error", "tool_use_failed"})
+CONTENT_REFUSED_STATUS = frozenset({400, 422})
+
+_STREAM = re.compile(rb"(?:data|event|id|retry)?:")
 
 Json = dict[str, Any]
 
@@ -59,7 +69,9 @@ async def ask(messages: list[Json], deadline: Deadline, may_call: bool, words: W
     """
     try:
         return await ask_once(messages, deadline, may_call, words)
-    except OtherWanted:
+    except OtherWanted as error:
+        if words.reply:
+            raise failed(error) from error
         raise
     except ServerFailed as error:
         pause_max = min(RETRY_PAUSE_MAX_SECONDS, deadline.remaining_seconds / 2)
@@ -112,10 +124,7 @@ async def _ask_once(
     try:
         async with asyncio.timeout(deadline.remaining_seconds):
             body = await _request(messages, may_call, words)
-        document = _document(body)
-        if document.get("error") and not document.get("choices"):
-            raise _refused(HTTPStatus.OK, body, messages)
-        return read_completion(document)
+        return _read(body)
     except Refused as error:
         pause = retry_pause(error.retry_after)
         raise _refused(error.status, error.body, messages, pause) from error
@@ -171,11 +180,15 @@ def _late() -> ModelTimeout:
     return ModelTimeout()
 
 
-def _document(body: bytes) -> Json:
-    """Return the completion; some proxies stream it though nobody asked for that."""
-    if body.lstrip().startswith((b"data:", b"event:", b":")):
-        return read_stream(body.decode("utf-8", "replace").splitlines())
-    return read_document(body)
+def _read(body: bytes) -> Answer:
+    """Return the answer; some proxies stream it though nobody asked for that."""
+    if not body.strip():
+        return Answer("")
+    is_stream = _STREAM.match(body.removeprefix(BOM_UTF8).lstrip())
+    document = read_stream(body) if is_stream else read_document(body)
+    if error := error_in(document):
+        raise Refused(HTTPStatus.OK, json.dumps({"error": error}).encode(), None)
+    return read_completion(document)
 
 
 def _refused(
@@ -190,7 +203,13 @@ def _refused(
         return ContextTooLong(reason, status)
     if THOUGHTS in message:
         return ThoughtsWanted(reason, status)
-    return ServerFailed(reason, status, pause_seconds if status in RETRIED_STATUS else math.inf)
+    if SIGNATURE in message:
+        return SignaturesWanted(reason, status)
+    if status in RETRIED_STATUS or code in RETRIED_CODES:
+        return ServerFailed(reason, status, pause_seconds)
+    if status in CONTENT_REFUSED_STATUS:
+        return ConversationRefused(reason, status)
+    return ServerFailed(reason, status)
 
 
 def _texts(messages: list[Json]) -> Iterator[str]:

@@ -8,12 +8,13 @@ arguments that are an object.
 import itertools
 import json
 import re
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Container, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
 from chat.conversations.json_values import cap_object, encoded_size
 from chat.conversations.state import MessageEntry
+from chat.model_server.answers import THOUGHTS
 from chat.model_server.instructions import INSTRUCTIONS
 
 Json = dict[str, Any]
@@ -21,6 +22,10 @@ Json = dict[str, Any]
 NO_ANSWER = "(There was no answer to this message.)"
 EARLIER = "(The conversation before this is left out.)"
 BLANK = "(This message was blank.)"
+CALLS = "(Tools are called.)"
+SIGNATURE = "thought_signature"
+# https://ai.google.dev/gemini-api/docs/thought-signatures: for calls that another model has made
+UNSIGNED = "skip_thought_signature_validator"
 SHORTENED_BYTES = 1_024  # of an old tool result, once the budget is spent
 RESULT_MIN_BYTES = 256
 
@@ -163,3 +168,19 @@ def _rendered(part: Part, numbers: Iterator[int]) -> list[Json]:
         content = json.dumps(call["result"], ensure_ascii=False)
         results.append({"role": "tool", "tool_call_id": call_id, "content": content})
     return [message, *results]
+
+
+def fill_in(message: Json, names: Container[str]) -> None:
+    """Put something into these fields of an assistant's message, where the server wants them.
+
+    None takes an empty text there.
+    """
+    if message["role"] != "assistant":
+        return
+    if THOUGHTS in names:
+        message.setdefault(THOUGHTS, " ")
+    if "content" in names:
+        message["content"] = message["content"] or CALLS
+    if SIGNATURE in names:
+        for call in message.get("tool_calls", ()):
+            call.setdefault("extra_content", {"google": {SIGNATURE: UNSIGNED}})

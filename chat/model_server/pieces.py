@@ -1,52 +1,79 @@
 """A streamed answer, put together from its events to what the server would have answered at once.
 
 Servers differ here, too: parts of calls come without an index, or with one index for several calls;
-arguments come as an object; the last event repeats the whole message.
+arguments come as an object; events repeat the whole message.
 """
 
 import json
 from collections.abc import Iterable
 from typing import Any
 
-from chat.model_server.answers import KEPT_OF_CALL, KEPT_OF_MESSAGE, THOUGHT, Unusable, read_text
+from chat.model_server.answers import KEPT_OF_CALL, KEPT_OF_MESSAGE, Unusable, read_text
+from chat.model_server.refusals import Refused, error_in
+from chat.model_server.sse import DONE, Event, Parser, is_json
+from chat.model_server.thoughts import Shown
 
 Json = dict[str, Any]
 
-_THINKS, _THOUGHT = "<think>", "</think>"
+_BESIDE = ("refusal", *KEPT_OF_MESSAGE)
+_CALLS = ("tool_calls", "function_call")
+_NO_ENDINGS = ("null", "none")
 
 
 class Pieces:
-    """The first choice of a streamed answer. `is_whole`: its end has come."""
+    """The first choice of a streamed answer.
+
+    Attributes:
+        is_whole: nothing of the answer is missing.
+        is_over: nothing more comes.
+    """
 
     def __init__(self) -> None:
         self.is_whole = False
+        self.is_over = False
         self._message: Json = {}
         self._calls: list[Json] = []
-        self._last_of: dict[object, Json] = {}  # by index; None: of all
+        self._last_of: dict[object, Json] = {}  # by index, or by id; None: of all
         self._ending: object = None
-        self._thought_ends = False
-        self._is_shown = False  # once it is clear that what comes is not a thought
+        self._has_deltas = False  # with text
+        self._shown = Shown()
 
-    def add(self, event: object) -> str:
+    def take(self, event: Event) -> str:
         """Take an event in, and return what it adds to the text that is shown.
 
         Raises:
-            Unusable: it is an error, or no event of a completion.
+            Refused: it tells of an error.
+            Unusable: it is no event of a completion.
         """
+        if event.data == DONE:
+            self.is_whole = self.is_over = True
+            return ""
+        try:
+            return self.add(_read(event))
+        except (Refused, Unusable):
+            if not self.is_whole:
+                raise
+            self.is_over = True  # it came after the answer
+            return ""
+
+    def add(self, event: object) -> str:
+        """Take in what an event holds; see take."""
         if not isinstance(event, dict):
             raise Unusable("an event of its stream is not an object")
-        if event.get("error"):
-            raise Unusable("its stream ends with an error")
+        if error := error_in(event):
+            raise Refused(200, json.dumps({"error": error}).encode(), None)
         shown = ""
         for choice in _objects(event.get("choices")):
             if choice.get("index"):  # only one was asked for
                 continue
-            if ending := choice.get("finish_reason"):
+            if (ending := choice.get("finish_reason")) and ending not in _NO_ENDINGS:
                 self._ending, self.is_whole = ending, True
-            delta = choice.get("delta")
-            if not isinstance(delta, dict):
-                delta = {} if self._message or self._calls else choice.get("message")
-            shown += self._add_delta(delta if isinstance(delta, dict) else {})
+            delta, message = choice.get("delta"), choice.get("message")
+            if isinstance(delta, dict):
+                shown += self._add_delta(delta)
+                self._has_deltas = self._has_deltas or bool(self._message["content"])
+            if isinstance(message, dict):
+                shown += self._add_delta(self._what_is_new(message))
         return shown
 
     @property
@@ -55,31 +82,30 @@ class Pieces:
         message = {**self._message, "tool_calls": self._calls}
         return {"choices": [{"message": message, "finish_reason": self._ending}]}
 
+    def _what_is_new(self, message: Json) -> Json:
+        """Return what a message adds, which has all that came so far or, without deltas, a part."""
+        self._message |= {name: message[name] for name in _BESIDE if message.get(name)}
+        text, before = read_text(message.get("content")) or "", self._message.get("content", "")
+        if text.startswith(before):
+            text = text[len(before) :]
+        elif self._has_deltas:
+            text = ""
+        calls = {} if self._calls else message
+        return {**{name: calls.get(name) for name in _CALLS}, "content": text}
+
     def _add_delta(self, delta: Json) -> str:
-        for name in ("refusal", *KEPT_OF_MESSAGE):
-            if isinstance(delta.get(name), str):
-                self._message[name] = self._message.get(name, "") + delta[name]
-        for part in _objects(delta.get("tool_calls")):
+        for name in _BESIDE:
+            if isinstance(more := delta.get(name), str | list):
+                self._message[name] = _joined(self._message.get(name), more)
+        parts = _objects(delta.get("tool_calls")) or _objects(delta.get("function_call"))
+        for part in parts:
             self._add_call(part)
-        if isinstance(function := delta.get("function_call"), dict) and function:
-            self._add_call({"index": 0, "function": function})
         piece = read_text(delta.get("content")) or ""
-        text = self._message["content"] = self._message.get("content", "") + piece
-        if self._is_shown:
-            return piece
-        # Thoughts are long: only the end of what came is searched, or each word would cost more.
-        end = text[-len(piece) - len(_THOUGHT) :]
-        self._thought_ends = self._thought_ends or _THOUGHT in end
-        if not self._thought_ends and text.lstrip().startswith(_THINKS):
-            return ""
-        shown = THOUGHT.sub("", text, count=1)
-        beginning = shown.lstrip()
-        self._is_shown = not _THINKS.startswith(beginning[: len(_THINKS)])
-        return beginning if self._is_shown else ""
+        self._message["content"] = self._message.get("content", "") + piece
+        return self._shown.add(piece)
 
     def _add_call(self, part: Json) -> None:
-        function = part.get("function")
-        function = function if isinstance(function, dict) else {}
+        function = part["function"] if isinstance(part.get("function"), dict) else part
         call = self._call_of(part, function)
         for name in ("id", *KEPT_OF_CALL):
             if part.get(name):
@@ -93,42 +119,74 @@ class Pieces:
 
     def _call_of(self, part: Json, function: Json) -> Json:
         """Return the call that a part goes on with, or a new one that it begins."""
-        index = part["index"] if isinstance(part.get("index"), int) else None
-        part_id = part.get("id")
-        call = self._last_of.get(index)
+        index, part_id = _number(part.get("index")), str(part.get("id") or "")
+        by_id = ("id", part_id) if part_id else None
+        call = self._last_of.get(by_id if index is None and by_id in self._last_of else index)
         if call is not None and function.get("name") and "name" in call["function"]:
-            # It names a function again: it may repeat itself, or be another call.
-            repeats = part_id == call.get("id") if part_id else index is not None
-            call = call if repeats else None
+            call = call if _goes_on(call, part_id, has_index=index is not None) else None
         if call is None:
             call = {"function": {"arguments": ""}}
             self._calls.append(call)
-        self._last_of[index] = self._last_of[None] = call
+        self._last_of |= dict.fromkeys((index, by_id, None), call)
         return call
 
 
-def read_stream(lines: Iterable[str]) -> Json:
-    """Return the completion in the lines of an event stream.
+def _goes_on(call: Json, part_id: str, *, has_index: bool) -> bool:
+    """Whether a part that names a function goes on with this call: it may be the next one."""
+    arguments = call["function"]["arguments"]
+    if is_json(arguments):
+        return False
+    if part_id and part_id != str(call.get("id")):
+        return bool(arguments) and has_index  # some servers give each part an id of its own
+    return bool(part_id) or has_index
+
+
+def _read(event: Event) -> object:
+    text = event.data.decode("utf-8", "surrogatepass")
+    try:
+        document = json.loads(text)
+    except (ValueError, RecursionError):
+        if event.name == b"error":
+            return {"error": text}
+        if "{" not in text:  # a word that keeps the connection open
+            return {}
+        raise Unusable("an event of its stream is not JSON") from None
+    if event.name == b"error" and isinstance(document, dict):
+        return {"error": document.get("error") or document}
+    return document
+
+
+def read_stream(body: bytes) -> Json:
+    """Return the completion in an event stream.
 
     Raises:
-        Unusable: it is none, or breaks off.
+        Refused, Unusable: it is none, or breaks off.
     """
-    pieces = Pieces()
-    for line in lines:
-        name, _, data = line.partition(":")
-        if name != "data" or not data.strip():
-            continue
-        if data.strip() == "[DONE]":
-            pieces.is_whole = True
+    parser, pieces = Parser(), Pieces()
+    for event in (*parser.feed(body), *parser.close()):
+        pieces.take(event)
+        if pieces.is_over:
             break
-        try:
-            pieces.add(json.loads(data))
-        except (ValueError, RecursionError):
-            raise Unusable("an event of its stream is not JSON") from None
+    return whole_document(pieces)
+
+
+def whole_document(pieces: Pieces) -> Json:
+    """Return the completion at the end of a stream. Unusable: it breaks off."""
     if not pieces.is_whole:
         raise Unusable("its stream breaks off")
     return pieces.document
 
 
+def _joined(before: Any, more: Any) -> Any:
+    return before + more if type(before) is type(more) else more
+
+
+def _number(index: object) -> int | None:
+    if isinstance(index, str) and index.isdecimal():
+        return int(index)
+    return index if isinstance(index, int) else None
+
+
 def _objects(value: object) -> list[Json]:
-    return [item for item in value if isinstance(item, dict)] if isinstance(value, list) else []
+    values: Iterable[object] = value if isinstance(value, list) else [value]
+    return [item for item in values if isinstance(item, dict) and item]

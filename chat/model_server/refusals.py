@@ -8,6 +8,7 @@ import re
 from collections.abc import Iterable, Iterator
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
+from typing import Any
 
 from chat.model_server.answers import Unusable, read_document
 from common.visible import printable
@@ -18,8 +19,13 @@ MESSAGE_MAX_CHARACTERS = 300
 QUOTE_MIN_CHARACTERS = 8  # shorter runs that both sides have are words of the language
 
 _TOO_LONG = re.compile(
-    r"(?i)context[ _-]?(?:length|size|window)|maximum context|prompt is too long|too many tokens"
+    r"(?i)context[ _-]?(?:length|size|window|limit)|maximum context|too many tokens"
     r"|reduce the length|(?:request|input|prompt)[a-z ]* too (?:large|long)"
+)
+# Of what is counted by the minute, too, when it comes with a 429.
+_EXCEEDS = re.compile(
+    r"(?i)tokens?\b.{0,80}(?:exceed|must be <=|maximum|limit)|exceed.{0,80}\btokens?\b"
+    r"|(?:prompt|input|model) length|max[a-z]* length|length of (?:the )?(?:prompt|input)"
 )
 _KEY = re.compile(r"\b(?:sk|pk|key|gsk|xai)-[\w*-]{8,}")
 
@@ -66,6 +72,32 @@ class ThoughtsWanted(OtherWanted):
     """DeepSeek wants what the model thought beside each of its messages, of old ones too."""
 
 
+class SignaturesWanted(OtherWanted):
+    """Gemini wants the signature that it gave a call, which a repeat does not have any more."""
+
+
+class ConversationRefused(OtherWanted):
+    """Something in the request is refused; it does not say what, or in words that are not known."""
+
+
+def error_in(document: dict[str, Any]) -> object:
+    """Return the error of which an answer with status 200 tells, None without one."""
+    choices = document.get("choices")
+    for choice in choices if isinstance(choices, list) else ():
+        if isinstance(choice, dict) and choice.get("finish_reason") == "error":
+            return (
+                choice.get("error") or document.get("error") or {"message": "finish_reason: error"}
+            )
+        if isinstance(choice, dict) and choice.get("error"):
+            return choice["error"]
+    if error := document.get("error"):
+        return error
+    is_one = "error" in {document.get("object"), document.get("type")}
+    if is_one or ("choices" not in document and isinstance(document.get("message"), str)):
+        return document
+    return None
+
+
 def read_refusal(body: bytes) -> tuple[str, str]:
     """Return the code and the message of an error's body, "" for what it does not have."""
     try:
@@ -78,6 +110,9 @@ def read_refusal(body: bytes) -> tuple[str, str]:
     error = error if isinstance(error, dict) else document
     code = error.get("code") or error.get("type") or ""
     message = error.get("message") or error.get("msg") or ""
+    metadata = error.get("metadata")  # OpenRouter's, with what the server behind it said
+    if isinstance(metadata, dict) and isinstance(raw := metadata.get("raw"), str):
+        message = f"{message}: {raw}"
     detail = error.get("detail")  # FastAPI's, which has the input beside the message
     if isinstance(detail, list) and detail and isinstance(detail[0], dict):
         code, message = detail[0].get("type"), f"{detail[0].get('loc')}: {detail[0].get('msg')}"
@@ -91,7 +126,10 @@ def read_refusal(body: bytes) -> tuple[str, str]:
 
 def is_too_long(status: int, code: str, message: str) -> bool:
     """Whether a server refused a request because it exceeds the model's context."""
-    return status == 413 or bool(_TOO_LONG.search(f"{code} {message}"))
+    text = f"{code} {message}"
+    if status == 413 or _TOO_LONG.search(text):
+        return True
+    return status not in {401, 403, 404, 429} and bool(_EXCEEDS.search(text))
 
 
 def in_words(status: int, code: str, message: str, sent: Iterable[str]) -> str:

@@ -5,21 +5,22 @@ Whatever way the server answers, what is returned is the body of a completion th
 
 import asyncio
 import json
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator
+from contextlib import suppress
 from typing import Any
 
 from chat.live.words import Words
-from chat.model_server.answers import Unusable
 from chat.model_server.connections import ModelServer
-from chat.model_server.pieces import Pieces
+from chat.model_server.pieces import Pieces, whole_document
 from chat.model_server.refusals import Refused
+from chat.model_server.sse import Parser
 from chat.model_server.whole import ANSWER_MAX_BYTES, check_size, encoded, whole
 
 STREAM_MAX_BYTES = 16 * ANSWER_MAX_BYTES  # each word comes in some 200 bytes of JSON
 TOGETHER_SECONDS = 0.1
+END_SECONDS = 2.0  # after the answer, for the end of its stream
 STREAMING_REFUSED = frozenset({400, 404, 405, 406, 415, 422, 501})
 
-_DONE = b"[DONE]"
 _BEFORE_JSON = b"\xef\xbb\xbf \t\r\n"
 
 Json = dict[str, Any]
@@ -47,7 +48,9 @@ async def completion(
         try:
             return await _tell(server, encoded({**request, "stream": True}), headers, words)
         except Refused as refused:
-            if refused.status not in STREAMING_REFUSED:
+            # llama.cpp of early 2025: 500, "Cannot use tools with stream".
+            names_it = refused.status == 500 and b" stream" in refused.body
+            if refused.status not in STREAMING_REFUSED and not names_it:
                 raise
     return await whole(server, encoded(request), headers)
 
@@ -75,7 +78,11 @@ async def _tell(server: ModelServer, body: bytes, headers: dict[str, str], words
         ) from error
     async with answer:
         received = _limited(answer.response.aiter_bytes())
-        first = await anext(received, b"")
+        first = b""
+        async for chunk in received:
+            first += chunk
+            if first.strip(_BEFORE_JSON):
+                break
         # By what it is: servers that don't know `stream` answer as ever, and some name it anyhow.
         if not first.lstrip(_BEFORE_JSON).startswith((b"{", b"[")):
             return await _streamed(first, received, words)
@@ -95,42 +102,28 @@ async def _limited(chunks: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
 
 
 async def _streamed(first: bytes, received: AsyncIterator[bytes], words: Words) -> bytes:
-    pieces = Pieces()
-    async for events in _events(first, received):
-        words.add(*_shown(pieces, events))
-        if _DONE in events:
-            pieces.is_whole = True
+    parser, pieces = Parser(), Pieces()
+    chunk = first
+    while chunk:
+        words.add(*map(pieces.take, parser.feed(chunk)))
+        if pieces.is_over:
             break
-    if not pieces.is_whole:
-        raise Unusable("its stream breaks off")
-    return json.dumps(pieces.document).encode()
-
-
-def _shown(pieces: Pieces, events: list[bytes]) -> Iterator[str]:
-    for data in events:
-        if data == _DONE:
-            return
-        try:
-            yield pieces.add(json.loads(data.decode("utf-8", "surrogatepass")))
-        except (ValueError, RecursionError):
-            raise Unusable("an event of its stream is not JSON") from None
-
-
-async def _events(first: bytes, received: AsyncIterator[bytes]) -> AsyncIterator[list[bytes]]:
-    """Yield the events that each chunk ends, without those that have no data."""
-    line = bytearray()
-    chunk: bytes | None = first
-    while chunk is not None:
-        # Only what is new is searched and copied: an event may come in any number of chunks.
-        end, *others = chunk.split(b"\n")
-        line += end
-        events = []
-        for other in others:
-            if line.startswith(b"data:") and (data := bytes(line[len(b"data:") :]).strip()):
-                events.append(data)
-            line = bytearray(other)
-        yield events
         # Models say up to a hundred words a second. To be woken for each, and to wake those who
         # follow, would cost more than the rest of the turn.
         await asyncio.sleep(TOGETHER_SECONDS)
-        chunk = await anext(received, None)
+        chunk = await _next(received, pieces)
+    else:
+        words.add(*map(pieces.take, parser.close()))
+    return json.dumps(whole_document(pieces)).encode()
+
+
+async def _next(received: AsyncIterator[bytes], pieces: Pieces) -> bytes:
+    """Return the next chunk, empty at the end; for what follows the answer nobody waits long."""
+    if not pieces.is_whole:
+        return await anext(received, b"")
+    import httpx2
+
+    with suppress(TimeoutError, httpx2.HTTPError):
+        async with asyncio.timeout(END_SECONDS):
+            return await anext(received, b"")
+    return b""

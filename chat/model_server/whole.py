@@ -10,6 +10,7 @@ from typing import Any
 from chat.model_server.answers import Unusable
 from chat.model_server.connections import ModelServer
 from chat.model_server.refusals import Refused
+from chat.model_server.sse import DONE, is_json
 
 ANSWER_MAX_BYTES = 1_048_576
 
@@ -31,13 +32,20 @@ async def whole(server: ModelServer, body: bytes, headers: dict[str, str]) -> by
         Unusable: the answer is too large.
         aiohttp.ClientError, ValueError: there is no connection, or it broke.
     """
+    import aiohttp
+
     url = server.url("chat/completions")
     async with server.session.post(url, data=body, headers=headers) as response:
         answer = bytearray()
-        async for chunk in response.content.iter_any():
-            answer += chunk
-            if len(answer) > ANSWER_MAX_BYTES:
-                break
+        try:
+            async for chunk in response.content.iter_any():
+                answer += chunk
+                if len(answer) > ANSWER_MAX_BYTES:
+                    break
+        except aiohttp.ClientPayloadError:
+            # The connection may break off after all that matters.
+            if not (is_json(answer) or DONE in answer):
+                raise
     if not 200 <= response.status < 300:
         raise Refused(response.status, bytes(answer), response.headers.get("Retry-After"))
     check_size(len(answer), ANSWER_MAX_BYTES)

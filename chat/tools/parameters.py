@@ -1,7 +1,7 @@
 """What the task tools take, as pydantic models whose docstrings and fields a model is told."""
 
 import re
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import (
     AfterValidator,
@@ -38,7 +38,12 @@ def _whole_number(value: object) -> object:
     return value
 
 
-TaskId = Annotated[int, BeforeValidator(_whole_number), Field(ge=1, le=TASK_ID_MAX)]
+def _lower(value: object) -> object:
+    return value.strip().lower() if isinstance(value, str) else value
+
+
+# In this order: behind a validator, pydantic writes the limits as no JSON Schema names them.
+TaskId = Annotated[int, Field(ge=1, le=TASK_ID_MAX), BeforeValidator(_whole_number)]
 Title = Annotated[
     str, AfterValidator(_trimmed), AfterValidator(_not_blank), Field(min_length=1, max_length=200)
 ]
@@ -50,17 +55,20 @@ class Parameters(BaseModel):
 
     model_config = ConfigDict(extra="forbid", strict=True)
 
+    blank_is_none: ClassVar[str] = ""  # the optional parameter that can't be set to ""
+
     @model_validator(mode="before")
     @classmethod
     def drop_nulls(cls, values: Any) -> Any:
         """Take null for an optional parameter as if it were not given."""
         if not isinstance(values, dict):
             return values
-        fields = cls.model_fields
+        optional = {name for name, field in cls.model_fields.items() if not field.is_required()}
         return {
             name: value
             for name, value in values.items()
-            if value is not None or name not in fields or fields[name].is_required()
+            if name not in optional
+            or not (value is None or (value == "" and name == cls.blank_is_none))
         }
 
 
@@ -74,7 +82,9 @@ class AddTask(Parameters):
 class ListTasks(Parameters):
     """List the user's tasks: all of them, or only the active or the completed ones."""
 
-    filter: Literal["all", "active", "completed"] = "all"
+    blank_is_none = "filter"
+
+    filter: Annotated[Literal["all", "active", "completed"], BeforeValidator(_lower)] = "all"
 
 
 class CompleteTask(Parameters):
@@ -85,6 +95,8 @@ class CompleteTask(Parameters):
 
 class UpdateTask(Parameters):
     """Change the title or the description of a task, or both."""
+
+    blank_is_none = "title"
 
     task_id: TaskId
     title: Title | None = None

@@ -46,7 +46,10 @@ def refused(status: int = 400, **error: Any) -> Raw:
 
 @dataclass
 class ModelServer:
-    """What it answers, in order, the last for ever; what it was sent, by whom; what it refuses."""
+    """What it answers, in order, the last for ever; what it was sent, by whom; what it refuses.
+
+    `refuses`: a word, wherever it is in a request, as content filters do.
+    """
 
     url: str = ""
     answers: list[Json | Raw] = field(default_factory=list)
@@ -56,11 +59,12 @@ class ModelServer:
     peers: list[tuple[str, int]] = field(default_factory=list)
     strict: bool = False
     max_bytes: int = 10**9
+    refuses: str = ""
 
     def give(self, *answers: Json | Raw, strict: bool = False, max_bytes: int = 10**9) -> None:
         """Forget what was, and answer so."""
         self.answers = list(answers)
-        self.strict, self.max_bytes = strict, max_bytes
+        self.strict, self.max_bytes, self.refuses = strict, max_bytes, ""
         for kept in (self.requests, self.paths, self.headers, self.peers):
             kept.clear()
 
@@ -82,6 +86,8 @@ class ModelServer:
         self.peers.append(handler.client_address)
         if len(body) > self.max_bytes:
             return refused(code="context_length_exceeded", message="too many tokens")
+        if self.refuses and self.refuses in json.dumps(self.sent):
+            return refused(code="content_filter", message="Content Exists Risk")
         if self.strict and (problem := strict_problem(self.sent)):
             return refused(code="invalid_request", message=problem)
         answer = self.answers.pop(0) if len(self.answers) > 1 else self.answers[0]

@@ -1,13 +1,14 @@
 """A streamed answer, put together."""
 
-import asyncio
 import time
-from collections.abc import AsyncIterator
 
 import pytest
 
-from chat.model_server import streaming
 from chat.model_server.pieces import Pieces
+from chat.model_server.sse import Parser
+from chat.model_server.thoughts import without_thoughts
+
+FINAL = "<|channel|>final<|message|>"
 
 
 def delta(text: str) -> dict:
@@ -24,22 +25,10 @@ def test_pieces__a_long_thought_costs_little():
     assert took < 5  # seconds; each word once cost as much as all before it
 
 
-@pytest.fixture(autouse=True)
-def no_pauses(monkeypatch) -> None:
-    """What the connection has received is one chunk; here each is one, and would have a pause."""
-    monkeypatch.setattr(streaming, "TOGETHER_SECONDS", 0)
-
-
 def events(chunks: list[bytes]) -> list[bytes]:
-    async def received() -> AsyncIterator[bytes]:
-        for chunk in chunks[1:]:
-            yield chunk
-
-    async def collect() -> list[bytes]:
-        found = streaming._events(chunks[0], received())
-        return [event async for together in found for event in together]
-
-    return asyncio.run(collect())
+    parser = Parser()
+    found = [event for chunk in chunks for event in parser.feed(chunk)]
+    return [data for _, data in (*found, *parser.close())]
 
 
 def test_events__an_endless_line_in_small_chunks_costs_little():
@@ -50,10 +39,51 @@ def test_events__an_endless_line_in_small_chunks_costs_little():
     assert time.process_time() - began < 10  # joined again and again they take minutes
 
 
-def test_events__are_lines_however_they_are_cut():
-    stream = (
-        b"data: one\r\n\r\n: a comment\n\ndata:two\n\ndata:\nevent: x\ndata: [DONE]\n\ndata: cut"
-    )
+@pytest.mark.parametrize(
+    ("stream", "expected"),
+    [
+        (
+            b"data: 1\r\n\r\n: a comment\n\ndata:2\n\ndata:\nevent: x\ndata: [DONE]\n\n",
+            [b"1", b"2", b"[DONE]"],
+        ),
+        (b"data: 1\r\rdata: 2\r\r", [b"1", b"2"]),
+        (b"\xef\xbb\xbfdata: 1\n\n", [b"1"]),
+        (b"data: 1\ndata: 2\ndata: 3", [b"1", b"2", b"3"]),
+        (b"data: {\ndata: 1}\n\ndata: 2\n\n", [b"{\n1}", b"2"]),
+        (b"data: [DONE]", [b"[DONE]"]),
+    ],
+)
+def test_events__however_they_are_cut(stream, expected):
     for size in range(1, len(stream) + 1):
         cut = [stream[at : at + size] for at in range(0, len(stream), size)]
-        assert events(cut) == [b"one", b"two", b"[DONE]"]
+        assert events(cut) == expected
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("Done.", "Done."),
+        (" <think>hm</think>\nDone.", "Done."),
+        ("<thinking>hm</thinking><think>so</think>Done.", "Done."),
+        ("[THINK]hm[/THINK] Done.", "Done."),
+        (
+            "<|channel|>analysis<|message|>hm<|end|><|start|>assistant<|channel|>final<|message|>Done.<|return|>",
+            "Done.",
+        ),
+        (f"{FINAL}Done.", "Done."),
+        ("Okay, the user wants\n</think>\n\nDone.", "Done."),
+        ("<think>cut off in the mid", ""),
+        ("<|channel|>analysis<|message|>hm", ""),
+        ("", ""),
+        ("<", "<"),
+        ("<th", "<th"),
+        ("<b>Done</b>", "<b>Done</b>"),
+        (
+            "Write <think> first, and then\n</think>\nafter it",
+            "Write <think> first, and then\n</think>\nafter it",
+        ),
+        ("It ends with </think>, said the page.", "It ends with </think>, said the page."),
+    ],
+)
+def test_thoughts__are_no_part_of_an_answer(text, expected):
+    assert without_thoughts(text).strip() == expected
