@@ -24,17 +24,18 @@ class Parser:
 
     def __init__(self) -> None:
         self._line = bytearray()
-        self._held = b""  # "\r", of which it is not known yet whether "\n" follows
+        self._ended_with_cr = False
         self._is_first = True
         self._name = b""
         self._data: list[bytes] = []
 
     def feed(self, chunk: bytes) -> list[Event]:
         """Return the events that the chunk ends."""
-        if b"\r" in chunk or self._held:
-            chunk = self._held + chunk
-            self._held = b"\r" if chunk.endswith(b"\r") else b""
-            chunk = chunk.removesuffix(b"\r").replace(b"\r\n", b"\n").replace(b"\r", b"\n")
+        if self._ended_with_cr:
+            chunk = chunk.removeprefix(b"\n")  # of the same end of a line
+        self._ended_with_cr = chunk.endswith(b"\r")
+        if b"\r" in chunk:
+            chunk = chunk.replace(b"\r\n", b"\n").replace(b"\r", b"\n")
         # Only what is new is searched and copied: an event may come in any number of chunks.
         end, *others = chunk.split(b"\n")
         self._line += end

@@ -59,6 +59,11 @@ def test_events__however_they_are_cut(stream, expected):
         assert events(cut) == expected
 
 
+@pytest.mark.parametrize("end", [b"\n\n", b"\r\n\r\n", b"\r\r"])
+def test_events__are_there_with_their_last_byte(end):
+    assert [data for _, data in Parser().feed(b"data: 1" + end)] == [b"1"]
+
+
 @pytest.mark.parametrize(
     ("text", "expected"),
     [
