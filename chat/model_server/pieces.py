@@ -188,5 +188,7 @@ def _number(index: object) -> int | None:
 
 
 def _objects(value: object) -> list[Json]:
+    if not value:
+        return []
     values: Iterable[object] = value if isinstance(value, list) else [value]
     return [item for item in values if isinstance(item, dict) and item]

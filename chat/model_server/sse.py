@@ -23,7 +23,7 @@ class Parser:
     """Takes in the bytes of a stream, cut anywhere, and gives out its events."""
 
     def __init__(self) -> None:
-        self._line = bytearray()
+        self._line: list[bytes] = []  # the parts of one that has not ended
         self._ended_with_cr = False
         self._is_first = True
         self._name = b""
@@ -36,33 +36,31 @@ class Parser:
         self._ended_with_cr = chunk.endswith(b"\r")
         if b"\r" in chunk:
             chunk = chunk.replace(b"\r\n", b"\n").replace(b"\r", b"\n")
-        # Only what is new is searched and copied: an event may come in any number of chunks.
-        end, *others = chunk.split(b"\n")
-        self._line += end
-        events: list[Event] = []
-        for other in others:
-            self._end_line(events)
-            self._line = bytearray(other)
-        return events
+        *lines, rest = chunk.split(b"\n")
+        if lines:
+            # Only now: a line may come in any number of chunks.
+            lines[0] = b"".join((*self._line, lines[0]))
+            self._line = []
+        self._line.append(rest)
+        return self._read(lines)
 
     def close(self) -> list[Event]:
         """Return the event in which the stream ended, if there was one."""
-        events: list[Event] = []
-        self._end_line(events)
-        self._dispatch(events)
-        return events
+        return self._read([b"".join(self._line), b""])
 
-    def _end_line(self, events: list[Event]) -> None:
-        line = bytes(self._line)
-        if self._is_first:
-            line, self._is_first = line.removeprefix(_BOM), False
-        if not line:
-            self._dispatch(events)
-        elif line.startswith(b"data:"):
-            if data := line[len(b"data:") :].strip():
-                self._add(data, events)
-        elif line.startswith(b"event:"):
-            self._name = line[len(b"event:") :].strip()
+    def _read(self, lines: list[bytes]) -> list[Event]:
+        if self._is_first and lines:
+            lines[0], self._is_first = lines[0].removeprefix(_BOM), False
+        events: list[Event] = []
+        for line in lines:
+            if line.startswith(b"data:"):
+                if data := line[len(b"data:") :].strip():
+                    self._add(data, events)
+            elif not line:
+                self._dispatch(events)
+            elif line.startswith(b"event:"):
+                self._name = line[len(b"event:") :].strip()
+        return events
 
     def _add(self, data: bytes, events: list[Event]) -> None:
         if len(self._data) == 1 and is_json(self._data[0]):
@@ -74,7 +72,8 @@ class Parser:
     def _dispatch(self, events: list[Event]) -> None:
         if self._data:
             events.append(Event(self._name, b"\n".join(self._data)))
-        self._name, self._data = b"", []
+            self._data = []
+        self._name = b""
 
 
 def is_json(data: bytes | bytearray | str) -> bool:
