@@ -64,7 +64,7 @@ class Pieces:
             raise Refused(200, json.dumps({"error": error}).encode(), None)
         shown = ""
         for choice in _objects(event.get("choices")):
-            if choice.get("index"):  # only one was asked for
+            if _number(choice.get("index")):  # only one was asked for
                 continue
             if (ending := choice.get("finish_reason")) and ending not in _NO_ENDINGS:
                 self._ending, self.is_whole = ending, True

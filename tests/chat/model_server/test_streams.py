@@ -127,7 +127,7 @@ def test_reads__calls_of_a_stream(server, events, expected):
         [delta("<th"), delta("ink>hm</think>\n"), delta("Done."), {"choices": []}],
         [delta([{"type": "text", "text": "Done."}]), {"usage": {"total_tokens": 1}}],
         [delta("Done."), {"choices": [{"index": 0, "message": {"content": "Done."}}]}],
-        [{"choices": [{"index": 0, "message": {"content": "Done."}}]}],
+        [{"choices": [{"index": "0", "message": {"content": "Done."}}]}],
         [delta("Done."), {"choices": [{"index": 1, "delta": {"content": "No."}}]}],
         # each with all so far; each with some more; the last with all, put a little differently
         [{"choices": [{"message": {"content": text}}]} for text in ("Do", "Done", "Done.")],
