@@ -44,9 +44,7 @@ def read(request: StateRequest, policy: Policy, ns: str, key: str) -> Decision:
     address = Address(ns, key)
     policy.check_namespace(ns)
     version = parameters.version(request.query)
-    known = ""
-    if request.if_none_match is not None:
-        known = parameters.header_condition("If-None-Match", request.if_none_match)
+    known = parameters.known_etags(request.if_none_match)
 
     def answer(results: Sequence[Result]) -> Answer:
         (entry,) = results
