@@ -30,7 +30,8 @@ from connector_state.store.scripts.retries import STORE_FULL
 
 OPERATOR = "operator:"  # what an operator's name begins with as a caller; no key id holds a ":"
 
-# A request is good from skew before its ts until skew after it; its nonce is kept for longer.
+# A request is good from skew before its ts until skew and a second after it, as whole seconds are
+# compared; its nonce is kept for longer.
 NONCE_MARGIN_SECONDS = 30
 
 _CLAIM = Script("admit", "admit_only")
