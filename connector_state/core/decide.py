@@ -114,6 +114,7 @@ def batch(request: StateRequest, policy: Policy, ns: str, max_value_bytes: int) 
     check_namespace(ns)
     policy.check_namespace(ns)
     parameters.read_query(request.query, (), strict=True)
+    parameters.check_no_condition(request)
     operations = read_batch(request.body, ns, max_value_bytes)
     if any(operation.kind != "get" for operation in operations):
         policy.check_write(ns)

@@ -101,6 +101,18 @@ def condition(request: StateRequest, parameters: dict[str, str]) -> Condition:
     )
 
 
+def check_no_condition(request: StateRequest) -> None:
+    """Make sure that a batch has no conditional header: it would not be checked.
+
+    Raises:
+        InvalidRequest: it has one.
+    """
+    for name, text in (("If-Match", request.if_match), ("If-None-Match", request.if_none_match)):
+        if text is not None:
+            operation = name.lower().replace("-", "_")
+            raise _invalid(name, f"is for one value; in a batch give each operation {operation}")
+
+
 def _one_of(query: str | None, header: str | None, query_name: str, header_name: str) -> str:
     from_query = None if query is None else etag_condition(query_name, query)
     from_header = None if header is None else header_condition(header_name, header)
