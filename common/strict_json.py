@@ -4,6 +4,10 @@ import json
 from typing import Any, NoReturn
 
 
+class RepeatedName(ValueError):
+    """A name is there twice in an object, so readers may differ in which one holds."""
+
+
 def loads(text: str, **options: Any) -> Any:
     """Return the value of a JSON text.
 
@@ -20,14 +24,14 @@ def loads(text: str, **options: Any) -> Any:
 
 
 def unique_names(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    """Return an object of which no name is repeated: the object_pairs_hook of `loads`.
+    """Return an object that has no name twice: the object_pairs_hook of `loads`.
 
     Raises:
-        ValueError: a name is there twice, so readers may differ in which one holds.
+        RepeatedName: it has one.
     """
     found = dict(pairs)
     if len(found) != len(pairs):
-        raise ValueError("a name is repeated")
+        raise RepeatedName("a name is repeated")
     return found
 
 

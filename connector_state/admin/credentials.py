@@ -112,6 +112,8 @@ class IssuePage(ConnectorPage):
             newest = self.connector.credentials.latest("pk")
             template = "admin/connector_state/issued_meanwhile.html"
             return self.render({"newest": newest}, template, 409)
+        # After the commit: of the mark and the database, the database comes first.
+        marks.mark_revoked(self.connector.pk, issued.ended, partial(messages.warning, request))
         return show_secret(request, issued, "Credential issued")
 
     def issue(self, form: Any) -> IssuedCredential:
@@ -197,5 +199,5 @@ class RevokePage(ConfirmationPage, ConnectorPage):
             with transaction.atomic():
                 issuing.revoke_credential(key_id)
                 self.record(f"Revoked credential {key_id}.", Event.Kind.CREDENTIAL)
-        marks.mark_revoked(self.credential, partial(messages.warning, request))
+        marks.mark_revoked(self.connector.pk, [key_id], partial(messages.warning, request))
         return self.leave(f"Credential {key_id} is revoked.")

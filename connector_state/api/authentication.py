@@ -152,7 +152,8 @@ async def _check_freshness(
     header: signing.AuthorizationHeader, request: HttpRequest, waits: Waits
 ) -> LiveCredential:
     """Return the live credential of a request whose timestamp is within the window."""
-    if abs(time.time() - int(header.ts)) > settings.HMAC_SKEW_SECONDS:
+    # Whole seconds, as clients send them: so the earliest and the latest ts are as far off.
+    if abs(int(time.time()) - int(header.ts)) > settings.HMAC_SKEW_SECONDS:
         raise SignatureRefused(
             f"The timestamp is more than {settings.HMAC_SKEW_SECONDS} s off this server's clock.",
             code="timestamp_out_of_window",

@@ -55,9 +55,9 @@ def enrolment_token(request: HttpRequest) -> str | None:
 
 def token_in(environ: Mapping[str, Any]) -> str | None:
     """Return the enrolment token in a WSGI environ, or None if it has none."""
-    token = environ.get("HTTP_X_ENROLLMENT_TOKEN")
-    if token is not None:
-        return str(token).strip()
+    # An empty one is none, as to a dsx-connect, which takes one or the other.
+    if token := str(environ.get("HTTP_X_ENROLLMENT_TOKEN", "")).strip():
+        return token
     scheme, _, rest = environ.get("HTTP_AUTHORIZATION", "").partition(" ")
     return rest.strip() if scheme.lower() == "bearer" else None
 

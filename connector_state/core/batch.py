@@ -4,6 +4,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints, ValidationError
 
+from common import strict_json
 from connector_state.core.bodies import refusal
 from connector_state.core.parameters import TTL_MAX_SECONDS, etag_condition
 from connector_state.errors import Corrupt, InvalidRequest, ValueTooLarge
@@ -42,6 +43,7 @@ def read_batch(body: bytes, namespace: str, max_value_bytes: int) -> list[Operat
     Raises:
         InvalidRequest, ValueTooLarge: naming the operation that is at fault.
     """
+    _check_names(body)
     try:
         batch = Batch.model_validate_json(body)
     except ValidationError as error:
@@ -53,6 +55,18 @@ def read_batch(body: bytes, namespace: str, max_value_bytes: int) -> list[Operat
     if len({operation.address for operation in operations}) < len(operations):
         raise InvalidRequest("A batch may name each key once.", code="invalid_batch")
     return operations
+
+
+def _check_names(body: bytes) -> None:
+    """Refuse a name that is repeated: pydantic takes the last, which may lack a condition."""
+    try:
+        strict_json.loads(body.decode(), object_pairs_hook=strict_json.unique_names)
+    except strict_json.RepeatedName:
+        raise InvalidRequest(
+            "The body names a field of an object twice; send each once.", code="invalid_batch"
+        ) from None
+    except ValueError:  # never left to pydantic, which may take it, names and all
+        raise InvalidRequest("The body must be JSON.", code="invalid_batch") from None
 
 
 def _operation(

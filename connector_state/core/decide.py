@@ -44,9 +44,7 @@ def read(request: StateRequest, policy: Policy, ns: str, key: str) -> Decision:
     address = Address(ns, key)
     policy.check_namespace(ns)
     version = parameters.version(request.query)
-    known = ""
-    if request.if_none_match is not None:
-        known = parameters.header_condition("If-None-Match", request.if_none_match)
+    known = parameters.known_etags(request.if_none_match)
 
     def answer(results: Sequence[Result]) -> Answer:
         (entry,) = results
@@ -116,6 +114,7 @@ def batch(request: StateRequest, policy: Policy, ns: str, max_value_bytes: int) 
     check_namespace(ns)
     policy.check_namespace(ns)
     parameters.read_query(request.query, (), strict=True)
+    parameters.check_no_condition(request)
     operations = read_batch(request.body, ns, max_value_bytes)
     if any(operation.kind != "get" for operation in operations):
         policy.check_write(ns)

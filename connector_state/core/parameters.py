@@ -13,6 +13,7 @@ PARAMETERS_MAX = 1000
 
 _QUERY_ETAG = re.compile(r'\*|"?([0-9a-f]{40})"?')
 _HEADER_ETAG = re.compile(r'(?:W/)?"[^"]*"')  # RFC 9110, 8.8.3
+_LIST_MEMBER = re.compile(r'(?:"[^"]*"|[^,])+')  # an ETag may hold a comma
 _QUOTED_ETAG = re.compile(r'"[0-9a-f]{40}"')
 _NO_ETAG = "-"  # a condition that names no ETag of ours holds for none
 
@@ -100,6 +101,18 @@ def condition(request: StateRequest, parameters: dict[str, str]) -> Condition:
     )
 
 
+def check_no_condition(request: StateRequest) -> None:
+    """Make sure that a batch has no conditional header: it would not be checked.
+
+    Raises:
+        InvalidRequest: it has one.
+    """
+    for name, text in (("If-Match", request.if_match), ("If-None-Match", request.if_none_match)):
+        if text is not None:
+            operation = name.lower().replace("-", "_")
+            raise _invalid(name, f"is for one value; in a batch give each operation {operation}")
+
+
 def _one_of(query: str | None, header: str | None, query_name: str, header_name: str) -> str:
     from_query = None if query is None else etag_condition(query_name, query)
     from_header = None if header is None else header_condition(header_name, header)
@@ -120,19 +133,44 @@ def etag_condition(name: str, text: str) -> str:
 
 
 def header_condition(name: str, text: str) -> str:
-    """Return "*" or bare ETags, separated by commas, of a header.
+    """Return "*" or bare ETags, separated by commas, of a write's header.
+
+    A list that holds anything else is refused whole: If-None-Match without the members that are
+    not understood would let a write through that one of them forbids.
+
+    Raises:
+        InvalidRequest: it is neither * alone nor a list of ETags.
+    """
+    if text.strip() == "*":
+        return "*"
+    members = _members(text)
+    if not members or not all(map(_HEADER_ETAG.fullmatch, members)):
+        raise _invalid(name, "must be * alone, or ETags in double quotes")
+    return _own_etags(members, weak=name == "If-None-Match") or _NO_ETAG
+
+
+def known_etags(text: str | None) -> str:
+    """Return "*" or bare ETags, separated by commas, of a read's If-None-Match.
+
+    What is not understood is left out: a 304 only saves sending the value, and connectors take any
+    failed read for an empty one.
+    """
+    text = (text or "").strip()
+    return "*" if text == "*" else _own_etags(_members(text), weak=True)
+
+
+def _members(text: str) -> list[str]:
+    return [member for member in map(str.strip, _LIST_MEMBER.findall(text)) if member]
+
+
+def _own_etags(members: list[str], *, weak: bool) -> str:
+    """Return those that are ETags of this service, bare.
 
     If-None-Match compares weakly, so W/ is nothing there; If-Match strongly, so a weak ETag, like
     one that is not of this service, matches nothing (RFC 9110, 13.1).
     """
-    if text.strip() == "*":
-        return "*"
-    tags = [tag for tag in map(str.strip, text.split(",")) if _HEADER_ETAG.fullmatch(tag)]
-    if not tags:
-        raise _invalid(name, "must be * or ETags in double quotes")
-    if name == "If-None-Match":
-        tags = [tag.removeprefix("W/") for tag in tags]
-    return ",".join(tag[1:-1] for tag in tags if _QUOTED_ETAG.fullmatch(tag)) or _NO_ETAG
+    tags = [member.removeprefix("W/") if weak else member for member in members]
+    return ",".join(tag[1:-1] for tag in tags if _QUOTED_ETAG.fullmatch(tag))
 
 
 def _invalid(name: str, what: str) -> InvalidRequest:

@@ -4,7 +4,7 @@ import base64
 import secrets
 import uuid
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -26,11 +26,15 @@ class IssuedMeanwhile(Exception):
 
 @dataclass(frozen=True, slots=True)
 class IssuedCredential:
-    """A credential with its secret in clear, as it is shown once."""
+    """A credential with its secret in clear, as it is shown once.
+
+    `ended` are the key ids that ended when it was issued, for marks.mark_revoked.
+    """
 
     connector: Connector
     key_id: str
     secret: str = field(repr=False)
+    ended: tuple[str, ...] = ()
 
     def as_json(self) -> dict[str, str]:
         """The names of the register answer."""
@@ -106,13 +110,16 @@ def rotate_credential(
 ) -> IssuedCredential:
     """Issue a credential, and let those that are live now end after the overlap.
 
-    Of two at once the second waits for the first, and ends what that issued.
+    Of two at once the second waits for the first, and ends what that issued. Without an overlap the
+    others are `ended` of what is returned: mark them, so that they end at once.
     """
     _lock(connector)
     ends = timezone.now() + overlap
     outlive = Q(expires_at=None) | Q(expires_at__gt=ends)
-    connector.credentials.live().filter(outlive).update(expires_at=ends)
-    return issue_credential(connector, expires_at)
+    others = connector.credentials.live().filter(outlive)
+    ended = () if overlap else tuple(others.values_list("key_id", flat=True))
+    others.update(expires_at=ends)
+    return replace(issue_credential(connector, expires_at), ended=ended)
 
 
 def revoke_credential(key_id: str) -> Credential:

@@ -6,7 +6,7 @@ worker that is cut off from the database and still goes by what it knew.
 """
 
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from uuid import UUID
 
@@ -14,7 +14,7 @@ from django.db import DatabaseError
 from django_redis import get_redis_connection
 from redis.exceptions import RedisError
 
-from connector_state.models import Connector, Credential
+from connector_state.models import Connector
 from connector_state.store.keys import connector_keys
 
 logger = logging.getLogger(__name__)
@@ -29,10 +29,12 @@ ALL = "*"  # instead of a key id: all of the connector's
 Tell = Callable[[str], object]
 
 
-def mark_revoked(credential: Credential, tell: Tell) -> None:
-    """Let Redis refuse a credential that was revoked; tell the operator if it can't."""
+def mark_revoked(connector_uuid: UUID, key_ids: Sequence[str], tell: Tell) -> None:
+    """Let Redis refuse credentials that were revoked, or ended; tell the operator if it can't."""
+    if not key_ids:
+        return
     try:
-        _mark(credential.connector_id, credential.key_id)
+        _mark(connector_uuid, *key_ids)
     except RedisError:
         tell(
             "Redis did not answer, so this holds within 2 s on every worker that reaches the "
@@ -72,9 +74,9 @@ def check(connector_uuid: str) -> None:
         mark_enabled(UUID(connector_uuid), logger.warning)
 
 
-def _mark(connector_uuid: UUID, field: str) -> None:
+def _mark(connector_uuid: UUID, *fields: str) -> None:
     key = connector_keys(str(connector_uuid)).revoked
     pipeline = get_redis_connection().pipeline(transaction=True)
-    pipeline.hset(key, field, 1)
+    pipeline.hset(key, mapping=dict.fromkeys(fields, 1))
     pipeline.expire(key, MARK_SECONDS)
     pipeline.execute()

@@ -30,11 +30,12 @@ from connector_state.store.scripts.retries import STORE_FULL
 
 OPERATOR = "operator:"  # what an operator's name begins with as a caller; no key id holds a ":"
 
-# A request is good from skew before its ts until skew after it; its nonce is kept for longer.
+# A request is good from skew before its ts until skew and a second after it, as whole seconds are
+# compared; its nonce is kept for longer.
 NONCE_MARGIN_SECONDS = 30
 
 _CLAIM = Script("admit", "admit_only")
-REINDEX = Script("admit", "history", "index", "reindex")
+_REINDEX = Script("admit", "history", "index", "ended", "reindex")
 
 
 @dataclass(slots=True)
@@ -176,7 +177,8 @@ def call_steps(
         # Values seem to have expired. A script that declares their keys looks whether they have.
         # The claim id lets it use the nonce, and then the same call again.
         members = [member.decode() for member in reply]
-        yield _first_step(REINDEX, connector_uuid, caller, members, members, when_full=True)
+        arguments = _reindex_arguments(members)
+        yield _first_step(_REINDEX, connector_uuid, caller, arguments, members, when_full=True)
         status, *reply = yield step
     if status == b"replay":
         raise SignatureRefused("This nonce was used before.", code="replayed")
@@ -189,6 +191,16 @@ def call_steps(
 
 
 call = in_thread(call_steps)
+
+
+def call_reindex(connector_uuid: str, caller: Caller, members: Sequence[str]) -> list[Any]:
+    """Bring the index to what stands in Redis for these members; scripts/reindex.lua says more."""
+    arguments = _reindex_arguments(members)
+    return call(_REINDEX, connector_uuid, caller, arguments, members, when_full=False)
+
+
+def _reindex_arguments(members: Sequence[str]) -> list[connection.Argument]:
+    return [settings.STATE_HISTORY_MAX_BYTES, *members]
 
 
 def _first_step(

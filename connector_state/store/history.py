@@ -28,7 +28,7 @@ SCANNED_AT_ONCE = 1000
 ENOUGH_FOUND = 100
 SECONDS_AT_MOST = 0.12  # of the 200 ms that a page may take
 
-_PRUNE = Script("admit", "history", "index", "prune_history")
+_PRUNE = Script("admit", "history", "index", "ended", "prune_history")
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,12 +73,13 @@ def history_of(connector_uuid: str, caller: Caller, address: Address) -> History
 
 
 def prune(connector_uuid: str, username: str) -> Iterator[int]:
-    """Forget the versions of keys deleted STATE_KEEP_DAYS ago, and of values that have expired.
+    """Forget the versions of values that were deleted, or have expired, STATE_KEEP_DAYS ago.
 
-    All of them, where the settings keep none any more.
+    Where the settings keep none any more, forget all. Of a value that has expired, those that have
+    expired too go at once.
 
     Yields:
-        The number of keys concerned, after each part of the history.
+        The number of keys that have none any more, after each part of the history.
     """
     cursor = b"0"
     is_off = not (settings.STATE_KEEP_VERSIONS or settings.STATE_KEEP_DAYS)
@@ -93,7 +94,10 @@ def prune(connector_uuid: str, username: str) -> Iterator[int]:
 
 @dataclass(frozen=True, slots=True)
 class DeletedKey:
-    """A key that was deleted, of which earlier values are kept. `by` is as in Version."""
+    """A key that was deleted, of which earlier values are kept.
+
+    `by` is as in Version, or "its TTL" where the value ended with it.
+    """
 
     address: Address
     deleted_at: datetime

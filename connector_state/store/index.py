@@ -12,7 +12,7 @@ from typing import Any
 from django_redis import get_redis_connection
 
 from connector_state.errors import InvalidRequest
-from connector_state.store.calls import REINDEX, Caller, Steps, call, call_steps, in_thread
+from connector_state.store.calls import Caller, Steps, call, call_reindex, call_steps, in_thread
 from connector_state.store.keys import KEY_MAX_BYTES, Address, connector_keys, escape_pattern
 from connector_state.store.scripts import Script
 from connector_state.store.values import ttl_seconds
@@ -216,9 +216,7 @@ def reindex(connector_uuid: str, username: str) -> Iterator[Reindexed]:
 
 def _reindex(connector_uuid: str, username: str, members: list[str], total: Reindexed) -> None:
     caller = Caller.operator(username)
-    added, forgotten, *foreign = call(
-        REINDEX, connector_uuid, caller, members, members, when_full=False
-    )
+    added, forgotten, *foreign = call_reindex(connector_uuid, caller, members)
     total.added += added
     total.forgotten += forgotten
     total.foreign += len(foreign)

@@ -28,7 +28,7 @@ from connector_state.store.scripts import Script
 from connector_state.store.scripts.connection import Argument
 
 _READ = Script("admit", "read")
-_OPERATE = Script("admit", "history", "index", "thin", "remember", "operate")
+_OPERATE = Script("admit", "history", "index", "thin", "ended", "remember", "operate")
 VERSIONS = Script("admit", "history", "index", "thin", "versions")
 
 

@@ -93,5 +93,5 @@ def test_deleted__is_found_and_opened(open_page, connector):
     assert page.locator("#result_list tbody tr").count() == 2
     page.click("text=delta:ann")
     page.wait_for_url("**keys/key/**")
-    assert "it was deleted at" in page.inner_text("#content")
+    assert "it was deleted, or expired, at" in page.inner_text("#content")
     page.go_back()

@@ -44,7 +44,10 @@ IF_NONE_MATCH = (
 )
 READ_PARAMETERS = (
     text("version", QUERY, "Read the value that has, or had, this ETag.", pattern=_etag),
-    text("If-None-Match", HEADER, "Answer 304 if the value still has this ETag.", pattern=_quoted),
+    text(
+        *("If-None-Match", HEADER),
+        "ETags in double quotes: answer 304 if the value still has one. Anything else is ignored.",
+    ),
     OpenApiParameter(
         "State-TTL", int, HEADER, description="Seconds that it still lives.", response=[200, 304]
     ),

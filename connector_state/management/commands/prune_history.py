@@ -13,8 +13,8 @@ from connector_state.store.history import prune
 
 class Command(StateCommand):
     help = (
-        "Delete the earlier values of keys that were deleted STATE_KEEP_DAYS ago, or have expired. "
-        "Run it every night."
+        "Delete the earlier values of keys that were deleted, or have expired, STATE_KEEP_DAYS "
+        "ago. Run it every night."
     )
 
     def handle(self, *args: Any, **options: Any) -> None:

@@ -24,7 +24,7 @@ class Command(BaseCommand):
         except Credential.DoesNotExist:
             raise CommandError(f"There is no credential {options['key_id']!r}.") from None
         record_credential(credential.connector, f"Revoked credential {credential.key_id}.")
-        marks.mark_revoked(credential, self.stderr.write)
+        marks.mark_revoked(credential.connector_id, [credential.key_id], self.stderr.write)
         left = credential.connector.credentials.live().count()
         self.stdout.write(
             f"Revoked {credential.key_id} of {printable(str(credential.connector))}; "

@@ -7,6 +7,7 @@ from typing import Any
 from django.db import transaction
 from django.utils import timezone
 
+from connector_state.credentials import marks
 from connector_state.credentials.issuing import check_overlap, rotate_credential
 from connector_state.management.base import (
     ConnectorCommand,
@@ -48,5 +49,6 @@ class Command(ConnectorCommand):
             issued = rotate_credential(connector, overlap, ends)
             words = f"Issued credential {issued.key_id}; the others end in {options['overlap']} s."
             record_credential(connector, words)
+        marks.mark_revoked(connector.pk, issued.ended, self.stderr.write)
         write_issued(self, issued, as_json=options["json"])
         self.stderr.write(f"The connector's other credentials end in {options['overlap']} s.")

@@ -112,9 +112,8 @@ class Command(ConnectorCommand):
         """Print the earlier values of a key, newest first, as one JSON object a line."""
         history = session.history(address)
         if history.deleted_at:
-            self.stderr.write(
-                f"It was deleted at {date_format(history.deleted_at, 'DATETIME_FORMAT')}."
-            )
+            at = date_format(history.deleted_at, "DATETIME_FORMAT")
+            self.stderr.write(f"It was deleted, or expired, at {at}.")
         for version in history.versions:
             times = {name: _time(getattr(version, name)) for name in ("written_at", "expires_at")}
             self.stdout.write(json.dumps(asdict(version) | times))

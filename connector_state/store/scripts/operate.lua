@@ -103,7 +103,7 @@ if not done then
       size = call('STRLEN', key) -- an error for what is no string
       existed = expires_ms and call('PEXPIREAT', key, expires_ms) or call('EXISTS', key)
       if not expires_ms then call('PERSIST', key) end
-      remember_expiry(member, expires_ms)
+      if existed == 1 then remember_expiry(member, expires_ms) end
     else
       local old = replace('SET', key, value, 'GET', unpack(expires_ms and {'PXAT', expires_ms} or {}))
       if old == value then

@@ -1,13 +1,13 @@
 -- Bring the index to what stands in Redis, for the given members.
 --
 -- KEYS  10 … the key of each member's value
--- ARGV  5 … members
+-- ARGV  5 most bytes of all versions   6 … members
 --
 -- Returns {'ok', added, forgotten, then members whose value is not a string}.
 
 local reply = {'ok', 0, 0}
-for at = 5, #ARGV do
-  local member, key = ARGV[at], KEYS[5 + at]
+for at = 6, #ARGV do
+  local member, key = ARGV[at], KEYS[4 + at]
   local kind = call('TYPE', key).ok
   if kind == 'string' then
     local left = call('PTTL', key)
@@ -15,7 +15,9 @@ for at = 5, #ARGV do
     reply[2] = reply[2] + note(member, old, size, left >= 0 and string.format('%.0f', now_ms + left))
   else
     local ends = call('ZSCORE', expiries, member)
-    if ends and tonumber(ends) < now_ms then drop_history(member) end
+    if ends and tonumber(ends) < now_ms and end_history(member, ends) then
+      limit_deleted(member, tonumber(ARGV[5]))
+    end
     reply[3] = reply[3] + forget(member)
     if kind ~= 'none' then reply[#reply + 1] = member end
   end

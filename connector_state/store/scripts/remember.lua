@@ -4,8 +4,7 @@
 --       versions (ARGV 9 and 10 both 0: keep nothing)
 
 local keep_versions, keep_days, most_bytes = tonumber(ARGV[9]), tonumber(ARGV[10]), tonumber(ARGV[11])
-local EVICTED_AT_MOST, SAMPLE = 20, 16
-local DELETED_KEY_BYTES = 512 -- what it costs to remember that a key was deleted, about
+local EVICTED_AT_MOST = 20
 -- Versions that are not kept any more are removed now and then: each time would double the cost.
 local THINNED_EVERY, LOG_MAX_BYTES = 8, 4096
 
@@ -30,16 +29,6 @@ local function make_room(size)
   return false
 end
 
--- Forget other deleted keys, of a sample, where so many are remembered that they fill the memory: they
--- count in no quota, and their versions may be empty.
-local function limit_deleted(member)
-  if call('HLEN', history) <= call('ZCARD', index) + most_bytes / DELETED_KEY_BYTES then return end
-  for _, field in ipairs(call('HRANDFIELD', history, SAMPLE)) do
-    local log = field ~= member and string.sub(field, 1, 1) ~= '\0' and call('HGET', history, field)
-    if log and string.sub(log, 15, 54) == DELETED then drop_history(field) end
-  end
-end
-
 -- Note a write, and keep the value that it replaces: `old`, or false where there was none.
 -- `etag` is of the new value, or DELETED.
 local function remember(member, old, etag, size, expires_ms)
@@ -52,10 +41,7 @@ local function remember(member, old, etag, size, expires_ms)
   end
   local head, head_at, head_etag, head_size, ends, rest = string.match(
     log or '', '^' .. LINE .. '(.*)$')
-  if head and not old and head_etag ~= DELETED and ends ~= '0' then
-    drop_history(member) -- it expired, and its versions with it
-    head, rest = nil, nil
-  end
+  local has_ended = head and not old and head_etag ~= DELETED and ends ~= '0' -- with its TTL
   local at = math.max(now_ms, head and head_at + 1 or 0)
   local bytes, set = 0, {}
   if old and has_room then
@@ -69,12 +55,12 @@ local function remember(member, old, etag, size, expires_ms)
   log = string.format('%013.0f %s %d %s %s\n%s',
     at, etag, size, expires_ms or '0', string.gsub(caller, '%c', '?'), rest or '')
   local dropped = {}
-  if now_ms % THINNED_EVERY == 0 or #log > LOG_MAX_BYTES then
+  if has_ended or now_ms % THINNED_EVERY == 0 or #log > LOG_MAX_BYTES then
     local freed
     log, dropped, freed = thin(log, member, keep_versions, keep_days)
     bytes = bytes - freed
   end
-  if etag == DELETED then limit_deleted(member) end
+  if etag == DELETED then limit_deleted(member, most_bytes) end
   call('HSET', history, member, log, unpack(set))
   if #dropped > 0 then call('HDEL', history, unpack(dropped)) end -- `set` may be one of them
   if bytes ~= 0 then call('HINCRBY', history, BYTES, bytes) end

@@ -214,7 +214,7 @@ def test_restore__a_deleted_key_is_found_and_restored(connector, admin, etags):
     (row,) = admin.get("keys/deleted/").context["rows"]
     assert row["deleted"].by == connector.key_id
     page = text_of(admin.browser.get(row["url"]))
-    assert "it was deleted at" in page
+    assert "it was deleted, or expired, at" in page
     three, *_ = versions(admin)
     question = ask(admin, three)
     assert "Nothing." in text_of(question)

@@ -59,6 +59,16 @@ def test_get__not_modified(connector):
         assert response["ETag"] == etag
     assert connector.get(HTTP_IF_NONE_MATCH='"other"').status_code == 200
     assert connector.get("missing", HTTP_IF_NONE_MATCH="*").json() == {"value": ""}
+    assert connector.get(HTTP_IF_NONE_MATCH=f'"a,b", , {etag},').status_code == 304
+
+
+def test_get__ignores_an_if_none_match_that_is_of_no_use(connector):
+    etag = connector.put("v")["ETag"]
+    bare = etag.strip('"')
+    of_no_use = ("", ",", bare, '"a,b"', f'"a,{bare}"', f'"{bare},b"', f'"{bare}', "*,", '*, "x"')
+    for header in of_no_use:
+        response = connector.get(HTTP_IF_NONE_MATCH=header)
+        assert (response.status_code, response.json()) == (200, {"value": "v"}), header
 
 
 @pytest.mark.parametrize("quoted", [True, False])
@@ -122,10 +132,30 @@ def test_conditions__malformed_are_400_and_never_taken_for_none(connector, query
     assert connector.get().json() == {"value": ""}
 
 
-@pytest.mark.parametrize("header", ["", "abc", "W/abc"])
-def test_headers__malformed_are_400(connector, header):
-    response = connector.call("PUT", connector.path(), b"v", HTTP_IF_MATCH=header)
+@pytest.mark.parametrize("name", ["HTTP_IF_MATCH", "HTTP_IF_NONE_MATCH"])
+@pytest.mark.parametrize("header", ["", ",", "abc", "W/abc", '"x', '*, "x"', '"x",*', 'abc, "x"'])
+def test_headers__malformed_are_400_even_in_part(connector, header, name):
+    connector.put("lock")
+    for method in ("PUT", "DELETE"):
+        response = connector.call(method, connector.path(), b"", **{name: header})
+        assert code_of(response) == (400, "invalid_parameter")
+    assert connector.get().json() == {"value": "lock"}
+
+
+def test_if_none_match__without_its_quotes_is_not_left_out_of_a_list(connector):
+    etag = connector.put("lock")["ETag"].strip('"')
+    response = connector.call("PUT", connector.path(), b"v", HTTP_IF_NONE_MATCH=f'{etag}, "x"')
     assert code_of(response) == (400, "invalid_parameter")
+    assert connector.get().json() == {"value": "lock"}
+
+
+def test_headers__an_etag_may_hold_a_comma(connector):
+    etag = connector.put("one")["ETag"]
+    other = f'"a,{etag[1:]}'
+    for header in ({"HTTP_IF_MATCH": other}, {"HTTP_IF_NONE_MATCH": f'"a,b", {etag}'}):
+        assert connector.call("PUT", connector.path(), b"x", **header).status_code == 412
+    sent = {"HTTP_IF_MATCH": f'"a,b", {etag}'}
+    assert connector.call("PUT", connector.path(), b"x", **sent).status_code == 204
 
 
 def test_condition__that_fails_spends_the_nonce(connector):

@@ -29,9 +29,9 @@ def listing(connector, ns="/m365", query=""):
     return connector.call("GET", f"{PREFIX}/state/{connector.uuid}{ns}{query}")
 
 
-def batch(connector, *operations, ns="m365", body=None):
+def batch(connector, *operations, ns="m365", body=None, **headers):
     body = json.dumps({"operations": operations}).encode() if body is None else body
-    return connector.call("POST", f"{PREFIX}/state/{connector.uuid}/{ns}", body)
+    return connector.call("POST", f"{PREFIX}/state/{connector.uuid}/{ns}", body, **headers)
 
 
 @pytest.fixture
@@ -238,10 +238,50 @@ GET = {"op": "get", "key": "a"}
         json.dumps({"operations": [{**GET, "op": "put", "value": "", "ttl": 0}]}).encode(),
         json.dumps({"operations": [{**GET, "op": "delete", "ttl": 5}]}).encode(),
         json.dumps({"operations": [{"op": "get"}]}).encode(),
+        json.dumps({"operations": [GET]}).encode("utf-16"),
+        json.dumps({"operations": [GET]}).encode("utf-8-sig"),
+        b'{"operations": [{"op": "put", "key": "a", "value": "\\ud800"}]}',
+        b'{"operations": [{"op": "put", "key": "a", "value": "", "ttl": 1.0}]}',
+        b'{"operations": [{"op": "put", "key": "a", "value": "", "ttl": %b}]}' % (b"9" * 9999),
     ],
 )
 def test_batch__that_is_none_is_400(connector, body):
     assert code_of(batch(connector, body=body)) == (400, "invalid_batch")
+
+
+@pytest.mark.parametrize("name", ["If-Match", "If-None-Match"])
+@pytest.mark.parametrize("condition", ["*", '"stale"', ""])
+def test_batch__a_conditional_header_is_refused_as_it_would_not_be_checked(
+    connector, name, condition
+):
+    connector.put("held", "lock")
+    header = {f"HTTP_{name.upper().replace('-', '_')}": condition}
+    for operation in ({"op": "put", "key": "lock", "value": "v"}, {"op": "delete", "key": "lock"}):
+        response = batch(connector, operation, **header)
+        assert code_of(response) == (400, "invalid_parameter")
+        assert name.lower().replace("-", "_") in response.json()["detail"]
+    assert connector.get("lock").json() == {"value": "held"}
+
+
+LOCK = '"op": "delete", "key": "lock"'
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        f'{{"operations": [{{{LOCK}, "if_match": "{"0" * 40}", "if_match": null}}]}}',
+        f'{{"operations": [{{{LOCK}, "\\u0069f_match": "{"0" * 40}", "if_match": null}}]}}',
+        f'{{"operations": [{{{LOCK}, "ttl": {"9" * 5000}, "ttl": null}}]}}',
+        f'{{"operations": [{{"op": "get", {LOCK}}}]}}',
+        f'{{"operations": [{{"key": "other", {LOCK}}}]}}',
+        f'{{"operations": [{{"op": "get", "key": "a"}}], "operations": [{{{LOCK}}}]}}',
+    ],
+)
+def test_batch__a_repeated_name_is_refused(connector, body):
+    connector.put("held", "lock")
+    response = batch(connector, body=body.encode())
+    assert code_of(response) == (400, "invalid_batch")
+    assert connector.get("lock").json() == {"value": "held"}
 
 
 @pytest.mark.in_process("changes a setting")

@@ -4,6 +4,7 @@ import io
 import json
 import time
 from datetime import timedelta
+from types import SimpleNamespace
 
 import pytest
 from django.utils import timezone
@@ -156,7 +157,7 @@ def test_malformed_header__is_401(connector, header):
     assert (response.status_code, error_of(response)) == (401, "malformed_header")
 
 
-@pytest.mark.parametrize("offset", [-62, 62, -10_000, 10_000])
+@pytest.mark.parametrize("offset", [-61, 64, -10_000, 10_000])
 def test_timestamp__outside_the_window_is_401(connector, offset):
     ts = str(int(time.time()) + offset)
     authorization = connector.authorization("GET", connector.path(), ts=ts)
@@ -169,6 +170,19 @@ def test_timestamp__inside_the_window_is_good(connector, offset):
     ts = str(int(time.time()) + offset)
     authorization = connector.authorization("GET", connector.path(), ts=ts)
     assert connector.send("GET", connector.path(), b"", authorization).status_code == 200
+
+
+@pytest.mark.in_process("stops the clock")
+@pytest.mark.parametrize("fraction", [0, 0.001, 0.999])
+def test_timestamp__whole_seconds_are_compared_as_the_origin_does(connector, monkeypatch, fraction):
+    now = int(time.time())
+    stopped = SimpleNamespace(time=lambda: now + fraction)
+    monkeypatch.setattr("connector_state.api.authentication.time", stopped)
+    for offset, status in ((-61, 401), (-60, 200), (60, 200), (61, 401)):
+        ts = str(now + offset)
+        authorization = connector.authorization("GET", connector.path(), ts=ts)
+        response = connector.send("GET", connector.path(), b"", authorization)
+        assert response.status_code == status, offset
 
 
 @pytest.mark.in_process("changes a setting")
@@ -190,7 +204,7 @@ def test_replay__the_second_use_of_a_nonce_is_401(connector):
 def test_nonce__is_remembered_for_longer_than_the_window(connector, settings):
     connector.get()
     (nonce_key,) = get_redis_connection().scan_iter("statekeep:{*}:nonce:*")
-    assert get_redis_connection().ttl(nonce_key) > 2 * settings.HMAC_SKEW_SECONDS
+    assert get_redis_connection().ttl(nonce_key) > 2 * settings.HMAC_SKEW_SECONDS + 1
 
 
 def test_nonce__of_one_key_id_is_not_that_of_another(connector, stranger):

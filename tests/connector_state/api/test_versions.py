@@ -7,6 +7,7 @@ from connector_state.store.calls import Limits
 from connector_state.store.keys import Address
 from tests.connector_state.api.test_conditions_and_ttl import code_of, etag_of
 from tests.connectors import SigningConnector
+from tests.servers import wait_until
 
 GONE = (404, "version_gone")
 
@@ -33,6 +34,16 @@ def test_version__of_a_deleted_value(connector):
     connector.delete()
     assert connector.get().json() == {"value": ""}
     assert get(connector, f"?version={etag_of('one')}").json() == {"value": "one"}
+
+
+def test_version__outlives_a_value_with_a_ttl_that_replaced_it(connector):
+    connector.put("good cursor")
+    connector.put("oops", query="?ttl=1")
+    wait_until(lambda: connector.get().json() == {"value": ""})
+    connector.put("rescanned")
+    found = get(connector, f"?version={etag_of('good cursor')}")
+    assert found.json() == {"value": "good cursor"}
+    assert code_of(get(connector, f"?version={etag_of('oops')}")) == GONE
 
 
 def test_version__unknown_is_gone_and_never_an_empty_value(connector):

@@ -39,6 +39,41 @@ def test_revoked__credential_is_marked_for_longer_than_any_worker_bridges(
     assert marks.MARK_SECONDS - 60 < ttl <= marks.MARK_SECONDS
 
 
+def rotate_by_command(connector, admin_client, hours: int) -> None:
+    call_command("rotate_credential", connector.uuid, "--overlap", f"{hours}h")
+
+
+def rotate_by_page(connector, admin_client, hours: int) -> None:
+    url = page_of(connector, "credentials/rotate/")
+    token = admin_client.get(url).context["token"]
+    form = {"overlap_hours": hours, "expires_in_days": "", "token": token}
+    assert admin_client.post(url, form).status_code == 200
+
+
+@pytest.mark.parametrize("rotate", [rotate_by_command, rotate_by_page])
+def test_rotated__without_an_overlap_the_others_are_marked(connector, admin_client, rotate, capsys):
+    rotate(connector, admin_client, 1)
+    assert marked(connector) == set()
+    others = {key_id.encode() for key_id in Credential.objects.values_list("key_id", flat=True)}
+    rotate(connector, admin_client, 0)
+    assert marked(connector) == others
+    newest = Credential.objects.latest("pk").key_id.encode()
+    assert newest not in others
+
+
+def test_rotated__without_an_overlap_and_redis_away_the_operator_is_told(
+    connector, admin_client, cut_redis, capsys
+):
+    url = page_of(connector, "credentials/rotate/")
+    token = admin_client.get(url).context["token"]
+    cut_redis()
+    response = admin_client.post(url, {"overlap_hours": 0, "token": token})
+    assert "Redis did not answer" in response.content.decode()
+    rotate_by_command(connector, admin_client, 0)
+    assert "Redis did not answer" in capsys.readouterr().err
+    assert Credential.objects.live().count() == 1
+
+
 def disable_by_command(connector, admin_client, enabled: bool) -> None:
     call_command("set_policy", connector.uuid, "--enabled" if enabled else "--no-enabled")
 

@@ -322,7 +322,7 @@ def test_state__restore_brings_a_value_back(overwritten):
 
 def test_state__restore_of_what_was_deleted_says_when(overwritten):
     run("state", "delete", *DELTA, "--yes")
-    assert "It was deleted at 20" in run_err("state", "history", *DELTA)
+    assert "It was deleted, or expired, at 20" in run_err("state", "history", *DELTA)
     three = json.loads(run("state", "history", *DELTA).splitlines()[0])
     run("state", "restore", *DELTA, three["etag"])
     assert run("state", "get", *DELTA).strip() == "three"

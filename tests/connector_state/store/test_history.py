@@ -10,7 +10,7 @@ import pytest
 
 from connector_state.errors import PreconditionFailed, Unavailable
 from connector_state.operator_session import OperatorSession
-from connector_state.store import history, room
+from connector_state.store import history, index, room
 from connector_state.store.calls import Caller, Limits, Nonce
 from connector_state.store.history import history_of
 from connector_state.store.keys import Address, connector_keys
@@ -126,7 +126,7 @@ def test_history__of_a_deleted_value_lasts_for_days(clock, other_redis):
     assert counted(other_redis.client) == (0, 0)
 
 
-def test_history__ends_with_the_values_ttl(clock, other_redis):
+def test_history__a_value_with_a_ttl_does_not_outlive_it(clock, other_redis):
     put(b"for ever")
     put(b"for a minute", ttl_seconds=60)
     put(b"for an hour", ttl_seconds=3600)
@@ -134,11 +134,103 @@ def test_history__ends_with_the_values_ttl(clock, other_redis):
     assert values() == [b"for ever"]
     clock.move(timedelta(hours=2))
     put(b"later")
-    assert values() == []
+    assert values() == [b"for ever"]
+    assert version(etag_of(b"for an hour")) is version(etag_of(b"for a minute")) is None
+    assert counted(other_redis.client) == (8, 8), "their bytes went with the next write"
     put(b"last", ttl_seconds=60)
     clock.move(timedelta(hours=1))
-    assert sum(history.prune(UUID, "tests")) == 1
+    assert values() == [b"later", b"for ever"]
+
+
+def sweep() -> None:
+    """Have the index forget what expired, as a call now and then does."""
+    index.take_in(UUID, "tests", [DELTA])
+
+
+@pytest.mark.parametrize("meanwhile", [lambda: None, sweep, lambda: prune(), lambda: delete()])
+def test_history__a_ttl_that_lapses_takes_no_value_without_one_along(clock, meanwhile):
+    """Seen: a good cursor, a broken one with a TTL, a rescan later, and the good one was gone."""
+    put(b"good cursor")
+    put(b"oops", ttl_seconds=60)
+    clock.move(timedelta(hours=1))
+    meanwhile()
+    assert values() == [b"good cursor"]
+    put(b"rescanned")
+    assert values() == [b"good cursor"]
+    clock.move(timedelta(days=1))
+    put(b"next")
+    assert values() == [b"rescanned", b"good cursor"]
+
+
+def prune() -> int:
+    return sum(history.prune(UUID, "tests"))
+
+
+def delete() -> None:
+    assert not store().delete(DELTA)
+
+
+@pytest.mark.parametrize("meanwhile", [lambda: None, sweep])
+def test_history__of_an_expired_value_lasts_for_days_as_of_a_deleted_one(
+    clock, other_redis, meanwhile
+):
+    put(b"good cursor")
+    put(b"longer", ttl_seconds=3 * 86_400)
+    put(b"oops", ttl_seconds=3600)
+    clock.move(timedelta(days=1))
+    meanwhile()
+    assert prune() == 0
+    assert values() == [b"longer", b"good cursor"]
+    assert abs(read().deleted_at - (MIDNIGHT + timedelta(hours=1))) < timedelta(minutes=1)
+    (found,), _ = history.find_deleted(UUID)
+    assert (found.address, found.by) == (DELTA, "its TTL")
+    clock.move(timedelta(days=2, hours=1))
+    assert values() == [b"good cursor"]
+    clock.move(timedelta(days=4, hours=1))
+    assert prune() == 1
+    assert read() == history.History([], None)
     assert counted(other_redis.client) == (0, 0)
+
+
+@pytest.mark.parametrize("forget", [sweep, prune])
+def test_history__of_values_that_all_have_expired_is_gone(clock, other_redis, forget):
+    for number in range(3):
+        put(b"%d" % number, ttl_seconds=60)
+    clock.move(timedelta(hours=1))
+    forget()
+    assert read() == history.History([], None)
+    assert counted(other_redis.client) == (0, 0)
+    assert not other_redis.client.hkeys(connector_keys(UUID).named("history"))[1:]
+
+
+def test_history__an_expiry_set_on_nothing_changes_nothing(clock):
+    put(b"one")
+    store().delete(DELTA)
+    assert not store().expire(DELTA, 60)
+    clock.move(timedelta(hours=1))
+    assert prune() == 0
+    assert values() == [b"one"]
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_history__of_random_expiries_counts_its_bytes_and_shows_nothing_that_ended(
+    clock, other_redis, seed
+):
+    chance = random.Random(seed)
+    ends: dict[bytes, datetime | None] = {}
+    for number in range(120):
+        value, ttl = b"%d" % number, chance.choice((None, 60, 3600, 86_400))
+        put(value, ttl_seconds=ttl)
+        ends[value] = None if ttl is None else clock.now + timedelta(seconds=ttl + 30)
+        for _ in range(chance.randrange(3)):
+            # Never as long as a TTL: nothing ends while it is looked at.
+            clock.move(timedelta(hours=chance.choice((0.13, 1.07, 5.3, 40.7))))
+            chance.choice((sweep, prune, delete, read))() if store().get(DELTA) is None else read()
+        kept = values()
+        assert all(ends[old] is None or ends[old] > clock.now for old in kept)
+        total, real = counted(other_redis.client)
+        assert total == real
+    assert kept, "or this tests nothing"
 
 
 def test_history__erase_forgets_it(clock, other_redis):
@@ -204,6 +296,18 @@ def test_history__of_many_deleted_keys_stays_small(clock, settings, other_redis)
         store().delete(address)
     assert other_redis.client.hlen(connector_keys(UUID).named("history")) < 200
     assert read(address).deleted_at is not None, "the last one is kept"
+
+
+def test_history__of_many_expired_keys_stays_small(clock, settings, other_redis):
+    settings.STATE_HISTORY_MAX_BYTES = 50_000
+    addresses = [Address("m365", f"item {number}") for number in range(300)]
+    for address in addresses:
+        store().put(address, b"")
+        store().put(address, b"lock", ttl_seconds=60)
+    clock.move(timedelta(hours=1))
+    index.take_in(UUID, "tests", addresses)
+    assert other_redis.client.hlen(connector_keys(UUID).named("history")) < 200
+    assert read(addresses[-1]).deleted_at is not None, "the last one is kept"
 
 
 def test_history__counts_what_another_program_wrote(clock, other_redis):
