@@ -1,8 +1,11 @@
 """Django's DATABASES, from a URL: no connection and no statement is waited for without end."""
 
+from collections.abc import Sequence
 from typing import Any
 
 import dj_database_url
+from django.core.checks import CheckMessage, Error
+from django.db import connections
 
 from common.database.busy import WAIT_SECONDS
 
@@ -49,3 +52,23 @@ def configuration(
         }
     database["OPTIONS"] = options | database.get("OPTIONS", {})
     return database
+
+
+def check_encoding(databases: Sequence[str] | None = None, **kwargs: Any) -> list[CheckMessage]:
+    """Refuse to migrate a database that can't keep every character of a message."""
+    errors: list[CheckMessage] = []
+    for connection in (connections[name] for name in databases or ()):
+        if connection.vendor != "postgresql":
+            continue
+        with connection.cursor() as cursor:
+            cursor.execute("SHOW server_encoding")
+            (encoding,) = cursor.fetchone()
+        if encoding != "UTF8":
+            errors.append(
+                Error(
+                    f"The database's encoding is {encoding}: it can't keep all characters.",
+                    hint="Create it with ENCODING 'UTF8' TEMPLATE template0.",
+                    id="statekeep.E001",
+                )
+            )
+    return errors
