@@ -23,6 +23,9 @@ _DENIED = re.compile(
     "NOPERM|NOAUTH|ACL failure|no permissions|can't run|[Uu]nknown (Redis )?command"
 )
 
+# The answer to every command: protected mode, and a number that no database has.
+_SET_UP_WRONGLY = re.compile("^DENIED |DB index is out of range")
+
 _PASSES = re.compile("ConnectionError|TimeoutError")
 
 logger = logging.getLogger(__name__)
@@ -133,11 +136,11 @@ class Attempts:
 
 def _raise_if_final(error: Exception) -> None:
     """Raise what trying again can't change."""
-    if is_denied(error):
+    if is_denied(error) or is_set_up_wrongly(error):
         logger.error("Redis refuses what a call does: %s", error)
         raise Unavailable(
             "The state store refuses this service a command or a key; nothing was read or written. "
-            "An operator has to look at its user and its permissions.",
+            "An operator has to look at its address, its user and its permissions.",
             code="store_denied",
         ) from error
     if not isinstance(error, exceptions.ResponseError):
@@ -158,6 +161,11 @@ def is_denied(error: Exception) -> bool:
         # It names what each sentinel answered. One that does not answer now may do so later.
         return "AuthenticationError" in str(error) and not _PASSES.search(str(error))
     return isinstance(error, exceptions.ResponseError) and _DENIED.search(str(error)) is not None
+
+
+def is_set_up_wrongly(error: Exception) -> bool:
+    """Whether Redis refuses whatever it is asked, until its configuration or our URL is changed."""
+    return isinstance(error, exceptions.ResponseError) and bool(_SET_UP_WRONGLY.search(str(error)))
 
 
 def keeps_connection(error: Exception) -> bool:
