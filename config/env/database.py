@@ -6,6 +6,7 @@ from typing import Any
 import dj_database_url
 from django.core.checks import CheckMessage, Error
 from django.db import connections
+from psycopg import IsolationLevel
 
 from common.database.busy import WAIT_SECONDS
 
@@ -43,6 +44,8 @@ def configuration(
     else:
         options = {
             "connect_timeout": connect_timeout_seconds,
+            # Whatever the database's own default is; it goes with BEGIN, through poolers too.
+            "isolation_level": IsolationLevel.READ_COMMITTED,
             # What was sent and not acknowledged, and a peer that is silent: libpq by itself would
             # wait for as long as the system's TCP does, up to hours.
             "tcp_user_timeout": 1000 * statement_timeout_seconds,

@@ -4,6 +4,9 @@ import os
 import subprocess
 import sys
 
+import psycopg
+from psycopg import IsolationLevel
+
 from config.env.database import configuration
 from tests.outages import frozen_port
 from tests.servers import ROOT
@@ -50,6 +53,32 @@ def test_postgresql__that_never_ends_a_statement(postgresql):
     done = manage("shell", "--no-imports", "-c", SLEEP, **environ)
     assert done.returncode == 1
     assert "statement timeout" in done.stderr
+
+
+ISOLATION = """
+from django.db import connection, transaction
+def show():
+    with connection.cursor() as cursor:
+        cursor.execute("SHOW transaction_isolation")
+        print(*cursor.fetchone())
+show()
+with transaction.atomic():
+    show()
+"""
+
+
+def test_postgresql__whose_default_isolation_is_another(postgresql):
+    alter = "ALTER DATABASE postgres {} default_transaction_isolation"
+    with psycopg.connect(postgresql.url, autocommit=True) as admin:
+        admin.execute(f"{alter.format('SET')} = 'serializable'")
+        try:
+            done = manage("shell", "--no-imports", "-c", ISOLATION, DATABASE_URL=postgresql.url)
+            assert done.stdout.splitlines() == ["read committed"] * 2, done.stderr
+            url = f"{postgresql.url}&isolation_level={IsolationLevel.REPEATABLE_READ.value}"
+            done = manage("shell", "--no-imports", "-c", ISOLATION, DATABASE_URL=url)
+            assert done.stdout.splitlines() == ["repeatable read"] * 2, done.stderr
+        finally:
+            admin.execute(alter.format("RESET"))
 
 
 def test_postgresql__not_migrated_yet(postgresql):
