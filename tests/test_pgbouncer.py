@@ -153,6 +153,15 @@ def test_pgbouncer__whose_database_has_another_default_isolation(product, postgr
     assert missing in said
 
 
+def test_pgbouncer__migrations_at_once_wait_for_each_other(product, pooler):
+    with ThreadPoolExecutor(2) as pool:
+        said = list(pool.map(lambda _: product.manage("migrate"), range(2)))
+    assert all("No migrations to apply." in words for words in said)
+    with psycopg.connect(pooler.url) as other:  # the lock stays with nobody
+        count = "SELECT count(*) FROM pg_locks WHERE locktype = 'advisory'"
+        assert other.execute(count).fetchone() == (0,)
+
+
 SLEEP = """
 from django.core.management import call_command
 from django.db import connection

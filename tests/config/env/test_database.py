@@ -3,6 +3,7 @@
 import os
 import subprocess
 import sys
+from concurrent.futures import ThreadPoolExecutor
 
 import psycopg
 from psycopg import IsolationLevel
@@ -26,7 +27,7 @@ def manage(*arguments: str, **environ: str) -> "subprocess.CompletedProcess[str]
         env={**os.environ, **environ},
         capture_output=True,
         text=True,
-        timeout=40,
+        timeout=90,
     )
 
 
@@ -89,3 +90,14 @@ def test_postgresql__not_migrated_yet(postgresql):
     assert "Traceback" not in done.stderr
     traced = manage("list_connectors", "--traceback", DATABASE_URL=postgresql.url)
     assert "Traceback" in traced.stderr
+
+
+def test_postgresql__two_migrations_at_once(postgresql):
+    with psycopg.connect(postgresql.url, autocommit=True) as admin:
+        admin.execute("CREATE DATABASE fresh")
+    url = f"postgresql://postgres@127.0.0.1:{postgresql.port}/fresh"
+    with ThreadPoolExecutor(2) as pool:
+        first, second = pool.map(lambda _: manage("migrate", DATABASE_URL=url), range(2))
+    assert (first.returncode, second.returncode) == (0, 0), first.stderr + second.stderr
+    assert "No migrations to apply." in first.stdout + second.stdout
+    assert "Another migrate is at work" in first.stderr + second.stderr
