@@ -33,6 +33,7 @@ logger = logging.getLogger(__name__)
 STORE_FULL = "store_full"  # code of Unavailable
 RETRY_PAUSE_SECONDS = 0.05
 REDIRECTIONS_MAX = 5  # of one call, each followed at once; then it waits as for a fail-over
+CALL_SECONDS_MAX = 9.0  # of a call with all its attempts: connectors give up after 10
 OUTAGE_GAP_SECONDS = 10  # with no call that failed in between, it is another outage
 
 
@@ -74,6 +75,9 @@ _outage = _Outage()
 class Attempts:
     """The attempts at one call: of which source the next one is, and whether there is a next one.
 
+    A call ends in time whatever Redis does: REDIS_RETRY_SECONDS and one attempt after its begin,
+    and after CALL_SECONDS_MAX at the latest. Each attempt has to keep to `remaining_seconds`.
+
     A call may reach Redis twice, when its reply was lost. Scripts are written for that: the claim
     id in their arguments tells a retry from a replay.
 
@@ -86,6 +90,14 @@ class Attempts:
         self._key, self._redirections = key, 0
         self._give_up_at: float | None = None
         self._began = time.perf_counter()
+        seconds = settings.REDIS_ATTEMPT_SECONDS + settings.REDIS_RETRY_SECONDS
+        self._deadline = time.monotonic() + min(seconds, CALL_SECONDS_MAX)
+        self.is_first = True
+
+    @property
+    def remaining_seconds(self) -> float:
+        """How long this attempt may take, connecting included, until the call's time is up."""
+        return max(0.0, self._deadline - time.monotonic())
 
     def pause_after(self, error: Exception) -> float:
         """Return how many seconds to wait before the next attempt.
@@ -94,6 +106,7 @@ class Attempts:
             Unavailable, Corrupt: there is no next one.
         """
         metrics.REDIS_ERRORS.labels(type(error).__name__).inc()
+        self.is_first = False
         if isinstance(error, exceptions.OutOfMemoryError):
             if self.source is self._for_a_full_redis:
                 raise _full() from error
@@ -106,7 +119,7 @@ class Attempts:
         began = _outage.failing_since(now, self._place(error))
         if self._give_up_at is None:
             self._give_up_at = began + settings.REDIS_RETRY_SECONDS
-        if now >= self._give_up_at:
+        if now >= min(self._give_up_at, self._deadline - RETRY_PAUSE_SECONDS):
             logger.error("Redis did not answer: %s: %s", type(error).__name__, error)
             raise Unavailable() from error
         return RETRY_PAUSE_SECONDS
