@@ -28,6 +28,7 @@ COMMON_ERRORS: Errors = {
     "body_too_slow": (408, "The body did not come in time."),
     "busy": (503, "Too many calls at once, in all or from one address."),
     "database_unavailable": (503, "The database can't be reached right now."),
+    "database_denied": (503, "The database refuses the service; an operator has to act."),
     "server_error": (500, "An unexpected error; the server's log has it."),
 }
 

@@ -9,6 +9,7 @@ from django.db import close_old_connections, reset_queries
 from django.db.backends.signals import connection_created
 
 from common.database.limits import set_up
+from config.env.database import check_encoding
 from config.env.deploy_checks import check_hosts, check_proxies
 from config.errors.refused import count_failed_login
 
@@ -24,6 +25,7 @@ class StatekeepConfig(AppConfig):
         connection_created.connect(set_up)
         for check in (check_hosts, check_proxies):
             register(check, Tags.security, deploy=True)
+        register(check_encoding, Tags.database)  # `migrate` runs it
         # Django does these for each request, which costs a tenth of a state call, and for nothing:
         request_started.disconnect(reset_queries)  # queries are logged only with DEBUG
         request_finished.disconnect(close_caches)  # Redis connections are kept

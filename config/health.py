@@ -39,24 +39,30 @@ def livez(request: HttpRequest) -> JsonResponse:
 
 @for_reading
 def readyz(request: HttpRequest) -> JsonResponse:
-    """Return a 200 if Redis and the database answer, else a 503 that names what does not.
+    """Return a 200 if Redis and the database can be used, else a 503 that names what can't.
 
     The conversation store and the dsx-connect's Redis are only reported: without the one chats are
     answered degraded, without the other known connectors are served for some time. With
     `?for=state` the database is not needed either, as long as known connectors are served.
     """
     asked = (*NEEDED, probes.CONVERSATIONS, *probes.beside())
-    found = {health.name: health.answers for health in probes.examine(asked)}
-    missing = {probe.name for probe in NEEDED if not found[probe.name]}
+    found = {health.name: health for health in probes.examine(asked)}
+    missing = {probe.name for probe in NEEDED if not found[probe.name].answers}
     if request.GET.get("for") == "state" and live.are_known_ones_served():
         missing.discard(probes.DATABASE.name)
     return JsonResponse(
         {
             "status": "unready" if missing else "ready",
-            **{name: "ok" if answers else "does not answer" for name, answers in found.items()},
+            **{name: _in_public(health) for name, health in found.items()},
         },
         status=503 if missing else 200,
     )
+
+
+def _in_public(health: probes.Health) -> str:
+    if health.answers:
+        return "ok"
+    return "can't be used" if health.is_unfit else "does not answer"  # check_stores says why
 
 
 @for_reading

@@ -85,6 +85,7 @@ if ENV.redis_sentinels:
     DJANGO_REDIS_CONNECTION_FACTORY = "django_redis.pool.SentinelConnectionFactory"
 REDIS_CLUSTER = cache.cluster_options(ENV)
 
+REDIS_ATTEMPT_SECONDS = ENV.redis_connect_timeout_seconds + ENV.redis_timeout_seconds
 REDIS_RETRY_SECONDS = ENV.redis_retry_seconds
 REDIS_MAX_CALLS_PER_PROCESS = ENV.redis_max_calls_per_process
 

@@ -127,6 +127,41 @@ def test_pgbouncer__nothing_is_prepared_through_it(product, postgresql, role, mo
     assert "prepared: 1" in product.manage("shell", "--no-imports", "-c", WRITES)
 
 
+ISOLATION = """
+from django.core.management import call_command
+from django.db import connection, transaction
+call_command("check_stores")
+with transaction.atomic(), connection.cursor() as cursor:
+    cursor.execute("SHOW transaction_isolation")
+    print("isolation:", *cursor.fetchone())
+"""
+
+
+def test_pgbouncer__whose_database_has_another_default_isolation(product, postgresql, role):
+    with psycopg.connect(postgresql.url, autocommit=True) as admin:
+        alter = "ALTER DATABASE postgres {} default_transaction_isolation"
+        backends = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE usename = %s"
+        admin.execute(f"{alter.format('SET')} = 'serializable'")
+        admin.execute(backends, [role])
+        try:
+            said = product.manage("shell", "--no-imports", "-c", ISOLATION)
+        finally:
+            admin.execute(alter.format("RESET"))
+            admin.execute(backends, [role])
+    assert "isolation: read committed" in said
+    missing = f"ALTER ROLE \"{role}\" SET default_transaction_isolation = 'read committed';"
+    assert missing in said
+
+
+def test_pgbouncer__migrations_at_once_wait_for_each_other(product, pooler):
+    with ThreadPoolExecutor(2) as pool:
+        said = list(pool.map(lambda _: product.manage("migrate"), range(2)))
+    assert all("No migrations to apply." in words for words in said)
+    with psycopg.connect(pooler.url) as other:  # the lock stays with nobody
+        count = "SELECT count(*) FROM pg_locks WHERE locktype = 'advisory'"
+        assert other.execute(count).fetchone() == (0,)
+
+
 SLEEP = """
 from django.core.management import call_command
 from django.db import connection

@@ -1,5 +1,8 @@
 """What a connection to PostgreSQL keeps for itself: its time limits, and prepared statements.
 
+And the isolation of statements outside of transactions (BEGIN has its own, config.env.database): a
+database may have another default, under which rows that others change are errors.
+
 Behind a pooler it can't: what one client sets is then met by others, and another transaction of
 ours meets another server connection. There nothing is prepared, the limits have to be the role's,
 and `missing_limits` says whether they are.
@@ -9,12 +12,15 @@ import logging
 from typing import Any
 
 from django.conf import settings
+from psycopg import IsolationLevel
 
 from common.database.busy import WAIT_SECONDS
 
 logger = logging.getLogger(__name__)
 
 PREPARED_AFTER = 3  # executions by a connection: one that is short-lived prepares nothing
+
+_ISOLATION = "default_transaction_isolation"
 
 _warned = False
 
@@ -47,9 +53,10 @@ def missing_limits(connection: Any) -> str:
         cursor.execute(f"SELECT pg_backend_pid(), quote_ident(current_user), {shown}", [*wanted])
         pid, role, *found = cursor.fetchone()
     statements = [
-        f"ALTER ROLE {role} SET {name} = {milliseconds};"
-        for (name, milliseconds), value in zip(wanted.items(), found, strict=True)
-        if milliseconds and value == "0"
+        f"ALTER ROLE {role} SET {name} = {value if value.isdecimal() else repr(value)};"
+        for (name, value), is_set in zip(wanted.items(), found, strict=True)
+        # Another limit may be the operator's choice; another isolation is a mistake.
+        if (is_set != value if name == _ISOLATION else value != "0" and is_set == "0")
     ]
     if pid == _pid_of(connection) or not statements:
         return ""
@@ -60,7 +67,7 @@ def _sets(connection: Any) -> bool:
     """Set the limits, if no pooler is in between; return whether that is so."""
     wanted = _wanted(connection)
     columns = ", ".join(["set_config(%s, %s, false)"] * len(wanted))
-    values = [value for name, limit in wanted.items() for value in (name, str(limit))]
+    values = [word for setting in wanted.items() for word in setting]
     with connection.cursor() as cursor:
         # Poolers make up the number of the server's process that they tell libpq.
         cursor.execute(
@@ -69,14 +76,18 @@ def _sets(connection: Any) -> bool:
         return cursor.fetchone() is not None
 
 
-def _wanted(connection: Any) -> dict[str, int]:
-    """Return the limits in milliseconds, without what the options of DATABASE_URL set."""
-    limits = {
-        "lock_timeout": int(1000 * WAIT_SECONDS),
-        "statement_timeout": 1000 * settings.DATABASE_STATEMENT_TIMEOUT_SECONDS,
+def _wanted(connection: Any) -> dict[str, str]:
+    """Return the settings, without what the options of DATABASE_URL set; limits in milliseconds."""
+    wanted = {
+        "lock_timeout": str(int(1000 * WAIT_SECONDS)),
+        "statement_timeout": str(1000 * settings.DATABASE_STATEMENT_TIMEOUT_SECONDS),
+        _ISOLATION: "read committed",
     }
-    given = str(connection.settings_dict["OPTIONS"].get("options", ""))
-    return {name: limit for name, limit in limits.items() if name not in given}
+    options = connection.settings_dict["OPTIONS"]
+    if level := options.get("isolation_level"):
+        wanted[_ISOLATION] = IsolationLevel(level).name.replace("_", " ").lower()
+    given = str(options.get("options", ""))
+    return {name: value for name, value in wanted.items() if name not in given}
 
 
 def _pid_of(connection: Any) -> int:

@@ -1,8 +1,12 @@
 """Django's DATABASES, from a URL: no connection and no statement is waited for without end."""
 
+from collections.abc import Sequence
 from typing import Any
 
 import dj_database_url
+from django.core.checks import CheckMessage, Error
+from django.db import connections
+from psycopg import IsolationLevel
 
 from common.database.busy import WAIT_SECONDS
 
@@ -40,6 +44,8 @@ def configuration(
     else:
         options = {
             "connect_timeout": connect_timeout_seconds,
+            # Whatever the database's own default is; it goes with BEGIN, through poolers too.
+            "isolation_level": IsolationLevel.READ_COMMITTED,
             # What was sent and not acknowledged, and a peer that is silent: libpq by itself would
             # wait for as long as the system's TCP does, up to hours.
             "tcp_user_timeout": 1000 * statement_timeout_seconds,
@@ -49,3 +55,23 @@ def configuration(
         }
     database["OPTIONS"] = options | database.get("OPTIONS", {})
     return database
+
+
+def check_encoding(databases: Sequence[str] | None = None, **kwargs: Any) -> list[CheckMessage]:
+    """Refuse to migrate a database that can't keep every character of a message."""
+    errors: list[CheckMessage] = []
+    for connection in (connections[name] for name in databases or ()):
+        if connection.vendor != "postgresql":
+            continue
+        with connection.cursor() as cursor:
+            cursor.execute("SHOW server_encoding")
+            (encoding,) = cursor.fetchone()
+        if encoding != "UTF8":
+            errors.append(
+                Error(
+                    f"The database's encoding is {encoding}: it can't keep all characters.",
+                    hint="Create it with ENCODING 'UTF8' TEMPLATE template0.",
+                    id="statekeep.E001",
+                )
+            )
+    return errors

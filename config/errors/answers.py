@@ -31,6 +31,12 @@ logger = logging.getLogger(__name__)
 
 RETRY_AFTER_SECONDS = 2  # about what a fail-over takes
 
+# A value that the database can't hold, or rows that contradict each other, are mistakes of ours.
+_OURS = (db.DataError, db.IntegrityError)
+_READ_ONLY = (
+    "25006"  # of PostgreSQL; a table that is missing and a permission are ProgrammingErrors
+)
+
 # An error without a row is answered as its nearest base is.
 STATUS: dict[type, HTTPStatus] = {
     state.SignatureRefused: HTTPStatus.UNAUTHORIZED,
@@ -76,13 +82,7 @@ class ErrorAnswer:
 def answer_to(exc: Exception) -> ErrorAnswer | None:
     """Return the answer to an error of the apps or the database; None for any other exception."""
     if isinstance(exc, db.Error) and not isinstance(exc, DatabaseBusy):
-        logger.error("the database failed: %r", exc)
-        return ErrorAnswer(
-            HTTPStatus.SERVICE_UNAVAILABLE,
-            code="database_unavailable",
-            detail="The database can't be reached right now. Try again.",
-            headers={"Retry-After": str(RETRY_AFTER_SECONDS)},
-        )
+        return _of_database(exc)
     status = next((STATUS[kind] for kind in type(exc).__mro__ if kind in STATUS), None)
     if status is None or not isinstance(exc, ServiceError):
         return None
@@ -97,6 +97,28 @@ def answer_to(exc: Exception) -> ErrorAnswer | None:
     if isinstance(exc, chat.ModelFailed) and exc.degraded:
         headers[DEGRADED] = "true"
     return ErrorAnswer(status, exc.code, exc.detail, headers)
+
+
+def _of_database(exc: db.Error) -> ErrorAnswer | None:
+    """Return a 503; None for what no repetition of the call and no operator can change."""
+    if isinstance(exc, _OURS):
+        return None
+    logger.error("the database failed: %r", exc)
+    headers = {"Retry-After": str(RETRY_AFTER_SECONDS)}
+    sqlstate = getattr(exc.__cause__, "sqlstate", None)
+    if isinstance(exc, db.ProgrammingError) or sqlstate == _READ_ONLY:
+        return ErrorAnswer(
+            HTTPStatus.SERVICE_UNAVAILABLE,
+            code="database_denied",
+            detail="The database refuses what this service does. An operator has to look at it.",
+            headers=headers,
+        )
+    return ErrorAnswer(
+        HTTPStatus.SERVICE_UNAVAILABLE,
+        code="database_unavailable",
+        detail="The database can't be reached right now. Try again.",
+        headers=headers,
+    )
 
 
 def error_response(
@@ -190,6 +212,7 @@ def server_error(request: HttpRequest) -> HttpResponse:
     """Return a 500, or a page's 503 when the database failed. Django has logged the traceback."""
     if is_api_path(request.path_info):
         return error_response(500, "server_error", "An unexpected error; the server's log has it.")
-    if isinstance(sys.exc_info()[1], db.Error):  # it is still being handled
+    error = sys.exc_info()[1]  # it is still being handled
+    if isinstance(error, db.Error) and not isinstance(error, _OURS):
         return HttpResponse(loader.render_to_string("503.html"), status=503)
     return defaults.server_error(request)

@@ -42,7 +42,7 @@ _LIVE = {
     200: OpenApiResponse(_HEALTH, "It does.", [OpenApiExample("live", {"status": "ok"})]),
     **error_answers(COMMON_ERRORS, "busy", "server_error"),
 }
-_UNREADY = "What does not answer is named; or, with `busy`, too many calls at once."
+_UNREADY = "What can't be used is named; or, with `busy`, too many calls at once."
 _READY = {
     200: OpenApiResponse(_HEALTH, "They do."),
     503: OpenApiResponse({"anyOf": [_HEALTH, _ERROR]}, _UNREADY),
@@ -65,7 +65,7 @@ _WHICH = (
     },
 )
 _LIVEZ = ("Whether the process serves", _LIVE)
-_READYZ = ("Whether Redis and the database answer", _READY)
+_READYZ = ("Whether Redis and the database can be used", _READY)
 # What is no view of DRF, or no view at all.
 _OTHERS = {
     "/livez": described(get=_health("livez", *_LIVEZ), head=_health("livez_head", *_LIVEZ)),

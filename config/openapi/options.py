@@ -44,7 +44,7 @@ OPTIONS = {
             "Health": {
                 "type": "object",
                 "properties": {"status": {"enum": ["ok", "ready", "unready"]}},
-                "additionalProperties": {"enum": ["ok", "does not answer"]},
+                "additionalProperties": {"enum": ["ok", "does not answer", "can't be used"]},
                 "required": ["status"],
             },
             "Version": {

@@ -75,8 +75,18 @@ def _try(client: Redis, uuid: str) -> Finding:
             raise UnfitRedis(
                 f"The user of {_setting()} may not do what a call does: {error}"
             ) from error
+        _read(client, uuid)
         return replace(found, dangers=(*found.dangers, _refuses_writes(error)))
     return found
+
+
+def _read(client: Redis, uuid: str) -> None:
+    """Raise UnfitRedis if it refuses even to read, as in protected mode or while a script runs."""
+    try:
+        client.exists(*connector_keys(uuid).own)
+    except ResponseError as error:
+        words = str(error).partition(". ")[0]  # the first sentence: those of protected mode go on
+        raise UnfitRedis(f"It refuses every command: {words}") from error
 
 
 def _refused() -> UnfitRedis:

@@ -22,12 +22,12 @@ from chat.assistant.reachable import examine_assistant
 from chat.errors import ChatError, StoreUnavailable
 from chat.models import Quarantine, Turn
 from chat.repository import conversation_repository
-from common.database.limits import missing_limits
 from common.findings import Finding, Unfit
 from connector_state.credentials import dsx_connect
 from connector_state.credentials.issuing import unreadable_credentials
 from connector_state.redis_server import checks, trial
 from connector_state.store.usage import unsigned_connectors
+from overview.health import database
 from overview.health.bounded import NoAnswer, Outcome, Question
 
 logger = logging.getLogger(__name__)
@@ -45,6 +45,7 @@ class Health:
     """The result of a probe. `description` says what answered, or why nothing did.
 
     "unsafe" can be used, but loses what is stored there, or refuses writes; "failed" can't be used.
+    `is_unfit`: it failed although something answered.
     """
 
     name: str
@@ -53,6 +54,7 @@ class Health:
     description: str
     problems: tuple[str, ...]
     milliseconds: float
+    is_unfit: bool = False
 
     @property
     def answers(self) -> bool:
@@ -103,6 +105,7 @@ class Probe:
             found.description,
             (*found.dangers, *found.problems),
             outcome.milliseconds,
+            isinstance(outcome.error, Unfit),
         )
 
 
@@ -118,14 +121,6 @@ def _reason(error: Exception | None) -> str:
 
 
 # --- The probes -----------------------------------------------------------------------------------
-
-
-def _database() -> Finding:
-    with connection.cursor() as cursor:
-        cursor.execute("SELECT 1")
-    version = ".".join(str(part) for part in connection.get_database_version())
-    missing = missing_limits(connection)
-    return Finding(f"{connection.display_name} {version}", problems=(missing,) if missing else ())
 
 
 def _conversations() -> Finding:
@@ -204,7 +199,7 @@ def _dsx_connect() -> Finding:
 
 
 REDIS = Probe("redis", "Redis", trial.examine)
-DATABASE = Probe("database", "Database", _database)
+DATABASE = Probe("database", "Database", database.examine)
 CONVERSATIONS = Probe("conversations", "Conversation store", _conversations)
 MODEL = Probe(
     "model",

@@ -57,14 +57,14 @@ def test_readyz__ready(client):
 
 
 @pytest.mark.parametrize(
-    ("name", "error"),
+    ("name", "error", "words"),
     [
-        ("redis", RedisConnectionError("refused")),
-        ("database", DatabaseError("gone")),
-        ("redis", checks.UnfitRedis("a cluster")),
+        ("redis", RedisConnectionError("refused"), "does not answer"),
+        ("database", DatabaseError("gone"), "does not answer"),
+        ("redis", checks.UnfitRedis("a cluster"), "can't be used"),
     ],
 )
-def test_readyz__names_what_does_not_answer(client, monkeypatch, name, error):
+def test_readyz__names_what_does_not_serve(client, monkeypatch, name, error, words):
     def fail() -> None:
         raise error
 
@@ -73,7 +73,7 @@ def test_readyz__names_what_does_not_answer(client, monkeypatch, name, error):
     response = client.get("/readyz")
     assert response.status_code == 503
     assert response.json()["status"] == "unready"
-    assert response.json()[name] == "does not answer"
+    assert response.json()[name] == words
 
 
 @pytest.mark.parametrize(

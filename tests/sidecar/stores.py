@@ -136,17 +136,17 @@ class PostgreSQLStore:
         self._max_connections = str(max_connections)
         self._bin = _postgresql_folder()
         self._user = _unprivileged_user()
-        self._folder = Path(tempfile.mkdtemp(prefix="statekeep-pg-"))
+        self.folder = Path(tempfile.mkdtemp(prefix="statekeep-pg-"))
         self.port = free_port()
         self.url = f"postgresql://postgres@127.0.0.1:{self.port}/postgres?connect_timeout=2"
         self.component = _component("postgresql", version, connectionString=self.url)
         self.process: subprocess.Popen[bytes] | None = None
         if self._user is not None:
-            os.chown(self._folder, pwd.getpwnam(self._user).pw_uid, -1)
+            os.chown(self.folder, pwd.getpwnam(self._user).pw_uid, -1)
 
     def start(self) -> None:
         """Start it, initialising it the first time."""
-        data = self._folder / "data"
+        data = self.folder / "data"
         if not data.exists():
             subprocess.run(
                 [
@@ -154,24 +154,24 @@ class PostgreSQLStore:
                     *("--auth=trust", "--no-sync", "--encoding=UTF8", "--locale=C"),
                 ],
                 user=self._user,
-                cwd=self._folder,
+                cwd=self.folder,
                 check=True,
                 capture_output=True,
             )
-        with (self._folder / "log").open("ab") as log:
+        with (self.folder / "log").open("ab") as log:
             self.process = subprocess.Popen(
                 [
                     *(str(self._bin / "postgres"), "-D", str(data), "-p", str(self.port)),
-                    *("-h", "127.0.0.1", "-k", str(self._folder), "-c", "fsync=off"),
+                    *("-h", "127.0.0.1", "-k", str(self.folder), "-c", "fsync=off"),
                     *("-N", self._max_connections),
                 ],
                 user=self._user,
-                cwd=self._folder,
+                cwd=self.folder,
                 stdout=log,
                 stderr=subprocess.STDOUT,
             )
         wait_until(self._is_up_or_dead, what="PostgreSQL's start")
-        assert self.process.poll() is None, (self._folder / "log").read_text()
+        assert self.process.poll() is None, (self.folder / "log").read_text()
 
     def _is_up_or_dead(self) -> bool:
         if self.process is None or self.process.poll() is not None:
@@ -192,7 +192,7 @@ class PostgreSQLStore:
     def remove(self) -> None:
         """Stop it and delete its files."""
         self.stop()
-        shutil.rmtree(self._folder, ignore_errors=True)
+        shutil.rmtree(self.folder, ignore_errors=True)
 
 
 def _postgresql_folder() -> Path:

@@ -39,7 +39,7 @@ ERRORS: Errors = {
     "interrupted": (503, "Only as an event: the answer was interrupted; send it again."),
 }
 
-_EVERYWHERE = ("invalid_path", "busy", "database_unavailable", "server_error")
+_EVERYWHERE = ("invalid_path", "busy", "database_unavailable", "database_denied", "server_error")
 USERS = (
     *(*_EVERYWHERE, "not_found", "not_authenticated", "bad_token", "token_expired"),
     *("wrong_token_type", "no_user", "other_user", "jwks_unavailable"),

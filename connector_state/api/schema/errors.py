@@ -45,7 +45,10 @@ ERRORS: Errors = {
     "dsx_connect_unavailable": (503, "The dsx-connect that may know the key id does not answer."),
 }
 
-EVERYWHERE = ("not_found", "invalid_path", "busy", "database_unavailable", "server_error")
+EVERYWHERE = (
+    *("not_found", "invalid_path", "busy", "database_unavailable", "database_denied"),
+    "server_error",
+)
 SIGNED = (
     *EVERYWHERE,
     *("invalid_query", "not_authenticated", "malformed_header", "timestamp_out_of_window"),

@@ -18,7 +18,7 @@ from redis.backoff import NoBackoff
 from redis.retry import Retry
 
 from common.redis_cluster import routes
-from connector_state.store.scripts import Script, Source
+from connector_state.store.scripts import Script
 from connector_state.store.scripts.retries import Attempts, keeps_connection
 
 logger = logging.getLogger(__name__)
@@ -52,7 +52,7 @@ def run(
     attempts = Attempts(script, when_full, routes.key_on_cluster(keys))
     while True:
         try:
-            reply = _evaluate(attempts.source, keys, arguments)
+            reply = _evaluate(attempts, keys, arguments)
         except (exceptions.RedisError, OSError) as error:
             if pause := attempts.pause_after(error):
                 time.sleep(pause)
@@ -61,14 +61,19 @@ def run(
             return reply
 
 
-def _evaluate(source: Source, keys: Sequence[str], arguments: Sequence[Argument]) -> list[Any]:
+def _evaluate(attempts: Attempts, keys: Sequence[str], arguments: Sequence[Argument]) -> list[Any]:
     """EVALSHA, or EVAL where Redis does not know the script (a new or restarted server)."""
-    connection = _thread_connection(keys[0])
+    connection, source = _thread_connection(keys[0]), attempts.source
     try:
+        if not connection.is_connected:
+            _connect(connection, attempts.remaining_seconds)
+        # Of what is left of the call's time, too.
+        timeout = min(connection.socket_timeout, attempts.remaining_seconds)
+        words = (len(keys), *keys, *arguments)
         try:
-            reply = _command(connection, "EVALSHA", source.sha, len(keys), *keys, *arguments)
+            reply = _command(connection, timeout, "EVALSHA", source.sha, *words)
         except exceptions.NoScriptError:
-            reply = _command(connection, "EVAL", source.text, len(keys), *keys, *arguments)
+            reply = _command(connection, timeout, "EVAL", source.text, *words)
     except BaseException as error:
         if not (isinstance(error, Exception) and keeps_connection(error)):
             connection.disconnect()
@@ -76,11 +81,21 @@ def _evaluate(source: Source, keys: Sequence[str], arguments: Sequence[Argument]
     return list(reply)
 
 
-def _command(connection: Any, *command: Argument) -> Any:
-    if not connection.is_connected:
-        connection.connect()  # by itself, sending would not ask the sentinels for the primary
+def _connect(connection: Any, seconds: float) -> None:
+    """Connect and shake hands, within these seconds; sending would not ask the sentinels."""
+    limits = connection.socket_connect_timeout, connection.socket_timeout
+    connection.socket_connect_timeout = min(limits[0], seconds / 2)
+    connection.socket_timeout = min(limits[1], seconds / 2)
+    try:
+        connection.connect()
+    finally:
+        connection.socket_connect_timeout, connection.socket_timeout = limits
+    connection.update_current_socket_timeout(-1)  # to what it has for every call
+
+
+def _command(connection: Any, timeout: float, *command: Argument) -> Any:
     connection.send_packed_command([hiredis.pack_command(command)])
-    return connection.read_response()
+    return connection.read_response(timeout=timeout)
 
 
 def check_answer(connector_uuids: Iterable[str]) -> None:
@@ -137,5 +152,7 @@ def _thread_connection(key: str) -> Any:
         pass
     # Made beside the pool, which counts what it makes and is never told that a thread ended.
     pool = node or get_redis_connection().connection_pool
-    made = _local.connections[node] = pool.connection_class(**pool.connection_kwargs)
+    # It connects once at a time: `run` counts the attempts.
+    kwargs = {**pool.connection_kwargs, "retry": Retry(NoBackoff(), 0)}
+    made = _local.connections[node] = pool.connection_class(**kwargs)
     return made

@@ -46,6 +46,7 @@ class _Pipe:
         self._timer: asyncio.TimerHandle | None = None
         self._is_late = False
         self._timeout_seconds = 0.0
+        self.is_connected = False
         self._task = self._loop.create_task(self._serve())
 
     def send(self, command: tuple[connection.Argument, ...]) -> "asyncio.Future[Any]":
@@ -67,7 +68,9 @@ class _Pipe:
         try:
             link = await connect(self._node)
             # redis-py's own limit would end a connection that is idle.
-            self._timeout_seconds, link.socket_timeout = link.socket_timeout, None
+            self._timeout_seconds = min(link.socket_timeout, retries.CALL_SECONDS_MAX)
+            link.socket_timeout = None
+            self.is_connected = True
             writer = self._loop.create_task(self._write(link))
             await self._read(link)
         except (exceptions.RedisError, OSError) as failure:
@@ -153,6 +156,20 @@ class _Calls:
         self.number = 0
         self._pipes: dict[Any, _Pipe] = {}  # without a cluster, the only node is None
 
+    async def attempt(
+        self,
+        attempts: retries.Attempts,
+        keys: Sequence[str],
+        arguments: Sequence[connection.Argument],
+    ) -> list[Any]:
+        """Evaluate, within what is left of the call's time."""
+        pipe = self._pipes.get(routes.pool_for(keys[0]))
+        if pipe is not None and pipe.is_connected and attempts.is_first:
+            # The pipe looks at how late replies are; a timer for each call would cost more.
+            return await self.evaluate(attempts.source, keys, arguments)
+        async with asyncio.timeout(attempts.remaining_seconds):
+            return await self.evaluate(attempts.source, keys, arguments)
+
     async def evaluate(
         self,
         source: Source,
@@ -208,7 +225,7 @@ async def run(
     try:
         while True:
             try:
-                reply = await calls.evaluate(attempts.source, keys, arguments)
+                reply = await calls.attempt(attempts, keys, arguments)
             except (exceptions.RedisError, OSError) as error:
                 await asyncio.sleep(attempts.pause_after(error))
             else:

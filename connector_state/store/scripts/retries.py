@@ -23,6 +23,9 @@ _DENIED = re.compile(
     "NOPERM|NOAUTH|ACL failure|no permissions|can't run|[Uu]nknown (Redis )?command"
 )
 
+# The answer to every command: protected mode, and a number that no database has.
+_SET_UP_WRONGLY = re.compile("^DENIED |DB index is out of range")
+
 _PASSES = re.compile("ConnectionError|TimeoutError")
 
 logger = logging.getLogger(__name__)
@@ -30,6 +33,7 @@ logger = logging.getLogger(__name__)
 STORE_FULL = "store_full"  # code of Unavailable
 RETRY_PAUSE_SECONDS = 0.05
 REDIRECTIONS_MAX = 5  # of one call, each followed at once; then it waits as for a fail-over
+CALL_SECONDS_MAX = 9.0  # of a call with all its attempts: connectors give up after 10
 OUTAGE_GAP_SECONDS = 10  # with no call that failed in between, it is another outage
 
 
@@ -71,6 +75,9 @@ _outage = _Outage()
 class Attempts:
     """The attempts at one call: of which source the next one is, and whether there is a next one.
 
+    A call ends in time whatever Redis does: REDIS_RETRY_SECONDS and one attempt after its begin,
+    and after CALL_SECONDS_MAX at the latest. Each attempt has to keep to `remaining_seconds`.
+
     A call may reach Redis twice, when its reply was lost. Scripts are written for that: the claim
     id in their arguments tells a retry from a replay.
 
@@ -83,6 +90,14 @@ class Attempts:
         self._key, self._redirections = key, 0
         self._give_up_at: float | None = None
         self._began = time.perf_counter()
+        seconds = settings.REDIS_ATTEMPT_SECONDS + settings.REDIS_RETRY_SECONDS
+        self._deadline = time.monotonic() + min(seconds, CALL_SECONDS_MAX)
+        self.is_first = True
+
+    @property
+    def remaining_seconds(self) -> float:
+        """How long this attempt may take, connecting included, until the call's time is up."""
+        return max(0.0, self._deadline - time.monotonic())
 
     def pause_after(self, error: Exception) -> float:
         """Return how many seconds to wait before the next attempt.
@@ -91,6 +106,7 @@ class Attempts:
             Unavailable, Corrupt: there is no next one.
         """
         metrics.REDIS_ERRORS.labels(type(error).__name__).inc()
+        self.is_first = False
         if isinstance(error, exceptions.OutOfMemoryError):
             if self.source is self._for_a_full_redis:
                 raise _full() from error
@@ -103,7 +119,7 @@ class Attempts:
         began = _outage.failing_since(now, self._place(error))
         if self._give_up_at is None:
             self._give_up_at = began + settings.REDIS_RETRY_SECONDS
-        if now >= self._give_up_at:
+        if now >= min(self._give_up_at, self._deadline - RETRY_PAUSE_SECONDS):
             logger.error("Redis did not answer: %s: %s", type(error).__name__, error)
             raise Unavailable() from error
         return RETRY_PAUSE_SECONDS
@@ -133,11 +149,11 @@ class Attempts:
 
 def _raise_if_final(error: Exception) -> None:
     """Raise what trying again can't change."""
-    if is_denied(error):
+    if is_denied(error) or is_set_up_wrongly(error):
         logger.error("Redis refuses what a call does: %s", error)
         raise Unavailable(
             "The state store refuses this service a command or a key; nothing was read or written. "
-            "An operator has to look at its user and its permissions.",
+            "An operator has to look at its address, its user and its permissions.",
             code="store_denied",
         ) from error
     if not isinstance(error, exceptions.ResponseError):
@@ -158,6 +174,11 @@ def is_denied(error: Exception) -> bool:
         # It names what each sentinel answered. One that does not answer now may do so later.
         return "AuthenticationError" in str(error) and not _PASSES.search(str(error))
     return isinstance(error, exceptions.ResponseError) and _DENIED.search(str(error)) is not None
+
+
+def is_set_up_wrongly(error: Exception) -> bool:
+    """Whether Redis refuses whatever it is asked, until its configuration or our URL is changed."""
+    return isinstance(error, exceptions.ResponseError) and bool(_SET_UP_WRONGLY.search(str(error)))
 
 
 def keeps_connection(error: Exception) -> bool:

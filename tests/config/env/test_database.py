@@ -3,6 +3,10 @@
 import os
 import subprocess
 import sys
+from concurrent.futures import ThreadPoolExecutor
+
+import psycopg
+from psycopg import IsolationLevel
 
 from config.env.database import configuration
 from tests.outages import frozen_port
@@ -23,7 +27,7 @@ def manage(*arguments: str, **environ: str) -> "subprocess.CompletedProcess[str]
         env={**os.environ, **environ},
         capture_output=True,
         text=True,
-        timeout=40,
+        timeout=90,
     )
 
 
@@ -52,6 +56,32 @@ def test_postgresql__that_never_ends_a_statement(postgresql):
     assert "statement timeout" in done.stderr
 
 
+ISOLATION = """
+from django.db import connection, transaction
+def show():
+    with connection.cursor() as cursor:
+        cursor.execute("SHOW transaction_isolation")
+        print(*cursor.fetchone())
+show()
+with transaction.atomic():
+    show()
+"""
+
+
+def test_postgresql__whose_default_isolation_is_another(postgresql):
+    alter = "ALTER DATABASE postgres {} default_transaction_isolation"
+    with psycopg.connect(postgresql.url, autocommit=True) as admin:
+        admin.execute(f"{alter.format('SET')} = 'serializable'")
+        try:
+            done = manage("shell", "--no-imports", "-c", ISOLATION, DATABASE_URL=postgresql.url)
+            assert done.stdout.splitlines() == ["read committed"] * 2, done.stderr
+            url = f"{postgresql.url}&isolation_level={IsolationLevel.REPEATABLE_READ.value}"
+            done = manage("shell", "--no-imports", "-c", ISOLATION, DATABASE_URL=url)
+            assert done.stdout.splitlines() == ["repeatable read"] * 2, done.stderr
+        finally:
+            admin.execute(alter.format("RESET"))
+
+
 def test_postgresql__not_migrated_yet(postgresql):
     done = manage("list_connectors", DATABASE_URL=postgresql.url)
     assert done.returncode == 1
@@ -60,3 +90,14 @@ def test_postgresql__not_migrated_yet(postgresql):
     assert "Traceback" not in done.stderr
     traced = manage("list_connectors", "--traceback", DATABASE_URL=postgresql.url)
     assert "Traceback" in traced.stderr
+
+
+def test_postgresql__two_migrations_at_once(postgresql):
+    with psycopg.connect(postgresql.url, autocommit=True) as admin:
+        admin.execute("CREATE DATABASE fresh")
+    url = f"postgresql://postgres@127.0.0.1:{postgresql.port}/fresh"
+    with ThreadPoolExecutor(2) as pool:
+        first, second = pool.map(lambda _: manage("migrate", DATABASE_URL=url), range(2))
+    assert (first.returncode, second.returncode) == (0, 0), first.stderr + second.stderr
+    assert "No migrations to apply." in first.stdout + second.stdout
+    assert "Another migrate is at work" in first.stderr + second.stderr

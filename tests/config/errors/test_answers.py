@@ -3,9 +3,10 @@
 import json
 import logging
 
+import psycopg
 import pytest
 from django.core.exceptions import PermissionDenied, SuspiciousOperation
-from django.db import OperationalError
+from django.db import DataError, IntegrityError, InternalError, OperationalError, ProgrammingError
 from django.http import Http404
 from django.test import Client
 from rest_framework import exceptions
@@ -28,6 +29,7 @@ ROWS = [
     (state.Unavailable(), 503, "store_unavailable", {"Retry-After": "2"}),
     (state.Corrupt(), 500, "value_corrupt", {}),
     (OperationalError("gone"), 503, "database_unavailable", {"Retry-After": "2"}),
+    (ProgrammingError("no such table"), 503, "database_denied", {"Retry-After": "2"}),
     (Http404(), 404, "not_found", {}),
     (PermissionDenied(), 403, "permission_denied", {}),
     (exceptions.ParseError(), 400, "parse_error", {}),
@@ -60,6 +62,8 @@ def test_table__has_a_row_for_every_error_of_the_app():
 
 def test_table__the_unexpected_is_left_to_django():
     assert answers.api_exception_handler(KeyError("x"), {}) is None
+    for error in (DataError("no equivalent in encoding LATIN1"), IntegrityError("twice")):
+        assert answers.api_exception_handler(error, {}) is None  # which no repetition changes
 
 
 @pytest.mark.parametrize("path", [f"{PREFIX}/x", "/api/x"])
@@ -95,6 +99,13 @@ def test_answer_to__needs_no_request():
     assert refused.headers == {"WWW-Authenticate": 'Bearer realm="chat"'}
     assert answers.answer_to(KeyError("x")) is None
     assert answers.answer_to(Http404()) is None
+
+
+def test_answer_to__a_database_that_is_read_only():
+    error = InternalError("cannot execute INSERT in a read-only transaction")
+    error.__cause__ = psycopg.errors.ReadOnlySqlTransaction()
+    assert answers.answer_to(error).code == "database_denied"
+    assert answers.answer_to(InternalError("other")).code == "database_unavailable"
 
 
 def test_answer_to__an_error_without_a_row_is_its_base():

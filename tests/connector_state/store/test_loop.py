@@ -227,6 +227,40 @@ def test_frozen__redis_fails_all_that_is_in_flight_in_time_and_recovers(other_re
     asyncio.run(work())
 
 
+@pytest.mark.parametrize("is_connected", [True, False])
+def test_frozen__a_call_ends_before_its_connector_gives_up(
+    other_redis, use_redis, settings, monkeypatch, is_connected
+):
+    """In all its attempts together, shaking hands included, from its begin on."""
+    monkeypatch.setattr(retries, "CALL_SECONDS_MAX", 2.0)
+    use_redis(client_of(other_redis.socket, timeout_seconds=1.2))  # two attempts are too many
+    settings.REDIS_RETRY_SECONDS = 8
+
+    async def work() -> None:
+        if is_connected:
+            await store().put(DELTA, b"v")
+        freeze(other_redis.pid)
+        began = time.monotonic()
+        with pytest.raises(Unavailable):
+            await store().get(DELTA)
+        assert 1.5 < time.monotonic() - began < 2.4
+        await loop.close()
+
+    def work_in_a_thread() -> None:
+        if is_connected:
+            StateStore(UUID, Caller.operator("tests")).put(DELTA, b"v")
+        freeze(other_redis.pid)
+        began = time.monotonic()
+        with pytest.raises(Unavailable):
+            StateStore(UUID, Caller.operator("tests")).get(DELTA)
+        assert 1.5 < time.monotonic() - began < 2.4
+
+    asyncio.run(work())
+    thaw(other_redis.pid)
+    work_in_a_thread()
+    thaw(other_redis.pid)
+
+
 def test_away__a_redis_is_unavailable_and_waited_for(other_redis, settings):
     async def work() -> None:
         await store().put(DELTA, b"v")
