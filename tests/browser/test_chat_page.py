@@ -6,19 +6,20 @@ import re
 import sqlite3
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from itertools import count
 from pathlib import Path
 
 import pytest
 import requests
-from playwright.sync_api import Browser, expect
+from playwright.sync_api import Browser, Route, expect
 from redis import Redis
 
 from tests import servers
 from tests.browser.axe import axe_violations
 from tests.browser.chat_page import PASSWORD, ChatTab, OpenTab
 from tests.browser.conftest import WIDTHS
+from tests.browser.stalling_proxy import StallingProxy
 from tests.chat.api.talking_model import TalkingModel
 from tests.chat.calls import User, token
 
@@ -105,12 +106,12 @@ def open_tab(browser: Browser, site, width, user, request) -> Iterator[OpenTab]:
     expect.set_options(timeout=20_000)
     tabs: list[ChatTab] = []
 
-    def open_one(*, log_in: bool = True) -> ChatTab:
+    def open_one(*, log_in: bool = True, url: str = site.server.url) -> ChatTab:
         if log_in and not tabs:
             where = {"domain": "127.0.0.1", "path": "/chat/session", "httpOnly": True}
             cookie = {"name": "chat_refresh", "value": site.sessions[user], **where}
             context.add_cookies([{**cookie, "sameSite": "Strict"}])
-        tab = ChatTab(context, site.server.url, user)
+        tab = ChatTab(context, url, user)
         tabs.append(tab)
         if log_in:
             expect(tab.message).to_be_visible()
@@ -122,6 +123,22 @@ def open_tab(browser: Browser, site, width, user, request) -> Iterator[OpenTab]:
         tab.screenshot(SCREENSHOTS, f"chat-{name}-{tabs.index(tab)}")
         tab.check()
     context.close()
+
+
+@pytest.fixture
+def hurry(open_tab, browser) -> Callable[..., None]:
+    """Lower a constant of the page's scripts: hurry("events", "SILENCE_SECONDS", 1)."""
+
+    def hurry(script: str, constant: str, seconds: float) -> None:
+        def answer(route: Route) -> None:
+            old = route.fetch().text()
+            new = re.sub(rf"\b{constant} = \d+;", f"{constant} = {seconds};", old)
+            assert new != old
+            route.fulfill(body=new, content_type="text/javascript")
+
+        browser.contexts[-1].route(f"**/{script}.js", answer)
+
+    return hurry
 
 
 def by_api(site, user: str) -> User:
@@ -347,6 +364,50 @@ def test_model__fails_and_is_asked_again_by_the_same_key(open_tab, model, site, 
     asked.end()
     tab.replies("hello to you")
     assert [each["role"] for each in by_api(site, user).messages("1")] == ["user", "assistant"]
+
+
+@pytest.fixture
+def proxy(site) -> Iterator[StallingProxy]:
+    proxy = StallingProxy(site.server.url)
+    yield proxy
+    proxy.close()
+
+
+@DESKTOP
+def test_silent_stream__is_asked_for_again(open_tab, hurry, model, proxy):
+    hurry("events", "SILENCE_SECONDS", 2)
+    tab = open_tab(url=proxy.url)
+    tab.say("tell me a story")
+    asked = model.asked()
+    asked.say("Once upon")
+    expect(tab.reply.locator(".text")).to_have_text("Once upon")
+    proxy.stall_streams()
+    asked.say(" a time")
+    expect(tab.reply.locator(".text")).to_have_text("Once upon a time")
+    asked.end()
+    tab.replies("Once upon a time")
+    expect(tab.messages).to_have_count(2)
+
+
+@DESKTOP
+def test_silent_stream__is_over_when_the_server_shows_the_reply(open_tab, hurry, model, proxy):
+    hurry("conversation", "LATER_SECONDS", 1)
+    tab = open_tab(url=proxy.url)
+    for is_stopped in (False, True):
+        tab.say("tell me a story")
+        asked = model.asked()
+        asked.say("Once upon")
+        expect(tab.reply.locator(".text")).to_have_text("Once upon")
+        proxy.stall_streams()
+        if is_stopped:
+            tab.button("Stop").click()
+        else:
+            asked.say(" a time")
+            asked.end()
+        tab.replies("Once upon" if is_stopped else "Once upon a time")
+        said = "Stopped." if is_stopped else "Assistant: Once upon a time"
+        expect(tab.page.locator("#said")).to_have_text(said)
+    asked.end()
 
 
 @DESKTOP

@@ -34,7 +34,7 @@ export function rename() {
 export async function download() {
   const { id } = current();
   try {
-    const response = await call(apiPath("conversations", id, "export"));
+    const response = await call(apiPath("conversations", id, "export"), { signal: null }); // however long it takes
     const href = URL.createObjectURL(await response.blob());
     make("a", { href, download: `conversation-${id}.json` }).click();
     setTimeout(() => URL.revokeObjectURL(href), 60_000);

@@ -174,6 +174,7 @@ async function stop() {
   byId("message").focus();
   try {
     await sends.stop(send);
+    conversation.load(); // a stream that is silent does not tell
   } catch (error) {
     toast(`Not stopped: ${error.message}`);
   }

@@ -2,6 +2,7 @@
 // refresh token is a cookie that no script sees.
 
 const SESSION = "/chat/session";
+const ANSWER_SECONDS_MAX = 30; // where a call says nothing else
 
 let access = "";
 let renewing = null;
@@ -27,7 +28,7 @@ export const apiPath = (...parts) => ["", "api", user, ...parts].map(encodeURICo
 async function request(path, options) {
   let response;
   try {
-    response = await fetch(path, options);
+    response = await fetch(path, { signal: AbortSignal.timeout(1000 * ANSWER_SECONDS_MAX), ...options });
   } catch (error) {
     if (error.name === "AbortError") throw error;
     throw new ApiError(0, { code: "unreachable", detail: "The server can't be reached." });
