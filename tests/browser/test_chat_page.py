@@ -189,6 +189,46 @@ def test_draft__survives_a_reload_and_no_log_out(open_tab):
 
 
 @DESKTOP
+@pytest.mark.parametrize("by", ["this tab", "another tab", "its end"])
+def test_log_out__leaves_nothing_behind(open_tab, model, user, by):
+    """A title that is being changed, and a deletion that can be undone, are open then."""
+    tab = open_tab()
+    for secret in ("secret one", "secret two"):
+        tab.button("New").click()
+        tab.say(secret)
+        asked = model.asked()
+        asked.say(f"reply to {secret}")
+        asked.end()
+        tab.replies(f"reply to {secret}")
+    other = open_tab()
+    tab.button("Delete").click()
+    tab.titles().first.click()
+    expect(tab.page.locator("#said")).to_contain_text("secret")
+    tab.button("Rename").click()
+    if by == "this tab":
+        tab.page.keyboard.press("Escape")
+        tab.button("Log out").click()
+    elif by == "another tab":
+        other.button("Log out").click()
+    else:
+        tab.page.context.clear_cookies()
+        refused = {"status": 401, "json": {"code": "token_expired", "detail": "x"}}
+        tab.page.route("**/api/**", lambda route: route.fulfill(**refused))
+        other.page.evaluate("new BroadcastChannel('statekeep.chat').postMessage('changed')")
+    expect(tab.button("Log in")).to_be_visible()
+    assert tab.page.title() == "Chat | Statekeep"
+    html = "[...document.querySelectorAll('input, textarea')].map(e => e.value).join()"
+    assert "secret" not in tab.page.evaluate(f"document.documentElement.outerHTML + {html}")
+    tab.page.get_by_label("User name").fill(user)  # it is not behind a dialog
+    tab.page.unroute("**/api/**")
+    tab.log_in()
+    if by == "its end":
+        expect(tab.titles()).to_have_text(["secret two", "secret one"])
+    else:  # the tokens of the tab were good for it
+        expect(tab.titles()).to_have_text(["secret one"])
+
+
+@DESKTOP
 def test_token__expires_in_mid_conversation(open_tab, model, user):
     tab = open_tab(log_in=False)
     expired = token(sub=user, exp=1_000_000_000)

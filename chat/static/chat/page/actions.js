@@ -3,7 +3,7 @@
 import { current, load } from "./conversation.js";
 import { announce, byId, make, toast } from "./dom.js";
 import * as list from "./list.js";
-import { apiPath, call } from "./session.js";
+import { apiPath, call, user } from "./session.js";
 import { tell } from "./tabs.js";
 
 const UNDO_SECONDS = 7;
@@ -29,6 +29,11 @@ export function rename() {
   };
   dialog.showModal();
   title.select();
+}
+
+export function closeRename() {
+  byId("rename").close();
+  byId("title-field").value = "";
 }
 
 export async function download() {
@@ -71,7 +76,8 @@ export function remove({ leave, back }) {
       tell("changed");
       await list.load();
     } catch (error) {
-      toast(`“${title}” was not deleted: ${error.message}`);
+      // Whoever reads it when the user is gone may not know the title.
+      toast(user ? `“${title}” was not deleted: ${error.message}` : "A conversation was not deleted.");
     } finally {
       list.hide(id, false);
     }

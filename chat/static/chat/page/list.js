@@ -3,7 +3,7 @@
 
 import { byId, make, when } from "./dom.js";
 import { current, isOpen } from "./conversation.js";
-import { apiPath, call } from "./session.js";
+import { apiPath, call, user } from "./session.js";
 
 const SEARCH_AFTER_MS = 250;
 
@@ -32,6 +32,7 @@ async function page(after) {
 
 // Asks for the newest ones: as many as there are here, up to a page's most.
 export async function load() {
+  if (!user) return;
   const asked = (newest = Symbol("request"));
   byId("list-failure").textContent = "";
   try {

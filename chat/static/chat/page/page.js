@@ -4,7 +4,7 @@
 import * as actions from "./actions.js";
 import * as composer from "./composer.js";
 import * as conversation from "./conversation.js";
-import { announce, byId, toast } from "./dom.js";
+import { announce, byId, silence, toast } from "./dom.js";
 import * as list from "./list.js";
 import * as sends from "./sends.js";
 import * as session from "./session.js";
@@ -36,15 +36,25 @@ function begin() {
   go();
 }
 
-// Leaves nothing of the user behind: neither on the page nor in the tab's storage.
-function forgetEverything() {
+// Takes what the user has read off the page, out of sight and in its title, too.
+function clearPage() {
+  byId("toasts").replaceChildren();
+  actions.settle(); // deletions still have a token, if it was not refused
+  actions.closeRename();
   sends.abandon();
-  composer.clear();
   list.clear();
   conversation.open(null);
-  storage.clear();
   session.forget();
-  byId("toasts").replaceChildren();
+  byId("user").textContent = "";
+  silence();
+  drawTitle();
+}
+
+// Leaves nothing of the user behind: neither on the page nor in the tab's storage.
+function forgetEverything() {
+  clearPage();
+  composer.clear();
+  storage.clear();
   history.replaceState(null, "", location.pathname);
 }
 
@@ -79,10 +89,7 @@ async function logOut() {
 
 // Drafts stay, and the message that was being sent: whoever logs in next is mostly the same user.
 session.whenItEnds((words) => {
-  sends.abandon();
-  list.clear();
-  conversation.open(null);
-  session.forget();
+  clearPage();
   showLogIn(words);
 });
 
@@ -105,8 +112,9 @@ function goTo(id) {
 
 function drawTitle() {
   const { id } = conversation.current();
-  byId("title").textContent = list.titleOf(id);
-  document.title = `${list.titleOf(id)} | Statekeep`;
+  const title = session.user ? list.titleOf(id) : "";
+  byId("title").textContent = title;
+  document.title = `${title || "Chat"} | Statekeep`;
   for (const name of ["do-rename", "do-export", "do-delete"]) byId(name).hidden = id === null;
 }
 

@@ -89,13 +89,13 @@ export async function call(path, { method = "GET", body, headers = {}, ...option
   try {
     return await attempt();
   } catch (error) {
-    if (error.status !== 401) throw error;
+    // Without a user, somebody has logged out meanwhile: another one's session is not for this call.
+    if (error.status !== 401 || !user) throw error;
   }
   try {
     await resume();
     return await attempt();
   } catch (error) {
-    // Without a user, somebody has logged out meanwhile.
     if (error.status === 401 && user) onEnd("Your session has ended. Log in again to go on.");
     throw error;
   }
