@@ -293,10 +293,16 @@ def test_conversation__with_tools_word_by_word(open_tab, model):
 
 
 def test_stop__keeps_the_words_so_far(open_tab, model, width):
+    """A stop that fails can be tried again."""
     tab = open_tab()
     tab.say("tell me a story")
     model.asked().say("Once upon")
     expect(tab.reply.locator(".text")).to_have_text("Once upon")
+    refused = {"status": 503, "json": {"code": "busy", "detail": "The server is busy."}}
+    tab.page.route("**/stop", lambda route: route.fulfill(**refused), times=1)
+    tab.button("Stop").click()
+    expect(tab.page.get_by_text("Not stopped: The server is busy.")).to_be_visible()
+    expect(tab.reply.locator(".note")).to_have_text("Answering…")
     if width == "phone":
         tab.button("Stop").click()
     else:
@@ -356,6 +362,7 @@ def test_list__search_rename_undo_and_delete(open_tab, model, site, user):
     tab.page.get_by_label("Title", exact=True).fill("Other Title")
     tab.page.keyboard.press("Enter")
     expect(tab.titles()).to_have_text(["Other Title", "first words"])
+    expect(tab.page).to_have_title("Other Title | Statekeep", timeout=5_000)  # sooner than it polls
     tab.page.get_by_label("Search titles").press_sequentially("other t")
     expect(tab.titles()).to_have_text(["Other Title"])
     tab.titles().first.click()

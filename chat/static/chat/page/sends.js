@@ -78,7 +78,15 @@ export async function stop(send) {
   send.state = "stopping";
   onChange(send);
   const path = apiPath("conversations", send.conversation, "turns", send.turnId, "stop");
-  await call(path, { method: "POST" });
+  try {
+    await call(path, { method: "POST" });
+  } catch (error) {
+    if (send.state === "stopping") {
+      send.state = "answering"; // so that it can be tried again
+      onChange(send);
+    }
+    throw error;
+  }
 }
 
 function keep() {
