@@ -32,10 +32,16 @@ from django.contrib.auth.hashers import make_password
 from django.contrib.auth.models import User
 from django.core.management import call_command
 from chat.api.token_views import refresh_token
+from chat.models import Conversation
 call_command("migrate", verbosity=0)
 password = make_password({PASSWORD!r})
-users = [User(username=f"user{{n}}", password=password) for n in range(40)]
+names = ["many", *(f"user{{n}}" for n in range(40))]
+users = [User(username=name, password=password) for name in names]
 User.objects.bulk_create(users)
+Conversation.objects.bulk_create([
+    Conversation(user_id="many", conversation_id=f"c{{n}}", id_is_integer=False, title=f"title {{n}}")
+    for n in range(260)
+])
 print(json.dumps({{user.username: refresh_token(user) for user in users}}))
 """
 numbers = count()
@@ -360,7 +366,13 @@ def test_list__search_rename_undo_and_delete(open_tab, model, site, user):
     expect(tab.titles()).to_have_text(["second words", "first words"])
     tab.button("Rename").click()
     tab.page.get_by_label("Title", exact=True).fill("Other Title")
-    tab.page.keyboard.press("Enter")
+    lists: list[Route] = []  # which come last
+    tab.page.route("**/conversations?*", lambda route: lists.append(route))
+    with tab.page.expect_response("**/messages"):
+        tab.page.keyboard.press("Enter")
+    for each in lists:
+        each.continue_()
+    tab.page.unroute("**/conversations?*")
     expect(tab.titles()).to_have_text(["Other Title", "first words"])
     expect(tab.page).to_have_title("Other Title | Statekeep", timeout=5_000)  # sooner than it polls
     tab.page.get_by_label("Search titles").press_sequentially("other t")
@@ -392,6 +404,33 @@ def test_list__search_rename_undo_and_delete(open_tab, model, site, user):
     tab.button("Delete").click()
     tab.page.goto("about:blank")  # whoever leaves does not want it back
     servers.wait_until(lambda: conversations(site, user) == [], what="the deletion")
+
+
+@DESKTOP
+@pytest.mark.parametrize("user", ["many"])
+def test_list__more_than_a_page(open_tab):
+    tab = open_tab()
+    expect(tab.titles()).to_have_count(50)
+    tab.button("More").dblclick()
+    expect(tab.titles()).to_have_count(100)
+    for shown in (150, 200, 250):
+        tab.button("More").click()
+        expect(tab.titles()).to_have_count(shown)
+    with tab.page.expect_response("**/conversations?*"):
+        tab.page.evaluate("new BroadcastChannel('statekeep.chat').postMessage('changed')")
+    expect(tab.titles()).to_have_count(250)
+    # A search that is begun meanwhile is not mixed with what comes then.
+    asked: list[Route] = []
+    tab.page.route("**/conversations?*", lambda route: asked.append(route))
+    tab.button("More").click()
+    with tab.page.expect_request("**/conversations?*search=title*"):
+        tab.page.get_by_label("Search titles").fill("title 7")
+    for each in reversed(asked):
+        each.continue_()
+    tab.page.unroute("**/conversations?*")
+    expect(tab.titles()).to_have_count(11)
+    tab.page.wait_for_load_state("networkidle")
+    expect(tab.titles()).to_have_count(11)
 
 
 @DESKTOP

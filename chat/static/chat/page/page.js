@@ -8,6 +8,7 @@ import { announce, byId, silence, toast } from "./dom.js";
 import * as list from "./list.js";
 import * as sends from "./sends.js";
 import * as session from "./session.js";
+import * as sidebar from "./sidebar.js";
 import * as storage from "./storage.js";
 import * as tabs from "./tabs.js";
 
@@ -32,7 +33,7 @@ function begin() {
   byId("user").textContent = session.user;
   composer.restore();
   sends.restore();
-  list.load().then(drawTitle);
+  list.load();
   go();
 }
 
@@ -102,7 +103,7 @@ function go() {
   list.draw();
   drawTitle();
   drawComposer();
-  showList(false);
+  sidebar.show(false);
 }
 
 function goTo(id) {
@@ -147,12 +148,13 @@ function accepted(send, begins) {
     history.replaceState(null, "", `#c=${encodeURIComponent(send.conversation)}`);
     composer.moved(send.conversation);
   }
-  list.load().then(drawTitle);
+  list.load();
   tabs.tell("changed");
 }
 
 sends.listen({ changed, accepted });
 conversation.whenLoaded(drawTitle);
+list.whenLoaded(drawTitle);
 
 function over(send) {
   if (conversation.isOpen(send.conversation)) {
@@ -161,7 +163,7 @@ function over(send) {
   } else {
     sends.discard(send);
   }
-  list.load().then(drawTitle);
+  list.load();
   tabs.tell("changed");
 }
 
@@ -190,27 +192,14 @@ async function stop() {
 
 // --- Wiring ---------------------------------------------------------------------------------------
 
-function showList(isShown) {
-  byId("sidebar").classList.toggle("shown", isShown);
-  byId("menu").setAttribute("aria-expanded", String(isShown));
-  if (isShown) byId("search").focus();
-}
-
-const failing = (work) => () => work().catch((error) => toast(error.message));
-
 byId("log-in").addEventListener("submit", logIn);
 byId("log-out").onclick = logOut;
 byId("compose").addEventListener("submit", submit);
 byId("stop").onclick = stop;
 byId("new").onclick = () => (goTo(null), byId("message").focus());
-byId("menu").onclick = () => showList(!byId("sidebar").classList.contains("shown"));
-byId("sidebar").onkeydown = (event) => {
-  if (event.key === "Escape") byId("close").onclick();
-};
-byId("close").onclick = () => (showList(false), byId("menu").focus());
 byId("search").oninput = list.searchSoon;
-byId("more").onclick = failing(list.more);
-byId("earlier").onclick = failing(conversation.loadEarlier);
+byId("more").onclick = list.more;
+byId("earlier").onclick = () => conversation.loadEarlier().catch((error) => toast(error.message));
 byId("again").onclick = () => conversation.load();
 byId("do-rename").onclick = actions.rename;
 byId("cancel-rename").onclick = () => byId("rename").close();
@@ -224,11 +213,11 @@ byId("message").onkeydown = (event) => {
 };
 // A link to a conversation fires one or both of them.
 for (const name of ["hashchange", "popstate"]) {
-  addEventListener(name, () => (conversation.isOpen(placeInAddress()) ? showList(false) : go()));
+  addEventListener(name, () => (conversation.isOpen(placeInAddress()) ? sidebar.show(false) : go()));
 }
 addEventListener("pagehide", actions.settle);
 document.addEventListener("visibilitychange", () => {
-  if (!document.hidden && session.user) list.load().then(drawTitle);
+  if (!document.hidden && session.user) list.load();
 });
 tabs.listen((what) => {
   if (what === "logged out") {
@@ -237,7 +226,7 @@ tabs.listen((what) => {
   } else if (!session.user) {
     session.resume().then(begin).catch(() => {}); // the log-in stays
   } else {
-    list.load().then(drawTitle);
+    list.load();
     conversation.load();
   }
 });
