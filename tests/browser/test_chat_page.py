@@ -6,19 +6,20 @@ import re
 import sqlite3
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from itertools import count
 from pathlib import Path
 
 import pytest
 import requests
-from playwright.sync_api import Browser, expect
+from playwright.sync_api import Browser, Route, expect
 from redis import Redis
 
 from tests import servers
 from tests.browser.axe import axe_violations
 from tests.browser.chat_page import PASSWORD, ChatTab, OpenTab
 from tests.browser.conftest import WIDTHS
+from tests.browser.stalling_proxy import StallingProxy
 from tests.chat.api.talking_model import TalkingModel
 from tests.chat.calls import User, token
 
@@ -31,10 +32,16 @@ from django.contrib.auth.hashers import make_password
 from django.contrib.auth.models import User
 from django.core.management import call_command
 from chat.api.token_views import refresh_token
+from chat.models import Conversation
 call_command("migrate", verbosity=0)
 password = make_password({PASSWORD!r})
-users = [User(username=f"user{{n}}", password=password) for n in range(40)]
+names = ["many", *(f"user{{n}}" for n in range(40))]
+users = [User(username=name, password=password) for name in names]
 User.objects.bulk_create(users)
+Conversation.objects.bulk_create([
+    Conversation(user_id="many", conversation_id=f"c{{n}}", id_is_integer=False, title=f"title {{n}}")
+    for n in range(260)
+])
 print(json.dumps({{user.username: refresh_token(user) for user in users}}))
 """
 numbers = count()
@@ -105,12 +112,12 @@ def open_tab(browser: Browser, site, width, user, request) -> Iterator[OpenTab]:
     expect.set_options(timeout=20_000)
     tabs: list[ChatTab] = []
 
-    def open_one(*, log_in: bool = True) -> ChatTab:
+    def open_one(*, log_in: bool = True, url: str = site.server.url) -> ChatTab:
         if log_in and not tabs:
             where = {"domain": "127.0.0.1", "path": "/chat/session", "httpOnly": True}
             cookie = {"name": "chat_refresh", "value": site.sessions[user], **where}
             context.add_cookies([{**cookie, "sameSite": "Strict"}])
-        tab = ChatTab(context, site.server.url, user)
+        tab = ChatTab(context, url, user)
         tabs.append(tab)
         if log_in:
             expect(tab.message).to_be_visible()
@@ -122,6 +129,22 @@ def open_tab(browser: Browser, site, width, user, request) -> Iterator[OpenTab]:
         tab.screenshot(SCREENSHOTS, f"chat-{name}-{tabs.index(tab)}")
         tab.check()
     context.close()
+
+
+@pytest.fixture
+def hurry(open_tab, browser) -> Callable[..., None]:
+    """Lower a constant of the page's scripts: hurry("events", "SILENCE_SECONDS", 1)."""
+
+    def hurry(script: str, constant: str, seconds: float) -> None:
+        def answer(route: Route) -> None:
+            old = route.fetch().text()
+            new = re.sub(rf"\b{constant} = \d+;", f"{constant} = {seconds};", old)
+            assert new != old
+            route.fulfill(body=new, content_type="text/javascript")
+
+        browser.contexts[-1].route(f"**/{script}.js", answer)
+
+    return hurry
 
 
 def by_api(site, user: str) -> User:
@@ -169,6 +192,46 @@ def test_draft__survives_a_reload_and_no_log_out(open_tab):
     assert tab.page.evaluate("sessionStorage.length") == 0
     tab.log_in()
     expect(tab.message).to_have_value("")
+
+
+@DESKTOP
+@pytest.mark.parametrize("by", ["this tab", "another tab", "its end"])
+def test_log_out__leaves_nothing_behind(open_tab, model, user, by):
+    """A title that is being changed, and a deletion that can be undone, are open then."""
+    tab = open_tab()
+    for secret in ("secret one", "secret two"):
+        tab.button("New").click()
+        tab.say(secret)
+        asked = model.asked()
+        asked.say(f"reply to {secret}")
+        asked.end()
+        tab.replies(f"reply to {secret}")
+    other = open_tab()
+    tab.button("Delete").click()
+    tab.titles().first.click()
+    expect(tab.page.locator("#said")).to_contain_text("secret")
+    tab.button("Rename").click()
+    if by == "this tab":
+        tab.page.keyboard.press("Escape")
+        tab.button("Log out").click()
+    elif by == "another tab":
+        other.button("Log out").click()
+    else:
+        tab.page.context.clear_cookies()
+        refused = {"status": 401, "json": {"code": "token_expired", "detail": "x"}}
+        tab.page.route("**/api/**", lambda route: route.fulfill(**refused))
+        other.page.evaluate("new BroadcastChannel('statekeep.chat').postMessage('changed')")
+    expect(tab.button("Log in")).to_be_visible()
+    assert tab.page.title() == "Chat | Statekeep"
+    html = "[...document.querySelectorAll('input, textarea')].map(e => e.value).join()"
+    assert "secret" not in tab.page.evaluate(f"document.documentElement.outerHTML + {html}")
+    tab.page.get_by_label("User name").fill(user)  # it is not behind a dialog
+    tab.page.unroute("**/api/**")
+    tab.log_in()
+    if by == "its end":
+        expect(tab.titles()).to_have_text(["secret two", "secret one"])
+    else:  # the tokens of the tab were good for it
+        expect(tab.titles()).to_have_text(["secret one"])
 
 
 @DESKTOP
@@ -236,10 +299,16 @@ def test_conversation__with_tools_word_by_word(open_tab, model):
 
 
 def test_stop__keeps_the_words_so_far(open_tab, model, width):
+    """A stop that fails can be tried again."""
     tab = open_tab()
     tab.say("tell me a story")
     model.asked().say("Once upon")
     expect(tab.reply.locator(".text")).to_have_text("Once upon")
+    refused = {"status": 503, "json": {"code": "busy", "detail": "The server is busy."}}
+    tab.page.route("**/stop", lambda route: route.fulfill(**refused), times=1)
+    tab.button("Stop").click()
+    expect(tab.page.get_by_text("Not stopped: The server is busy.")).to_be_visible()
+    expect(tab.reply.locator(".note")).to_have_text("Answering…")
     if width == "phone":
         tab.button("Stop").click()
     else:
@@ -297,8 +366,15 @@ def test_list__search_rename_undo_and_delete(open_tab, model, site, user):
     expect(tab.titles()).to_have_text(["second words", "first words"])
     tab.button("Rename").click()
     tab.page.get_by_label("Title", exact=True).fill("Other Title")
-    tab.page.keyboard.press("Enter")
+    lists: list[Route] = []  # which come last
+    tab.page.route("**/conversations?*", lambda route: lists.append(route))
+    with tab.page.expect_response("**/messages"):
+        tab.page.keyboard.press("Enter")
+    for each in lists:
+        each.continue_()
+    tab.page.unroute("**/conversations?*")
     expect(tab.titles()).to_have_text(["Other Title", "first words"])
+    expect(tab.page).to_have_title("Other Title | Statekeep", timeout=5_000)  # sooner than it polls
     tab.page.get_by_label("Search titles").press_sequentially("other t")
     expect(tab.titles()).to_have_text(["Other Title"])
     tab.titles().first.click()
@@ -331,6 +407,33 @@ def test_list__search_rename_undo_and_delete(open_tab, model, site, user):
 
 
 @DESKTOP
+@pytest.mark.parametrize("user", ["many"])
+def test_list__more_than_a_page(open_tab):
+    tab = open_tab()
+    expect(tab.titles()).to_have_count(50)
+    tab.button("More").dblclick()
+    expect(tab.titles()).to_have_count(100)
+    for shown in (150, 200, 250):
+        tab.button("More").click()
+        expect(tab.titles()).to_have_count(shown)
+    with tab.page.expect_response("**/conversations?*"):
+        tab.page.evaluate("new BroadcastChannel('statekeep.chat').postMessage('changed')")
+    expect(tab.titles()).to_have_count(250)
+    # A search that is begun meanwhile is not mixed with what comes then.
+    asked: list[Route] = []
+    tab.page.route("**/conversations?*", lambda route: asked.append(route))
+    tab.button("More").click()
+    with tab.page.expect_request("**/conversations?*search=title*"):
+        tab.page.get_by_label("Search titles").fill("title 7")
+    for each in reversed(asked):
+        each.continue_()
+    tab.page.unroute("**/conversations?*")
+    expect(tab.titles()).to_have_count(11)
+    tab.page.wait_for_load_state("networkidle")
+    expect(tab.titles()).to_have_count(11)
+
+
+@DESKTOP
 def test_model__fails_and_is_asked_again_by_the_same_key(open_tab, model, site, user):
     tab = open_tab()
     tab.say("hello")
@@ -347,6 +450,50 @@ def test_model__fails_and_is_asked_again_by_the_same_key(open_tab, model, site, 
     asked.end()
     tab.replies("hello to you")
     assert [each["role"] for each in by_api(site, user).messages("1")] == ["user", "assistant"]
+
+
+@pytest.fixture
+def proxy(site) -> Iterator[StallingProxy]:
+    proxy = StallingProxy(site.server.url)
+    yield proxy
+    proxy.close()
+
+
+@DESKTOP
+def test_silent_stream__is_asked_for_again(open_tab, hurry, model, proxy):
+    hurry("events", "SILENCE_SECONDS", 2)
+    tab = open_tab(url=proxy.url)
+    tab.say("tell me a story")
+    asked = model.asked()
+    asked.say("Once upon")
+    expect(tab.reply.locator(".text")).to_have_text("Once upon")
+    proxy.stall_streams()
+    asked.say(" a time")
+    expect(tab.reply.locator(".text")).to_have_text("Once upon a time")
+    asked.end()
+    tab.replies("Once upon a time")
+    expect(tab.messages).to_have_count(2)
+
+
+@DESKTOP
+def test_silent_stream__is_over_when_the_server_shows_the_reply(open_tab, hurry, model, proxy):
+    hurry("conversation", "LATER_SECONDS", 1)
+    tab = open_tab(url=proxy.url)
+    for is_stopped in (False, True):
+        tab.say("tell me a story")
+        asked = model.asked()
+        asked.say("Once upon")
+        expect(tab.reply.locator(".text")).to_have_text("Once upon")
+        proxy.stall_streams()
+        if is_stopped:
+            tab.button("Stop").click()
+        else:
+            asked.say(" a time")
+            asked.end()
+        tab.replies("Once upon" if is_stopped else "Once upon a time")
+        said = "Stopped." if is_stopped else "Assistant: Once upon a time"
+        expect(tab.page.locator("#said")).to_have_text(said)
+    asked.end()
 
 
 @DESKTOP

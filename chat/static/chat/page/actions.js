@@ -3,7 +3,7 @@
 import { current, load } from "./conversation.js";
 import { announce, byId, make, toast } from "./dom.js";
 import * as list from "./list.js";
-import { apiPath, call } from "./session.js";
+import { apiPath, call, user } from "./session.js";
 import { tell } from "./tabs.js";
 
 const UNDO_SECONDS = 7;
@@ -31,10 +31,15 @@ export function rename() {
   title.select();
 }
 
+export function closeRename() {
+  byId("rename").close();
+  byId("title-field").value = "";
+}
+
 export async function download() {
   const { id } = current();
   try {
-    const response = await call(apiPath("conversations", id, "export"));
+    const response = await call(apiPath("conversations", id, "export"), { signal: null }); // however long it takes
     const href = URL.createObjectURL(await response.blob());
     make("a", { href, download: `conversation-${id}.json` }).click();
     setTimeout(() => URL.revokeObjectURL(href), 60_000);
@@ -71,7 +76,8 @@ export function remove({ leave, back }) {
       tell("changed");
       await list.load();
     } catch (error) {
-      toast(`“${title}” was not deleted: ${error.message}`);
+      // Whoever reads it when the user is gone may not know the title.
+      toast(user ? `“${title}” was not deleted: ${error.message}` : "A conversation was not deleted.");
     } finally {
       list.hide(id, false);
     }

@@ -38,6 +38,12 @@ export function open(id) {
 export function becomes(id) {
   conversation.id = id;
   conversation.isLoaded = true;
+  loadIn(LATER_SECONDS);
+}
+
+function loadIn(seconds) {
+  clearTimeout(timer);
+  if (!document.hidden) timer = setTimeout(load, 1000 * seconds);
 }
 
 function cancel() {
@@ -64,13 +70,14 @@ export async function load({ toEnd = false } = {}) {
   }
   draw({ toEnd });
   onLoaded();
-  if (!document.hidden) timer = setTimeout(load, 1000 * secondsToWait());
+  loadIn(secondsToWait());
 }
 
 function secondsToWait() {
   const { messages, failure, isDegraded } = conversation;
   const isMoving = messages.some(({ status }) => status === "under way" || status === "waiting");
-  return isMoving || failure || isDegraded ? SOON_SECONDS : LATER_SECONDS;
+  const isStopping = underWay()?.state === "stopping";
+  return isMoving || isStopping || failure || isDegraded ? SOON_SECONDS : LATER_SECONDS;
 }
 
 async function page(id, query) {
@@ -88,15 +95,15 @@ function merge({ conversation_id: id, title, messages, next_cursor: cursor }) {
   const before = conversation.messages.slice(0, Math.max(place, 0));
   Object.assign(conversation, { id, title, messages: [...before, ...messages] });
   for (const send of ofHere()) {
-    const has = messages.some((each) => each.turn_id === send.turnId && each.role === "assistant");
-    // What is answered is the server's to show; a failed one may have been answered since.
-    if (has && (send.state === "done" || isAnswered(send, messages))) sends.discard(send);
+    const reply = messages.find((each) => each.turn_id === send.turnId && each.role === "assistant");
+    if (reply === undefined) continue;
+    const isAnswered = Boolean(reply.content || reply.stopped);
+    // Its stream may have gone silent; one that failed may have been answered since.
+    if (isAnswered && sends.isUnderWay(send)) sends.settle(send, reply);
+    // What is answered is the server's to show.
+    if (isAnswered || send.state === "done") sends.discard(send);
   }
 }
-
-const isAnswered = (send, messages) =>
-  send.state === "failed" &&
-  messages.some((each) => each.turn_id === send.turnId && each.role === "assistant" && each.content);
 
 const ofHere = () => sends.all().filter((send) => isOpen(send.conversation));
 

@@ -26,11 +26,17 @@ export function when(text, options = {}) {
   return time.toLocaleString([], isToday ? hour : day);
 }
 
+let saying = 0;
+
 // Has a screen reader say it. It is cleared first, so that the same words are said twice.
 export function announce(text) {
-  const region = byId("said");
-  region.textContent = "";
-  setTimeout(() => (region.textContent = text), 50);
+  silence();
+  saying = setTimeout(() => (byId("said").textContent = text), 50);
+}
+
+export function silence() {
+  clearTimeout(saying);
+  byId("said").textContent = "";
 }
 
 // Shows a line at the bottom for some seconds, with a button if `action` is {text, run}.

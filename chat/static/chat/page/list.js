@@ -3,13 +3,17 @@
 
 import { byId, make, when } from "./dom.js";
 import { current, isOpen } from "./conversation.js";
-import { apiPath, call } from "./session.js";
+import { apiPath, call, user } from "./session.js";
 
 const SEARCH_AFTER_MS = 250;
+const PAGE = 50;
+const PAGE_MAX = 200; // as the API has it
 
 let conversations = [];
+let wanted = PAGE; // so many of them
 let cursor = null;
 let timer = 0;
+let onLoaded = () => {};
 let newest = null; // the newest request
 const hidden = new Set(); // deleted, while that can be undone
 
@@ -21,35 +25,47 @@ export function hide(id, isHidden) {
   draw();
 }
 
-async function page(after) {
-  const query = new URLSearchParams();
-  const search = byId("search").value.trim();
-  if (search) query.set("search", search);
-  if (after !== null) query.set("cursor", after);
-  else query.set("limit", Math.min(200, Math.max(50, conversations.length)));
-  return (await call(`${apiPath("conversations")}?${query}`)).json();
+// `callback` is called when the server has told of them.
+export function whenLoaded(callback) {
+  onLoaded = callback;
 }
 
-// Asks for the newest ones: as many as there are here, up to a page's most.
+// Returns the newest ones, and the cursor of those after them.
+async function newestOnes(count) {
+  const search = byId("search").value.trim();
+  const found = [];
+  for (let after = null; ; ) {
+    const query = new URLSearchParams({ limit: Math.min(PAGE_MAX, count - found.length) });
+    if (search) query.set("search", search);
+    if (after !== null) query.set("cursor", after);
+    const answer = await (await call(`${apiPath("conversations")}?${query}`)).json();
+    found.push(...answer.conversations);
+    after = answer.next_cursor;
+    if (after === null || found.length >= count) return { found, after };
+  }
+}
+
+// Asks for the newest ones, as many as are to be here. What an older request brings is dropped.
 export async function load() {
+  if (!user) return;
   const asked = (newest = Symbol("request"));
   byId("list-failure").textContent = "";
   try {
-    const answer = await page(null);
+    const { found, after } = await newestOnes(wanted);
     if (asked !== newest) return;
-    conversations = answer.conversations;
-    cursor = answer.next_cursor;
+    conversations = found;
+    cursor = after;
   } catch (error) {
     if (asked === newest) byId("list-failure").textContent = error.message;
   }
   draw();
+  onLoaded();
 }
 
-export async function more() {
-  const answer = await page(cursor);
-  conversations = [...conversations, ...answer.conversations];
-  cursor = answer.next_cursor;
-  draw();
+// Asks for all of them anew: meanwhile others may have come to the top, or the search be another.
+export function more() {
+  wanted = conversations.length + PAGE;
+  return load();
 }
 
 // The open conversation may be on no page of the list that is here.
@@ -80,11 +96,14 @@ function entry({ conversation_id: id, title, updated_at: updated }) {
 
 export function searchSoon() {
   clearTimeout(timer);
+  wanted = PAGE;
   timer = setTimeout(load, SEARCH_AFTER_MS);
 }
 
 export function clear() {
+  clearTimeout(timer);
   conversations = [];
+  wanted = PAGE;
   cursor = newest = null;
   byId("search").value = "";
   draw();

@@ -3,17 +3,17 @@
 // link, nothing of it makes the browser send a request.
 
 import { make } from "./dom.js";
+import { inline } from "./inline.js";
 
-const DEPTH_MAX = 4; // of quotes, lists and emphasis in each other
-const FENCE = /^ {0,3}(```+|~~~+)\s*(\S*)/;
-const HEADING = /^ {0,3}(#{1,6})\s+(.*)$/;
+const DEPTH_MAX = 4; // of quotes and lists in each other
+const FENCE = /^(\s*)(```+|~~~+)/;
+const HEADING = /^ {0,3}(#{1,6})\s+(.*)$/s;
 const RULE = /^ {0,3}([-*_])(?:\s*\1){2,}\s*$/;
 const QUOTE = /^ {0,3}> ?/;
-const ITEM = /^(\s*)([-*+]|\d{1,9}[.)])\s+(.*)$/;
+const ITEM = /^(\s*)([-*+]|\d{1,9}[.)])\s+(.*)$/s;
 const TABLE_RULE = /^[\s|:]*-[\s|:-]*$/;
-const AFTER_ADDRESS = ".,;:!?'\")]}";
 
-// None of these expressions, nor those below, may take time that grows with the square of the text:
+// None of these expressions, nor those of inline.js, may take time that grows with the square of the text:
 // a model can be made to say anything, and all of it is read again with each new word.
 
 // Returns the text as a fragment.
@@ -39,7 +39,7 @@ function blocks(lines, depth) {
       at += 1;
     } else if (fence) {
       at += 1;
-      const code = takeWhile((each) => !each.trim().startsWith(fence[1]));
+      const code = takeWhile((each) => !closes(each, fence)).map((each) => without(fence[1].length, each));
       at += 1;
       made.push(make("pre", { tabIndex: 0 }, make("code", {}, code.join("\n"))));
     } else if (heading) {
@@ -54,7 +54,9 @@ function blocks(lines, depth) {
       const quoted = takeWhile((each) => QUOTE.test(each)).map((each) => each.replace(QUOTE, ""));
       made.push(make("blockquote", {}, ...blocks(quoted, depth + 1)));
     } else if (ITEM.test(line) && depth < DEPTH_MAX) {
-      made.push(list(takeWhile((each) => ITEM.test(each) || /^\s+\S/.test(each)), depth));
+      const { items, end } = takeItems(lines, at);
+      at = end;
+      made.push(list(line, items, depth));
     } else if (line.includes("|") && TABLE_RULE.test(lines[at + 1] ?? "")) {
       made.push(table(takeWhile((each) => each.includes("|"))));
     } else {
@@ -78,28 +80,62 @@ function paragraph(lines) {
   return made;
 }
 
-// Lines that are indented further than the first belong to the item before them.
-function list(lines, depth) {
-  const [, indent, mark] = ITEM.exec(lines[0]);
-  const isOrdered = /\d/.test(mark);
-  const made = make(isOrdered ? "ol" : "ul", { dir: "auto" });
-  if (isOrdered) made.start = parseInt(mark, 10);
-  let inner = [];
-  const close = () => {
-    const shortest = Math.min(...inner.map((line) => line.search(/\S|$/)));
-    made.lastElementChild?.append(...blocks(inner.map((line) => line.slice(shortest)), depth + 1));
-    inner = [];
-  };
-  for (const line of lines) {
-    const item = ITEM.exec(line);
-    if (item && item[1].length <= indent.length) {
-      if (inner.length) close();
-      made.append(make("li", { dir: "auto" }, ...inline(item[3])));
-    } else {
-      inner.push(line);
+const indentOf = (line) => line.search(/\S|$/);
+
+// Returns the line without its indentation, as far as that goes to `width`.
+const without = (width, line) => line.slice(Math.min(width, indentOf(line)));
+
+// Whether a line ends the code that a fence has begun: only the same marks, and at least as many.
+function closes(line, [, , marks]) {
+  const text = line.trim();
+  return text.startsWith(marks) && !text.replaceAll(marks[0], "");
+}
+
+const isOrdered = (item) => item[2].length > 1;
+
+// Returns the items of the list that begins at a line, each as its lines, and where the list ends.
+// To an item belong the lines below it that are indented further, with empty ones between them, and
+// all of the code that begins in it: models forget to indent that.
+function takeItems(lines, from) {
+  const first = ITEM.exec(lines[from]);
+  const items = [];
+  let fence = null; // of the code that is not closed yet
+  let at = from;
+  for (; at < lines.length; at += 1) {
+    const line = lines[at];
+    const item = fence || RULE.test(line) ? null : ITEM.exec(line);
+    if (item && indentOf(line) <= first[1].length) {
+      if (isOrdered(item) !== isOrdered(first)) break;
+      items.push({ text: item[3], inner: [], shortest: Infinity });
+      fence = FENCE.exec(item[3]);
+      continue;
     }
+    const last = items.at(-1);
+    if (fence) {
+      if (closes(line, fence)) fence = null;
+    } else if (line.trim()) {
+      const isAfterEmpty = !lines[at - 1].trim();
+      if (indentOf(line) <= (isAfterEmpty ? first[1].length : 0)) break;
+      last.shortest = Math.min(last.shortest, indentOf(line));
+      fence = FENCE.exec(line);
+    }
+    last.inner.push(line);
   }
-  if (inner.length) close();
+  return { items, end: at };
+}
+
+// `line` is the one that the list begins with.
+function list(line, items, depth) {
+  const first = ITEM.exec(line);
+  const made = make(isOrdered(first) ? "ol" : "ul", { dir: "auto" });
+  if (isOrdered(first)) made.start = parseInt(first[2], 10);
+  for (const { text, inner, shortest } of items) {
+    const width = Number.isFinite(shortest) ? shortest : indentOf(line) + first[2].length + 1;
+    const [begin, ...rest] = blocks([text, ...inner.map((each) => without(width, each))], depth + 1);
+    // The words beside the mark are no paragraph of their own, with space around it.
+    const words = begin?.localName === "p" ? begin.childNodes : [begin ?? ""];
+    made.append(make("li", { dir: "auto" }, ...words, ...rest));
+  }
   return made;
 }
 
@@ -113,65 +149,4 @@ function table([head, , ...rows]) {
     "div", { className: "scrolls", tabIndex: 0, role: "group", "aria-label": "Table" },
     make("table", {}, make("thead", {}, row(head, "th")), body),
   );
-}
-
-const INLINE = new RegExp(
-  [
-    /\\(?<escaped>[\\`*_[\]()#>~|!-])/,
-    /`(?<code>[^`\n]{1,2000})`/,
-    /\*\*(?=\S)(?<strong>[^\n]{1,1000}?)\*\*/,
-    /~~(?=\S)(?<gone>[^~\n]{1,1000})~~/,
-    /\*(?=[^\s*])(?<em>[^*\n]{1,1000})\*/,
-    /!?\[(?<label>[^[\]\n]{1,500})\]\((?<target>[^\s()]{1,2000}(?:\([^\s()]{0,200}\)[^\s()]{0,200})?)\)/,
-    /(?<bare>\bhttps?:\/\/[^\s<>"`*]{1,2000})/,
-  ].map((part) => part.source).join("|"),
-  "g",
-);
-
-// Returns a line as nodes.
-function inline(text, depth = 0) {
-  const made = [];
-  let end = 0;
-  for (;;) {
-    // Not matchAll: it compiles the expression again for each line, which takes seconds in all.
-    INLINE.lastIndex = end;
-    const match = INLINE.exec(text);
-    if (match === null) break;
-    made.push(text.slice(end, match.index));
-    end = match.index + match[0].length;
-    made.push(...token(match, depth));
-  }
-  made.push(text.slice(end));
-  return made;
-}
-
-function token(match, depth) {
-  const { escaped, code, strong, gone, em, label, target, bare } = match.groups;
-  const within = (inner) => (depth < DEPTH_MAX ? inline(inner, depth + 1) : [inner]);
-  if (escaped) return [escaped];
-  if (code) return [make("code", { dir: "auto" }, code)];
-  if (strong) return [make("strong", {}, ...within(strong))];
-  if (gone) return [make("del", {}, ...within(gone))];
-  if (em) return [make("em", {}, ...within(em))];
-  if (label) return link(target, label) ?? [match[0]];
-  let end = bare.length;
-  while (AFTER_ADDRESS.includes(bare[end - 1])) end -= 1;
-  const address = bare.slice(0, end);
-  return [...(link(address, address) ?? [address]), bare.slice(end)];
-}
-
-// Returns a link, and its host where the label hides it; null for an address that is not for links.
-function link(target, label) {
-  let url;
-  try {
-    url = new URL(target);
-  } catch {
-    return null;
-  }
-  // https://bank.example@evil.example leads to the second.
-  if (!/^https?:$/.test(url.protocol) || url.username || url.password) return null;
-  const properties = { href: url.href, rel: "noreferrer noopener", target: "_blank", dir: "auto" };
-  const shown = [make("a", properties, label)];
-  if (!label.includes(url.host)) shown.push(make("bdi", { className: "host" }, ` (${url.host})`));
-  return shown;
 }

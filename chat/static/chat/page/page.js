@@ -4,10 +4,11 @@
 import * as actions from "./actions.js";
 import * as composer from "./composer.js";
 import * as conversation from "./conversation.js";
-import { announce, byId, toast } from "./dom.js";
+import { announce, byId, silence, toast } from "./dom.js";
 import * as list from "./list.js";
 import * as sends from "./sends.js";
 import * as session from "./session.js";
+import * as sidebar from "./sidebar.js";
 import * as storage from "./storage.js";
 import * as tabs from "./tabs.js";
 
@@ -32,19 +33,29 @@ function begin() {
   byId("user").textContent = session.user;
   composer.restore();
   sends.restore();
-  list.load().then(drawTitle);
+  list.load();
   go();
+}
+
+// Takes what the user has read off the page, out of sight and in its title, too.
+function clearPage() {
+  byId("toasts").replaceChildren();
+  actions.settle(); // deletions still have a token, if it was not refused
+  actions.closeRename();
+  sends.abandon();
+  list.clear();
+  conversation.open(null);
+  session.forget();
+  byId("user").textContent = "";
+  silence();
+  drawTitle();
 }
 
 // Leaves nothing of the user behind: neither on the page nor in the tab's storage.
 function forgetEverything() {
-  sends.abandon();
+  clearPage();
   composer.clear();
-  list.clear();
-  conversation.open(null);
   storage.clear();
-  session.forget();
-  byId("toasts").replaceChildren();
   history.replaceState(null, "", location.pathname);
 }
 
@@ -79,10 +90,7 @@ async function logOut() {
 
 // Drafts stay, and the message that was being sent: whoever logs in next is mostly the same user.
 session.whenItEnds((words) => {
-  sends.abandon();
-  list.clear();
-  conversation.open(null);
-  session.forget();
+  clearPage();
   showLogIn(words);
 });
 
@@ -95,7 +103,7 @@ function go() {
   list.draw();
   drawTitle();
   drawComposer();
-  showList(false);
+  sidebar.show(false);
 }
 
 function goTo(id) {
@@ -105,8 +113,9 @@ function goTo(id) {
 
 function drawTitle() {
   const { id } = conversation.current();
-  byId("title").textContent = list.titleOf(id);
-  document.title = `${list.titleOf(id)} | Statekeep`;
+  const title = session.user ? list.titleOf(id) : "";
+  byId("title").textContent = title;
+  document.title = `${title || "Chat"} | Statekeep`;
   for (const name of ["do-rename", "do-export", "do-delete"]) byId(name).hidden = id === null;
 }
 
@@ -139,12 +148,13 @@ function accepted(send, begins) {
     history.replaceState(null, "", `#c=${encodeURIComponent(send.conversation)}`);
     composer.moved(send.conversation);
   }
-  list.load().then(drawTitle);
+  list.load();
   tabs.tell("changed");
 }
 
 sends.listen({ changed, accepted });
 conversation.whenLoaded(drawTitle);
+list.whenLoaded(drawTitle);
 
 function over(send) {
   if (conversation.isOpen(send.conversation)) {
@@ -153,7 +163,7 @@ function over(send) {
   } else {
     sends.discard(send);
   }
-  list.load().then(drawTitle);
+  list.load();
   tabs.tell("changed");
 }
 
@@ -174,6 +184,7 @@ async function stop() {
   byId("message").focus();
   try {
     await sends.stop(send);
+    conversation.load(); // a stream that is silent does not tell
   } catch (error) {
     toast(`Not stopped: ${error.message}`);
   }
@@ -181,27 +192,14 @@ async function stop() {
 
 // --- Wiring ---------------------------------------------------------------------------------------
 
-function showList(isShown) {
-  byId("sidebar").classList.toggle("shown", isShown);
-  byId("menu").setAttribute("aria-expanded", String(isShown));
-  if (isShown) byId("search").focus();
-}
-
-const failing = (work) => () => work().catch((error) => toast(error.message));
-
 byId("log-in").addEventListener("submit", logIn);
 byId("log-out").onclick = logOut;
 byId("compose").addEventListener("submit", submit);
 byId("stop").onclick = stop;
 byId("new").onclick = () => (goTo(null), byId("message").focus());
-byId("menu").onclick = () => showList(!byId("sidebar").classList.contains("shown"));
-byId("sidebar").onkeydown = (event) => {
-  if (event.key === "Escape") byId("close").onclick();
-};
-byId("close").onclick = () => (showList(false), byId("menu").focus());
 byId("search").oninput = list.searchSoon;
-byId("more").onclick = failing(list.more);
-byId("earlier").onclick = failing(conversation.loadEarlier);
+byId("more").onclick = list.more;
+byId("earlier").onclick = () => conversation.loadEarlier().catch((error) => toast(error.message));
 byId("again").onclick = () => conversation.load();
 byId("do-rename").onclick = actions.rename;
 byId("cancel-rename").onclick = () => byId("rename").close();
@@ -215,11 +213,11 @@ byId("message").onkeydown = (event) => {
 };
 // A link to a conversation fires one or both of them.
 for (const name of ["hashchange", "popstate"]) {
-  addEventListener(name, () => (conversation.isOpen(placeInAddress()) ? showList(false) : go()));
+  addEventListener(name, () => (conversation.isOpen(placeInAddress()) ? sidebar.show(false) : go()));
 }
 addEventListener("pagehide", actions.settle);
 document.addEventListener("visibilitychange", () => {
-  if (!document.hidden && session.user) list.load().then(drawTitle);
+  if (!document.hidden && session.user) list.load();
 });
 tabs.listen((what) => {
   if (what === "logged out") {
@@ -228,7 +226,7 @@ tabs.listen((what) => {
   } else if (!session.user) {
     session.resume().then(begin).catch(() => {}); // the log-in stays
   } else {
-    list.load().then(drawTitle);
+    list.load();
     conversation.load();
   }
 });

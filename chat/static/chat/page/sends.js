@@ -1,7 +1,7 @@
 // Messages that this tab has sent, until their answers are stored. Each has an Idempotency-Key, so
 // it may be sent again after anything: the server answers it once (docs/chat.md, "Streaming").
 
-import { events } from "./events.js";
+import { events, Silence } from "./events.js";
 import { apiPath, call } from "./session.js";
 import * as storage from "./storage.js";
 
@@ -78,7 +78,15 @@ export async function stop(send) {
   send.state = "stopping";
   onChange(send);
   const path = apiPath("conversations", send.conversation, "turns", send.turnId, "stop");
-  await call(path, { method: "POST" });
+  try {
+    await call(path, { method: "POST" });
+  } catch (error) {
+    if (send.state === "stopping") {
+      send.state = "answering"; // so that it can be tried again
+      onChange(send);
+    }
+    throw error;
+  }
 }
 
 function keep() {
@@ -92,10 +100,17 @@ function changed(send) {
   onChange(send);
 }
 
+// The server shows the answer: what a stream would still say is not waited for.
+export function settle(send, { content, tool_calls: calls, stopped }) {
+  send.aborting.abort();
+  Object.assign(send, { state: "done", text: content, calls: calls ?? [], stopped: Boolean(stopped) });
+  changed(send);
+}
+
 // Follows the message to its end. A stream that ends without one is asked for again.
 async function follow(send) {
   changed(send);
-  for (const seconds of [...AGAIN_AFTER_SECONDS, null]) {
+  for (let attempts = 1; ; attempts += 1) {
     let error;
     try {
       if (await once(send)) return;
@@ -105,7 +120,10 @@ async function follow(send) {
       error = caught;
     }
     if (send.aborting.signal.aborted) return;
-    if (seconds === null || !PASSING.has(error.code)) {
+    // A stream that was there and went silent has taken its time: this may be so all along.
+    if (error.wasHeard) attempts = 1;
+    const seconds = AGAIN_AFTER_SECONDS[attempts - 1];
+    if (seconds === undefined || !PASSING.has(error.code)) {
       fail(send, error);
       return;
     }
@@ -122,11 +140,10 @@ function fail(send, error) {
 // Sends the request, and takes its events; returns whether they came to an end.
 async function once(send) {
   const headers = { Accept: "text/event-stream", "Idempotency-Key": send.key };
-  const { signal } = send.aborting;
-  const options = { method: "POST", body: send.body, headers, signal };
-  const response = await call(apiPath("chat"), options);
+  const options = { method: "POST", body: send.body, headers };
+  const ask = (signal) => call(apiPath("chat"), { ...options, signal });
   try {
-    for await (const { name, data } of events(response)) {
+    for await (const { name, data } of events(ask, send.aborting.signal)) {
       take[name]?.(send, data);
       if (name === "error") throw { code: data.code, message: data.detail };
       if (name === "done") return true;

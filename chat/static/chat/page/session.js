@@ -2,6 +2,7 @@
 // refresh token is a cookie that no script sees.
 
 const SESSION = "/chat/session";
+const ANSWER_SECONDS_MAX = 30; // where a call says nothing else
 
 let access = "";
 let renewing = null;
@@ -27,7 +28,7 @@ export const apiPath = (...parts) => ["", "api", user, ...parts].map(encodeURICo
 async function request(path, options) {
   let response;
   try {
-    response = await fetch(path, options);
+    response = await fetch(path, { signal: AbortSignal.timeout(1000 * ANSWER_SECONDS_MAX), ...options });
   } catch (error) {
     if (error.name === "AbortError") throw error;
     throw new ApiError(0, { code: "unreachable", detail: "The server can't be reached." });
@@ -88,13 +89,13 @@ export async function call(path, { method = "GET", body, headers = {}, ...option
   try {
     return await attempt();
   } catch (error) {
-    if (error.status !== 401) throw error;
+    // Without a user, somebody has logged out meanwhile: another one's session is not for this call.
+    if (error.status !== 401 || !user) throw error;
   }
   try {
     await resume();
     return await attempt();
   } catch (error) {
-    // Without a user, somebody has logged out meanwhile.
     if (error.status === 401 && user) onEnd("Your session has ended. Log in again to go on.");
     throw error;
   }
