@@ -5,6 +5,7 @@ from collections.abc import Iterator
 import pytest
 
 from chat.assistant import prepare_assistant
+from chat.model_server import streaming
 from tests.chat.model_server.dialogue import Tools
 from tests.chat.model_server.imitation import ModelServer, running, said
 
@@ -29,3 +30,9 @@ def both_ways(request, monkeypatch) -> bool:
     """The model is asked by aiohttp for a whole answer, and by the openai package to stream it."""
     monkeypatch.setattr(Tools, "is_followed", request.param)
     return bool(request.param)
+
+
+@pytest.fixture(autouse=True)
+def no_pauses(monkeypatch) -> None:
+    """Words are told as they come: to gather those of a tenth of a second costs a test as much."""
+    monkeypatch.setattr(streaming, "TOGETHER_SECONDS", 0)
