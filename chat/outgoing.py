@@ -14,6 +14,8 @@ import requests
 from django.conf import settings
 from requests.utils import get_environ_proxies, select_proxy
 
+from chat import no_proxy
+
 
 def tls_context() -> ssl.SSLContext | bool:
     """Return what httpx verifies certificates with: as `session`, True for its own list."""
@@ -40,7 +42,7 @@ def session(url: str = "") -> requests.Session:
 
 def proxies_for(url: str) -> dict[str, str]:
     """Return the proxies to reach a URL by, as requests takes them; none for a loopback address."""
-    if _is_loopback(urlsplit(url).hostname or ""):
+    if _is_loopback(urlsplit(url).hostname or "") or no_proxy.excludes(url):
         return {}
     return get_environ_proxies(url)
 

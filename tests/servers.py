@@ -122,10 +122,10 @@ def start_sentinel(config: Path, port: int) -> "subprocess.Popen[bytes]":
     return process
 
 
-def sees_all(sentinel_port: int) -> bool:
-    """Whether this sentinel knows the two others and the replica of the service `state`."""
+def sees_all(sentinel_port: int, service: str = "state") -> bool:
+    """Whether this sentinel knows the two others and the replica of the service."""
     client: Any = Redis(port=sentinel_port)
-    facts = client.sentinel_master("state")
+    facts = client.sentinel_master(service)
     return bool((facts["num-other-sentinels"], facts["num-slaves"]) == (2, 1))
 
 

@@ -50,14 +50,14 @@ class Replicated(Product):
             folder.mkdir()
             config = folder / "sentinel.conf"
             config.write_text(
-                f"sentinel monitor state 127.0.0.1 {self.ports[0]} 2\n"
-                "sentinel down-after-milliseconds state 400\n"
-                "sentinel failover-timeout state 3000\n"
+                f"sentinel monitor State 127.0.0.1 {self.ports[0]} 2\n"
+                "sentinel down-after-milliseconds State 400\n"
+                "sentinel failover-timeout State 3000\n"
             )
             self.valkeys.append(start_sentinel(config, port))
             sentinels.append(f"127.0.0.1:{port}")
         self.environ |= {
-            "REDIS_URL": "redis://state/0",
+            "REDIS_URL": "redis://State/0",  # a capital: as it is written, it is the service's name
             "REDIS_SENTINELS": ",".join(sentinels),
             "REDIS_RETRY_SECONDS": "8",
             "HMAC_SKEW_SECONDS": "600",  # so that a replay is one on a slow machine too
@@ -66,7 +66,7 @@ class Replicated(Product):
         primary = Redis(port=self.ports[0])
         wait_until(lambda: primary.info("replication")["connected_slaves"] == 1, 30, "replication")
         watcher = int(sentinels[0].rpartition(":")[2])
-        wait_until(lambda: sees_all(watcher), 30, "the sentinels' meeting")
+        wait_until(lambda: sees_all(watcher, "State"), 30, "the sentinels' meeting")
 
     def stop(self) -> None:
         self.server.stop()
@@ -114,7 +114,7 @@ def test_sentinel__calls_of_an_event_loop_go_on_through_a_fail_over(product, mon
     settings.REDIS_RETRY_SECONDS = 30
     limits = {"socket_timeout": 1, "socket_connect_timeout": 1}
     addresses = [("127.0.0.1", int(s.rpartition(":")[2])) for s in product.sentinels]
-    pool = SentinelConnectionPool("state", Sentinel(addresses, sentinel_kwargs=limits), **limits)
+    pool = SentinelConnectionPool("State", Sentinel(addresses, sentinel_kwargs=limits), **limits)
     client = SimpleNamespace(connection_pool=pool)
     monkeypatch.setattr(loop_connection, "get_redis_connection", lambda: client)
 
@@ -221,7 +221,7 @@ class Writers:
 def test_sentinel__a_planned_fail_over_loses_no_write_and_admits_no_replay(product):
     for sentinel in product.sentinels:  # on a slow machine they would begin one unasked
         Redis.from_url(f"redis://{sentinel}").sentinel_set(
-            "state", "down-after-milliseconds", 60000
+            "State", "down-after-milliseconds", 60000
         )
     writers = Writers(product)
     try:
@@ -266,8 +266,8 @@ def test_sentinel__a_planned_fail_over_that_cannot_be_leaves_all_as_it_was(produ
         Redis(port=port).execute_command("ACL", "SETUSER", "half", *rules, *more)
     for sentinel in product.sentinels:
         watcher = Redis.from_url(f"redis://{sentinel}")
-        wait_until(lambda w=watcher: is_up(w.sentinel_slaves("state")[0]), 30, "the replica")
-    product.environ["REDIS_URL"] = "redis://half:any@state/0"
+        wait_until(lambda w=watcher: is_up(w.sentinel_slaves("State")[0]), 30, "the replica")
+    product.environ["REDIS_URL"] = "redis://half:any@State/0"
     with pytest.raises(subprocess.CalledProcessError) as refused:
         product.manage("failover_redis")
     assert "Nothing was changed: writes go on at 127.0.0.1" in refused.value.stderr

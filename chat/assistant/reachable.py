@@ -7,6 +7,7 @@ from urllib.parse import urlsplit
 
 from django.conf import settings
 
+from chat import outgoing
 from chat.deadline import Deadline
 from chat.errors import ModelFailed, ModelTimeout
 from chat.live.waiting import wait_for
@@ -40,7 +41,7 @@ def examine_assistant(timeout_seconds: float, ask_every_seconds: float = 0) -> F
     """
     if not (settings.OPENAI_API_KEY or settings.OPENAI_BASE_URL):
         return Finding("the built-in assistant")
-    host = _host(settings.OPENAI_BASE_URL or OPENAI_URL)
+    host = _address(settings.OPENAI_BASE_URL or OPENAI_URL)
     now = time.monotonic()
     asked = (settings.OPENAI_BASE_URL, settings.OPENAI_API_KEY, settings.CHAT_MODEL)
     if asked in _good and now < _good[asked] + ask_every_seconds:
@@ -81,6 +82,15 @@ def _in_words(host: str, error: ServerFailed) -> str:
     return f"{host} answers, but a chat can't use it: {error}."
 
 
+def _address(url: str) -> str:
+    """Return the host of a server, and the proxy that may be what does not answer."""
+    proxy = outgoing.proxy_for(url)
+    return f"{_host(url)} (by the proxy {_host(proxy)})" if proxy else _host(url)
+
+
 def _host(url: str) -> str:
-    parts = urlsplit(url)  # not the URL: it may hold a password
-    return f"{parts.hostname}:{parts.port}" if parts.port else str(parts.hostname)
+    try:
+        parts = urlsplit(url)  # not the URL: it may hold a password
+        return f"{parts.hostname}:{parts.port}" if parts.port else str(parts.hostname)
+    except ValueError:
+        return "whose address is malformed"

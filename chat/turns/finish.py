@@ -17,6 +17,7 @@ from chat.tools.confirmation import ask_to_confirm
 from chat.turns import deletion
 from chat.turns.open_conversation import expiry_from_now
 from chat.turns.traces import note_degraded
+from common.database.away import until_back
 from common.database.busy import DatabaseBusy
 from common.database.statements import Parameter, Update
 from common.database.transactions import in_transaction
@@ -50,33 +51,42 @@ _MARK = Update(
 def finish(turn: Turn, failure: ModelFailed | None, deadline: Deadline) -> None:
     """Keep the turn's reply, or why there is none, and which tasks the reply asks about.
 
-    A database that is busy is tried again until the deadline: the reply has been paid for.
+    A database that is busy or away is tried again until the deadline: the reply has been paid for.
 
     Raises:
         TurnConflict: the row is gone, or another process has taken it up.
-        DatabaseBusy: it still is at the deadline.
+        DatabaseBusy, django.db.Error: it still is at the deadline.
     """
     turn.state = Turn.State.FAILED if failure else Turn.State.ANSWERED
     turn.failure = failure.code if failure else ""
     turn.answered_at = max(timezone.now(), turn.accepted_at)
-    # A reply that was cut short asks nothing: its user did not wait for a question.
-    to_confirm = [] if failure or turn.stopped else ask_to_confirm(turn)
+    to_confirm: list[int] = []
+    if not (failure or turn.stopped):  # one that was cut short asks nothing: nobody waited for it
+        to_confirm = until_back(lambda _: ask_to_confirm(turn), deadline.at)
+    was_tried = False
+
+    def keep(is_repeated: bool) -> None:
+        _keep(turn, to_confirm, is_repeated or was_tried)
+
     while True:
         try:
-            _keep(turn, to_confirm)
+            until_back(keep, deadline.at)
             break
         except DatabaseBusy:
             if deadline.passed:
                 raise
+            was_tried = True
     became = turn.failure or ("stopped" if turn.stopped else "answered")
     metrics.TURNS.labels(became, str(turn.degraded).lower()).inc()
 
 
-def _keep(turn: Turn, to_confirm: list[int]) -> None:
+def _keep(turn: Turn, to_confirm: list[int], is_repeated: bool) -> None:
     # Most turns change nothing but their row, which needs no lock.
-    alone = not (to_confirm or turn.degraded)
+    alone = not (to_confirm or turn.degraded or is_repeated)
 
     def write() -> int:
+        if is_repeated and _is_kept(turn):
+            return 1
         if alone:
             return _KEEP.run(turn)
         lock_user(turn.user_id)
@@ -89,6 +99,11 @@ def _keep(turn: Turn, to_confirm: list[int]) -> None:
 
     if not in_transaction(write, is_one_statement=alone):
         raise turn.lost()
+
+
+def _is_kept(turn: Turn) -> bool:
+    """Whether it was written, though the answer was lost. It may even have been stored since."""
+    return Turn.objects.filter(pk=turn.pk, answered_at=turn.answered_at).exists()
 
 
 def mark_stored(turns: Sequence[Turn], state: ConversationState) -> bool:

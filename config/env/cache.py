@@ -42,6 +42,8 @@ def configuration(env: Environment) -> dict[str, Any]:
         # By this scheme redis-py would choose a connection that does not ask the sentinels.
         cache["LOCATION"] = env.redis_url.replace("rediss", "redis", 1)
         options["CONNECTION_POOL_KWARGS"]["connection_class"] = SentinelManagedSSLConnection
+    # As it is written: a host of a URL is put into small letters, and services have names of both.
+    options["CONNECTION_POOL_KWARGS"]["service_name"] = _service_name(env.redis_url)
     return cache | {
         "OPTIONS": options
         | {
@@ -74,6 +76,11 @@ def _limits(env: Environment) -> dict[str, float]:
         "socket_connect_timeout": env.redis_connect_timeout_seconds,
         "socket_timeout": env.redis_timeout_seconds,
     }
+
+
+def _service_name(url: str) -> str:
+    host: str = urlsplit(url).netloc.rpartition("@")[2]
+    return host.partition(":")[0]
 
 
 def _addresses(hosts_and_ports: Iterable[str]) -> list[tuple[str, int]]:

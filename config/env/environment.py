@@ -42,8 +42,8 @@ class Environment(BaseSettings):
     enrollment_tokens: variables.EnrollmentTokens = Field(default=(), repr=False)
 
     # Web
-    allowed_hosts: variables.CommaSeparated = LOOPBACK
-    csrf_trusted_origins: variables.CommaSeparated = ()
+    allowed_hosts: variables.Hosts = LOOPBACK
+    csrf_trusted_origins: variables.TrustedOrigins = ()
     https_only: bool | None = None
     trusted_proxy_count: int = Field(default=0, ge=0, le=10)
     server_threads: int = Field(default=16, ge=1, le=1_000)

@@ -120,6 +120,8 @@ def _is_database(url: str) -> bool:
         database = dj_database_url.parse(url)
     except ValueError:
         return False
+    if database["NAME"] == ":memory:":  # so is sqlite://; each thread would have another one
+        return False
     has_name = database["NAME"] or "service" in database.get("OPTIONS", {})
     return database["ENGINE"] in DATABASE_ENGINES and bool(has_name) and "#" not in url
 

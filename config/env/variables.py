@@ -20,6 +20,12 @@ GROUP_MAX_CHARACTERS = 64
 ALGORITHMS = ("RS256", "RS384", "RS512", "PS256", "ES256", "EdDSA")
 ALLOWED_ALGORITHMS = frozenset({*ALGORITHMS, "PS384", "PS512", "ES384", "ES512"})
 _HOST = re.compile(r"[\w.-]+|[0-9a-f:]+|\[[0-9a-f:.]+(%[\w.-]+)?\]", re.ASCII | re.IGNORECASE)
+_IP6 = r"\[[0-9a-f]*:[0-9a-f:.]+\]"
+_ALLOWED_HOST = re.compile(rf"\*|\.?[\w-]+(\.[\w-]+)*|{_IP6}", re.ASCII | re.IGNORECASE)
+# As browsers send it, which is compared as it stands: in small letters, without the usual port.
+_BROWSER_ORIGIN = re.compile(
+    rf"(http://(?!.*:80$)|https://(?!.*:443$))([a-z0-9_-]+(\.[a-z0-9_-]+)*|{_IP6})(:[0-9]+)?"
+)
 SIGNING_KEY_MIN_BYTES = 32  # HS256 wants a key as long as its digest
 
 
@@ -125,6 +131,14 @@ def _is_origin(url: str) -> bool:
     return parts is not None and url == f"{parts.scheme}://{parts.netloc}"
 
 
+def _is_browser_origin(url: str) -> bool:
+    return _is_origin(url) and bool(_BROWSER_ORIGIN.fullmatch(url))
+
+
+def _is_trusted_origin(url: str) -> bool:
+    return _is_browser_origin(url.replace("://*.", "://", 1))
+
+
 CommaSeparated = Annotated[tuple[str, ...], NoDecode, BeforeValidator(_split_commas)]
 
 Sentinels = Annotated[CommaSeparated, _check_each(_is_sentinel, "host:port")]
@@ -182,5 +196,19 @@ Endpoint = Annotated[
 ]
 """An http or https URL without a path; a slash at its end is dropped. Empty for none."""
 
-Origins = Annotated[CommaSeparated, _check_each(_is_origin, "origins such as https://app.example")]
+_ORIGINS = "origins such as https://app.example, without a path and without :443 or :80"
+
+Origins = Annotated[CommaSeparated, _check_each(_is_browser_origin, _ORIGINS)]
 """As browsers send them: scheme, host, and the port if it isn't the usual one."""
+
+TrustedOrigins = Annotated[CommaSeparated, _check_each(_is_trusted_origin, _ORIGINS)]
+"""Origins; with *. before the host for all below it."""
+
+Hosts = Annotated[
+    CommaSeparated,
+    _check_each(
+        _ALLOWED_HOST.fullmatch,
+        "host names without scheme and port (.example.org: all below it; [::1]: IPv6)",
+    ),
+]
+"""As Django's ALLOWED_HOSTS takes them."""

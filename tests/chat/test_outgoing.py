@@ -27,6 +27,7 @@ from tests.chat.key_set import KeySet
 from tests.chat.samples import fresh_key, soon
 from tests.chat.tls import Authority
 from tests.environment import ENVIRONMENT
+from tests.outages import AWAY
 from tests.servers import ROOT
 
 REPLY = {"role": "assistant", "content": "hello over TLS"}
@@ -211,3 +212,37 @@ def test_proxy__no_proxy_holds(proxy, monkeypatch):
     assert outgoing.proxy_for("https://issuer.example/keys") == proxy.url
     monkeypatch.setenv("https_proxy", proxy.url.removeprefix("http://"))
     assert outgoing.proxy_for("https://issuer.example/keys") == proxy.url
+
+
+@pytest.mark.parametrize(
+    ("entry", "url", "is_direct"),
+    [
+        ("[fd00::2]", "http://[fd00::2]:8080/v1", True),
+        ("fd00::2", "https://[fd00:0::2]/v1", True),
+        ("fd00::/8", "http://[fd00::2]:8080/v1", True),
+        ("fd00::/8", "http://[2001:db8::2]:8080/v1", False),
+        ("[fd00::2]:8080", "http://[fd00::2]:8080/v1", True),
+        ("[fd00::2]:8081", "http://[fd00::2]:8080/v1", False),
+        ("10.1.2.3:8080", "http://10.1.2.3:8080/v1", True),
+        ("10.1.2.3:8081", "http://10.1.2.3:8080/v1", False),
+        ("model.example:443", "https://model.example/v1", True),
+        ("model.example:443", "http://model.example/v1", False),
+        (" .example , other", "https://model.example/v1", True),
+        ("ample", "https://model.example/v1", False),
+        (",", "https://model.example/v1", False),
+    ],
+)
+def test_proxy__each_form_of_no_proxy(proxy, monkeypatch, entry, url, is_direct):
+    monkeypatch.setenv("no_proxy", entry)
+    assert outgoing.proxy_for(url) == (None if is_direct else proxy.url)
+
+
+def test_proxy__that_does_not_answer_is_named(proxy, monkeypatch, settings):
+    settings.OPENAI_BASE_URL, settings.CHAT_MODEL = "http://model.example/v1", "m"
+    assert reachable.examine_assistant(5).description.startswith("m at model.example (by the proxy")
+    monkeypatch.setenv("http_proxy", f"http://user:hunter2@127.0.0.1:{AWAY}")
+    model_server.cache_clear()
+    with pytest.raises(ModelFailed) as failed:
+        reachable.examine_assistant(5)
+    words = f"model.example (by the proxy 127.0.0.1:{AWAY}) does not answer."
+    assert failed.value.detail == words

@@ -31,7 +31,7 @@ def _load(environ: Mapping[str, str], *, external: bool = True) -> tuple[int, st
         if not name.startswith(("CHAT_", "DAPR_", "REDIS_", "DATABASE_URL"))
     }
     if external:
-        clean |= {"REDIS_URL": "redis://127.0.0.1:1/0", "DATABASE_URL": "sqlite://:memory:"}
+        clean |= {"REDIS_URL": "redis://127.0.0.1:1/0", "DATABASE_URL": "sqlite:///none"}
     result = subprocess.run(
         [sys.executable, "-c", SHOW],
         env={**clean, **environ},
