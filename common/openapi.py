@@ -23,7 +23,7 @@ Describe = Callable[[Any], Any]  # what extend_schema returns
 
 COMMON_ERRORS: Errors = {
     "not_found": (404, "There is no such path."),
-    "invalid_path": (400, "The path is not UTF-8, percent-encoded."),
+    "invalid_path": (400, "The path is not UTF-8, percent-encoded, or has a `|`."),
     "method_not_allowed": (405, "The path knows other methods; `Allow` names them."),
     "body_too_slow": (408, "The body did not come in time."),
     "busy": (503, "Too many calls at once, in all or from one address."),

@@ -210,6 +210,19 @@ def test_query__raw_pipe_is_400(product):
     assert (status, json.loads(body)["code"]) == (400, "invalid_query")
 
 
+def test_path__raw_pipe_is_400_unless_a_proxy_made_it(product):
+    raw = product.connector.path().encode() + b"|x"
+    status, body = product.raw(product.raw_request("PUT", raw, b"v"))
+    assert (status, json.loads(body)["code"]) == (400, "invalid_path")
+    assert "%7C" in json.loads(body)["detail"]
+    escaped = raw.replace(b"|", b"%7C")
+    for sent in (escaped, raw):
+        request = product.raw_request("PUT", escaped, b"v").replace(escaped, sent)
+        assert product.raw(request)[0] == 204
+    request = product.raw_request("PUT", raw, b"v").replace(raw, product.connector.path().encode())
+    assert product.raw(request)[0] == 401
+
+
 def test_body__chunked_is_411_also_beside_a_content_length(product):
     target = product.connector.path().encode()
     for length in (b"", b"Content-Length: 1\r\n"):

@@ -135,11 +135,15 @@ async def _authenticate(
         # A body held back for minutes must outlive neither its timestamp, and with it the memory
         # of its nonce, nor its credential.
         credential = await _check_freshness(header, request, waits)
-    targets = signing.candidate_targets(request.path, key, query, _exact_target(request.META))
+    exact = _exact_target(request.META)
+    targets = signing.candidate_targets(request.path, key, query, exact)
     signed = (credential.secret, header, request.method or "", targets, body)
     # A large body hashed once for each candidate would keep everybody on a loop waiting.
     is_small = len(body) <= HASHED_AT_ONCE_BYTES
     if not (signing.verify(*signed) if is_small else await waits.run(signing.verify, *signed)):
+        # No signature covers one. Only now: a proxy may have made it of a %7C that was signed.
+        if exact is not None and signing.SEPARATOR in exact:
+            raise InvalidRequest("Sign and send '|' in a path as %7C.", code="invalid_path")
         raise SignatureRefused()
     if not credential.has_connector:
         await waits.run(foreign.admit, credential.connector_uuid)

@@ -4,14 +4,22 @@ Django's own would answer 404 to a key with a newline or an upper-case UUID, whe
 why, or the connector, is due.
 """
 
+from uuid import UUID
+
+_HEX = "[0-9a-fA-F]"
+_BARE = f"(?:{_HEX}{{8}}(?:-{_HEX}{{4}}){{3}}-{_HEX}{{12}}|{_HEX}{{32}})"
+
 
 class ConnectorUUIDConverter:
-    """A UUID in any case; the view gets its canonical, lower-case form."""
+    """A UUID in any case, and in each form that register takes, as a dsx-connect does.
 
-    regex = "[0-9a-fA-F]{8}(?:-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}"
+    The view gets its canonical form, lower case with hyphens: keys and permissions go by that.
+    """
+
+    regex = rf"(?:{_BARE}|\{{{_BARE}\}}|urn:uuid:{_BARE})"
 
     def to_python(self, value: str) -> str:
-        return value.lower()
+        return str(UUID(value))
 
     def to_url(self, value: object) -> str:
         return str(value).lower()

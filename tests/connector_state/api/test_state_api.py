@@ -5,6 +5,8 @@ import json
 import time
 from datetime import timedelta
 from types import SimpleNamespace
+from urllib.parse import quote
+from uuid import UUID
 
 import pytest
 from django.utils import timezone
@@ -104,6 +106,24 @@ def test_uuid__in_any_case_is_one_connector(connector):
     upper = connector.path().replace(connector.uuid, connector.uuid.upper())
     assert connector.call("GET", upper).json() == {"value": "v"}
     assert len(list(get_redis_connection().scan_iter("dsxconnect:*"))) == 1
+
+
+@pytest.mark.parametrize("encoded", [True, False])
+@pytest.mark.parametrize("form", ["{0.hex}", "{{{0}}}", "{0.urn}", "urn:uuid:{0.hex}"])
+def test_uuid__in_each_form_of_register_is_one_connector(connector, stranger, form, encoded):
+    def path_of(uuid):
+        sent = form.format(UUID(uuid))
+        return connector.path().replace(connector.uuid, quote(sent, safe="") if encoded else sent)
+
+    path = path_of(connector.uuid)
+    assert connector.call("PUT", path, b"v").status_code == 204
+    assert connector.get().json() == connector.call("GET", path).json() == {"value": "v"}
+    (stored,) = get_redis_connection().scan_iter("dsxconnect:*")
+    assert stored.decode() == f"dsxconnect:connector_state:{tag(connector.uuid)}:m365:delta"
+    refused = connector.call("PUT", path_of(stranger.uuid), b"v")
+    assert (refused.status_code, error_of(refused)) == (403, "other_connector")
+    elsewhere = connector.send("GET", path, b"", connector.authorization("GET", connector.path()))
+    assert (elsewhere.status_code, error_of(elsewhere)) == (401, "bad_signature")
 
 
 def test_namespaces__do_not_share_keys(connector):
@@ -384,7 +404,12 @@ def test_key__that_is_none_is_400(connector, key):
 
 
 @pytest.mark.parametrize(
-    "uuid", ["x", "3f8e0c8e6f0a4c8e9a522f1d6c7b9e11", "3f8e0c8e-6f0a-4c8e-9a52-2f1d6c7b9e1g"]
+    "uuid",
+    [
+        *("x", "3f8e0c8e6f0a4c8e9a522f1d6c7b9e1", "3f8e0c8e6f0a4c8e9a522f1d6c7b9e111"),
+        *("3f8e0c8e-6f0a-4c8e-9a52-2f1d6c7b9e1g", "-3f8e0c8e6f0a4c8e9a522f1d6c7b9e11"),
+        *("%7B3f8e0c8e-6f0a-4c8e-9a52-2f1d6c7b9e11", "urn:3f8e0c8e-6f0a-4c8e-9a52-2f1d6c7b9e11"),
+    ],
 )
 def test_uuid__that_is_none_is_404(connector, uuid):
     response = connector.call("GET", f"{PREFIX}/state/{uuid}/m365/delta")
