@@ -17,6 +17,10 @@ from common.deferred import LoopStreamResponse, Run
 from common.json_answers import json_bytes
 
 EVENT_STREAM = "text/event-stream"
+# Always UTF-8 by the standard, but some clients take text without a charset for ISO-8859-1.
+CONTENT_TYPE = f"{EVENT_STREAM}; charset=utf-8"
+# No ends of lines by the standard, but splitlines() of clients in Python takes them for such.
+_LINE_ENDS = {char.encode(): rb"\u%04x" % ord(char) for char in "\u0085\u2028\u2029"}
 HEARTBEAT_SECONDS = 10.0
 LOOK_SECONDS = 1.0  # after which a client that has left is noticed
 
@@ -76,7 +80,7 @@ class EventStream:
 def event_response(stream: EventStream) -> LoopStreamResponse:
     """Return the stream as a response that no proxy keeps back."""
     headers = {"Cache-Control": "no-store", "X-Accel-Buffering": "no"}
-    return LoopStreamResponse(stream, EVENT_STREAM, headers)
+    return LoopStreamResponse(stream, CONTENT_TYPE, headers)
 
 
 def _heartbeats(events: Iterator[bytes | _Wait]) -> Iterator[bytes | _Wait]:
@@ -135,4 +139,7 @@ def _rest(reply: str, text: str) -> str:
 
 
 def _event(name: str, **data: Any) -> bytes:
-    return b"event: %b\ndata: %b\n\n" % (name.encode(), json_bytes(data))
+    content = json_bytes(data)
+    for char, escaped in _LINE_ENDS.items():
+        content = content.replace(char, escaped)
+    return b"event: %b\ndata: %b\n\n" % (name.encode(), content)

@@ -39,7 +39,7 @@ names = ["many", *(f"user{{n}}" for n in range(40))]
 users = [User(username=name, password=password) for name in names]
 User.objects.bulk_create(users)
 Conversation.objects.bulk_create([
-    Conversation(user_id="many", conversation_id=f"c{{n}}", id_is_integer=False, title=f"title {{n}}")
+    Conversation(user_id="many", conversation_id=str(n), id_is_integer=False, title=f"title {{n}}")
     for n in range(260)
 ])
 print(json.dumps({{user.username: refresh_token(user) for user in users}}))

@@ -130,7 +130,7 @@ def messages(server, user: str) -> list[dict]:
 
 def test_stream__each_word_arrives_when_it_is_said(here, user, model):
     stream = Stream(here, user)
-    assert stream.answer.headers["Content-Type"] == "text/event-stream"
+    assert stream.answer.headers["Content-Type"] == "text/event-stream; charset=utf-8"
     assert stream.answer.headers["Cache-Control"] == "no-store"
     assert stream.answer.headers["X-Accel-Buffering"] == "no"
     name, accepted = stream.next()
@@ -151,6 +151,19 @@ def test_stream__each_word_arrives_when_it_is_said(here, user, model):
         ("One two.", "stored"),
     ]
     assert said[1]["turn_id"] == accepted["turn_id"]
+
+
+def test_stream__each_line_is_one_to_clients_that_split_text(here, user, model):
+    """Python's splitlines takes more characters for ends of lines than the standard does."""
+    stream = Stream(here, user)
+    asked = model.asked()
+    reply = "✅ one\u2028two\u2029three\u0085four"
+    asked.say(reply)
+    asked.end()
+    lines = list(stream.answer.iter_lines(decode_unicode=True))
+    said = [json.loads(line.removeprefix("data: ")) for line in lines if line.startswith("data: ")]
+    assert all(line.startswith(("event: ", "data: ", ":")) for line in lines if line)
+    assert "".join(data.get("text", "") for data in said) == said[-1]["reply"] == reply
 
 
 def test_stream__tells_each_tool_call_and_words_before_it_are_no_reply(sites, user, model):

@@ -6,11 +6,12 @@ export const byId = (id) => document.getElementById(id);
 // Returns an element. Properties that the element has are set, others become attributes.
 export function make(tag, properties = {}, ...children) {
   const element = document.createElement(tag);
+  // First, as each child that comes to a `dir` of "auto" costs a look at all of them.
+  element.append(...children);
   for (const [name, value] of Object.entries(properties)) {
     if (name in element) element[name] = value;
     else element.setAttribute(name, value);
   }
-  element.append(...children);
   return element;
 }
 

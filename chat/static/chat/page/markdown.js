@@ -6,11 +6,12 @@ import { make } from "./dom.js";
 import { inline } from "./inline.js";
 
 const DEPTH_MAX = 4; // of quotes and lists in each other
-const FENCE = /^(\s*)(```+|~~~+)/;
+const FENCE = /^(\s*)(```+(?=[^`]*$)|~~~+)/; // code that is in one line is none
 const HEADING = /^ {0,3}(#{1,6})\s+(.*)$/s;
 const RULE = /^ {0,3}([-*_])(?:\s*\1){2,}\s*$/;
 const QUOTE = /^ {0,3}> ?/;
 const ITEM = /^(\s*)([-*+]|\d{1,9}[.)])\s+(.*)$/s;
+const ESCAPED = "\uffff"; // a pipe that ends no cell; this is no character
 const TABLE_RULE = /^[\s|:]*-[\s|:-]*$/;
 
 // None of these expressions, nor those of inline.js, may take time that grows with the square of the text:
@@ -57,27 +58,29 @@ function blocks(lines, depth) {
       const { items, end } = takeItems(lines, at);
       at = end;
       made.push(list(line, items, depth));
-    } else if (line.includes("|") && TABLE_RULE.test(lines[at + 1] ?? "")) {
+    } else if (beginsTable(lines, at)) {
       made.push(table(takeWhile((each) => each.includes("|"))));
     } else {
       const from = at;
-      made.push(paragraph(takeWhile((each, place) => place === from || !beginsBlock(each))));
+      made.push(paragraph(takeWhile((_, place) => place === from || !beginsBlock(lines, place))));
     }
   }
   return made;
 }
 
-function beginsBlock(line) {
-  return !line.trim() || [FENCE, HEADING, RULE, QUOTE, ITEM].some((kind) => kind.test(line));
+function beginsBlock(lines, at) {
+  const isOf = (kind) => kind.test(lines[at]);
+  return !lines[at].trim() || [FENCE, HEADING, RULE, QUOTE, ITEM].some(isOf) || beginsTable(lines, at);
+}
+
+function beginsTable(lines, at) {
+  const rule = lines[at + 1] ?? "";
+  return lines[at].includes("|") && rule.includes("|") && TABLE_RULE.test(rule);
 }
 
 function paragraph(lines) {
-  const made = make("p", { dir: "auto" });
-  lines.forEach((line, place) => {
-    if (place) made.append(make("br"));
-    made.append(...inline(line));
-  });
-  return made;
+  const words = lines.flatMap((line, place) => [...(place ? [make("br")] : []), ...inline(line)]);
+  return make("p", { dir: "auto" }, ...words);
 }
 
 const indentOf = (line) => line.search(/\S|$/);
@@ -127,20 +130,21 @@ function takeItems(lines, from) {
 // `line` is the one that the list begins with.
 function list(line, items, depth) {
   const first = ITEM.exec(line);
-  const made = make(isOrdered(first) ? "ol" : "ul", { dir: "auto" });
-  if (isOrdered(first)) made.start = parseInt(first[2], 10);
-  for (const { text, inner, shortest } of items) {
+  const made = items.map(({ text, inner, shortest }) => {
     const width = Number.isFinite(shortest) ? shortest : indentOf(line) + first[2].length + 1;
     const [begin, ...rest] = blocks([text, ...inner.map((each) => without(width, each))], depth + 1);
     // The words beside the mark are no paragraph of their own, with space around it.
     const words = begin?.localName === "p" ? begin.childNodes : [begin ?? ""];
-    made.append(make("li", { dir: "auto" }, ...words, ...rest));
-  }
-  return made;
+    return make("li", { dir: "auto" }, ...words, ...rest);
+  });
+  const tag = isOrdered(first) ? "ol" : "ul";
+  return make(tag, { dir: "auto", ...(isOrdered(first) && { start: parseInt(first[2], 10) }) }, ...made);
 }
 
 function table([head, , ...rows]) {
-  const cells = (line) => line.trim().replace(/^\||\|$/g, "").split("|");
+  const cells = (line) =>
+    line.trim().replaceAll("\\|", ESCAPED).replace(/^\||\|$/g, "").split("|")
+      .map((cell) => cell.replaceAll(ESCAPED, "|"));
   const row = (line, tag) =>
     make("tr", {}, ...cells(line).map((cell) => make(tag, { dir: "auto" }, ...inline(cell.trim()))));
   const body = make("tbody", {}, ...rows.map((line) => row(line, "td")));
