@@ -9,6 +9,7 @@ import psycopg
 from psycopg import IsolationLevel
 
 from config.env.database import configuration
+from config.management.commands.migrate import LOCK
 from tests.outages import frozen_port
 from tests.servers import ROOT
 
@@ -93,11 +94,33 @@ def test_postgresql__not_migrated_yet(postgresql):
 
 
 def test_postgresql__two_migrations_at_once(postgresql):
-    with psycopg.connect(postgresql.url, autocommit=True) as admin:
-        admin.execute("CREATE DATABASE fresh")
-    url = f"postgresql://postgres@127.0.0.1:{postgresql.port}/fresh"
+    url = create_database(postgresql, "fresh")
     with ThreadPoolExecutor(2) as pool:
         first, second = pool.map(lambda _: manage("migrate", DATABASE_URL=url), range(2))
     assert (first.returncode, second.returncode) == (0, 0), first.stderr + second.stderr
     assert "No migrations to apply." in first.stdout + second.stdout
-    assert "Another migrate is at work" in first.stderr + second.stderr
+
+
+def test_postgresql__a_migration_waits_for_another(postgresql):
+    url = create_database(postgresql, "waiting")
+    with psycopg.connect(url) as another:
+        another.execute("SELECT pg_advisory_xact_lock(%s)", [LOCK])
+        second = subprocess.Popen(
+            [sys.executable, "manage.py", "migrate", "contenttypes"],
+            cwd=ROOT,
+            env={**os.environ, "DATABASE_URL": url},
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        assert "Another migrate is at work" in second.stderr.readline()
+        another.commit()
+        said, _ = second.communicate(timeout=90)
+    assert second.returncode == 0
+    assert "Applying contenttypes.0001_initial" in said
+
+
+def create_database(postgresql, name: str) -> str:
+    with psycopg.connect(postgresql.url, autocommit=True) as admin:
+        admin.execute(f"CREATE DATABASE {name}")
+    return f"postgresql://postgres@127.0.0.1:{postgresql.port}/{name}"
