@@ -1,5 +1,7 @@
 """Tell the paths of APIs, which answer in JSON, from those of pages."""
 
+import re
+
 CHAT_PREFIX = "/api/"
 CONNECTORS_PREFIX = "/dsx-connect/api/v1/connectors/"
 STATE_PREFIX = f"{CONNECTORS_PREFIX}state/"
@@ -40,6 +42,16 @@ def is_of_dsx_connect(path: str) -> bool:
     )
 
 
+def joined_well(path: str) -> str:
+    """Return the path with one slash wherever it has several, as a base URL that ends in one makes.
+
+    Keys may hold several: a path that a route takes needs none of this.
+    """
+    return re.sub("/{2,}", "/", path)
+
+
 def is_api_path(path: str) -> bool:
     """Whether errors are answered in JSON, and the middlewares of pages are skipped."""
+    if path.startswith("//"):  # no route does
+        path = joined_well(path)
     return path.startswith(API_PREFIXES) and path != API_PAGE

@@ -60,6 +60,9 @@ def _check_enrollment_tokens(value: tuple[str, ...]) -> tuple[str, ...]:
             "must be token or group:token, separated by commas, each token of "
             f"{ENROLLMENT_TOKEN_MIN_CHARACTERS} characters at least"
         )
+    # Clients encode others differently, if they send them at all.
+    if not all(token.isascii() and token.isprintable() for token in tokens):
+        raise ValueError("may hold printable ASCII alone in its tokens, as they go into a header")
     if len(set(tokens)) < len(tokens):
         raise ValueError("must hold each token once: it belongs to one group")
     if any(colon and len(group) > GROUP_MAX_CHARACTERS for group, colon, _ in parts):

@@ -11,6 +11,7 @@ from django import db
 from django.core.exceptions import PermissionDenied
 from django.http import Http404, HttpRequest, HttpResponse
 from django.template import loader
+from django.urls import is_valid_path
 from django.views import defaults
 from rest_framework import exceptions
 
@@ -23,7 +24,7 @@ from common.telemetry import metrics
 from config.door.receive import BodyRefused
 from config.errors import busy
 from config.errors.refused import count_refused
-from config.paths import CHAT_PREFIX, is_api_path, is_of_dsx_connect
+from config.paths import CHAT_PREFIX, is_api_path, is_of_dsx_connect, joined_well
 from connector_state import errors as state
 from connector_state.api import misdirected
 
@@ -197,13 +198,17 @@ def permission_denied(request: HttpRequest, exception: Exception) -> HttpRespons
 
 def not_found(request: HttpRequest, exception: Exception) -> HttpResponse:
     """Return a 404, for a path that no route matches."""
-    if is_of_dsx_connect(request.path_info):
+    path = joined_well(request.path_info)
+    if is_of_dsx_connect(path):
         misdirected.note(request)
         detail = "This server keeps connector state; send scans to your dsx-connect."
         return error_response(404, "not_served_here", detail)
-    if is_api_path(request.path_info):
-        is_chat = request.path_info.startswith(CHAT_PREFIX)
-        hint = "A slash at its end counts." if is_chat else "Is the connector id a UUID?"
+    if is_api_path(path):
+        hint = "Is the connector id a UUID?"
+        if path != request.path_info and is_valid_path(path):
+            hint = "It has '//' where one '/' belongs: look at the base URL, which may end in one."
+        elif path.startswith(CHAT_PREFIX):
+            hint = "A slash at its end counts."
         return error_response(404, "not_found", f"No such path. {hint}")
     return defaults.page_not_found(request, exception)
 

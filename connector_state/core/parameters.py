@@ -46,9 +46,9 @@ def read_query(raw: str, known: Collection[str], *, strict: bool) -> dict[str, s
     for name, value in pairs:
         if name not in known:
             if strict:
+                knows = ", ".join(known) or "none"
                 raise InvalidRequest(
-                    f"Unknown parameter; this call knows {', '.join(known)}.",
-                    code="unknown_parameter",
+                    f"Unknown parameter; this call knows {knows}.", code="unknown_parameter"
                 )
             continue
         if name in parameters:

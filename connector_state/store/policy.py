@@ -29,13 +29,17 @@ def clean_patterns(patterns: Iterable[str]) -> str:
     """Return patterns of namespaces as Connector.allowed_namespaces stores them: one per line.
 
     Raises:
-        InvalidRequest: a pattern holds a space, or can't match any valid namespace.
+        InvalidRequest: a pattern holds a space or a comma, or can't match any valid namespace.
     """
     cleaned = [pattern.strip() for pattern in patterns if pattern.strip()]
     for pattern in cleaned:
         check_namespace(pattern)
-        if len(pattern.split()) > 1:
-            raise InvalidRequest("A pattern may hold no space; use ? in its place.")
+        # Namespaces may hold both, but who writes one in a pattern means two patterns.
+        if len(pattern.split()) > 1 or "," in pattern:
+            raise InvalidRequest(
+                "A pattern may hold no space and no comma: write one pattern per line, and ? for a "
+                "space or comma in a name."
+            )
     return "\n".join(cleaned)
 
 

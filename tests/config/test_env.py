@@ -99,6 +99,8 @@ def test_load__after_an_external_run_wants_its_variables(load, tmp_path):
         ("ENROLLMENT_TOKENS", "short"),
         ("ENROLLMENT_TOKENS", "red:the-token,blue:the-token"),
         ("ENROLLMENT_TOKENS", "g" * 65 + ":the-token"),
+        ("ENROLLMENT_TOKENS", "good-token,grün:schlüssel-1"),
+        ("ENROLLMENT_TOKENS", "a-tab\tin-it"),
         ("REDIS_SENTINELS", "host-without-port"),
         ("STATE_MAX_VALUE_BYTES", "0"),
         ("STATE_MAX_VALUE_BYTES", "64KiB"),
@@ -235,8 +237,8 @@ def test_load__an_unknown_parameter_of_a_url_is_named(load, name, url, parameter
 
 
 def test_load__blank_items_are_dropped(load):
-    environment = load(**{**EXTERNAL, "ENROLLMENT_TOKENS": " first-token ,, group:second-token,"})
-    assert environment.enrollment_tokens == ("first-token", "group:second-token")
+    environment = load(**{**EXTERNAL, "ENROLLMENT_TOKENS": " first-token ,, grün:second-token,"})
+    assert environment.enrollment_tokens == ("first-token", "grün:second-token")
 
 
 def test_load__the_redis_of_a_dsx_connect_needs_its_environment(load):

@@ -387,6 +387,7 @@ def test_policy__empty_is_the_default_again(admin_client, connector):
     [
         ("allowed_namespaces", "a:b", "no &#x27;:&#x27;"),
         ("allowed_namespaces", "two words", "no space"),
+        ("allowed_namespaces", "m365,onedrive", "one pattern per line"),
         ("allowed_namespaces", "n" * 200, "1 to 128 bytes"),
         ("max_keys", "-1", "greater than or equal to 0"),
         ("max_bytes", "1" + "0" * 30, "less than or equal to"),

@@ -263,6 +263,13 @@ def test_batch__a_conditional_header_is_refused_as_it_would_not_be_checked(
     assert connector.get("lock").json() == {"value": "held"}
 
 
+def test_batch__takes_no_parameter(connector):
+    body = json.dumps({"operations": [GET]}).encode()
+    response = connector.call("POST", f"{PREFIX}/state/{connector.uuid}/m365?if_match=*", body)
+    assert code_of(response) == (400, "unknown_parameter")
+    assert response.json()["detail"] == "Unknown parameter; this call knows none."
+
+
 LOCK = '"op": "delete", "key": "lock"'
 
 

@@ -56,6 +56,41 @@ def test_other_paths__say_what_is_wrong_with_them(client, path):
     assert (status, body["code"]) == (404, "not_found")
 
 
+@pytest.mark.parametrize(
+    ("right", "sent"),
+    [
+        ("/connectors/state", "/connectors//state"),
+        ("/connectors/state", "//connectors///state"),
+        ("/state/", "/state//"),
+        ("/dsx-connect/", "/dsx-connect//"),
+    ],
+)
+def test_a_base_url_that_ends_in_a_slash__is_said_and_no_mark_is_made(connector, right, sent):
+    path = connector.path(key="a//b").replace(right, sent)
+    for method in ("GET", "PUT"):
+        status, body = answer(connector.call(method, path))
+        assert (status, body["code"]) == (404, "not_found")
+        assert "'//'" in body["detail"]
+    assert misdirected.last_at(connector.uuid) is None
+
+
+@pytest.mark.in_process("Django's test client takes what follows the slashes for a host")
+def test_two_slashes_at_the_beginning__are_said_in_json(client, connector):
+    status, body = answer(client.get("/", PATH_INFO=f"/{connector.path()}"))
+    assert (status, body["code"]) == (404, "not_found")
+    assert "'//'" in body["detail"]
+
+
+def test_a_scan_with_two_slashes__is_still_one(client):
+    path = SCAN.replace("/scan", "//scan")
+    assert answer(client.post(path))[1]["code"] == "not_served_here"
+
+
+def test_two_slashes_in_a_key__are_not_what_is_wrong(client):
+    body = answer(client.get(f"{PREFIX}/state/no-uuid/m365/a//b"))[1]
+    assert "UUID" in body["detail"]
+
+
 @pytest.mark.in_process("reads the log")
 def test_a_connector__is_logged_once_an_hour_and_marked(client, connector, caplog):
     assert misdirected.last_at(connector.uuid) is None
