@@ -309,6 +309,8 @@ def test_stop__keeps_the_words_so_far(open_tab, model, width):
     tab.button("Stop").click()
     expect(tab.page.get_by_text("Not stopped: The server is busy.")).to_be_visible()
     expect(tab.reply.locator(".note")).to_have_text("Answering…")
+    tab.message.dispatch_event("keydown", {"key": "Escape", "isComposing": True})
+    expect(tab.reply.locator(".note")).to_have_text("Answering…")
     if width == "phone":
         tab.button("Stop").click()
     else:
@@ -326,10 +328,12 @@ def test_reload__in_mid_turn_attaches(open_tab, model, site, user):
     expect(tab.reply.locator(".text")).to_have_text("Once upon")
     tab.page.reload()
     expect(tab.reply.locator(".text")).to_have_text("Once upon")
+    tab.reply.locator("p").first.evaluate("words => getSelection().selectAllChildren(words)")
     asked.say(" a time")
     expect(tab.reply.locator(".text")).to_have_text("Once upon a time")
     asked.end()
     tab.replies("Once upon a time")
+    assert tab.page.evaluate("getSelection().toString()") == "Once upon a time"
     expect(tab.messages).to_have_count(2)
     assert len(by_api(site, user).messages("1")) == 2
 
@@ -351,6 +355,13 @@ def test_two_tabs__see_each_others_messages(open_tab, model):
     asked.end()
     one.replies("well")
     expect(one.messages).to_have_count(4)
+    one.say("tell me a story")
+    asked = model.asked()
+    two.button("Stop").click()
+    expect(one.reply.locator(".note")).to_have_text("Stopped.")
+    expect(two.reply.locator(".note")).to_have_text("Stopped.")
+    expect(two.button("Send")).to_be_visible()
+    asked.end()
 
 
 @DESKTOP
@@ -525,6 +536,59 @@ def test_store__away_and_back(open_tab, model, site, user):
         )
     tab.page.reload()
     expect(tab.messages.first).to_contain_text("a dead letter")
+
+
+@DESKTOP
+def test_forms__say_what_is_wrong_while_it_is(open_tab, model):
+    tab = open_tab()
+    tab.say("x" * 10_001)
+    wrong = tab.page.locator("#too-long")
+    expect(wrong).to_contain_text("has 10001 characters")
+    tab.message.fill("x")
+    expect(wrong).to_be_hidden()
+    tab.message.fill("hello")
+    tab.page.locator("#skip").press("Enter")
+    expect(tab.message).to_be_focused()
+    tab.message.press("Enter")
+    asked = model.asked()
+    asked.say("hello to you")
+    asked.end()
+    tab.replies("hello to you")
+    tab.say("x" * 10_001)
+    expect(wrong).to_be_visible()
+    tab.button("New").click()
+    expect(wrong).to_be_hidden()
+    tab.titles().first.click()
+    tab.button("Rename").click()
+    tab.page.get_by_label("Title", exact=True).fill("  ")
+    tab.page.keyboard.press("Enter")
+    expect(tab.page.get_by_role("dialog")).to_be_visible()
+    tab.button("Cancel").click()
+
+
+@pytest.mark.parametrize("width", ["phone"], indirect=True)
+def test_phone__the_list_is_in_front_but_for_an_undo(open_tab, model):
+    tab = open_tab()
+    tab.say("hello")
+    asked = model.asked()
+    asked.say("hello to you")
+    asked.end()
+    tab.replies("hello to you")
+    tab.button("Conversations").click()
+    tab.page.locator("#conversations a").press("Enter")
+    expect(tab.page.locator("#transcript")).to_be_focused()
+    tab.button("Delete").click()
+    tab.button("Conversations").click()
+    tab.screenshot(SCREENSHOTS, "chat-undo-list-phone")
+    tab.button("Undo").click()
+    expect(tab.titles()).to_have_text(["hello"])
+    tab.message.fill("line\n" * 30)
+    tab.button("Delete").click()
+    tab.message.fill("line\n" * 30)
+    toast, form = tab.page.locator(".toast"), tab.page.locator("#compose")
+    tab.screenshot(SCREENSHOTS, "chat-undo-draft-phone")
+    assert toast.bounding_box()["y"] + toast.bounding_box()["height"] <= form.bounding_box()["y"]
+    tab.button("Undo").click()
 
 
 # --- What is shown ---

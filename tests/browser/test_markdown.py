@@ -14,7 +14,7 @@ MAKE = """async (text) => {
   const made = document.createElement("div");
   made.append(markdown(text));
   for (const each of made.querySelectorAll("*")) {
-    for (const name of ["dir", "tabindex", "role", "aria-label", "rel", "target", "class"]) each.removeAttribute(name);
+    for (const { name } of [...each.attributes]) if (name !== "start") each.removeAttribute(name);
   }
   for (const each of made.querySelectorAll("ol[start='1']")) each.removeAttribute("start");
   return made.innerHTML;

@@ -10,6 +10,11 @@ let place = "";
 
 const field = () => byId("message");
 
+// For what is shown above it.
+new ResizeObserver(() => {
+  document.documentElement.style.setProperty("--compose-height", `${byId("compose").offsetHeight}px`);
+}).observe(byId("compose"));
+
 export function restore() {
   drafts = storage.read("drafts", {});
 }
@@ -23,6 +28,7 @@ export function clear() {
 export function show(id) {
   place = String(id ?? "");
   field().value = drafts[place] ?? "";
+  byId("too-long").textContent = "";
   fit();
 }
 
@@ -37,13 +43,15 @@ export function save() {
   if (field().value) drafts[place] = field().value;
   else delete drafts[place];
   storage.write("drafts", drafts);
+  // It is not said with each character, but taken back as soon as it is no longer so.
+  if (lengthOf(field().value.trim()) <= CHARACTERS_MAX) byId("too-long").textContent = "";
   fit();
 }
 
 // Returns the message, or null if there is none, or too much of it.
 export function take() {
   const text = field().value.trim();
-  const count = Array.from(text).length;
+  const count = lengthOf(text);
   const isTooLong = count > CHARACTERS_MAX;
   byId("too-long").textContent = isTooLong
     ? `The message has ${count} characters, and may have ${CHARACTERS_MAX}.` : "";
@@ -52,6 +60,8 @@ export function take() {
   save();
   return text;
 }
+
+const lengthOf = (text) => Array.from(text).length;
 
 function fit() {
   field().style.height = "auto";

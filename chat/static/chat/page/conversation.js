@@ -107,7 +107,13 @@ function merge({ conversation_id: id, title, messages, next_cursor: cursor }) {
 
 const ofHere = () => sends.all().filter((send) => isOpen(send.conversation));
 
-export const underWay = () => ofHere().find(sends.isUnderWay);
+// Returns the message that is being answered: one of this tab, or of another one, which may be closed.
+export const underWay = () => ofHere().find(sends.isUnderWay) ?? elsewhere();
+
+function elsewhere() {
+  const message = conversation.messages.findLast(({ status }) => status === "under way");
+  return message && { conversation: conversation.id, turnId: message.turn_id, state: "answering" };
+}
 
 export async function loadEarlier() {
   const { id, earlier } = conversation;

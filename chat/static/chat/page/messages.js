@@ -88,12 +88,15 @@ export function show(list, items, actions) {
     old.delete(item.id);
     if (element?.digest !== digest) {
       const made = message(item, actions);
-      made.digest = digest;
       if (element) {
         keepOpen(element, made);
-        element.replaceWith(made);
+        update(element, made);
+      } else {
+        element = made;
       }
-      element = made;
+      Object.assign(element, { digest, item });
+      if (item.isLive) element.setAttribute("aria-busy", "true");
+      else element.removeAttribute("aria-busy");
     }
     if (list.children[place] !== element) list.insertBefore(element, list.children[place] ?? null);
   });
@@ -105,6 +108,27 @@ function keepOpen(before, after) {
   before.querySelectorAll("details").forEach((each, place) => {
     if (calls[place]) calls[place].open = each.open;
   });
+}
+
+// Makes an element like another one. Nodes that are the same already stay, with the focus and the
+// selection in them; text that has become longer is appended to.
+function update(old, made) {
+  const fresh = Array.from(made.childNodes);
+  fresh.forEach((node, place) => {
+    const there = old.childNodes[place];
+    if (there === undefined) old.append(node);
+    else if (there.isEqualNode(node)) return;
+    else if (there.nodeName !== node.nodeName) there.replaceWith(node);
+    else if (there.nodeType === Node.TEXT_NODE) write(there, node.data);
+    else if (there.cloneNode().isEqualNode(node.cloneNode())) update(there, node);
+    else there.replaceWith(node);
+  });
+  while (old.childNodes.length > fresh.length) old.lastChild.remove();
+}
+
+function write(there, text) {
+  if (text.startsWith(there.data)) there.appendData(text.slice(there.data.length));
+  else there.data = text;
 }
 
 function message(item, actions) {
@@ -125,19 +149,19 @@ function message(item, actions) {
     element.append(make("div", { className: "text" }, text));
   }
   for (const note of item.notes) element.append(make("p", { className: "note" }, note));
-  if (item.isLive) {
-    element.setAttribute("aria-busy", "true");
-    return element;
-  }
+  if (item.isLive) return element;
   const row = make("div", { className: "actions" });
-  if (item.text) row.append(button("Copy", () => copy(item.text), { className: "copy" }));
+  if (item.text) row.append(button("Copy", (event) => copy(itemOf(event).text), { className: "copy" }));
   if (item.send !== null) {
-    row.append(button("Try again", () => actions.retry(item.send)));
-    row.append(button("Dismiss", () => actions.discard(item.send)));
+    row.append(button("Try again", (event) => actions.retry(itemOf(event).send)));
+    row.append(button("Dismiss", (event) => actions.discard(itemOf(event).send)));
   }
   element.append(row);
   return element;
 }
+
+// What the message is now: its buttons may be older.
+const itemOf = (event) => event.currentTarget.closest(".message").item;
 
 function folded({ tool, parameters, result }) {
   const json = (value) => JSON.stringify(value, null, 2);

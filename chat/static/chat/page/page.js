@@ -153,7 +153,7 @@ function accepted(send, begins) {
 }
 
 sends.listen({ changed, accepted });
-conversation.whenLoaded(drawTitle);
+conversation.whenLoaded(() => (drawTitle(), drawComposer()));
 list.whenLoaded(drawTitle);
 
 function over(send) {
@@ -200,6 +200,7 @@ byId("new").onclick = () => (goTo(null), byId("message").focus());
 byId("search").oninput = list.searchSoon;
 byId("more").onclick = list.more;
 byId("earlier").onclick = () => conversation.loadEarlier().catch((error) => toast(error.message));
+byId("skip").onclick = () => byId("message").focus();
 byId("again").onclick = () => conversation.load();
 byId("do-rename").onclick = actions.rename;
 byId("cancel-rename").onclick = () => byId("rename").close();
@@ -207,8 +208,8 @@ byId("do-export").onclick = actions.download;
 byId("do-delete").onclick = () => actions.remove({ leave: () => goTo(null), back: goTo });
 byId("message").oninput = composer.save;
 byId("message").onkeydown = (event) => {
-  // While an input method composes a character, Enter is its own.
-  if (event.key === "Enter" && !event.shiftKey && !event.isComposing) submit(event);
+  if (event.isComposing) return; // a character: then keys are the input method's own
+  if (event.key === "Enter" && !event.shiftKey) submit(event);
   if (event.key === "Escape") stop();
 };
 // A link to a conversation fires one or both of them.
