@@ -69,7 +69,7 @@ def _ask(timeout_seconds: float) -> None:
         ask_once(messages, Deadline(timeout_seconds), may_call=True, words=Words(Turn()))
     )
     if not (answer.content or answer.calls):
-        raise ServerFailed("it answers with nothing")
+        raise ServerFailed(answer.nothing)
 
 
 def _in_words(host: str, error: ServerFailed) -> str:

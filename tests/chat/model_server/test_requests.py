@@ -301,5 +301,5 @@ def test_address__checks_ask_what_chats_ask(server):
     answered()
     assert {**server.requests[1], "messages": 0} == {**asked, "messages": 0}
     server.give(said(""))
-    with pytest.raises(ModelFailed, match="answers with nothing"):
+    with pytest.raises(ModelFailed, match="its answer is empty"):
         examine_assistant(5)
