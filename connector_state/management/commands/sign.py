@@ -45,7 +45,11 @@ class Command(BaseCommand):
         if not options["curl"]:
             self.stdout.write(header)
             return
-        line = ["curl", "-i", "-X", options["method"], "-H", header]
+        # Else curl would expand {} and [], and resolve "..": not the path that is signed.
+        line = ["curl", "-i", "--globoff", "--path-as-is"]
+        # After `-X HEAD` it would wait for a body.
+        line += ["--head"] if options["method"] == "HEAD" else ["-X", options["method"]]
+        line += ["-H", header]
         if file is not None:
             line += ["--data-binary", f"@{file}"]
         elif options["data"]:
@@ -77,6 +81,9 @@ def _header(key_id: str, secret: bytes, method: str, url: str, body: bytes) -> s
         raise CommandError(f"URL: {error}.") from None
     if not parts.netloc or not parts.path:
         raise CommandError("URL must be absolute, such as http://127.0.0.1:8000/dsx-connect/…")
+    # urlsplit and curl leave out what follows a #, and would address another key.
+    if "#" in url or " " in url or not url.isprintable():
+        raise CommandError("URL: percent-encode it; '#' is %23, and a space %20.")
     target = (parts.path + (f"?{parts.query}" if parts.query else "")).encode()
     ts, nonce = str(int(time.time())), b64encode(secrets.token_bytes(12)).decode()
     signature = signing.sign(secret, method, target, ts, nonce, body)

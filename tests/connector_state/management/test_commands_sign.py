@@ -3,6 +3,10 @@
 import io
 import json
 import re
+import subprocess
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from shutil import which
+from threading import Thread
 
 import pytest
 from django.core.management import CommandError, call_command
@@ -67,6 +71,51 @@ def test_sign__a_file_that_is_not_there(file, tmp_path):
         sign("get", URL, "--credentials", f"{tmp_path}/none")
     with pytest.raises(CommandError, match=wanted):
         sign("put", URL, "--credentials", file, "--data-file", f"{tmp_path}/none")
+
+
+@pytest.fixture
+def echo():
+    """The port of a server, and the method and target of each request that it got."""
+    seen = []
+
+    class Handler(BaseHTTPRequestHandler):
+        def answer(self):
+            seen.append((self.command, self.path))
+            self.send_response(200)
+            self.send_header("Content-Length", "9")
+            self.end_headers()
+            if self.command != "HEAD":
+                self.wfile.write(b"some body")
+
+        do_GET = do_HEAD = do_PUT = do_DELETE = answer
+
+        def log_message(self, *args):
+            pass
+
+    with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
+        Thread(target=server.serve_forever).start()
+        yield server.server_port, seen
+        server.shutdown()
+
+
+@pytest.mark.skipif(which("curl") is None, reason="needs curl")
+@pytest.mark.parametrize("method", ["GET", "HEAD", "PUT", "DELETE"])
+def test_sign__curl_sends_what_was_signed(file, echo, method):
+    port, seen = echo
+    targets = ["/k", "/{x}", "/[1-3]", "/a/../k", "/a/%2e%2e/k", "/k%23x", "/k?ttl=1"]
+    for target in targets:
+        line = sign(method, f"http://127.0.0.1:{port}{target}", "--credentials", file, "--curl")
+        subprocess.run(line, shell=True, check=True, timeout=20, capture_output=True)
+        sent_method, sent = seen.pop()
+        assert (sent_method, sent.encode("latin-1").decode()) == (method, target)
+        assert not seen
+
+
+@pytest.mark.parametrize("url", [f"{URL}#x", f"{URL} x", f"{URL}\n"])
+def test_sign__what_curl_would_not_send_is_refused(file, url):
+    for options in ([], ["--curl"]):
+        with pytest.raises(CommandError, match="%23"):
+            sign("get", url, "--credentials", file, *options)
 
 
 @pytest.mark.parametrize("url", ["/path", "http://x", "http://[::1/"])
