@@ -80,8 +80,8 @@ def test_builtin_assistant__a_repeat_gets_the_answer_as_events():
         ("*/*", "application/json"),
         ("application/json", "application/json"),
         ("text/html", "application/json"),
-        ("text/event-stream", "text/event-stream"),
-        ("text/event-stream, application/json;q=0.5", "text/event-stream"),
+        ("text/event-stream", "text/event-stream; charset=utf-8"),
+        ("text/event-stream, application/json;q=0.5", "text/event-stream; charset=utf-8"),
     ],
 )
 def test_accept__decides_between_json_and_events(accept, kind):
