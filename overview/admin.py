@@ -10,7 +10,7 @@ from django.http import HttpRequest
 
 from common.visible import visible_name
 
-WHY = "History has entries by “{}”, which would go too: untick *Active* on the user's page instead"
+WHY = "History has entries by “{}”, which would go too: untick “Active” on the user's page instead"
 
 
 class KeptUserAdmin(UserAdmin):

@@ -115,9 +115,9 @@ class ChatList(admin.ModelAdmin):
     def get_search_results(
         self, request: HttpRequest, queryset: QuerySet[Any], search_term: str
     ) -> tuple[QuerySet[Any], bool]:
-        # Logs and pages name a conversation user:conversation.
-        named = queryset.annotate(named=Concat("user_id", Value(":"), "conversation_id"))
-        return super().get_search_results(request, named, search_term)
+        if search_term:  # logs and pages name a conversation user:conversation
+            queryset = queryset.annotate(named=Concat("user_id", Value(":"), "conversation_id"))
+        return super().get_search_results(request, queryset, search_term)
 
     def get_actions(self, request: HttpRequest) -> dict[str, Any]:
         actions = super().get_actions(request)
