@@ -1,10 +1,13 @@
 #!/usr/bin/env python
 """Run Statekeep's management commands."""
 
+import errno
 import os
 import signal
 import sys
-from typing import NoReturn
+from typing import TextIO
+
+FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}  # a disk, a quota, the largest file allowed
 
 
 def main() -> None:
@@ -32,7 +35,14 @@ def main() -> None:
         finally:
             sys.stdout.flush()
     except BrokenPipeError:
-        _end_unread()
+        # The reader of the output, such as `head`, has ended: exit silently, as by SIGPIPE.
+        _discard_output(sys.stdout, sys.stderr)
+        sys.exit(128 + signal.SIGPIPE)
+    except OSError as error:
+        if "--traceback" in sys.argv or error.errno not in FULL:
+            raise
+        _discard_output(sys.stdout)
+        sys.exit(f"statekeep: the output can't be written: {error.strerror}.")
     except KeyboardInterrupt:
         sys.exit(128 + signal.SIGINT)
 
@@ -48,13 +58,11 @@ def _sign() -> None:
     sys.stdout.flush()
 
 
-def _end_unread() -> NoReturn:
-    """Exit silently, as by SIGPIPE: the reader of the output, such as `head`, has ended."""
-    # Discard what is still buffered: Python would flush it at exit, and fail again.
+def _discard_output(*streams: TextIO) -> None:
+    """Discard what is still buffered: Python would flush it at exit, and fail again."""
     nowhere = os.open(os.devnull, os.O_WRONLY)
-    for stream in (sys.stdout, sys.stderr):
+    for stream in streams:
         os.dup2(nowhere, stream.fileno())
-    sys.exit(128 + signal.SIGPIPE)
 
 
 if __name__ == "__main__":

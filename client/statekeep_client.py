@@ -17,6 +17,7 @@ import hmac
 import json
 import os
 import random
+import re
 import sys
 import time
 import uuid
@@ -53,6 +54,7 @@ P = ParamSpec("P")
 Session = TypeVar("Session")
 
 STATE_PATH = "/dsx-connect/api/v1/connectors/state"
+KEY_ID = re.compile(r"[A-Za-z0-9+/_=-]{1,64}")
 BACKOFF_SECONDS, BACKOFF_MAX_SECONDS = 0.05, 1.0
 
 
@@ -222,7 +224,7 @@ class _Client(Generic[Session]):
     def __init__(
         self,
         base_url: str,
-        connector_uuid: str,
+        connector_uuid: str | uuid.UUID,
         key_id: str,
         secret: str,
         *,
@@ -237,7 +239,10 @@ class _Client(Generic[Session]):
         if not (url.scheme in ("http", "https") and url.hostname and plain):
             raise ValueError("base_url is http(s)://host[:port], with no user, query or fragment")
         self._origin = f"{url.scheme}://{url.netloc}"
-        self._root = f"{url.path.rstrip('/')}{STATE_PATH}/{uuid.UUID(connector_uuid)}"
+        self._root = f"{url.path.rstrip('/')}{STATE_PATH}/{uuid.UUID(str(connector_uuid))}"
+        if not KEY_ID.fullmatch(key_id):
+            # No header could hold it: the request would not be sent, again and again.
+            raise ValueError("key_id is 1 to 64 letters, digits or +/_=-, without a newline")
         self._key_id = key_id
         # A keyed hash to copy for each request, so that no attribute holds the secret.
         self._mac = hmac.new(secret.encode(), digestmod="sha256")
@@ -465,7 +470,11 @@ class _Call:
         reply = yield Request(method, target, body, headers, timeout)
         assert reply is not None
         if isinstance(reply, Lost):
-            error = Unavailable(f"No answer from {client._origin}: {type(reply.error).__name__}.")
+            name = type(reply.error).__name__
+            if isinstance(reply.error, ValueError) and not reply.sent:  # nor would be the next one
+                error = StateError(f"The request can't be sent: {name}.")
+            else:
+                error = Unavailable(f"No answer from {client._origin}: {name}.")
             error.maybe_applied = reply.sent
             raise error from reply.error
         if reply.status != expect:
@@ -805,9 +814,15 @@ def _send_by_requests(session: Any, origin: str, request: Request) -> Answer | L
             allow_redirects=False,  # as for httpx
         )
     except requests.RequestException as error:
-        reason = getattr(error.args[0] if error.args else None, "reason", None)
-        unsent = isinstance(error, requests.ConnectTimeout) or isinstance(
-            reason, urllib3.exceptions.NewConnectionError
+        cause = error.args[0] if error.args else None
+        reason = getattr(cause, "reason", None)
+        # InvalidURL and its like come before anything is sent, and so does InvalidHeader, but for
+        # that of an answer, which urllib3 raises.
+        invalid = isinstance(error, ValueError)
+        unsent = (
+            isinstance(error, requests.ConnectTimeout)
+            or isinstance(reason, urllib3.exceptions.NewConnectionError)
+            or (invalid and not isinstance(cause, urllib3.exceptions.InvalidHeader))
         )
         return Lost(error, sent=not unsent)
     return Answer(response.status_code, response.headers, response.content)

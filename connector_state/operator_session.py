@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 from dataclasses import dataclass
 
+from common.visible import visible_name
 from connector_state.errors import VersionGone
 from connector_state.models import Connector
 from connector_state.store.calls import Caller, Limits
@@ -12,6 +13,13 @@ from connector_state.store.keys import Address, check_namespace
 from connector_state.store.operations import Condition, Entry, Operation
 from connector_state.store.policy import Policy
 from connector_state.store.values import StateStore
+
+GONE = "This value is not kept any more: newer ones have taken its place, or it has ended."
+
+
+def named(address: Address) -> str:
+    """Return an address for people to read."""
+    return f"{visible_name(address.namespace)} / {visible_name(address.key)}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,7 +63,7 @@ class OperatorSession:
         """
         (entry,) = self.store.operate([Operation("version", address, etag=etag)])
         if not isinstance(entry, Entry):
-            raise VersionGone()
+            raise VersionGone(GONE)
         return entry.value
 
     def restore(self, address: Address, etag: str, if_match: str | None) -> str:

@@ -11,8 +11,8 @@ from urllib.parse import urlencode
 
 from django.contrib import admin
 from django.core.exceptions import PermissionDenied
-from django.db.models import CharField, Q
-from django.db.models.functions import Cast
+from django.db.models import CharField, Q, Value
+from django.db.models.functions import Cast, Concat
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import render
 from django.urls import reverse
@@ -121,7 +121,11 @@ def _users(text: str) -> Kind:
 
 def _conversations(text: str) -> Kind:
     wanted = Q(conversation_id__icontains=text) | Q(user_id__icontains=text)
-    rows = Conversation.objects.filter(wanted)[: MOST + 1]
+    rows = Conversation.objects.all()
+    if ":" in text:  # as logs and pages name one
+        rows = rows.annotate(named=Concat("user_id", Value(":"), "conversation_id"))
+        wanted |= Q(named__icontains=text)
+    rows = rows.filter(wanted)[: MOST + 1]
     links = [(_url("chat_conversation_change", row.pk), str(row)) for row in rows]
     return _kind("Conversations", links)
 

@@ -44,6 +44,22 @@ def test_manage__an_error_that_nobody_reads():
     assert done.returncode == 128 + signal.SIGPIPE
 
 
+def test_manage__on_a_full_disk_says_so_in_one_line(tmp_path):
+    file = tmp_path / "f"
+    file.write_text(json.dumps({"hmac_key_id": "kid", "hmac_secret": "secret"}))
+    with open("/dev/full", "wb") as full:
+        done = subprocess.run(
+            [sys.executable, "manage.py", "sign", "GET", "http://x/y", "--credentials", str(file)],
+            cwd=ROOT,
+            stdout=full,
+            stderr=subprocess.PIPE,
+            text=True,
+            timeout=60,
+        )
+    assert done.returncode == 1
+    assert done.stderr == "statekeep: the output can't be written: No space left on device.\n"
+
+
 def test_sign__needs_no_settings_and_no_start_of_django(tmp_path):
     file = tmp_path / "f"
     file.write_text(json.dumps({"hmac_key_id": "kid", "hmac_secret": "secret"}))

@@ -5,7 +5,8 @@ from typing import Any, ClassVar, cast
 from django.contrib import admin
 from django.contrib.admin.views.main import ChangeList
 from django.core.paginator import Paginator
-from django.db.models import Model, QuerySet
+from django.db.models import Model, QuerySet, Value
+from django.db.models.functions import Concat
 from django.http import HttpRequest, HttpResponse
 from django.urls import URLPattern, path
 from django.utils.functional import cached_property
@@ -107,9 +108,16 @@ class ChatList(admin.ModelAdmin):
         return [name for name in columns if may_read or name not in self.said_columns]
 
     def get_search_fields(self, request: HttpRequest) -> list[str]:
-        fields = super().get_search_fields(request)
+        fields = [*super().get_search_fields(request), "named"]
         may_read = request.user.has_perm(READ)
         return [name for name in fields if may_read or name not in self.said_fields]
+
+    def get_search_results(
+        self, request: HttpRequest, queryset: QuerySet[Any], search_term: str
+    ) -> tuple[QuerySet[Any], bool]:
+        if search_term:  # logs and pages name a conversation user:conversation
+            queryset = queryset.annotate(named=Concat("user_id", Value(":"), "conversation_id"))
+        return super().get_search_results(request, queryset, search_term)
 
     def get_actions(self, request: HttpRequest) -> dict[str, Any]:
         actions = super().get_actions(request)

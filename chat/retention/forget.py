@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from datetime import timedelta
 
 from django.conf import settings
+from django.contrib.auth import get_user_model
 from django.db.models import Q, QuerySet
 from django.template.defaultfilters import pluralize
 from django.utils import timezone
@@ -48,7 +49,10 @@ def belongings(user_id: str) -> Belongings:
         tasks=Task.objects.filter(user_id=user_id).count(),
         copies=Quarantine.objects.filter(user_id=user_id).count(),
     )
-    is_known = ChatUser.objects.filter(pk=user_id, forgotten_at=None).exists()
+    row = ChatUser.objects.filter(pk=user_id).first()
+    # Whoever has logged in and never written has tokens and no row.
+    accounts = get_user_model()._default_manager.filter(username=user_id)
+    is_known = row.forgotten_at is None if row else accounts.exists()
     if found == Belongings(0, 0, 0, 0) and not is_known:
         raise NotFound("There is no such chat user.")
     return found

@@ -4,7 +4,6 @@ import re
 from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import (
-    AfterValidator,
     BaseModel,
     BeforeValidator,
     ConfigDict,
@@ -17,14 +16,14 @@ from chat.conversations.json_values import check_text
 TASK_ID_MAX = 2**53 - 1
 
 
-def _trimmed(text: str) -> str:
-    return check_text(text).strip()
+def _trimmed(value: object) -> object:
+    return check_text(value).strip() if isinstance(value, str) else value
 
 
-def _not_blank(text: str) -> str:
-    if not text:
+def _not_blank(value: object) -> object:
+    if value == "":
         raise ValueError("must not be blank")
-    return text
+    return value
 
 
 def _whole_number(value: object) -> object:
@@ -42,12 +41,16 @@ def _lower(value: object) -> object:
     return value.strip().lower() if isinstance(value, str) else value
 
 
-# In this order: behind a validator, pydantic writes the limits as no JSON Schema names them.
+# In this order, which runs from the end: behind a validator, pydantic writes the limits as no JSON
+# Schema names them, and says that a text has too many "items".
 TaskId = Annotated[int, Field(ge=1, le=TASK_ID_MAX), BeforeValidator(_whole_number)]
 Title = Annotated[
-    str, AfterValidator(_trimmed), AfterValidator(_not_blank), Field(min_length=1, max_length=200)
+    str,
+    Field(min_length=1, max_length=200),
+    BeforeValidator(_not_blank),
+    BeforeValidator(_trimmed),
 ]
-Description = Annotated[str, AfterValidator(_trimmed), Field(max_length=1000)]
+Description = Annotated[str, Field(max_length=1000), BeforeValidator(_trimmed)]
 
 
 class Parameters(BaseModel):

@@ -27,7 +27,8 @@ class AdminPage(View):
     """A page at admin/APP/MODEL/PK/… for staff who have all of `permissions`.
 
     `object` is what the page is about. Stored data may be on the page, so no cache keeps it. When
-    a handler raises one of `errors`, the answer is an error page, worded by `explain`.
+    a handler raises one of `errors`, the answer is an error page, worded by `explain`. A page that
+    only handles POST redirects a GET to `back_url`.
     """
 
     model: ClassVar[type[Model]]
@@ -64,6 +65,10 @@ class AdminPage(View):
     def handle(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponseBase:
         """Answer a request that is permitted; `object` is set."""
         return super().dispatch(request, *args, **kwargs)
+
+    def get(self, request: HttpRequest) -> HttpResponse:
+        # A browser comes to a page of POST alone by its back button, or after a new log-in.
+        return redirect(self.back_url)
 
     def explain(self, error: Any) -> tuple[int, str]:
         """Return the HTTP status of one of `errors`, and what an operator is told."""

@@ -57,7 +57,9 @@ def find_connector(text: str) -> Connector:
     try:
         found = list(Connector.objects.filter(uuid=UUID(text)))
     except ValueError:
-        found = list(Connector.objects.filter(name=text)[:2])
+        found = []
+    # One that enrols may have named itself like a UUID.
+    found = found or list(Connector.objects.filter(name=text)[:2])
     if not found:
         raise CommandError(
             f"There is no connector {text!r}; `manage.py list_connectors` lists them."
@@ -84,7 +86,23 @@ def warn_of_namesakes(command: BaseCommand, connector: Connector) -> None:
 
 
 def write_issued(command: BaseCommand, issued: IssuedCredential, *, as_json: bool) -> None:
-    """Print a new credential with its secret, which is never shown again."""
+    """Print a new credential with its secret, which is never shown again.
+
+    Raises:
+        OSError: it can't be printed; standard error says how to get another one.
+    """
+    try:
+        _write_issued(command, issued, as_json=as_json)
+        command.stdout.flush()  # so that a full disk is noticed here
+    except OSError:
+        command.stderr.write(
+            f"The secret of {issued.key_id} could not be written, and is not shown again. Get "
+            f"another one: manage.py rotate_credential {issued.connector.uuid} --overlap 0"
+        )
+        raise
+
+
+def _write_issued(command: BaseCommand, issued: IssuedCredential, *, as_json: bool) -> None:
     if as_json:
         command.stdout.write(json.dumps(issued.as_json()))
         return

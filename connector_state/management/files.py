@@ -1,7 +1,12 @@
 """Files that commands are given. This imports no model: `sign` runs without Django's start."""
 
+import shutil
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from tempfile import TemporaryFile
+from typing import BinaryIO
 
 from django.core.management.base import CommandError
 
@@ -18,6 +23,19 @@ def read_file(name: str) -> bytes:
         return sys.stdin.buffer.read() if name == "-" else Path(name).read_bytes()
     except OSError as error:
         raise file_error(name, error) from error
+
+
+@contextmanager
+def open_file(name: str) -> Iterator[BinaryIO]:
+    """Open a file to read it more than once; "-" is a copy of standard input.
+
+    Raises:
+        OSError: it can't be opened or copied.
+    """
+    with open(name, "rb") if name != "-" else TemporaryFile() as file:
+        if name == "-":
+            shutil.copyfileobj(sys.stdin.buffer, file)
+        yield file
 
 
 def file_error(name: str, error: OSError) -> CommandError:

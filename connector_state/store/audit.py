@@ -20,7 +20,7 @@ from connector_state.store.keys import Address, connector_keys
 logger = logging.getLogger(__name__)
 
 PAGE = 500
-OPERATIONS = ("put", "expire", "delete", "read", "export", "compare")
+OPERATIONS = ("put", "expire", "delete", "erase", "read", "export", "compare")
 FILTERS = ("operation", "by", "namespace", "key")
 LOOKED_AT = 2000  # entries of the connector, to find those of one key
 
@@ -29,9 +29,10 @@ LOOKED_AT = 2000  # entries of the connector, to find those of one key
 class AuditEntry:
     """One entry of the audit.
 
-    `operation` is one of OPERATIONS: `expire` sets an expiry, `compare` compares values with a
-    file to import. `by` is a key id, or operator:NAME. `export` and `compare` have no key;
-    `namespace` is empty when they concern all namespaces. `size` is in bytes. `address` is the
+    `operation` is one of OPERATIONS: `expire` sets an expiry, `erase` deletes a value with its
+    history, `compare` compares values with a file to import. `by` is a key id, or operator:NAME.
+    `export` and `compare` have no key; `namespace` is empty when they concern all namespaces.
+    `size`, in bytes, and `etag` are of the value that was written or deleted. `address` is the
     client's, "" where it is not known.
     """
 

@@ -1,6 +1,7 @@
 """Keys by any part of their name, and the largest ones, for as long as somebody waits."""
 
 import heapq
+import re
 import time
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
@@ -11,6 +12,9 @@ from connector_state.store.keys import Address, connector_keys, escape_pattern
 
 SCANNED_AT_ONCE = 5000  # members of an index: some milliseconds, in which nobody else is served
 CONNECTORS_AT_ONCE = 50
+
+_SEPARATORS = (" / ", ":", "/")  # of namespace and key, as people and programs write them
+_SEPARATOR = re.compile("|".join(_SEPARATORS))
 
 SIZES_AT_ONCE = 1000
 SIZES_SECONDS_AT_MOST = 1.5  # some million keys
@@ -39,6 +43,9 @@ def find_keys(
 ) -> Found:
     """Return the keys that hold `text`, by the indexes of the connectors; capitals count.
 
+    The text may begin in the namespace, as in the names of keys in logs and pages: `m365 / delta`,
+    `m365:delta` or `m365/delta`.
+
     Args:
         namespace: look in this one alone, "" for all.
         most: keys to return.
@@ -49,7 +56,7 @@ def find_keys(
         redis.exceptions.RedisError: Redis did not answer.
     """
     until = time.monotonic() + seconds
-    pattern = f"{escape_pattern(namespace) or '*'}:*{escape_pattern(text)}*"
+    pattern = _pattern(text, namespace)
     found: list[tuple[str, Address]] = []
     uuids = list(connector_uuids)
     for at in range(0, len(uuids), CONNECTORS_AT_ONCE):
@@ -60,8 +67,19 @@ def find_keys(
             if time.monotonic() > until:
                 last = cursors[uuids[0]] if len(uuids) == 1 else 0
                 return Found(_sorted(found), is_cut=True, cursor=last)
-            found += _scan(cursors, pattern)
+            found += [each for each in _scan(cursors, pattern) if _is_named(each[1], text)]
     return Found(_sorted(found)[:most], is_cut=len(found) > most)
+
+
+def _pattern(text: str, namespace: str) -> str:
+    """Return a pattern of members that matches all that are wanted, and perhaps others."""
+    parts = [escape_pattern(part) for part in _SEPARATOR.split(text)]
+    start = f"{escape_pattern(namespace)}:*" if namespace else "*" if len(parts) > 1 else "*:*"
+    return f"{start}{'*'.join(parts)}*"
+
+
+def _is_named(address: Address, text: str) -> bool:
+    return any(text in f"{address.namespace}{between}{address.key}" for between in _SEPARATORS)
 
 
 def _scan(cursors: dict[str, int], pattern: str) -> list[tuple[str, Address]]:

@@ -4,12 +4,15 @@ import base64
 import json
 import subprocess
 import sys
+import uuid
 from pathlib import Path
 
 import pytest
+import requests
+from urllib3.exceptions import InvalidHeader
 
 from client import statekeep_client
-from client.statekeep_client import StateClient
+from client.statekeep_client import OutcomeUnknown, StateClient, StateError
 
 VECTORS = json.loads((Path(__file__).parents[1] / "vectors" / "dsx_hmac.json").read_text())
 UUID = "3f8e0c8e-6f0a-4c8e-9a52-2f1d6c7b9e11"
@@ -75,6 +78,37 @@ def test_base_url__that_is_none_is_refused_and_not_repeated(url):
     with pytest.raises(ValueError, match="base_url") as caught:
         StateClient(url, UUID, "kid", "secret")
     assert "word" not in str(caught.value)
+
+
+@pytest.mark.parametrize("key_id", ["kid\n", " kid", "", "é", "k" * 65])
+def test_key_id__that_no_header_holds_is_refused(key_id):
+    with pytest.raises(ValueError, match="key_id is"):
+        StateClient("http://localhost", UUID, key_id, "secret")
+
+
+def test_uuid__may_be_one_already(client):
+    assert (
+        StateClient("http://localhost", uuid.UUID(UUID), "kid", "x")._root
+        == StateClient("http://localhost", UUID, "kid", "x")._root
+    )
+
+
+@pytest.mark.parametrize(
+    ("cause", "raised", "number"),
+    [("of ours", StateError, 1), (InvalidHeader("of the answer"), OutcomeUnknown, 2)],
+)
+def test_put__that_can_not_be_sent_is_not_tried_again_and_not_unknown(cause, raised, number):
+    sent = []
+
+    class Session(requests.Session):
+        def request(self, *args: object, **kwargs: object) -> requests.Response:
+            sent.append(args)
+            raise requests.exceptions.InvalidHeader(cause)
+
+    client = StateClient("http://localhost", UUID, "kid", "secret", session=Session(), attempts=2)
+    with pytest.raises(StateError, match="InvalidHeader") as caught:
+        client.put("a", "b", "c")
+    assert (type(caught.value), len(sent)) == (raised, number)
 
 
 def test_secret__is_in_no_attribute_and_no_repr(client):

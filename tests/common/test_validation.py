@@ -24,6 +24,10 @@ def test_tool__is_told_what_is_wrong():
     known = r"\. The parameters are: title, description \(optional\)\.$"
     with pytest.raises(ToolRefused, match=f"^title: must not be blank{known}"):
         TOOLS["add_task"].parse({"title": " "})
+    long = f"^title: String should have at most 200 characters{known}"
+    with pytest.raises(ToolRefused, match=long):
+        TOOLS["add_task"].parse({"title": "x" * 310})
+    assert TOOLS["add_task"].parse({"title": f" {'x' * 200} "}).title == "x" * 200
     with pytest.raises(ToolRefused, match=r"^parameters: give a title or a description\. The "):
         TOOLS["update_task"].parse({"task_id": 1})
 

@@ -48,6 +48,14 @@ def test_search__finds_each_kind_and_links_to_it(connector):
         "Conversations": ["ann@contoso:contoso-1"],
     }
     assert search(client, "ann@")["Conversations"] == ["ann@contoso:contoso-1"]
+    assert search(client, "ann@contoso:contoso-1")["Conversations"] == ["ann@contoso:contoso-1"]
+    for pasted in ("m365 / delta-of", "m365:delta-of", "m365/delta-of", "5 / d"):
+        assert search(client, pasted)["Keys"] == ["m365 / delta-of-contoso of mail <of> contoso"], (
+            pasted
+        )
+    assert not search(client, "m365")["Keys"]  # a namespace is no key
+    listed = client.get("/admin/chat/conversation/", {"q": "ann@contoso:contoso-1"})
+    assert [row.pk for row in listed.context["cl"].result_list] == [Conversation.objects.get().pk]
     assert search(client, connector.key_id[2:-2])["Key ids"] == [
         f"{connector.key_id} of mail <of> contoso"
     ]

@@ -8,9 +8,10 @@ from django.urls import reverse
 from django.utils.http import urlencode
 from django_redis import get_redis_connection
 
-from connector_state.admin.keys.pages import keys_url, named
+from connector_state.admin.keys.pages import keys_url
 from connector_state.credentials.counters import refusals
 from connector_state.credentials.counters.call_counts import OK, Recorded
+from connector_state.operator_session import named
 from connector_state.store.keys import Address, connector_keys
 
 HOURS = 24

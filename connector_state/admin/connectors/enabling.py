@@ -6,7 +6,6 @@ from typing import Any
 from django.contrib import messages
 from django.db import transaction
 from django.http import HttpRequest, HttpResponse
-from django.shortcuts import redirect
 
 from common.admin.pages import ConfirmationPage
 from common.visible import visible_name
@@ -64,9 +63,6 @@ class LetGoPage(ConnectorPage):
 
     permissions = ("connector_state.change_connector",)
     title = "Let go"
-
-    def get(self, request: HttpRequest) -> HttpResponse:
-        return redirect(self.back_url)  # a reload after a new log-in
 
     def post(self, request: HttpRequest) -> HttpResponse:
         if self.connector.read_only:

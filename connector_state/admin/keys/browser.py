@@ -9,8 +9,9 @@ from django.http import HttpRequest, HttpResponse
 
 from common.admin.pages import Link
 from common.visible import visible_name
-from connector_state.admin.keys.pages import KeysPage, named
+from connector_state.admin.keys.pages import KeysPage
 from connector_state.errors import InvalidRequest
+from connector_state.operator_session import named
 from connector_state.store import index
 from connector_state.store.finding import largest_keys
 from connector_state.store.keys import Address, check_namespace

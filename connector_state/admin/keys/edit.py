@@ -4,9 +4,11 @@ from typing import Any
 
 from django.conf import settings
 from django.http import HttpRequest, HttpResponse
+from django.template.defaultfilters import filesizeformat
 from django.utils.formats import date_format
 
-from connector_state.admin.keys.pages import KeyPage, KeysPage, named
+from connector_state.admin.keys.pages import KeyPage, KeysPage
+from connector_state.admin.keys.uploads import is_upload_too_large
 from connector_state.admin.keys.value_forms import (
     KEEP,
     REPLACEMENT,
@@ -14,8 +16,10 @@ from connector_state.admin.keys.value_forms import (
     ExpiryForm,
     NewForm,
 )
+from connector_state.admin.keys.versions import STORED_ALREADY
 from connector_state.admin.presentation import show, survives_a_text_area
-from connector_state.errors import Corrupt, Forbidden, PreconditionFailed
+from connector_state.errors import Corrupt, Forbidden, InvalidRequest, PreconditionFailed
+from connector_state.operator_session import named
 from connector_state.store.operations import Condition, Entry
 from connector_state.store.values import expires_at
 
@@ -44,6 +48,7 @@ class EditPage(KeyPage):
 
     def save(self, request: HttpRequest) -> HttpResponse:
         """Store what was typed, unless the value was changed since it was shown."""
+        _check_file_came(request)
         stored, is_replacement = self.stored(), request.POST["save"] == REPLACEMENT
         if stored is not None and not stored.is_value:
             raise Corrupt
@@ -56,24 +61,27 @@ class EditPage(KeyPage):
         try:
             self.session.store.put(self.address, form.value_bytes, form.ttl, condition)
         except PreconditionFailed:
-            return self.conflict(request, is_replacement)
+            return self.conflict(request, form)
         except Forbidden as error:
             form.add_error(None, error.detail)
             return self.form(form)
         return self.done(f"Changed {named(self.address)}.")
 
-    def conflict(self, request: HttpRequest, is_replacement: bool) -> HttpResponse:
+    def conflict(self, request: HttpRequest, sent: EditForm) -> HttpResponse:
         """Show the stored value beside what was typed. Saving again replaces it."""
         entry = self.read()
+        if entry and entry.value == sent.value_bytes and sent.ttl in ("keep", entry.ttl_seconds):
+            return self.leave(STORED_ALREADY, self.back_url)  # the form was sent twice
         data = request.POST.copy()
         data["etag"] = entry.etag if entry else ""
         kept = _kept(entry.ttl_seconds if entry else None)
-        form = EditForm(data, request.FILES, kept=kept, is_replacement=is_replacement)
+        form = EditForm(data, request.FILES, kept=kept, is_replacement=sent.is_replacement)
         now = show(entry.value) if entry else None
         return self.form(form, status=409, conflict=True, shown=now)
 
     def form(self, form: EditForm, status: int = 200, **context: Any) -> HttpResponse:
         """Return the page with this form."""
+        form.ask_for_file_again()
         context |= {
             "address": self.address,
             "title": f"Edit {named(self.address)}",
@@ -95,6 +103,7 @@ class NewPage(KeysPage):
         return self.form(NewForm(initial=initial))
 
     def post(self, request: HttpRequest) -> HttpResponse:
+        _check_file_came(request)
         form = NewForm(request.POST, request.FILES)
         if not form.is_valid():
             return self.form(form)
@@ -114,6 +123,7 @@ class NewPage(KeysPage):
 
     def form(self, form: NewForm, status: int = 200) -> HttpResponse:
         """Return the page with this form."""
+        form.ask_for_file_again()
         context = {"form": form, "max_bytes": settings.STATE_MAX_VALUE_BYTES}
         return self.render(context, status=status)
 
@@ -143,6 +153,13 @@ class ExpiryPage(KeyPage):
         """Return the page with this form."""
         title = f"Expiry of {named(self.address)}"
         return self.render({**self.about(self.stored()), "title": title, "form": form})
+
+
+def _check_file_came(request: HttpRequest) -> None:
+    """Refuse a body whose file was dropped: without it, what is typed would be stored."""
+    if is_upload_too_large(request):
+        most = filesizeformat(settings.STATE_MAX_VALUE_BYTES)
+        raise InvalidRequest(f"A value has at most {most}. Nothing was changed.")
 
 
 def _fits_a_text_area(entry: Entry) -> bool:

@@ -4,13 +4,12 @@ import re
 from functools import cached_property
 from typing import Any
 
-from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
+from django.http import HttpResponse
 from django.urls import reverse
 from django.utils.crypto import salted_hmac
 from django.utils.http import urlencode
 
 from common.admin.pages import Link
-from common.visible import visible_name
 from connector_state.admin.pages import ConnectorPage
 from connector_state.errors import InvalidRequest
 from connector_state.store import audit
@@ -28,19 +27,10 @@ def keys_url(uuid: str, page: str = "keys", **query: Any) -> str:
     return f"{path}?{urlencode(query)}" if query else path
 
 
-def named(address: Address) -> str:
-    """Return an address for people to read."""
-    return f"{visible_name(address.namespace)} / {visible_name(address.key)}"
-
-
 class KeysPage(ConnectorPage):
-    """A page beneath the key browser. What is answered to a POST alone is a redirect on GET."""
+    """A page beneath the key browser."""
 
     asks_redis = True
-
-    def get(self, request: HttpRequest) -> HttpResponse:
-        # A browser comes here by its back button, or by a reload after a new log-in.
-        return HttpResponseRedirect(self.back_url)
 
     def url(self, page: str = "keys", **query: Any) -> str:
         """Return the URL of a page of this connector: see keys_url."""

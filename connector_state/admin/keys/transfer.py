@@ -2,6 +2,7 @@
 
 import logging
 from collections.abc import Iterator
+from itertools import chain
 from typing import Any, BinaryIO, ClassVar, cast
 
 from django import forms
@@ -18,6 +19,7 @@ from connector_state.admin.keys.uploads import is_upload_too_large
 from connector_state.errors import Forbidden, InvalidRequest, Unavailable
 from connector_state.transfer.exporting import export
 from connector_state.transfer.importing import Imported, header_of, import_file, preview
+from connector_state.transfer.lines import end_line
 
 logger = logging.getLogger(__name__)
 
@@ -72,8 +74,13 @@ class ExportPage(KeysPage):
         namespace = request.POST.get("namespace") or None
         lines = export(self.session, namespace)
         first = next(lines)  # so the export is in the audit now, and Redis answers
-        self.record(f"Exported {visible_name(namespace) if namespace else 'all namespaces'}.")
-        content = StreamingHttpResponse(_until_redis_fails(first, lines))
+        where = visible_name(namespace) if namespace else "all namespaces"
+        self.record(f"Exported {where}.")
+        second = next(lines)
+        if second == end_line(0):  # a file without a key would hide that a name is mistyped
+            words = f"Nothing was exported: there are no keys in “{where}”."
+            return self.leave(words, self.back_url, messages.WARNING)
+        content = StreamingHttpResponse(_until_redis_fails(chain([first, second], lines)))
         return as_attachment(content, "statekeep-export.jsonl")
 
 
@@ -137,9 +144,8 @@ def _overwrite(form: ImportForm) -> bool:
     return bool(form.cleaned_data["overwrite"])
 
 
-def _until_redis_fails(first: bytes, lines: Iterator[bytes]) -> Iterator[bytes]:
+def _until_redis_fails(lines: Iterator[bytes]) -> Iterator[bytes]:
     """Yield the lines. When Redis fails the file has no last line, and an import refuses it."""
-    yield first
     try:
         yield from lines
     except Unavailable as error:

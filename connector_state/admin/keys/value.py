@@ -5,8 +5,9 @@ from typing import Any
 from django.http import HttpRequest, HttpResponse
 
 from common.admin.pages import Link, as_attachment
-from connector_state.admin.keys.pages import KeyPage, named
+from connector_state.admin.keys.pages import KeyPage
 from connector_state.admin.presentation import show
+from connector_state.operator_session import named
 from connector_state.store import audit
 from connector_state.store.index import KeyDescription
 from connector_state.store.operations import Entry

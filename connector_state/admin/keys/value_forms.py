@@ -4,6 +4,7 @@ from typing import Any
 
 from django import forms
 from django.conf import settings
+from django.http import QueryDict
 from django.template.defaultfilters import filesizeformat
 
 from connector_state.core.parameters import TTL_MAX_SECONDS
@@ -13,6 +14,10 @@ from connector_state.store.operations import TTL
 
 REPLACEMENT = "replacement"  # what the button sends for a value that the form does not hold
 KEEP, NEVER, AFTER = "keep", "never", "after"
+FILE_AGAIN = (
+    "Choose the file again: browsers keep none when a form is shown again. "
+    "To type the value instead, open this page anew."
+)
 _CHOICES = [(NEVER, "Never expires"), (AFTER, "Expires after the seconds below")]
 
 
@@ -46,7 +51,7 @@ class ValueForm(ExpiryForm):
     """A value, typed or as a file, and its expiry.
 
     `is_replacement`: the form does not show the value that is stored. Then nothing is not stored as
-    an empty value.
+    an empty value. Nor is what is typed stored once a file was chosen.
     """
 
     is_replacement = False
@@ -63,7 +68,23 @@ class ValueForm(ExpiryForm):
         help_text="The bytes of the file become the value unchanged. They must be UTF-8 text.",
     )
 
+    # Whether a file came with the form when it was last sent.
+    had_file = forms.BooleanField(required=False, widget=forms.HiddenInput)
+
     field_order = ["value", "file", "expiry", "seconds"]
+
+    def __init__(
+        self, data: QueryDict | None = None, files: Any = None, *args: Any, **kwargs: Any
+    ) -> None:
+        if data is not None and files:
+            data = data.copy()
+            data["had_file"] = "yes"  # for the form that is shown again
+        super().__init__(data, files, *args, **kwargs)
+
+    def ask_for_file_again(self) -> None:
+        """Say that the file is missing from the form, which is about to be shown again."""
+        if self.is_bound and "file" not in self.errors and self.cleaned_data.get("had_file"):
+            self.add_error("file", FILE_AGAIN)
 
     def clean_value(self) -> str:
         # Browsers send each newline as CR LF. A value with a CR of its own is not edited as text.
@@ -72,7 +93,9 @@ class ValueForm(ExpiryForm):
     def clean(self) -> dict[str, Any]:
         cleaned = super().clean()
         upload, most = cleaned.get("file"), settings.STATE_MAX_VALUE_BYTES
-        if self.is_replacement and upload is None and not cleaned.get("value"):
+        if upload is None and cleaned.get("had_file") and "file" not in self.errors:
+            self.add_error("file", FILE_AGAIN)
+        elif self.is_replacement and upload is None and not cleaned.get("value"):
             self.add_error("value", "Type the new value, or choose a file with it.")
         data = cleaned.get("value", "").encode() if upload is None else upload.read(most + 1)
         if len(data) > most:

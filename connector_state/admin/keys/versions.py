@@ -6,16 +6,16 @@ from typing import Any
 from django.http import HttpRequest, HttpResponse
 
 from common.admin.pages import as_attachment
-from connector_state.admin.keys.pages import KeyPage, KeysPage, named
+from connector_state.admin.keys.pages import KeyPage, KeysPage
 from connector_state.admin.keys.value import DetailsPage
 from connector_state.admin.presentation import show
 from connector_state.errors import PreconditionFailed, VersionGone
+from connector_state.operator_session import GONE, named
 from connector_state.store import audit
 from connector_state.store.history import Version, find_deleted
 from connector_state.store.operations import Entry
 from connector_state.store.policy import hold_writes
 
-GONE = "This value is not kept any more: newer ones have taken its place, or it has ended."
 STORED_ALREADY = "This value is stored already; nothing was changed."
 
 

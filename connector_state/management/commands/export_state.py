@@ -16,6 +16,7 @@ from common.progress import Progress
 from common.visible import printable
 from connector_state.errors import ConnectorStateError
 from connector_state.management.base import ConnectorCommand, operator_name
+from connector_state.management.files import file_error
 from connector_state.models import Connector
 from connector_state.operator_session import OperatorSession
 from connector_state.store.usage import usage_of
@@ -86,6 +87,8 @@ def _opened(name: str) -> Iterator[BinaryIO]:
             yield file
             file.flush()
             os.fsync(descriptor)
-    except BaseException:
+    except BaseException as error:
         path.unlink()
+        if isinstance(error, OSError) and not isinstance(error, BrokenPipeError):
+            raise file_error(name, error) from error  # such as a full disk
         raise

@@ -10,8 +10,9 @@ from common.events.changes import record_command
 from common.events.models import Event
 from common.progress import Progress
 from common.visible import printable
+from connector_state.errors import InvalidRequest
 from connector_state.management.base import ConnectorCommand, operator_name
-from connector_state.management.files import file_error
+from connector_state.management.files import file_error, open_file
 from connector_state.models import Connector
 from connector_state.operator_session import OperatorSession
 from connector_state.transfer.importing import Imported, header_of, import_file, preview
@@ -28,7 +29,7 @@ class Command(ConnectorCommand):
 
     def add_arguments(self, parser: ArgumentParser) -> None:
         super().add_arguments(parser)
-        parser.add_argument("file", metavar="FILE", help="an export")
+        parser.add_argument("file", metavar="FILE", help="an export; - for standard input")
         parser.add_argument("--overwrite", action="store_true", help="replace values that exist")
         parser.add_argument("--dry-run", action="store_true", help="only say what would happen")
         parser.add_argument(
@@ -40,7 +41,7 @@ class Command(ConnectorCommand):
     def handle_connector(self, connector: Connector, options: dict[str, Any]) -> None:
         session = OperatorSession.of(connector, operator_name())
         try:
-            with open(options["file"], "rb") as file:
+            with open_file(options["file"]) as file:
                 self._check_header(session, file, options)
                 self._import(session, file, options)
         except BrokenPipeError:
@@ -61,7 +62,7 @@ class Command(ConnectorCommand):
         self.stderr.write(f"{warning}.")
 
     def _import(self, session: OperatorSession, file: BinaryIO, options: dict[str, Any]) -> None:
-        """Import batch by batch, and print the totals, also when it breaks off."""
+        """Import batch by batch; print and record what was stored, also when it breaks off."""
         total, dry_run = Imported(), options["dry_run"]
         batches = (
             preview(session, file, total)
@@ -69,21 +70,37 @@ class Command(ConnectorCommand):
             else import_file(session, file, total, overwrite=options["overwrite"])
         )
         size = os.fstat(file.fileno()).st_size
+        is_whole = nothing_stored = False
         try:
             with Progress(self.stderr, size, every=PROGRESS_EVERY) as progress:
                 for _ in batches:
                     progress.update(file.tell(), f"{total.new + total.existing} keys")
+            is_whole = True
+        except InvalidRequest:
+            nothing_stored = True  # the file is read to its end before
+            raise
         finally:
-            for problem in total.problems:
-                self.stderr.write(printable(problem))
-            self.stdout.write(
-                f"{'Would import' if dry_run else 'Imported'}: {total.new} new; existing: "
-                f"{total.different} different, {total.equal} equal; {total.expired} expired, "
-                f"{total.foreign} where no value stands, {total.invalid} invalid"
-            )
-        if not dry_run:
-            words = f"Imported a file: {total.new} new keys, {total.existing} that existed."
-            about = {"connector_uuid": session.uuid}
-            record_command(Event.Kind.IMPORT, Event.Area.STATE, words, **about)
+            if not dry_run and not nothing_stored:
+                _record(session, total, is_whole=is_whole)
+            if is_whole or not dry_run:  # counts of a part say nothing about what would happen
+                self._print(total, dry_run=dry_run)
         if total.invalid:
             raise CommandError("Nothing of this file can be imported until that is mended.")
+
+    def _print(self, total: Imported, *, dry_run: bool) -> None:
+        for problem in total.problems:
+            self.stderr.write(printable(problem))
+        self.stdout.write(
+            f"{'Would import' if dry_run else 'Imported'}: {total.new} new; existing: "
+            f"{total.different} different, {total.equal} equal; {total.expired} expired, "
+            f"{total.foreign} where no value stands, {total.invalid} invalid"
+        )
+
+
+def _record(session: OperatorSession, total: Imported, *, is_whole: bool) -> None:
+    words = (
+        f"Imported a file{'' if is_whole else ' in part'}: "
+        f"{total.new} new keys, {total.existing} that existed."
+    )
+    about = {"connector_uuid": session.uuid}
+    record_command(Event.Kind.IMPORT, Event.Area.STATE, words, **about)

@@ -44,9 +44,10 @@ class Command(ConnectorCommand):
         changes = {name: options[name] for name in fields if name in options}
         for name, value in changes.items():
             setattr(connector, name, value)
-        connector.save(update_fields=list(changes))  # others may be changing the rest
-        words = f"Set {', '.join(changes) or 'nothing'} of {connector}."
-        record_command(Event.Kind.CHANGE, Event.Area.STATE, words, **connector.event_subject)
+        if changes:
+            connector.save(update_fields=list(changes))  # others may be changing the rest
+            words = f"Set {', '.join(changes)} of {connector}."
+            record_command(Event.Kind.CHANGE, Event.Area.STATE, words, **connector.event_subject)
         if "enabled" in changes:
             marks.mark_enabled(connector.pk, self.stderr.write)
         policy = {name: getattr(connector, name) for name in fields}

@@ -13,12 +13,14 @@ from django.core.management.base import CommandError
 from django.template.defaultfilters import filesizeformat
 from django.utils.formats import date_format
 
+from common.events.changes import record_command
+from common.events.models import Event
 from common.visible import printable
 from connector_state.core.parameters import TTL_MAX_SECONDS
 from connector_state.management.base import ConnectorCommand, operator_name
 from connector_state.management.files import read_file
 from connector_state.models import Connector
-from connector_state.operator_session import OperatorSession
+from connector_state.operator_session import OperatorSession, named
 from connector_state.store import audit
 from connector_state.store.keys import Address
 from connector_state.store.operations import Entry
@@ -101,11 +103,15 @@ class Command(ConnectorCommand):
         if ttl is not None and not 1 <= ttl <= TTL_MAX_SECONDS:
             raise CommandError(f"--ttl must be from 1 to {TTL_MAX_SECONDS} seconds.")
         etag = session.store.put(address, _read_value(options), ttl)
+        _record(options["connector"], f"Stored {named(address)}")
         self.stdout.write(f"Stored; ETag {etag}")
 
     def delete(self, session: OperatorSession, address: Address, options: dict[str, Any]) -> None:
         """Delete a value; unless --yes was given, the operator has been asked."""
         existed = session.store.delete(address, with_history=options["with_history"])
+        if existed or options["with_history"]:
+            history = " and its history" if options["with_history"] else ""
+            _record(options["connector"], f"Deleted {named(address)}{history}")
         self.stdout.write("Deleted." if existed else "Nothing was stored there.")
 
     def history(self, session: OperatorSession, address: Address, _: dict[str, Any]) -> None:
@@ -121,6 +127,7 @@ class Command(ConnectorCommand):
     def hold_writes(self, connector: Connector) -> None:
         """Make the connector read-only, and say how to undo that."""
         hold_writes(connector)
+        _record(connector, "Held the writes")
         self.stderr.write(
             "The connector is read-only now. Restart it, so that it reads the restored value, then "
             f"allow writes: manage.py set_policy {connector.pk} --no-read-only"
@@ -137,6 +144,7 @@ class Command(ConnectorCommand):
             self.stdout.write("This value is stored already; nothing was changed.")
             return
         session.restore(address, etag, if_match=current.etag if current else None)
+        _record(options["connector"], f"Restored an earlier value of {named(address)}")
         self.stdout.write("Restored; it never expires.")
 
     def list(self, session: OperatorSession, namespace: str | None, prefix: str) -> None:
@@ -148,6 +156,11 @@ class Command(ConnectorCommand):
         for key in chain.from_iterable(session.key_pages(namespace, prefix)):
             shown = {"key": key.key, "size": key.size, "ttl": key.ttl_seconds}
             self.stdout.write(json.dumps(shown))
+
+
+def _record(connector: Connector, what: str) -> None:
+    words = f"{what} of {connector}."
+    record_command(Event.Kind.CHANGE, Event.Area.STATE, words, **connector.event_subject)
 
 
 def _time(at: datetime | None) -> str | None:

@@ -89,10 +89,12 @@ if not done then
     local kind, ttl = ARGV[7 * number + KIND], ARGV[7 * number + TTL]
     if ttl == 'keep' then ttl = math.max(call('PTTL', key), -1) end
     local expires_ms = ttl ~= '' and ttl ~= -1 and string.format('%.0f', now_ms + ttl)
-    local existed, size = 1, #value
+    local existed, size, etag = 1, #value, ARGV[7 * number + ETAG]
     if kind == 'delete' or kind == 'erase' then
       existed = call('EXISTS', key)
       local old = replace('GETDEL', key)
+      -- The audit has those of what is gone; nothing, where that was no value.
+      size, etag = old and #old or 0, old and redis.sha1hex(old) or ''
       if kind == 'erase' then
         drop_history(member)
       elseif old then
@@ -100,7 +102,7 @@ if not done then
       end
       forget(member)
     elseif kind == 'expire' then
-      size = call('STRLEN', key) -- an error for what is no string
+      size, etag = call('STRLEN', key), '' -- an error for what is no string
       existed = expires_ms and call('PEXPIREAT', key, expires_ms) or call('EXISTS', key)
       if not expires_ms then call('PERSIST', key) end
       if existed == 1 then remember_expiry(member, expires_ms) end
@@ -109,14 +111,14 @@ if not done then
       if old == value then
         remember_expiry(member, expires_ms)
       else
-        remember(member, old, ARGV[7 * number + ETAG], size, expires_ms)
+        remember(member, old, etag, size, expires_ms)
       end
     end
     if existed == 1 or kind == 'erase' then
       if kind == 'put' or kind == 'expire' then note(member, old_sizes[number], size, expires_ms) end
       call('XADD', audit, 'MAXLEN', '~', ARGV[7], '*',
-        'op', kind == 'erase' and 'delete' or kind, 'by', caller, 'member', member,
-        'size', size, 'etag', ARGV[7 * number + ETAG], 'address', ARGV[12])
+        'op', kind, 'by', caller, 'member', member,
+        'size', size, 'etag', etag, 'address', ARGV[12])
     end
     done = done .. existed
   end

@@ -431,6 +431,18 @@ def test_replay__says_what_happened(monkeypatch):
     assert len(history()) == 2
 
 
+def test_pages_of_post_alone__lead_a_get_back_to_what_they_are_about():
+    rows = one_of_each()
+    client = operator("view", "read", "change")
+    for page, about in (
+        ("conversation/replay", "conversation/change"),
+        ("deadletter/retry", "deadletter/change"),
+    ):
+        assert client.get(rows.path(page))["Location"] == rows.path(about)
+    assert operator("change").get(rows.path("deadletter/retry"))["Location"] == "/admin/"
+    assert history() == []
+
+
 def test_replay__while_the_store_is_away_or_corrupt(store_is_away):
     one_of_each()
     row = Conversation.objects.get(conversation_id="bad")

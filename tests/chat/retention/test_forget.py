@@ -110,6 +110,18 @@ def test_forget__refresh_tokens_are_refused():
     assert answer.status_code == 401
 
 
+def test_forget__an_account_that_logged_in_and_never_wrote():
+    User.objects.create_user(ALICE, password="x")
+    api = Api()
+    login = {"username": ALICE, "password": "x"}
+    refresh = api.call("post", "/api/token/", login).json()["refresh"]
+    assert run(ALICE).startswith("removed: 0 conversations")
+    answer = api.call("post", "/api/token/refresh/", {"refresh": refresh})
+    assert answer.status_code == 401
+    with pytest.raises(CommandError, match="no chat user 'alice'"):
+        run(ALICE)
+
+
 def test_forget__a_turn_in_flight_ends(monkeypatch):
     answer = BuiltinAssistant.answer
 

@@ -457,6 +457,15 @@ def test_edit__conflict_keeps_what_was_typed_and_offers_what_stands_there(connec
     assert connector.get().json()["value"] == "mine"
 
 
+def test_edit__sent_twice_is_no_conflict(connector, admin):
+    etag = etag_of(connector.put("old"))
+    assert admin.edit("mine", etag).status_code == 302
+    again = admin.edit("mine", etag)
+    assert again.status_code == 302
+    assert "stored already" in text_of(admin.browser.get(again["Location"]))
+    assert admin.edit("mine", etag, expiry="after", seconds="60").status_code == 409
+
+
 def test_edit__of_what_was_deleted_meanwhile(connector, admin):
     etag = etag_of(connector.put("old"))
     connector.delete()
@@ -495,6 +504,45 @@ def test_edit__stays_within_the_quota(connector, admin):
     assert "quota of 10 bytes" in text_of(page)
     assert "x" * 11 in text_of(page)
     assert connector.get().json()["value"] == "old"
+
+
+@pytest.mark.parametrize(
+    "page, wrong",
+    [
+        ("keys/new/", {"expiry": "never", "seconds": "60"}),
+        ("keys/new/", {"key": "taken"}),
+        ("keys/key/edit/", {"expiry": "never", "seconds": "60"}),
+        ("keys/key/edit/", {"etag": "0" * 40}),
+    ],
+)
+def test_form__asks_for_its_file_again_and_stores_nothing_without(connector, admin, page, wrong):
+    etag = etag_of(connector.put("old"))
+    connector.put("old", key="taken")
+    key = "new" if page == "keys/new/" else "delta"
+    fields = {"namespace": "m365", "key": key, "save": "yes", "value": "old", "etag": etag}
+    fields |= {"expiry": "after", "seconds": "60"}
+    first = admin.post(page, {**fields, **wrong, "file": SimpleUploadedFile("f", b"of the file")})
+    assert "Choose the file again" in text_of(first)
+    fields["had_file"] = first.context["form"]["had_file"].value()
+    assert 'name="had_file" value="yes"' in text_of(first)
+    second = admin.post(page, fields)
+    assert second.status_code == 200
+    assert [key for done, key in audited(connector) if done == "put"] == ["taken", "delta"]
+    assert text_of(second).count("Choose the file again") == 1
+    third = admin.post(page, {**fields, "file": SimpleUploadedFile("f", b"of the file")})
+    assert third.status_code == 302
+    assert connector.get(key=key).json()["value"] == "of the file"
+
+
+@pytest.mark.parametrize("page", ["keys/new/", "keys/key/edit/"])
+def test_form__whose_file_was_dropped_for_its_size_stores_nothing(connector, admin, settings, page):
+    settings.STATE_MAX_IMPORT_BYTES = 1000
+    fields = {"namespace": "m365", "key": "delta", "save": "yes", "expiry": "never"}
+    file = SimpleUploadedFile("f", b"x" * 2000)
+    refused = admin.post(page, {**fields, "file": file})
+    assert refused.status_code == 400
+    assert "at most 64.0\xa0KB" in text_of(refused)
+    assert audited(connector) == []
 
 
 @pytest.mark.django_db(transaction=True)  # the other thread reads the credential too

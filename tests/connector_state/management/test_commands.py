@@ -1,9 +1,11 @@
 """Management commands, and what they leave behind."""
 
+import errno
 import io
 import json
 from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
+from itertools import islice
 from uuid import uuid4
 
 import pytest
@@ -12,12 +14,14 @@ from django.db import connection, transaction
 from django.utils import timezone
 from django_redis import get_redis_connection
 
+from common.events.models import Event
 from connector_state.credentials import live
 from connector_state.credentials.issuing import create_connector, rotate_credential
 from connector_state.models import Connector, Credential
 from connector_state.operator_session import OperatorSession
 from connector_state.store import audit, policy
 from connector_state.store.keys import connector_keys
+from connector_state.store.values import etag_of
 from tests.connectors import SigningConnector, redis_keys, tag
 from tests.servers import wait_until
 
@@ -51,6 +55,23 @@ def test_create_connector__prints_what_opens_its_state():
     assert connector.secret not in Credential.objects.get().encrypted_secret
 
 
+class FullDisk(io.StringIO):
+    """An output that fails when it is flushed, as a buffered file on a full disk does."""
+
+    def flush(self) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+
+@pytest.mark.parametrize("command", ["create_connector", "rotate_credential"])
+def test_issued__secret_that_can_not_be_written_is_said_to_be_lost(command):
+    if command == "rotate_credential":
+        run("create_connector", "m365")
+    err = io.StringIO()
+    with pytest.raises(OSError, match="No space left"):
+        call_command(command, "m365", "--json", stdout=FullDisk(), stderr=err)
+    assert f"rotate_credential {uuid()} --overlap 0" in err.getvalue()
+
+
 def test_create_connector__for_people_and_with_a_uuid():
     wanted = "3F8E0C8E-6f0a-4c8e-9a52-2f1d6c7b9e11"
     text = run("create_connector", "m365", "--uuid", wanted)
@@ -80,7 +101,9 @@ def test_create_connector__under_a_name_that_is_taken_warns():
     assert Connector.objects.count() == 2
 
 
-@pytest.mark.parametrize("name", ["", " ", "n" * 256, "a\x1b[0mb"])
+@pytest.mark.parametrize(
+    "name", ["", " ", "n" * 256, "a\x1b[0mb", "3f8e0c8e6f0a4c8e9a522f1d6c7b9e11"]
+)
 def test_create_connector__bad_name(name):
     with pytest.raises(CommandError, match="NAME"):
         run("create_connector", name)
@@ -305,9 +328,9 @@ def test_state__history_lists_what_was_overwritten_and_no_value(overwritten):
 
 
 def test_state__a_version_that_is_gone_is_an_error_and_holds_nothing(overwritten):
-    with pytest.raises(CommandError, match="No version"):
+    with pytest.raises(CommandError, match="not kept any more"):
         run("state", "get", *DELTA, "--version", "0" * 40)
-    with pytest.raises(CommandError, match="No version"):
+    with pytest.raises(CommandError, match="not kept any more"):
         run("state", "restore", *DELTA, "0" * 40, "--hold-writes")
     assert not Connector.objects.get().read_only
 
@@ -360,7 +383,21 @@ def test_state__delete_with_history_is_audited_even_without_a_value(overwritten,
     run("state", "delete", *DELTA, "--with-history")
     assert ["and its history" in question for question in asked] == [False, True]
     assert run("state", "history", *DELTA) == ""
-    assert [entry.operation for entry in audit.entries(uuid())][:2] == ["delete", "delete"]
+    erased, deleted = islice(audit.entries(uuid()), 2)
+    assert (erased.operation, erased.size, erased.etag) == ("erase", 0, "")
+    assert (deleted.operation, deleted.size, deleted.etag) == ("delete", 5, etag_of(b"three"))
+    run("state", "put", *DELTA, "--value", "four")
+    run("state", "delete", *DELTA, "--with-history", "--yes")
+    erased = next(audit.entries(uuid()))
+    assert (erased.operation, erased.size, erased.etag) == ("erase", 4, etag_of(b"four"))
+    run("state", "delete", *DELTA, "--yes")  # nothing was there
+    told = Event.objects.order_by("-id").values_list("message", flat=True)[:4]
+    assert [words.partition(" of m365")[0] for words in told] == [
+        "Deleted ns / key and its history",
+        "Stored ns / key",
+        "Deleted ns / key and its history",
+        "Deleted ns / key",
+    ]
 
 
 def test_prune_history__forgets_what_expired(overwritten):
@@ -452,6 +489,9 @@ def test_set_policy__changes_what_is_given_alone():
     live.clear_cache()
     assert connector.get().status_code == 401
     assert json.loads(run("set_policy", "m365", "--enabled"))["read_only"] is False
+    changes = Event.objects.filter(message__startswith="Set").count()
+    assert json.loads(run("set_policy", "m365"))["enabled"] is True
+    assert Event.objects.filter(message__startswith="Set").count() == changes  # to look is none
 
 
 def test_set_policy__leaves_what_another_operator_changes_meanwhile(monkeypatch):
@@ -513,7 +553,7 @@ def test_audit__who_wrote_or_deleted_what_and_never_the_value(connector):
     assert (written["operation"], written["by"]) == ("put", connector.key_id)
     assert (written["namespace"], written["key"]) == ("m365", "delta")
     assert (written["size"], written["etag"]) == (14, etag)
-    assert deleted["operation"] == "delete"
+    assert (deleted["operation"], deleted["size"], deleted["etag"]) == ("delete", 14, etag)
     assert "secret value" not in lines
     stream = redis_keys("*:audit")[0]
     assert b"secret value" not in str(get_redis_connection().xrange(stream)).encode()

@@ -1,6 +1,7 @@
 """Export and import: what goes out comes back, and nothing else gets in."""
 
 import base64
+import errno
 import io
 import json
 import os
@@ -16,6 +17,7 @@ from django_redis import get_redis_connection
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from common.events.models import Event
 from connector_state.errors import Forbidden, InvalidRequest, Unavailable
 from connector_state.models import Connector
 from connector_state.operator_session import OperatorSession
@@ -453,6 +455,17 @@ def test_export_state__leaves_no_part_of_a_file_when_redis_fails(m365, tmp_path,
     assert not (tmp_path / "f").exists()
 
 
+def test_export_state__to_a_full_disk_is_a_line_and_leaves_no_part(m365, tmp_path, monkeypatch):
+    def full(descriptor: int) -> None:
+        raise OSError(errno.EFBIG, "File too large")
+
+    m365.put("v")
+    monkeypatch.setattr("os.fsync", full)
+    with pytest.raises(CommandError, match=r"/f: File too large\.$"):
+        run("export_state", "m365", "--file", str(tmp_path / "f"))
+    assert not (tmp_path / "f").exists()
+
+
 def test_import_state__of_another_connectors_file_has_to_be_meant(m365, tmp_path):
     file = tmp_path / "f"
     file.write_bytes(made(key_of(), connector=OTHER))
@@ -480,6 +493,31 @@ def test_import_state__tells_problems_escaped_and_totals_of_what_was_done(m365, 
     with pytest.raises(CommandError, match="quota of 100 keys"):
         call_command("import_state", "m365", str(file), stdout=out, stderr=err)
     assert out.getvalue().startswith("Imported: 100 new")
+    event = Event.objects.get(kind=Event.Kind.IMPORT)
+    assert event.message == "Imported a file in part: 100 new keys, 0 that existed."
+    assert str(event.connector_uuid) == m365.uuid
+
+
+def test_import_state__of_a_dry_run_that_breaks_off_prints_no_totals(m365, tmp_path, monkeypatch):
+    file = tmp_path / "f"
+    file.write_bytes(made(key_of(), connector=m365.uuid))
+
+    def down(*args: object) -> None:
+        raise Unavailable
+
+    monkeypatch.setattr(importing, "_compare", down)
+    out = io.StringIO()
+    with pytest.raises(CommandError):
+        call_command("import_state", "m365", str(file), "--dry-run", stdout=out)
+    assert out.getvalue() == ""
+
+
+def test_import_state__reads_standard_input(m365, monkeypatch):
+    file = made(key_of(), connector=m365.uuid)
+    monkeypatch.setattr("sys.stdin", io.TextIOWrapper(io.BytesIO(file)))
+    out, _ = run("import_state", "m365", "-")
+    assert out.startswith("Imported: 1 new")
+    assert m365.get("k", "ns").json()["value"] == "v"
 
 
 def test_import_state__bad_file_is_a_line(m365, tmp_path):
@@ -527,6 +565,7 @@ def test_pages__export_is_a_file_that_nobody_keeps(m365):
 
 def test_pages__export_that_redis_breaks_off_is_truncated(m365, monkeypatch):
     m365.put("v")
+    m365.put("v", ns="other")
     response = Pages(m365.uuid, "view_values").export()
 
     def down(*args: object, **options: object) -> None:
@@ -543,7 +582,12 @@ def test_pages__export_that_redis_breaks_off_is_truncated(m365, monkeypatch):
 
 
 def test_pages__export_of_no_namespace_is_refused_in_words(m365):
-    assert Pages(m365.uuid, "view_values").export("a:b").status_code == 400
+    pages = Pages(m365.uuid, "view_values", "view_keys")
+    assert pages.export("a:b").status_code == 400
+    m365.put("v")
+    nothing = pages.export("m356")
+    assert nothing["Location"] == pages.base
+    assert "no keys in “m356”" in pages.browser.get(pages.base).content.decode()
 
 
 def test_pages__dry_run_first_and_then_the_import(m365):
