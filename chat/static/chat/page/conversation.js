@@ -111,7 +111,9 @@ const ofHere = () => sends.all().filter((send) => isOpen(send.conversation));
 export const underWay = () => ofHere().find(sends.isUnderWay) ?? elsewhere();
 
 function elsewhere() {
-  const message = conversation.messages.findLast(({ status }) => status === "under way");
+  const isHere = (id) => ofHere().some((send) => send.turnId === id); // which knows better
+  const message = conversation.messages.findLast(
+    ({ status, turn_id: id }) => status === "under way" && !isHere(id));
   return message && { conversation: conversation.id, turnId: message.turn_id, state: "answering" };
 }
 
