@@ -129,7 +129,7 @@ def _conversations() -> Finding:
     except StoreUnavailable as error:
         if settings.CHAT_STATE_STORE != "dapr":
             raise
-        raise Unfit(
+        raise NoAnswer(
             "It can't be reached through the Dapr sidecar of DAPR_HTTP_ENDPOINT or DAPR_HTTP_PORT. "
             "Without a sidecar, set CHAT_STATE_STORE=redis."
         ) from error

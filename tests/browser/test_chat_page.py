@@ -357,6 +357,7 @@ def test_two_tabs__see_each_others_messages(open_tab, model):
     expect(one.messages).to_have_count(4)
     one.say("tell me a story")
     asked = model.asked()
+    expect(two.button("Send")).to_be_visible()  # what another tab sent holds nothing up
     two.button("Stop").click()
     expect(one.reply.locator(".note")).to_have_text("Stopped.")
     expect(two.reply.locator(".note")).to_have_text("Stopped.")

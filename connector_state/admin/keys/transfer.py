@@ -77,7 +77,7 @@ class ExportPage(KeysPage):
         where = visible_name(namespace) if namespace else "all namespaces"
         self.record(f"Exported {where}.")
         second = next(lines)
-        if second == end_line(0):  # a file without a key would hide that a name is mistyped
+        if namespace and second == end_line(0):  # which would hide that it is mistyped
             words = f"Nothing was exported: there are no keys in “{where}”."
             return self.leave(words, self.back_url, messages.WARNING)
         content = StreamingHttpResponse(_until_redis_fails(chain([first, second], lines)))

@@ -107,6 +107,9 @@ function merge({ conversation_id: id, title, messages, next_cursor: cursor }) {
 
 const ofHere = () => sends.all().filter((send) => isOpen(send.conversation));
 
+// Whether a message of this tab is being answered; one of another tab holds nothing up here.
+export const isAnswering = () => ofHere().some(sends.isUnderWay);
+
 // Returns the message that is being answered: one of this tab, or of another one, which may be closed.
 export const underWay = () => ofHere().find(sends.isUnderWay) ?? elsewhere();
 

@@ -121,7 +121,7 @@ function drawTitle() {
 
 function drawComposer() {
   const send = conversation.underWay();
-  byId("send").hidden = send !== undefined;
+  byId("send").hidden = conversation.isAnswering();
   byId("stop").hidden = send === undefined;
   byId("stop").disabled = !send?.turnId || send.state === "stopping";
 }
@@ -169,7 +169,7 @@ function over(send) {
 
 function submit(event) {
   event?.preventDefault();
-  if (conversation.underWay()) return;
+  if (conversation.isAnswering()) return;
   const text = composer.take();
   if (text === null) return;
   sends.send(text, conversation.current().id);
