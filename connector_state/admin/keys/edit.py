@@ -16,7 +16,6 @@ from connector_state.admin.keys.value_forms import (
     ExpiryForm,
     NewForm,
 )
-from connector_state.admin.keys.versions import STORED_ALREADY
 from connector_state.admin.presentation import show, survives_a_text_area
 from connector_state.errors import Corrupt, Forbidden, InvalidRequest, PreconditionFailed
 from connector_state.operator_session import named
@@ -70,8 +69,6 @@ class EditPage(KeyPage):
     def conflict(self, request: HttpRequest, sent: EditForm) -> HttpResponse:
         """Show the stored value beside what was typed. Saving again replaces it."""
         entry = self.read()
-        if entry and entry.value == sent.value_bytes and sent.ttl in ("keep", entry.ttl_seconds):
-            return self.leave(STORED_ALREADY, self.back_url)  # the form was sent twice
         data = request.POST.copy()
         data["etag"] = entry.etag if entry else ""
         kept = _kept(entry.ttl_seconds if entry else None)
