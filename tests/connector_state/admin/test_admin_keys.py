@@ -457,15 +457,6 @@ def test_edit__conflict_keeps_what_was_typed_and_offers_what_stands_there(connec
     assert connector.get().json()["value"] == "mine"
 
 
-def test_edit__sent_twice_is_no_conflict(connector, admin):
-    etag = etag_of(connector.put("old"))
-    assert admin.edit("mine", etag).status_code == 302
-    again = admin.edit("mine", etag)
-    assert again.status_code == 302
-    assert "stored already" in text_of(admin.browser.get(again["Location"]))
-    assert admin.edit("mine", etag, expiry="after", seconds="60").status_code == 409
-
-
 def test_edit__of_what_was_deleted_meanwhile(connector, admin):
     etag = etag_of(connector.put("old"))
     connector.delete()
