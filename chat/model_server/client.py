@@ -4,7 +4,6 @@ The package's own retries are off, because it does not know the deadline; `ask` 
 """
 
 import asyncio
-import json
 import logging
 import re
 from codecs import BOM_UTF8
@@ -34,7 +33,7 @@ from chat.model_server.refusals import (
     ServerFailed,
     SignaturesWanted,
     ThoughtsWanted,
-    error_in,
+    check_for_error,
     in_words,
     is_too_long,
     read_refusal,
@@ -186,8 +185,7 @@ def _read(body: bytes) -> Answer:
         return Answer("")
     is_stream = _STREAM.match(body.removeprefix(BOM_UTF8).lstrip())
     document = read_stream(body) if is_stream else read_document(body)
-    if error := error_in(document):
-        raise Refused(HTTPStatus.OK, json.dumps({"error": error}).encode(), None)
+    check_for_error(document)
     return read_completion(document)
 
 

@@ -9,7 +9,7 @@ from collections.abc import Iterable
 from typing import Any
 
 from chat.model_server.answers import KEPT_OF_CALL, KEPT_OF_MESSAGE, Unusable, read_text
-from chat.model_server.refusals import Refused, error_in
+from chat.model_server.refusals import Refused, check_for_error
 from chat.model_server.sse import DONE, Event, Parser, is_json
 from chat.model_server.thoughts import Shown
 
@@ -60,8 +60,7 @@ class Pieces:
         """Take in what an event holds; see take."""
         if not isinstance(event, dict):
             raise Unusable("an event of its stream is not an object")
-        if error := error_in(event):
-            raise Refused(200, json.dumps({"error": error}).encode(), None)
+        check_for_error(event)
         shown = ""
         for choice in _objects(event.get("choices")):
             if _number(choice.get("index")):  # only one was asked for

@@ -3,11 +3,13 @@
 Servers quote what was sent to them, so whatever occurs in the request is cut out.
 """
 
+import json
 import math
 import re
 from collections.abc import Iterable, Iterator
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
+from http import HTTPStatus
 from typing import Any
 
 from chat.model_server.answers import Unusable, read_document
@@ -80,8 +82,13 @@ class ConversationRefused(OtherWanted):
     """Something in the request is refused; it does not say what, or in words that are not known."""
 
 
-def error_in(document: dict[str, Any]) -> object:
-    """Return the error of which an answer with status 200 tells, None without one."""
+def check_for_error(document: dict[str, Any]) -> None:
+    """Raise Refused if an answer with status 200 tells of an error."""
+    if error := _error_in(document):
+        raise Refused(HTTPStatus.OK, json.dumps({"error": error}).encode(), None)
+
+
+def _error_in(document: dict[str, Any]) -> object:
     choices = document.get("choices")
     for choice in choices if isinstance(choices, list) else ():
         if isinstance(choice, dict) and choice.get("finish_reason") == "error":
@@ -92,7 +99,7 @@ def error_in(document: dict[str, Any]) -> object:
             return choice["error"]
     if error := document.get("error"):
         return error
-    is_one = "error" in {document.get("object"), document.get("type")}
+    is_one = "error" in (document.get("object"), document.get("type"))  # which may be anything
     if is_one or ("choices" not in document and isinstance(document.get("message"), str)):
         return document
     return None

@@ -5,11 +5,10 @@ blank line after an event.
 """
 
 import json
+from codecs import BOM_UTF8
 from typing import NamedTuple
 
 DONE = b"[DONE]"
-
-_BOM = b"\xef\xbb\xbf"
 
 
 class Event(NamedTuple):
@@ -50,7 +49,7 @@ class Parser:
 
     def _read(self, lines: list[bytes]) -> list[Event]:
         if self._is_first and lines:
-            lines[0], self._is_first = lines[0].removeprefix(_BOM), False
+            lines[0], self._is_first = lines[0].removeprefix(BOM_UTF8), False
         events: list[Event] = []
         for line in lines:
             if line.startswith(b"data:"):

@@ -28,6 +28,7 @@ def with_fields(choice: dict | None = None, message: dict | None = None, **top) 
     "answer",
     [
         with_fields(service_tier="on_demand"),
+        with_fields(object={"a": 1}, type=[]),
         with_fields(id=None, created=1.5, object="", model=None, system_fingerprint=3),
         with_fields(usage={"total_tokens": None}, prompt_filter_results=[{"prompt_index": 0}]),
         with_fields(usage=None, error=None, citations=["a"], x_groq={"id": 1}),
