@@ -34,9 +34,8 @@ RETRY_AFTER_SECONDS = 2  # about what a fail-over takes
 
 # A value that the database can't hold, or rows that contradict each other, are mistakes of ours.
 _OURS = (db.DataError, db.IntegrityError)
-_READ_ONLY = (
-    "25006"  # of PostgreSQL; a table that is missing and a permission are ProgrammingErrors
-)
+# PostgreSQL's. A table that is missing and a permission are ProgrammingErrors.
+_READ_ONLY = "25006"
 
 # An error without a row is answered as its nearest base is.
 STATUS: dict[type, HTTPStatus] = {

@@ -60,19 +60,19 @@ class EditPage(KeyPage):
         try:
             self.session.store.put(self.address, form.value_bytes, form.ttl, condition)
         except PreconditionFailed:
-            return self.conflict(request, form)
+            return self.conflict(request, is_replacement)
         except Forbidden as error:
             form.add_error(None, error.detail)
             return self.form(form)
         return self.done(f"Changed {named(self.address)}.")
 
-    def conflict(self, request: HttpRequest, sent: EditForm) -> HttpResponse:
+    def conflict(self, request: HttpRequest, is_replacement: bool) -> HttpResponse:
         """Show the stored value beside what was typed. Saving again replaces it."""
         entry = self.read()
         data = request.POST.copy()
         data["etag"] = entry.etag if entry else ""
         kept = _kept(entry.ttl_seconds if entry else None)
-        form = EditForm(data, request.FILES, kept=kept, is_replacement=sent.is_replacement)
+        form = EditForm(data, request.FILES, kept=kept, is_replacement=is_replacement)
         now = show(entry.value) if entry else None
         return self.form(form, status=409, conflict=True, shown=now)
 
