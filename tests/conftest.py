@@ -24,6 +24,7 @@ from connector_state.credentials.counters import call_counts, failures
 from connector_state.credentials.entries import Source
 from connector_state.store.scripts import connection, loop
 from tests import quick_flush
+from tests.chat.api.talking_model import TalkingModel
 from tests.dsx_connect import ENV, DsxConnect
 from tests.environment import data_dir
 from tests.make_run import Run
@@ -236,3 +237,11 @@ def postgresql() -> Iterator[PostgreSQLStore]:
     store.start()
     yield store
     store.remove()
+
+
+@pytest.fixture(scope="module")
+def model() -> Iterator[TalkingModel]:
+    """A model's server that says what a module's tests tell it to."""
+    model = TalkingModel()
+    yield model
+    model.close()

@@ -82,11 +82,14 @@ class Site:
         self.valkey.wait(10)
 
 
-@pytest.fixture(scope="module")
-def model() -> Iterator[TalkingModel]:
-    model = TalkingModel()
-    yield model
-    model.close()
+def begin(tab, model: TalkingModel, text: str) -> None:
+    """Begin a conversation, to its first reply."""
+    tab.button("New").click()
+    tab.say(text)
+    asked = model.asked()
+    asked.say(f"reply to {text}")
+    asked.end()
+    tab.replies(f"reply to {text}")
 
 
 @pytest.fixture(scope="module")
@@ -200,12 +203,7 @@ def test_log_out__leaves_nothing_behind(open_tab, model, user, by):
     """A title that is being changed, and a deletion that can be undone, are open then."""
     tab = open_tab()
     for secret in ("secret one", "secret two"):
-        tab.button("New").click()
-        tab.say(secret)
-        asked = model.asked()
-        asked.say(f"reply to {secret}")
-        asked.end()
-        tab.replies(f"reply to {secret}")
+        begin(tab, model, secret)
     other = open_tab()
     tab.button("Delete").click()
     tab.titles().first.click()
@@ -369,12 +367,7 @@ def test_two_tabs__see_each_others_messages(open_tab, model):
 def test_list__search_rename_undo_and_delete(open_tab, model, site, user):
     tab = open_tab()
     for text in ("first words", "second words"):
-        tab.button("New").click()
-        tab.say(text)
-        asked = model.asked()
-        asked.say(f"reply to {text}")
-        asked.end()
-        tab.replies(f"reply to {text}")
+        begin(tab, model, text)
     expect(tab.titles()).to_have_text(["second words", "first words"])
     tab.button("Rename").click()
     tab.page.get_by_label("Title", exact=True).fill("Other Title")

@@ -10,18 +10,10 @@ import pytest
 import requests
 
 from tests import servers
-from tests.chat.api.talking_model import TalkingModel
 from tests.chat.calls import ANSWER_SECONDS_MAX, User, token
 from tests.test_servers import Product
 
 EVENTS = {"Accept": "text/event-stream"}
-
-
-@pytest.fixture(scope="module")
-def model() -> Iterator[TalkingModel]:
-    model = TalkingModel()
-    yield model
-    model.close()
 
 
 @pytest.fixture(scope="module")

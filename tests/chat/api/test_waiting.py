@@ -62,13 +62,6 @@ def _target(link: Path) -> str:
         return ""
 
 
-@pytest.fixture(scope="module")
-def model() -> Iterator[TalkingModel]:
-    model = TalkingModel()
-    yield model
-    model.close()
-
-
 @pytest.fixture(scope="module", params=["sqlite", "postgresql"])
 def product(request, model, tmp_path_factory) -> Iterator[Waiting]:
     folder = tmp_path_factory.mktemp(request.param)

@@ -11,19 +11,11 @@ from django.db import OperationalError
 from chat.models import Turn
 from chat.turns import finish
 from common.database.away import is_away
-from tests.chat.api.talking_model import TalkingModel
 from tests.chat.api.test_waiting import Waiting
 from tests.chat.calls import User
 from tests.chat.drive import ask
 
 AWAY_SECONDS = 1.0
-
-
-@pytest.fixture(scope="module")
-def model() -> Iterator[TalkingModel]:
-    model = TalkingModel()
-    yield model
-    model.close()
 
 
 @pytest.fixture(scope="module")
