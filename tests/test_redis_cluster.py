@@ -14,7 +14,7 @@ from redis.exceptions import AskError
 from tests.chat.calls import User
 from tests.connectors import PREFIX, SigningConnector
 from tests.redis_cluster import RedisCluster
-from tests.servers import granian, start_valkey
+from tests.servers import granian, start_valkey, wait_until
 from tests.test_servers import Product
 
 
@@ -180,6 +180,16 @@ def test_cluster__calls_go_on_when_a_primary_dies(product, connectors):
     assert cluster.primary_of(struck.uuid) != victim
     assert product.raw(replayed)[0] == 401
     assert (product.stored(struck, "kept"), product.stored(struck, "new")) == (b"v", b"w")
+    cluster.start_node(victim)
+    cluster.wait_until_whole()
+    assert requests.get(f"{product.server.url}/readyz", timeout=30).json()["redis"] == "ok"
+
+
+def test_cluster__a_worker_that_was_asked_nothing_while_a_replica_was_promoted_is_ready(product):
+    cluster = product.cluster
+    victim = next(iter(cluster.primaries()))
+    cluster.kill(victim)
+    wait_until(lambda: victim not in cluster.primaries(), 60, "a promotion")
     cluster.start_node(victim)
     cluster.wait_until_whole()
     assert requests.get(f"{product.server.url}/readyz", timeout=30).json()["redis"] == "ok"

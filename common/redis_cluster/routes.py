@@ -144,7 +144,7 @@ def _look(last: Place) -> None:
         if client is None:
             shared_client()
         else:
-            _ask_nodes(client, last)
+            ask_nodes(client, last)
     except (RedisError, RedisClusterException, OSError) as error:
         logger.warning("The nodes of the Redis Cluster can't be asked for its slots: %s", error)
     finally:
@@ -154,7 +154,12 @@ def _look(last: Place) -> None:
         _has_looked.set()
 
 
-def _ask_nodes(client: ClusterClient, last: Place) -> None:
+def ask_nodes(client: ClusterClient, last: Place = None) -> None:
+    """Ask the nodes of a cluster for its slots, the one named `last` after all others.
+
+    Raises:
+        redis.exceptions.RedisClusterException, redis.exceptions.RedisError: none answered.
+    """
     known = [(node.host, node.port) for node in client.get_nodes()]  # type: ignore[no-untyped-call]
     client.nodes_manager.initialize(
         additional_startup_nodes_info=known,

@@ -1,8 +1,9 @@
 """Examine the primaries of a Redis Cluster at once, and say which part of it is down."""
 
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import dataclass
 from itertools import count
 from typing import Any
@@ -10,9 +11,9 @@ from uuid import UUID
 
 from redis import Redis
 from redis.crc import key_slot
-from redis.exceptions import RedisError
+from redis.exceptions import MovedError, RedisClusterException, RedisError
 
-from common.findings import Finding
+from common.findings import Finding, Unfit
 from common.redis_cluster import routes
 
 SLOTS = 16_384
@@ -37,31 +38,45 @@ def examine(cluster: Any, examine_node: Callable[[Redis, str], Finding]) -> Find
         examine_node: examines one primary, given its client and the UUID of no connector.
 
     Raises:
-        Unfit: a primary can't be used at all.
+        Unfit: no primary can be used, although some answered.
         redis.exceptions.RedisError: no primary answered.
     """
+    outcomes = _outcomes(cluster, examine_node)
+    if any(isinstance(found, MovedError) for found in outcomes.values()):
+        # A replica has been promoted since this process last asked for the slots.
+        with suppress(RedisError, RedisClusterException, OSError):
+            routes.ask_nodes(cluster)
+        outcomes = _outcomes(cluster, examine_node)
+    answers = {part: found for part, found in outcomes.items() if isinstance(found, Finding)}
+    errors = {part: error for part, error in outcomes.items() if isinstance(error, Exception)}
+    if not answers:
+        failures = sorted(errors.values(), key=lambda error: not isinstance(error, Unfit))
+        raise next(iter(failures), RedisError("The cluster has no primary."))
+    replicas, slots = sum(part.replicas for part in outcomes), sum(part.slots for part in outcomes)
+    return Finding(
+        f"{next(iter(answers.values())).description}; cluster of {len(outcomes)} primaries and "
+        f"{replicas} replicas, {slots} of {SLOTS} slots",
+        (*_down(errors, slots), *_of_nodes(answers, "dangers")),
+        (*_unreplicated(outcomes), *_of_nodes(answers, "problems")),
+    )
+
+
+def _outcomes(
+    cluster: Any, examine_node: Callable[[Redis, str], Finding]
+) -> dict[Part, Finding | RedisError | Unfit]:
     parts = _parts(cluster)
 
-    def examine_part(part: Part) -> Finding | RedisError:
+    def outcome(part: Part) -> Finding | RedisError | Unfit:
         try:
             return examine_node(part.client, part.uuid)
         except RedisError as error:
             routes.learn(error, part.name)  # perhaps a replica has been promoted
             return error
+        except Unfit as error:  # such as one that has just come back, and still loads its data
+            return error
 
     with ThreadPoolExecutor(max(len(parts), 1)) as pool:
-        outcomes = dict(zip(parts, pool.map(examine_part, parts), strict=True))
-    answers = {part: found for part, found in outcomes.items() if isinstance(found, Finding)}
-    errors = {part: error for part, error in outcomes.items() if isinstance(error, RedisError)}
-    if not answers:
-        raise next(iter(errors.values()), RedisError("The cluster has no primary."))
-    replicas, slots = sum(part.replicas for part in parts), sum(part.slots for part in parts)
-    return Finding(
-        f"{next(iter(answers.values())).description}; cluster of {len(parts)} primaries and "
-        f"{replicas} replicas, {slots} of {SLOTS} slots",
-        (*_down(errors, slots), *_of_nodes(answers, "dangers")),
-        (*_unreplicated(parts), *_of_nodes(answers, "problems")),
-    )
+        return dict(zip(parts, pool.map(outcome, parts), strict=True))
 
 
 def _parts(cluster: Any) -> list[Part]:
@@ -87,18 +102,21 @@ def _parts(cluster: Any) -> list[Part]:
     ]
 
 
-def _down(errors: dict[Part, RedisError], slots: int) -> list[str]:
+def _down(errors: dict[Part, RedisError | Unfit], slots: int) -> list[str]:
     words = [
-        f"The primary {part.name} does not answer: {part.slots} of {SLOTS} slots can't be used, "
-        "until a replica is promoted."
-        for part in errors
+        f"The primary {part.name} can't be used, and neither can {part.slots} of {SLOTS} slots: "
+        f"{error}"
+        if isinstance(error, Unfit)
+        else f"The primary {part.name} does not answer: {part.slots} of {SLOTS} slots can't be "
+        "used, until a replica is promoted."
+        for part, error in errors.items()
     ]
     if slots < SLOTS:
         words.append(f"{SLOTS - slots} of {SLOTS} slots have no primary: they can't be used.")
     return words
 
 
-def _unreplicated(parts: list[Part]) -> list[str]:
+def _unreplicated(parts: Iterable[Part]) -> list[str]:
     return [
         f"The primary {part.name} has no replica: if it fails, its slots can't be used."
         for part in parts

@@ -7,14 +7,17 @@ from django.conf import settings
 from django_redis import get_redis_connection
 from redis import Redis
 from redis.exceptions import (
+    AskError,
     AuthenticationError,
     ClusterCrossSlotError,
     ClusterDownError,
+    MovedError,
     NoScriptError,
     OutOfMemoryError,
     ReadOnlyError,
     ResponseError,
     TimeoutError,
+    TryAgainError,
 )
 from redis.sentinel import MasterNotFoundError
 
@@ -36,7 +39,8 @@ def examine() -> Finding:
     """Return what is wrong with Redis, or the cluster: by what it says of itself, and by a call.
 
     Raises:
-        UnfitRedis: as checks.examine, or it does not allow what a call does.
+        UnfitRedis: as checks.examine, or it does not allow what a call does; of a cluster, no
+            primary can be used.
         redis.exceptions.RedisError: it did not answer; of a cluster, no primary did.
     """
     if not settings.REDIS_CLUSTER:
@@ -53,8 +57,10 @@ def _try(client: Redis, uuid: str) -> Finding:
     try:
         found = checks.examine(client)
         _call(client, uuid)
-    except ClusterDownError:
-        raise  # although it is a ResponseError: nothing can be read either
+    except (ClusterDownError, MovedError):
+        raise  # although they are ResponseErrors: nothing can be read here either
+    except (AskError, TryAgainError):  # the slot of this UUID moves to another primary just now
+        return found
     except AuthenticationError as error:
         raise _refused() from error
     except MasterNotFoundError as error:

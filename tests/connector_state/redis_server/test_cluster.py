@@ -5,8 +5,9 @@ from types import SimpleNamespace
 import pytest
 from redis import ConnectionPool
 from redis.exceptions import ConnectionError as RedisConnectionError
+from redis.exceptions import MovedError
 
-from common.findings import Finding
+from common.findings import Finding, Unfit
 from common.redis_cluster import routes
 from connector_state.redis_server.cluster import SLOTS, examine
 from connector_state.store.scripts.connection import check_answer
@@ -59,6 +60,52 @@ def test_examine__counts_slots_that_nobody_has():
 def test_examine__fails_if_no_primary_answers():
     with pytest.raises(RedisConnectionError):
         examine(cluster(8192), examine_node)
+
+
+def test_examine__names_the_part_that_loads_its_data():
+    def examine_node(client: SimpleNamespace, uuid: str) -> Finding:
+        if client is B:
+            raise Unfit("Redis is still loading what it has stored. Wait.")
+        return Finding("Valkey 9.1.2")
+
+    found = examine(cluster(), examine_node)
+    assert (found.state, found.dangers) == (
+        "unsafe",
+        (
+            "The primary b:1 can't be used, and neither can 8192 of 16384 slots: Redis is still "
+            "loading what it has stored. Wait.",
+        ),
+    )
+
+
+def test_examine__tells_why_no_primary_can_be_used():
+    def examine_node(client: SimpleNamespace, uuid: str) -> Finding:
+        if client is A:
+            raise RedisConnectionError("refused")
+        raise Unfit("Redis is still loading what it has stored. Wait.")
+
+    with pytest.raises(Unfit, match="still loading"):
+        examine(cluster(), examine_node)
+
+
+def test_examine__asks_for_the_primaries_anew_if_one_is_none_any_more(monkeypatch):
+    known, now = cluster(), cluster()
+    now.nodes_manager.slots_cache = {slot: [B] for slot in range(SLOTS)}
+
+    def examine_node(client: SimpleNamespace, uuid: str) -> Finding:
+        if client is A:
+            raise MovedError("0 127.0.0.1:6379")
+        return Finding("Valkey 9.1.2")
+
+    def ask_nodes(client: SimpleNamespace) -> None:
+        client.nodes_manager = now.nodes_manager
+
+    monkeypatch.setattr(routes, "ask_nodes", ask_nodes)
+    found = examine(known, examine_node)
+    assert (found.dangers, found.description) == (
+        (),
+        "Valkey 9.1.2; cluster of 1 primaries and 0 replicas, 16384 of 16384 slots",
+    )
 
 
 def test_check_answer__asks_the_primaries_that_have_the_keys(monkeypatch, settings):
