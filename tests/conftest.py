@@ -4,6 +4,7 @@ import asyncio
 import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from socketserver import StreamRequestHandler
 from typing import Any
 
 import pytest
@@ -34,6 +35,10 @@ from tests.sidecar.stores import PostgreSQLStore
 # Hashing a password takes a third of a second, on purpose, and tests make many users. The servers
 # that tests start take hashes of fewer iterations, too.
 PBKDF2PasswordHasher.iterations = 1000
+
+# Python's servers, the live server among them, send an answer's head and body apart. On a connection
+# that was used before, the body would wait 40 ms for the client to acknowledge the head.
+StreamRequestHandler.disable_nagle_algorithm = True
 
 
 # Fixtures that start servers for a module: the tests that share them run in one process.

@@ -43,7 +43,8 @@ class StallingProxy:
     def _pass_on(self, source: socket.socket, target: socket.socket) -> None:
         try:
             while content := source.recv(65536):
-                if b"text/event-stream" in content and content.startswith(b"HTTP/"):
+                head = content.partition(b"\r\n\r\n")[0]
+                if head.startswith(b"HTTP/") and b"text/event-stream" in head:
                     self._streams.add(source)
                 if source not in self._stalled:
                     target.sendall(content)
