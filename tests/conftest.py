@@ -36,8 +36,8 @@ from tests.sidecar.stores import PostgreSQLStore
 # that tests start take hashes of fewer iterations, too.
 PBKDF2PasswordHasher.iterations = 1000
 
-# Python's servers, the live server among them, send an answer's head and body apart. On a connection
-# that was used before, the body would wait 40 ms for the client to acknowledge the head.
+# Python's servers, the live server among them, send an answer's head and body apart. The body would
+# wait 40 ms for the client to acknowledge the head, on a connection that was used before.
 StreamRequestHandler.disable_nagle_algorithm = True
 
 
