@@ -5,7 +5,7 @@ import time
 from pathlib import Path
 
 import pytest
-from hypothesis import example, given, settings
+from hypothesis import assume, example, given, settings
 from hypothesis import strategies as st
 
 from chat.assistant.builtin import EXAMPLES, TABLE, WHICH, BuiltinAssistant, understand
@@ -540,8 +540,10 @@ WORDS = st.sampled_from(
 @settings(deadline=None, max_examples=500)
 @given(st.sampled_from(["delete", "remove", "clear", "please delete", "take"]), st.lists(WORDS))
 def test_any_deletion__is_of_a_title_in_the_message(verb, rest):
+    target = " ".join(rest)
+    assume("the list" not in target)  # which is all of it
     titles = ("buy milk", "milk", "completed forms", "done", "call the dentist", "a", "task")
     tools = Tools(*titles)
-    said(" ".join([verb, *rest]), tools)
+    said(f"{verb} {target}", tools)
     for tool, number, *_ in tools.made:
-        assert tool != "delete_task" or titles[number - 1] in " ".join(rest)
+        assert tool != "delete_task" or titles[number - 1] in target
