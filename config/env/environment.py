@@ -133,6 +133,9 @@ class Environment(BaseSettings):
     # Calls to others: the identity provider, an https sidecar, the model's server
     requests_ca_bundle: variables.Certificates = ""
     ssl_cert_file: variables.Certificates = ""
+    https_proxy: variables.Proxy = Field(default="", repr=False)
+    http_proxy: variables.Proxy = Field(default="", repr=False)
+    all_proxy: variables.Proxy = Field(default="", repr=False)
 
     # Events and alerts
     alert_webhook_url: variables.Url = Field(default="", repr=False)

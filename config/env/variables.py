@@ -125,6 +125,11 @@ def _split_http(url: str) -> SplitResult | None:
     return parts if parts and parts.scheme in {"http", "https"} and parts.hostname else None
 
 
+def _is_proxy(url: str) -> bool:
+    parts = split_url(url if "://" in url else f"http://{url}")  # as curl and requests read it
+    return parts is not None and bool(parts.hostname) and "#" not in url
+
+
 def _is_endpoint(url: str) -> bool:
     return _is_origin(url.lower().rstrip("/")) and "@" not in url
 
@@ -191,6 +196,9 @@ HeaderSecret = Annotated[
 
 Url = Annotated[str, check(_split_http, "must be an http or https URL")]
 """Empty for none."""
+
+Proxy = Annotated[str, check(_is_proxy, "must be the URL of a proxy, such as http://proxy:3128")]
+"""The libraries that make calls read it themselves. Empty for none."""
 
 Endpoint = Annotated[
     str,

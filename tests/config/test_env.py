@@ -144,6 +144,10 @@ def test_load__a_bad_value_is_named_and_never_shown(load, name, value):
         ("OPENAI_BASE_URL", "http://h:0/v1"),
         ("OPENAI_BASE_URL", "https://user:hunter2\u2100@h/"),
         ("DAPR_HTTP_ENDPOINT", "http://h:abc"),
+        ("HTTPS_PROXY", "http://user:hunter2@proxy:80x"),
+        ("HTTPS_PROXY", "http://user:hunter2#@proxy:3128"),
+        ("HTTP_PROXY", "proxy:99999"),
+        ("ALL_PROXY", "http://:3128"),
         ("CORS_ALLOWED_ORIGINS", "https://h:99999"),
         *[
             (name, value)
@@ -196,6 +200,9 @@ def test_load__a_bad_address_is_named_and_never_shown(load, name, value):
         ("CSRF_TRUSTED_ORIGINS", "https://h,https://*.example.org:8443,http://[::1]:8000"),
         ("CORS_ALLOWED_ORIGINS", "https://app.example,http://10.0.0.1:8443,https://h:80"),
         ("DAPR_HTTP_ENDPOINT", "http://[::1]:3500"),
+        ("HTTPS_PROXY", "http://user:p%23w@proxy.example:3128/"),
+        ("HTTP_PROXY", "proxy:3128"),
+        ("ALL_PROXY", "socks5h://[::1]:1080"),
     ],
 )
 def test_load__a_good_address_is_taken(load, name, value):
