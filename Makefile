@@ -9,13 +9,13 @@ help: ## List what there is to run
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 10
 
 # The tests would build the sidecar unseen, which takes minutes. A part of them may not need it.
-before_all_tests = $(if $(ARGS),:,echo "All tests take some 15 minutes on two cores"; \
+before_all_tests = $(if $(ARGS),:,echo "All tests take some 10 minutes on two cores"; \
 	$(BIN)/python -m tests.sidecar.binary >/dev/null || true)
 
 run: .venv/run ## Serve everything on 127.0.0.1:8000 (PORT=, DATA_DIR=), until Ctrl-C
 	@exec $(BIN)/python -m config.local.run
 
-test: .venv/dev ## Run the tests: some 15 minutes on two cores; ARGS="-n 0 tests/common" runs a part
+test: .venv/dev ## Run the tests: some 10 minutes on two cores; ARGS="-n 0 tests/common" runs a part
 	@$(before_all_tests)
 	@# They start some hundred processes, each of which would compile all sources where none may be written.
 	@PYTHONDONTWRITEBYTECODE= exec $(BIN)/python -m pytest $(ARGS)

@@ -80,7 +80,7 @@ def make_test(args: str, tmp_path: Path) -> str:
 
 def test_make_test__says_how_long_it_takes_and_what_becomes_of_the_sidecar(tmp_path: Path) -> None:
     printed = make_test("", tmp_path)
-    assert "15 minutes" in printed
+    assert "10 minutes" in printed
     assert "skipped: STATEKEEP_DAPRD=/none is no program" in printed
 
 
