@@ -50,8 +50,8 @@ def examine(cluster: Any, examine_node: Callable[[Redis, str], Finding]) -> Find
     answers = {part: found for part, found in outcomes.items() if isinstance(found, Finding)}
     errors = {part: error for part, error in outcomes.items() if isinstance(error, Exception)}
     if not answers:
-        failures = sorted(errors.values(), key=lambda error: not isinstance(error, Unfit))
-        raise next(iter(failures), RedisError("The cluster has no primary."))
+        none = RedisError("The cluster has no primary.")
+        raise max(errors.values(), key=lambda error: isinstance(error, Unfit), default=none)
     replicas, slots = sum(part.replicas for part in outcomes), sum(part.slots for part in outcomes)
     return Finding(
         f"{next(iter(answers.values())).description}; cluster of {len(outcomes)} primaries and "
@@ -103,14 +103,15 @@ def _parts(cluster: Any) -> list[Part]:
 
 
 def _down(errors: dict[Part, RedisError | Unfit], slots: int) -> list[str]:
-    words = [
-        f"The primary {part.name} can't be used, and neither can {part.slots} of {SLOTS} slots: "
-        f"{error}"
-        if isinstance(error, Unfit)
-        else f"The primary {part.name} does not answer: {part.slots} of {SLOTS} slots can't be "
-        "used, until a replica is promoted."
-        for part, error in errors.items()
-    ]
+    words = []
+    for part, error in errors.items():
+        of_slots = f"{part.slots} of {SLOTS} slots"
+        words.append(
+            f"The primary {part.name} can't be used, and neither can {of_slots}: {error}"
+            if isinstance(error, Unfit)
+            else f"The primary {part.name} does not answer: {of_slots} can't be used, until a "
+            "replica is promoted."
+        )
     if slots < SLOTS:
         words.append(f"{SLOTS - slots} of {SLOTS} slots have no primary: they can't be used.")
     return words

@@ -57,8 +57,12 @@ def _try(client: Redis, uuid: str) -> Finding:
     try:
         found = checks.examine(client)
         _call(client, uuid)
-    except (ClusterDownError, MovedError):
-        raise  # although they are ResponseErrors: nothing can be read here either
+    except ClusterDownError:
+        raise  # although it is a ResponseError: nothing can be read either
+    except (ClusterCrossSlotError, MovedError):
+        if settings.REDIS_CLUSTER:
+            raise  # a replica of this one has been promoted
+        raise UnfitRedis(checks.CLUSTER) from None
     except (AskError, TryAgainError):  # the slot of this UUID moves to another primary just now
         return found
     except AuthenticationError as error:
@@ -74,8 +78,6 @@ def _try(client: Redis, uuid: str) -> Finding:
     except TimeoutError:  # a planned fail-over pauses them for a moment
         words = "It answers, but lets writes wait: they are paused, or it is very slow."
         return replace(found, dangers=(*found.dangers, words))
-    except ClusterCrossSlotError:
-        raise UnfitRedis(checks.CLUSTER) from None
     except ResponseError as error:
         if is_denied(error):
             raise UnfitRedis(
