@@ -1,7 +1,8 @@
 """A pytest plugin: the environment of the tests, before Django reads it.
 
 Each pytest process has a Valkey of its own, on a private unix socket, and an empty DATA_DIR; both
-are gone afterwards. With TEST_REDIS=cluster it has a Redis Cluster of six in place of the Valkey.
+are gone afterwards. With TEST_REDIS=cluster it has a Redis Cluster of six in place of the Valkey,
+with TEST_DATABASE=postgresql a PostgreSQL in place of SQLite.
 Nothing of the developer's environment or of a running `make run` is used.
 """
 
@@ -16,6 +17,7 @@ import pytest
 
 if TYPE_CHECKING:
     from tests.redis_cluster import RedisCluster
+    from tests.sidecar.stores import PostgreSQLStore
 
 SECRET_KEYS = (
     "YTogZm9yIHRoZSB0ZXN0cyBvZiBzdGF0ZWtlZXAgLi4=,YiwgYW5vdGhlciBmb3IgdGVzdHMsIHN0YXRla2VlcC4="
@@ -34,6 +36,7 @@ ENVIRONMENT = {
 
 _folder = Path()
 _valkey: "subprocess.Popen[bytes] | RedisCluster | None" = None
+_database: "PostgreSQLStore | None" = None
 
 
 def data_dir() -> Path:
@@ -56,11 +59,12 @@ def _in_memory() -> str | None:
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_load_initial_conftests() -> None:
-    """Start Valkey and set the environment."""
-    global _folder, _valkey
+    """Start the stores and set the environment."""
+    global _folder, _valkey, _database
     from config.env import Environment
     from tests.redis_cluster import RedisCluster
     from tests.servers import start_valkey
+    from tests.sidecar.stores import PostgreSQLStore
 
     for name in ("PORT", *Environment.model_fields):
         os.environ.pop(name.upper(), None)
@@ -73,18 +77,22 @@ def pytest_load_initial_conftests() -> None:
         arguments = ("--port", "0", "--unixsocket", str(socket), "--save", "3600 1000000")
         _valkey = start_valkey(_folder / "valkey", *arguments)
         os.environ["REDIS_URL"] = f"unix://{socket}"
-    os.environ.update(
-        ENVIRONMENT,
-        DATA_DIR=str(_folder),
-        DATABASE_URL=os.environ.get("TEST_DATABASE_URL") or f"sqlite:///{_folder / 'db.sqlite3'}",
-    )
+    if os.environ.get("TEST_DATABASE") == "postgresql":
+        _database = PostgreSQLStore(max_connections=300)
+        _database.start()
+        os.environ["DATABASE_URL"] = _database.url.partition("?")[0]
+    else:
+        os.environ["DATABASE_URL"] = f"sqlite:///{_folder / 'db.sqlite3'}"
+    os.environ.update(ENVIRONMENT, DATA_DIR=str(_folder))
 
 
 def pytest_unconfigure() -> None:
-    """Stop Valkey."""
+    """Stop the stores."""
     if isinstance(_valkey, subprocess.Popen):
         _valkey.terminate()
         _valkey.wait(10)
     elif _valkey is not None:
         _valkey.stop()
+    if _database is not None:
+        _database.remove()
     shutil.rmtree(_folder, ignore_errors=True)
