@@ -5,16 +5,15 @@ HTTPS_PROXY and NO_PROXY hold for calls to the identity provider, the model's se
 of alerts, never for a loopback address. The sidecar is always called directly.
 """
 
+import os
 import ssl
-from ipaddress import ip_address
+from ipaddress import ip_address, ip_network
 from pathlib import Path
 from urllib.parse import urlsplit
 
 import requests
 from django.conf import settings
 from requests.utils import get_environ_proxies, select_proxy
-
-from chat import no_proxy
 
 
 def tls_context() -> ssl.SSLContext | bool:
@@ -42,7 +41,7 @@ def session(url: str = "") -> requests.Session:
 
 def proxies_for(url: str) -> dict[str, str]:
     """Return the proxies to reach a URL by, as requests takes them; none for a loopback address."""
-    if _is_loopback(urlsplit(url).hostname or "") or no_proxy.excludes(url):
+    if _is_loopback(urlsplit(url).hostname or "") or _is_excluded(url):
         return {}
     return get_environ_proxies(url)
 
@@ -58,3 +57,33 @@ def _is_loopback(host: str) -> bool:
         return ip_address(host).is_loopback
     except ValueError:
         return host == "localhost" or host.endswith(".localhost")
+
+
+def _is_excluded(url: str) -> bool:
+    """Whether NO_PROXY has an entry for this URL, be it one that requests overlooks.
+
+    That is an IPv6 address in brackets, a network of IPv6 addresses, and a port after an address.
+    """
+    parts = urlsplit(url)
+    host, port = parts.hostname or "", parts.port or {"https": 443}.get(parts.scheme, 80)
+    listed = os.environ.get("no_proxy") or os.environ.get("NO_PROXY") or ""
+    return any(_matches(entry.strip(), host, port) for entry in listed.split(","))
+
+
+def _matches(entry: str, host: str, port: int) -> bool:
+    name, entry_port = _split(entry)
+    if entry_port not in {None, port}:
+        return False
+    try:
+        return ip_address(host) in ip_network(name, strict=False)
+    except ValueError:  # a name, or nothing
+        suffix = name.lower().removeprefix(".")
+        return bool(suffix) and (host == suffix or host.endswith(f".{suffix}"))
+
+
+def _split(entry: str) -> tuple[str, int | None]:
+    """Return the host of an entry and its port, None without one. Colons alone are an address."""
+    name, _, port = entry.rpartition(":")
+    if port.isdecimal() and (name.endswith("]") or (name and ":" not in name)):
+        return name.strip("[]"), int(port)
+    return entry.replace("[", "").replace("]", ""), None

@@ -11,9 +11,9 @@ from django.urls import path
 
 from common.events.changes import AREAS
 from common.events.models import Event, record
-from overview.growth import WINDOWS, window
 from overview.happened import happened_page
-from overview.panels import panels_for
+from overview.panels.growth import WINDOWS, window
+from overview.panels.page import panels_for
 from overview.search import search_page
 
 # The order of apps on the start page and in the sidebar: the product first, then accounts.

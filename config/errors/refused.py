@@ -11,7 +11,7 @@ from django.http import HttpRequest
 from chat import errors as chat
 from config.paths import is_api_path
 from connector_state.credentials.counters import failures
-from overview.refusals import CHAT, LOGIN
+from overview.panels.refusals import CHAT, LOGIN
 
 logger = logging.getLogger(__name__)
 

@@ -12,10 +12,11 @@ from common.events import outages
 from common.events.models import Event, record
 from connector_state.credentials.counters import failures
 from connector_state.models import Connector
-from overview import counts, panels
+from overview import counts
 from overview.figures import today
 from overview.health.bounded import Question
 from overview.models import DailyFigures
+from overview.panels import page as panels
 from tests.connectors import SigningConnector
 from tests.operators import create_staff
 from tests.outages import AWAY, frozen_port, move_conversations, move_redis

@@ -9,9 +9,9 @@ from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 
 from chat.models import Conversation, Turn
-from overview.chart import draw
 from overview.figures import today
 from overview.models import DailyFigures
+from overview.panels.chart import draw
 from tests.connectors import SigningConnector
 from tests.outages import AWAY, move_redis
 

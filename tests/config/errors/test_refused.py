@@ -8,7 +8,7 @@ from django.contrib.auth.models import User
 
 from connector_state.credentials.counters import failures
 from connector_state.credentials.counters.failures import LOGGED_AT_MOST
-from overview.refusals import KINDS
+from overview.panels.refusals import KINDS
 from tests.chat.calls import Api, token
 
 pytestmark = pytest.mark.django_db

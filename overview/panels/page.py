@@ -10,12 +10,12 @@ from typing import Any
 from connector_state.credentials.counters import failures
 from overview.counts import count_connectors, count_conversations, count_usage
 from overview.figures import figures_now
-from overview.growth import CHAT_SERIES, CONNECTOR_SERIES, Growth, growth
 from overview.health import probes
 from overview.health.bounded import Question
 from overview.health.probes import PROBE_SECONDS, Health
-from overview.refusals import KINDS, Refusals, refusals
-from overview.tallies import Tally, chat_tallies, connector_tallies
+from overview.panels.growth import CHAT_SERIES, CONNECTOR_SERIES, Growth, growth
+from overview.panels.refusals import KINDS, Refusals, refusals
+from overview.panels.tallies import Tally, chat_tallies, connector_tallies
 
 FAILURE_DAYS = 7
 

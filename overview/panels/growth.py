@@ -6,9 +6,9 @@ from datetime import date
 
 from django.template.defaultfilters import filesizeformat
 
-from overview.chart import Chart, draw
 from overview.figures import recent
 from overview.models import DailyFigures
+from overview.panels.chart import Chart, draw
 
 WINDOWS = (14, 30)
 

@@ -1,0 +1,1 @@
+"""The start page: its panels, the charts and the tables in them."""
