@@ -73,7 +73,7 @@ class Fleet:
     def _call(self, connectors: list[SigningConnector]) -> None:
         peer = HTTPConnection("127.0.0.1", self._product.server.port, timeout=30)
         for connector in itertools.cycle(connectors):
-            if self._ends.wait(0.04):  # a hundred calls a second of all callers
+            if self._ends.wait(0.01):
                 break
             target = connector.path()
             headers = {"Authorization": connector.authorization("GET", target)}

@@ -51,28 +51,28 @@ def counted(redis) -> tuple[int, int]:
     return total, sum(len(v) for field, v in fields.items() if field.startswith(b"\0"))
 
 
-def test_history__of_a_put_every_five_minutes_has_yesterdays_last_value(clock, other_redis):
-    for number in range(288):
-        put(b"%04d" % number)
-        clock.move(timedelta(minutes=5))
-    put(b"broken")  # in the first minutes of the next day
+def test_history__of_a_put_a_minute_has_yesterdays_last_value(clock, other_redis):
+    for minute in range(1440):
+        put(b"%04d" % minute)
+        clock.move(timedelta(minutes=1))
+    put(b"broken")  # two minutes into the next day
     kept = read().versions
-    assert [version(each.etag) for each in kept] == [b"0287", b"0286", b"0285"]
-    for number in range(120):
-        put(b"broken %d" % number)
-        clock.move(timedelta(minutes=5))
+    assert [version(each.etag) for each in kept] == [b"1439", b"1438", b"1437"]
+    for minute in range(600):
+        put(b"broken %d" % minute)
+        clock.move(timedelta(minutes=1))
     kept = read().versions
     assert [version(each.etag) for each in kept] == [
-        *(b"broken %d" % n for n in (118, 117, 116)),
-        b"0287",
+        *(b"broken %d" % n for n in (598, 597, 596)),
+        b"1439",
     ]
     yesterday = kept[-1]
     assert MIDNIGHT <= yesterday.written_at < MIDNIGHT + timedelta(days=1)
     assert (yesterday.by, yesterday.size, yesterday.expires_at) == ("kid", 4, None)
     session = OperatorSession(UUID, "ann", Limits())
-    broken = etag_of(b"broken 119")
-    assert session.restore(DELTA, yesterday.etag, if_match=broken) == etag_of(b"0287")
-    assert store().get(DELTA).value == b"0287"
+    broken = etag_of(b"broken 599")
+    assert session.restore(DELTA, yesterday.etag, if_match=broken) == etag_of(b"1439")
+    assert store().get(DELTA).value == b"1439"
     assert read().versions[0].etag == broken, "a restored value can be taken back"
     with pytest.raises(PreconditionFailed):
         session.restore(DELTA, broken, if_match=broken)
