@@ -87,6 +87,7 @@ def open_page(context: BrowserContext, live_server, width: str, request) -> Iter
         return page
 
     yield open_path
+    page.wait_for_load_state()  # a click that ended the test has only begun the next page
     take_screenshot(page, request.node.name)
     overflow = page.evaluate("document.documentElement.scrollWidth - window.innerWidth")
     assert overflow <= 0, f"the page is {overflow} px wider than the window"

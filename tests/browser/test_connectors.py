@@ -174,6 +174,7 @@ def test_connector__bad_policy(open_page, connector):
     page.fill("[name=max_bytes]", "-1")
     page.click("text=Save")
     page.wait_for_selector(".errornote")
+    page.wait_for_load_state()
     assert "no space" in page.inner_text(".field-allowed_namespaces")
 
 
@@ -238,6 +239,7 @@ def test_issue__shows_the_secret_once(open_page, connector):
     page.wait_for_url("**/issue/")
     page.fill("[name=expires_in_days]", "90")
     page.click("[type=submit].default")
+    page.wait_for_load_state()
     secret = page.inner_text("#secret")
     page.context.grant_permissions(["clipboard-read", "clipboard-write"])
     page.get_by_role("button", name="Copy the secret").press("Enter")
@@ -252,6 +254,7 @@ def test_issue__shows_the_secret_once(open_page, connector):
 def test_issue__sent_again_says_what_to_do(open_page, connector):
     page = open_page(page_of(connector, "credentials/issue/"))
     page.click("[type=submit].default")
+    page.wait_for_load_state()
     secret = page.inner_text("#secret")
     page.reload()
     assert "Was that you" in page.inner_text("#content")
@@ -301,6 +304,7 @@ def test_add(open_page):
     page.wait_for_url("**/add/")
     page.fill("[name=name]", "m365 of contoso")
     page.click("[type=submit].default")
+    page.wait_for_load_state()
     assert page.inner_text("#secret")
     page.click("text=I have kept it")
     page.wait_for_url("**/change/")
@@ -313,6 +317,7 @@ def test_add__of_a_namesake_in_the_dark(open_page):
     page.fill("[name=name]", "m365 of contoso")
     page.click("[type=submit].default")
     page.wait_for_selector("#secret")
+    page.wait_for_load_state()
     assert "has this name already" in page.inner_text(".messagelist .warning")
 
 

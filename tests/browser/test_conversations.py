@@ -117,6 +117,7 @@ def test_list__delete_a_selection(open_page):
     page.select_option("[name=action]", "delete_conversations")
     page.click(".actions button")
     page.wait_for_selector("text=Delete conversations?")
+    page.wait_for_load_state()
     assert page.locator(".names li").count() == 2
 
 
@@ -268,6 +269,7 @@ def test_quarantine__restore_refused_then_taken(open_page):
     page.fill("#document", "<script>not a conversation")
     page.click("button:text('Restore')")
     page.wait_for_selector(".errornote")
+    page.wait_for_load_state()
     assert page.input_value("#document") == "<script>not a conversation"
     stamp = "2025-12-25T10:00:00Z"
     page.fill(
@@ -427,8 +429,10 @@ def test_forget__from_the_list_to_the_end(open_page):
     page.get_by_role("link", name="Remove all of a user").click()
     assert page.get_by_label("User name").input_value() == ALICE
     page.get_by_role("button", name="Continue").click()
+    page.wait_for_load_state()
     assert "1 conversation, 1 turn, 0 tasks" in page.inner_text("#content")
     page.get_by_role("button", name="Remove all of this user").click()
+    page.wait_for_load_state()
     assert "All of alice is removed" in page.inner_text(".messagelist")
     assert contents() == []
 

@@ -193,6 +193,7 @@ def test_edit__conflict(open_page, connector):
     connector.put("theirs")
     page.click("[name=save]")
     page.wait_for_selector(".errornote")
+    page.wait_for_load_state()
     assert "theirs" in page.inner_text("pre.value")
     assert page.input_value("[name=value]") == "mine"
     page.click("[name=save]")
@@ -221,6 +222,7 @@ def test_new__key(open_page, connector):
     page.check("[name=expiry][value=after]")
     page.click("[name=save]")
     page.wait_for_selector(".errornote")
+    page.wait_for_load_state()
     assert "Say after how many seconds" in page.inner_text("#content")
     page.fill("[name=seconds]", "3600")
     page.click("[name=save]")
@@ -251,6 +253,7 @@ def test_delete__a_selection(open_page, connector):
     assert page.locator(".names li").all_inner_texts() == ["<b>c</b>", "b"]
     page.click("text=Delete 2 keys")
     page.wait_for_selector(".success")
+    page.wait_for_load_state()
     assert page.locator("#result_list tbody tr").count() == 1
 
 
@@ -274,6 +277,7 @@ def test_unindexed__are_taken_in(open_page, connector):
     assert page.locator("#result_list tbody tr").count() == 3
     page.click("text=Take those shown into the index")
     page.wait_for_selector(".success")
+    page.wait_for_load_state()
     assert page.locator("#result_list tbody tr").count() == 2
 
 
@@ -313,6 +317,7 @@ def test_transfer__export_dry_run_and_import(open_page, connector, tmp_path):
     page.set_input_files("[name=file]", file)
     page.click("button:has-text('Import')")
     page.wait_for_selector("#outcome")
+    page.wait_for_load_state()
     assert re.search(r"new\s+1", page.inner_text("#outcome"))
     assert "would be stored" in page.inner_text("#outcome")
     page.set_input_files("[name=file]", file)
@@ -333,6 +338,7 @@ def test_transfer__a_garbled_file(open_page, connector, tmp_path):
     page.set_input_files("[name=file]", file)
     page.click("button:has-text('Import')")
     page.wait_for_selector("text=truncated")
+    page.wait_for_load_state()
     assert "nothing of this file can be imported" in page.inner_text("#content")
     assert page.locator("#outcome").count() == 0
 
