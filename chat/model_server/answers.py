@@ -16,10 +16,10 @@ from common import strict_json
 
 Json = dict[str, Any]
 
-# Without what the model thought, DeepSeek and OpenRouter refuse the results of its calls, and
-# without the signature of a call so does Gemini. Other servers send none, and get none.
+# Without what the model thought, DeepSeek, OpenRouter and LiteLLM refuse the results of its calls,
+# and without the signature of a call so does Gemini. Other servers send none, and get none.
 THOUGHTS = "reasoning_content"
-KEPT_OF_MESSAGE = (THOUGHTS, "reasoning_details")
+KEPT_OF_MESSAGE = (THOUGHTS, "reasoning_details", "thinking_blocks")
 KEPT_OF_CALL = ("extra_content",)
 SHOWN_CHARACTERS = 64
 
@@ -28,6 +28,10 @@ _AROUND_NAME = re.compile(r"(?:\w+[.:/])?(\w+)(?::\d+)?")
 
 class Unusable(Exception):
     """The answer can't be used. The text names the field, and quotes nothing of the reply."""
+
+
+class BrokenOff(Unusable):
+    """The answer ends before its end."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,7 +8,7 @@ import json
 from collections.abc import Iterable
 from typing import Any
 
-from chat.model_server.answers import KEPT_OF_CALL, KEPT_OF_MESSAGE, Unusable, read_text
+from chat.model_server.answers import KEPT_OF_CALL, KEPT_OF_MESSAGE, BrokenOff, Unusable, read_text
 from chat.model_server.refusals import Refused, check_for_error
 from chat.model_server.sse import DONE, Event, Parser, is_json
 from chat.model_server.thoughts import Shown
@@ -172,7 +172,7 @@ def read_stream(body: bytes) -> Json:
 def whole_document(pieces: Pieces) -> Json:
     """Return the completion at the end of a stream. Unusable: it breaks off."""
     if not pieces.is_whole:
-        raise Unusable("its stream breaks off")
+        raise BrokenOff("its stream breaks off")
     return pieces.document
 
 
