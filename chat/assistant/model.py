@@ -7,35 +7,22 @@ from typing import Any
 from django.conf import settings
 
 from chat.assistant.words import done_in_words, has_effect
-from chat.conversations.json_values import encoded_size
 from chat.conversations.state import MessageEntry
 from chat.deadline import Deadline
+from chat.errors import ModelFailed
 from chat.live.waiting import Steps, until_stopped
 from chat.live.words import REPLY_MAX_CHARACTERS, Words
 from chat.model_server import client
-from chat.model_server.answers import THOUGHTS, Answer
+from chat.model_server.answers import Answer
 from chat.model_server.client import failed
-from chat.model_server.messages import (
-    SIGNATURE,
-    Part,
-    Turn,
-    fill_in,
-    messages_within,
-    turns_of,
-)
-from chat.model_server.refusals import (
-    ContextTooLong,
-    OtherWanted,
-    ServerFailed,
-    SignaturesWanted,
-    ThoughtsWanted,
-)
+from chat.model_server.forms import Form
+from chat.model_server.messages import Part, Turn, turns_of
+from chat.model_server.refusals import OtherWanted, ServerFailed
 from chat.tools.toolbox import MAX_CALLS, Toolbox, shown_arguments
 
 logger = logging.getLogger(__name__)
 
 MAX_ROUNDS = 8
-CONTEXT_MIN_BYTES = 4_096
 
 Json = dict[str, Any]
 
@@ -60,7 +47,15 @@ class ModelAssistant:
         dialogue = _Dialogue(turns_of(window, message, tools.done), deadline, tools.words)
         for round_number in range(1, MAX_ROUNDS + 1):
             is_last = round_number == MAX_ROUNDS
-            answer = yield from dialogue.ask(may_call=not is_last)
+            try:
+                answer = yield from dialogue.ask(may_call=not is_last)
+                if answer.is_empty and not tools.done:  # of a call that the model wrote wrongly
+                    answer = yield from dialogue.ask(may_call=True)
+            except ModelFailed:
+                # Some models call tools although they may not, which their server refuses.
+                if is_last and has_effect(tools.done) and not tools.words.reply:
+                    return done_in_words(tools.done)
+                raise
             if not answer.calls or is_last:
                 break
             dialogue.add(answer, _call_all(answer, tools))
@@ -68,59 +63,29 @@ class ModelAssistant:
 
 
 class _Dialogue:
-    """The conversation with the model in a turn, in the form and of the size that its server takes.
-
-    What a server refuses stays in a conversation, which would be dead for ever: so in the end the
-    model is asked without what was said before.
-    """
+    """The conversation with the model in a turn, in the form that its server takes."""
 
     def __init__(self, turns: list[Turn], deadline: Deadline, words: Words) -> None:
         self._turns = turns
         self._deadline = deadline
         self._words = words
-        self._max_bytes: int = settings.CHAT_CONTEXT_BYTES
-        self._filled: set[str] = set()
+        self._form = Form(settings.CHAT_CONTEXT_BYTES)
 
     def add(self, answer: Answer, calls: Sequence[Json]) -> None:
         self._turns[-1].append(Part("assistant", answer.content, calls, answer.extra))
 
     def ask(self, may_call: bool) -> Steps[Answer]:
         while True:
-            messages = messages_within(self._turns, self._max_bytes)
-            for message in messages:
-                fill_in(message, self._filled)
             self._words.begin()
             try:
+                messages = self._form.messages(self._turns)
                 asked = client.ask(messages, self._deadline, may_call, self._words)
                 answer: Answer = yield until_stopped(asked, self._words)
                 return answer
             except OtherWanted as error:
-                if not self._adapts(error, messages):
+                if not self._form.adapt(error, self._turns):
                     raise failed(error) from error
                 logger.info("asking the model in another form after %s", error)
-
-    def _adapts(self, refusal: OtherWanted, messages: list[Json]) -> bool:
-        """Choose another form, one after the other; return whether there is one."""
-        if isinstance(refusal, ContextTooLong):
-            # This model takes less than CHAT_CONTEXT_BYTES: half of it may fit.
-            self._max_bytes = min(self._max_bytes, encoded_size(messages)) // 2
-            return self._max_bytes >= CONTEXT_MIN_BYTES
-        if isinstance(refusal, ThoughtsWanted):
-            return self._fills(THOUGHTS)
-        if isinstance(refusal, SignaturesWanted):
-            return self._fills(SIGNATURE)
-        if any(not message["content"] for message in messages) and self._fills("content"):
-            return True
-        *before, last = self._turns
-        # What was refused once has no answer. The next message must not fail for it, too.
-        answered = [turn for turn in before if any(part.role == "assistant" for part in turn)]
-        self._turns = [*(answered if len(answered) < len(before) else []), last]
-        return bool(before)
-
-    def _fills(self, name: str) -> bool:
-        is_new = name not in self._filled
-        self._filled.add(name)
-        return is_new
 
 
 def _call_all(answer: Answer, tools: Toolbox) -> list[Json]:

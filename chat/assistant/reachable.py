@@ -68,7 +68,7 @@ def _ask(timeout_seconds: float) -> None:
     answer = wait_for(
         ask_once(messages, Deadline(timeout_seconds), may_call=True, words=Words(Turn()))
     )
-    if not (answer.content or answer.calls):
+    if answer.is_empty:
         raise ServerFailed(answer.nothing)
 
 

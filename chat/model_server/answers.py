@@ -54,6 +54,10 @@ class Answer:
     extra: Json = field(default_factory=dict)
     nothing: str = "its answer is empty"
 
+    @property
+    def is_empty(self) -> bool:
+        return not (self.content or self.calls)
+
 
 def read_document(body: bytes) -> Json:
     """Return the JSON object of a body.
@@ -90,7 +94,7 @@ def read_completion(document: Json) -> Answer:
             answer = read_choice(choice)
         except RecursionError:
             raise Unusable("a choice is nested too deeply") from None
-        if answer.content or answer.calls:
+        if not answer.is_empty:
             break
     return answer
 

@@ -8,7 +8,6 @@ import logging
 import re
 from codecs import BOM_UTF8
 from collections.abc import Iterator
-from http import HTTPStatus
 from typing import Any
 
 from django.conf import settings
@@ -18,25 +17,18 @@ from chat.errors import ModelFailed, ModelTimeout
 from chat.live.waiting import wait_for
 from chat.live.words import Words
 from chat.model_server import streaming
-from chat.model_server.answers import THOUGHTS, Answer, Unusable, read_completion, read_document
+from chat.model_server.answers import Answer, BrokenOff, Unusable, read_completion, read_document
 from chat.model_server.connections import model_server
 from chat.model_server.instructions import tool_definitions
-from chat.model_server.messages import SIGNATURE
 from chat.model_server.pieces import read_stream
 from chat.model_server.refusals import (
     RETRY_PAUSE_SECONDS,
-    ContextTooLong,
-    ConversationRefused,
     NotConnected,
     OtherWanted,
     Refused,
     ServerFailed,
-    SignaturesWanted,
-    ThoughtsWanted,
     check_for_error,
-    in_words,
-    is_too_long,
-    read_refusal,
+    failure_of,
     retry_pause,
 )
 from common.telemetry import metrics
@@ -45,10 +37,6 @@ from common.telemetry.request import onward_headers
 logger = logging.getLogger(__name__)
 
 RETRY_PAUSE_MAX_SECONDS = 5.0
-RETRIED_STATUS = frozenset({408, 429, 500, 502, 503, 504, 529})
-# Anthropic's, in streams; and Groq's, with a 400, for calls that its model wrote wrongly.
-RETRIED_CODES = frozenset({"overloaded_error", "rate_limit_error", "api_error", "tool_use_failed"})
-CONTENT_REFUSED_STATUS = frozenset({400, 422})
 
 _STREAM = re.compile(rb"(?:data|event|id|retry)?:")
 
@@ -125,12 +113,15 @@ async def _ask_once(
             body = await _request(messages, may_call, words)
         return _read(body)
     except Refused as error:
+        sent = [*_texts(messages), settings.OPENAI_API_KEY]
         pause = retry_pause(error.retry_after)
-        raise _refused(error.status, error.body, messages, pause) from error
+        raise failure_of(error.status, error.body, sent, pause) from error
     except (openai.APIConnectionError, httpx2.HTTPError, aiohttp.ClientError) as error:
         raise _connection_failed(error) from error
     except TimeoutError:
         raise _late() from None
+    except BrokenOff as error:
+        raise ServerFailed(str(error), pause_seconds=RETRY_PAUSE_SECONDS) from error
     except Unusable as error:
         raise ServerFailed(str(error)) from error
     except (openai.OpenAIError, ValueError) as error:
@@ -187,27 +178,6 @@ def _read(body: bytes) -> Answer:
     document = read_stream(body) if is_stream else read_document(body)
     check_for_error(document)
     return read_completion(document)
-
-
-def _refused(
-    status: int, body: bytes, messages: list[Json], pause_seconds: float = RETRY_PAUSE_SECONDS
-) -> ServerFailed:
-    """Return a refusal, in the server's words but without the conversation."""
-    code, message = read_refusal(body)
-    if status == HTTPStatus.OK and re.fullmatch("[45][0-9]{2}", code):
-        status = int(code)  # OpenRouter and others answer 200, and say here what it was
-    reason = in_words(status, code, message, [*_texts(messages), settings.OPENAI_API_KEY])
-    if is_too_long(status, code, message):
-        return ContextTooLong(reason, status)
-    if THOUGHTS in message:
-        return ThoughtsWanted(reason, status)
-    if SIGNATURE in message:
-        return SignaturesWanted(reason, status)
-    if status in RETRIED_STATUS or code in RETRIED_CODES:
-        return ServerFailed(reason, status, pause_seconds)
-    if status in CONTENT_REFUSED_STATUS:
-        return ConversationRefused(reason, status)
-    return ServerFailed(reason, status)
 
 
 def _texts(messages: list[Json]) -> Iterator[str]:

@@ -1,24 +1,22 @@
-"""What a model's server says about a request that it refuses, fit for a log.
-
-Servers quote what was sent to them, so whatever occurs in the request is cut out.
-"""
+"""What a model's server says about a request that it refuses: what helps, and a line for a log."""
 
 import json
 import math
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from http import HTTPStatus
 from typing import Any
 
-from chat.model_server.answers import Unusable, read_document
+from chat.model_server.answers import THOUGHTS, Unusable, read_document
+from chat.model_server.messages import SIGNATURE
+from chat.model_server.redaction import redacted
 from common.visible import printable
 
 RETRY_PAUSE_SECONDS = 0.5
 CODE_MAX_CHARACTERS = 64
 MESSAGE_MAX_CHARACTERS = 300
-QUOTE_MIN_CHARACTERS = 8  # shorter runs that both sides have are words of the language
 
 _TOO_LONG = re.compile(
     r"(?i)context[ _-]?(?:length|size|window|limit)|maximum context|too many tokens"
@@ -29,7 +27,30 @@ _EXCEEDS = re.compile(
     r"(?i)tokens?\b.{0,80}(?:exceed|must be <=|maximum|limit)|exceed.{0,80}\btokens?\b"
     r"|(?:prompt|input|model) length|max[a-z]* length|length of (?:the )?(?:prompt|input)"
 )
-_KEY = re.compile(r"\b(?:sk|pk|key|gsk|xai)-[\w*-]{8,}")
+
+_TEMPORARY_STATUS = frozenset({408, 409, 424, 425, 429, 498})
+_PERMANENT_STATUS = frozenset({501, 505, 510, 511})
+# Anthropic's, in streams; OpenAI's, with status 200; and Groq's, with a 400, for calls that its
+# model wrote wrongly.
+_TEMPORARY_CODE = re.compile(
+    r"(?i)overloaded|rate_limit|api_error|server_error|unavailable|time_?out"
+    r"|tool_use_failed|output_parse_failed"
+)
+# vLLM's, with a 400, for an answer that its model wrote wrongly.
+_WRITTEN_WRONGLY = re.compile(r"(?i)unexpected tokens remaining in message header")
+# What an answer that has begun with 200 may say and would say again. Other errors there are of the
+# moment: the request had been taken.
+_PERMANENT_CODE = re.compile(
+    r"(?i)invalid|auth|permission|denied|forbidden|not_?found|quota|billing|content|policy|filter"
+    r"|unsupported|[45][0-9]{2}"
+)
+_CONVERSATION_STATUS = frozenset({400, 422})
+# llama.cpp answers 500 where the model's template does not take the conversation.
+_TEMPLATE = re.compile(r"(?i)jinja|chat.?template|single tool.?calls?\b|roles must alternate")
+_NOT_TAKEN = re.compile(
+    r"(?i)not (?:permitted|allowed|supported)|unsupported|un(?:known|expected|recognized)"
+    r"|additional propert|extra"
+)
 
 
 class Refused(Exception):
@@ -80,6 +101,46 @@ class SignaturesWanted(OtherWanted):
 
 class ConversationRefused(OtherWanted):
     """Something in the request is refused; it does not say what, or in words that are not known."""
+
+
+def failure_of(
+    status: int, body: bytes, sent: Iterable[str], pause_seconds: float = RETRY_PAUSE_SECONDS
+) -> ServerFailed:
+    """Return what a refusal means, in the server's words but without the conversation.
+
+    Args:
+        sent: the texts of the request, and the key.
+        pause_seconds: before the request is sent once more, should that help.
+    """
+    code, message = read_refusal(body)
+    has_begun = status == HTTPStatus.OK
+    if has_begun and re.fullmatch("[45][0-9]{2}", code):
+        status = int(code)  # OpenRouter and others answer 200, and say here what it was
+    reason = in_words(status, code, message, sent)
+    if form := _other_form(status, code, message):
+        return form(reason, status)
+    if _is_temporary(status, code, message) or (has_begun and not _PERMANENT_CODE.search(code)):
+        return ServerFailed(reason, status, pause_seconds)
+    return (ConversationRefused if status in _CONVERSATION_STATUS else ServerFailed)(reason, status)
+
+
+def _other_form(status: int, code: str, message: str) -> type[OtherWanted] | None:
+    if is_too_long(status, code, message):
+        return ContextTooLong
+    if THOUGHTS in message and not _NOT_TAKEN.search(f"{code} {message}"):
+        return ThoughtsWanted
+    if SIGNATURE in message:
+        return SignaturesWanted
+    return ConversationRefused if _TEMPLATE.search(message) else None
+
+
+def _is_temporary(status: int, code: str, message: str) -> bool:
+    return bool(
+        status in _TEMPORARY_STATUS
+        or (status >= HTTPStatus.INTERNAL_SERVER_ERROR and status not in _PERMANENT_STATUS)
+        or _TEMPORARY_CODE.search(code)
+        or _WRITTEN_WRONGLY.search(message)
+    )
 
 
 def check_for_error(document: dict[str, Any]) -> None:
@@ -145,39 +206,13 @@ def in_words(status: int, code: str, message: str, sent: Iterable[str]) -> str:
     Args:
         sent: the texts of the request, and the key: what occurs in them is left out.
     """
-    texts = {" ".join(text.split()).casefold() for text in sent} - {""}
+    sent = set(sent)
     parts = (
-        _without(code, texts, CODE_MAX_CHARACTERS),
-        _without(message, texts, MESSAGE_MAX_CHARACTERS),
+        redacted(code, sent, CODE_MAX_CHARACTERS),
+        redacted(message, sent, MESSAGE_MAX_CHARACTERS),
     )
     said = ": ".join(printable(part) for part in parts if part)
     return f"HTTP {status} ({said})" if said else f"HTTP {status}"
-
-
-def _without(text: str, sent: set[str], max_characters: int) -> str:
-    """Return the beginning of a text, with "…" for each run of characters that was sent."""
-    beginning = text[: 2 * max_characters]  # so that no run is cut where it can't be recognised
-    text = _KEY.sub("…", " ".join(beginning.split()))
-    if len(text.casefold()) != len(text):  # a few letters become two: positions would differ
-        text = text.casefold()
-    quoted = [False] * len(text)
-    for start, end in _quoted(text.casefold(), sent):
-        quoted[start:end] = [True] * (end - start)
-    kept = "".join("\0" if is_quoted else c for c, is_quoted in zip(text, quoted, strict=True))
-    kept = re.sub("\0+", "…", kept)
-    return kept if len(kept) <= max_characters else kept[:max_characters] + "…"
-
-
-def _quoted(text: str, sent: set[str]) -> Iterator[tuple[int, int]]:
-    """Yield the places in the text that were sent; short texts count as whole words."""
-    for one in sent:
-        if len(one) < QUOTE_MIN_CHARACTERS:
-            for found in re.finditer(rf"(?<!\w){re.escape(one)}(?!\w)", text):
-                yield found.span()
-            continue
-        for start in range(len(text) - QUOTE_MIN_CHARACTERS + 1):
-            if text[start : start + QUOTE_MIN_CHARACTERS] in one:
-                yield start, start + QUOTE_MIN_CHARACTERS
 
 
 def retry_pause(header: str | None) -> float:

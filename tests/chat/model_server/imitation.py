@@ -3,7 +3,7 @@
 import json
 import re
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -44,11 +44,15 @@ def refused(status: int = 400, **error: Any) -> Raw:
     return Raw(json.dumps({"error": error}).encode(), status)
 
 
+Refusal = Callable[[list[Json]], Raw | None]
+
+
 @dataclass
 class ModelServer:
     """What it answers, in order, the last for ever; what it was sent, by whom; what it refuses.
 
-    `refuses`: a word, wherever it is in a request, as content filters do.
+    `refuses`: a word, wherever it is in a request, as content filters do. `refusal`: of messages,
+    in a server's own words.
     """
 
     url: str = ""
@@ -60,11 +64,19 @@ class ModelServer:
     strict: bool = False
     max_bytes: int = 10**9
     refuses: str = ""
+    refusal: Refusal = field(default=lambda messages: None)
 
-    def give(self, *answers: Json | Raw, strict: bool = False, max_bytes: int = 10**9) -> None:
+    def give(
+        self,
+        *answers: Json | Raw,
+        strict: bool = False,
+        max_bytes: int = 10**9,
+        refusal: Refusal = lambda messages: None,
+    ) -> None:
         """Forget what was, and answer so."""
         self.answers = list(answers)
         self.strict, self.max_bytes, self.refuses = strict, max_bytes, ""
+        self.refusal = refusal
         for kept in (self.requests, self.paths, self.headers, self.peers):
             kept.clear()
 
@@ -90,6 +102,8 @@ class ModelServer:
             return refused(code="content_filter", message="Content Exists Risk")
         if self.strict and (problem := strict_problem(self.sent)):
             return refused(code="invalid_request", message=problem)
+        if refusal := self.refusal(self.sent):
+            return refusal
         answer = self.answers.pop(0) if len(self.answers) > 1 else self.answers[0]
         return answer if isinstance(answer, Raw) else Raw(json.dumps(answer).encode())
 

@@ -227,7 +227,7 @@ def test_stream__an_error_event_needs_no_form(server, caplog):
     server.give(streamed(delta("Not"), end=b"event: error\ndata: busy\n\ndata: [DONE]\n\n"))
     with pytest.raises(ModelFailed):
         answered()
-    assert caplog.text.count("HTTP 200 (busy)") == 2
+    assert caplog.text.count("failed: HTTP 200 (busy)") == 2
 
 
 @pytest.mark.usefixtures("both_ways")
