@@ -9,7 +9,7 @@ from typing import Any
 
 from chat.conversations.json_values import check_value, clean_text
 from chat.model_server.calls import named_call
-from chat.model_server.thoughts import without_thoughts
+from chat.model_server.thoughts import read_said
 from chat.tools.toolbox import Call
 
 Json = dict[str, Any]
@@ -125,9 +125,10 @@ def read_choice(choice: object) -> Answer:
         raise Unusable(f"content is {_kind(message['content'])}")
     if not content and not calls:
         content = read_text(message.get("refusal"))
+    text, in_text = read_said(clean_text(content or ""), may_call=not calls)
     return Answer(
-        without_thoughts(clean_text(content or "")).strip(),
-        calls,
+        text.strip(),
+        calls or tuple(map(AskedCall, in_text)),
         _kept(message, KEPT_OF_MESSAGE),
         f"its answer is empty{because}",
     )
