@@ -23,6 +23,21 @@ def loads(text: str, **options: Any) -> Any:
         raise ValueError("nested too deeply") from None
 
 
+def loads_at(text: str, at: int, **options: Any) -> tuple[Any, int]:
+    """Return the value that begins at this place of a text, and the place where it ends.
+
+    Args:
+        options: as json.JSONDecoder takes them.
+
+    Raises:
+        ValueError: as of `loads`.
+    """
+    try:
+        return json.JSONDecoder(parse_constant=_refuse_constant, **options).raw_decode(text, at)
+    except RecursionError:
+        raise ValueError("nested too deeply") from None
+
+
 def unique_names(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     """Return an object that has no name twice: the object_pairs_hook of `loads`.
 

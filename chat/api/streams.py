@@ -134,8 +134,11 @@ def _events(followed: Followed, as_error: AsError) -> Iterator[bytes | _Wait]:
 
 
 def _rest(reply: str, text: str) -> str:
-    shown = text.rstrip()
-    return reply[len(shown) :] if reply.startswith(shown) else ""
+    # What was said ends with white space where the reply ends, or where the rest was held back.
+    for shown in (text, text.rstrip()):
+        if reply.startswith(shown):
+            return reply[len(shown) :]
+    return ""
 
 
 def _event(name: str, **data: Any) -> bytes:

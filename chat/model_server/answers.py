@@ -4,15 +4,13 @@ What else is there may be missing, null, or of a type that the protocol does not
 """
 
 import json
-import re
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from chat.conversations.json_values import check_value, clean_text
-from chat.model_server.thoughts import without_thoughts
-from chat.tools.tasks import TOOLS
+from chat.model_server.calls import named_call
+from chat.model_server.thoughts import read_said
 from chat.tools.toolbox import Call
-from common import strict_json
 
 Json = dict[str, Any]
 
@@ -22,8 +20,6 @@ THOUGHTS = "reasoning_content"
 KEPT_OF_MESSAGE = (THOUGHTS, "reasoning_details", "thinking_blocks")
 KEPT_OF_CALL = ("extra_content",)
 SHOWN_CHARACTERS = 64
-
-_AROUND_NAME = re.compile(r"(?:\w+[.:/])?(\w+)(?::\d+)?")
 
 
 class Unusable(Exception):
@@ -80,7 +76,9 @@ def read_document(body: bytes) -> Json:
 
 
 def read_completion(document: Json) -> Answer:
-    """Return the answer in a chat completion: the first of its choices that has text or calls.
+    """Return the answer in a chat completion: its first text and its first calls.
+
+    GitHub Copilot puts them into two choices, though one was asked for.
 
     Raises:
         Unusable: its choices can't be read.
@@ -89,14 +87,24 @@ def read_completion(document: Json) -> Answer:
     if not isinstance(choices, list | None):
         raise Unusable(f"choices is {_kind(choices)}")
     answer = Answer("", nothing=f"choices is {'missing' if choices is None else 'empty'}")
+    failure: Unusable | None = None
     for choice in choices or ():
         try:
-            answer = read_choice(choice)
+            answer = _joined(answer, read_choice(choice))
         except RecursionError:
-            raise Unusable("a choice is nested too deeply") from None
-        if not answer.is_empty:
-            break
+            failure = failure or Unusable("a choice is nested too deeply")
+        except Unusable as error:
+            failure = failure or error
+    if failure and answer.is_empty:
+        raise failure
     return answer
+
+
+def _joined(before: Answer, more: Answer) -> Answer:
+    if not before.content and not before.calls:
+        return more
+    calling = more if more.calls and not before.calls else before
+    return replace(calling, content=before.content or more.content)
 
 
 def read_choice(choice: object) -> Answer:
@@ -121,9 +129,10 @@ def read_choice(choice: object) -> Answer:
         raise Unusable(f"content is {_kind(message['content'])}")
     if not content and not calls:
         content = read_text(message.get("refusal"))
+    text, in_text = read_said(clean_text(content or ""), may_call=not calls)
     return Answer(
-        without_thoughts(clean_text(content or "")).strip(),
-        calls,
+        text.strip(),
+        calls or tuple(map(AskedCall, in_text)),
         _kept(message, KEPT_OF_MESSAGE),
         f"its answer is empty{because}",
     )
@@ -164,33 +173,12 @@ def _calls(message: Json) -> tuple[AskedCall, ...]:
         name = function.get("name")
         if not isinstance(name, str):
             continue
-        call = Call(_tool_of(clean_text(name)), _arguments(function.get("arguments")))
+        call = named_call(name, function.get("arguments"))
         # The same call under the same id is one that the server sent twice.
         if (item.get("id"), call) not in seen:
             seen.append((item.get("id"), call))
             found.append(AskedCall(call, _kept(item, KEPT_OF_CALL)))
     return tuple(found)
-
-
-def _arguments(given: object) -> object:
-    """Return the arguments, parsed; text that is not JSON as it is, for the toolbox to refuse."""
-    for _ in range(2):  # some servers encode them twice
-        if isinstance(given, str):
-            try:
-                given = strict_json.loads(given.strip() or "{}")
-            except ValueError:
-                return clean_text(str(given))
-    try:
-        json.dumps(given, ensure_ascii=False).encode()  # half a surrogate pair can't be stored
-    except (ValueError, RecursionError):
-        return "nested too deeply, or not Unicode"
-    return {} if given in (None, []) else given
-
-
-def _tool_of(name: str) -> str:
-    """Return a tool's name without what some models put around it: "functions.add_task:0"."""
-    found = _AROUND_NAME.fullmatch(name)
-    return found[1] if found and found[1] in TOOLS else name
 
 
 def _kept(fields: Json, names: tuple[str, ...]) -> Json:

@@ -180,6 +180,23 @@ def test_stream__tells_each_tool_call_and_words_before_it_are_no_reply(sites, us
     assert answer["tool_calls"][0]["result"]["task_id"] == 1
 
 
+def test_stream__calls_in_text_are_made_and_not_shown(here, user, model):
+    stream = Stream(here, user)
+    first = model.asked()
+    for piece in ("Let me", ". <tool_", 'call>{"name": "list_', 'tasks"}</tool_call>'):
+        first.say(piece)
+    first.end()
+    second = model.asked()
+    for piece in ("It wrote", " <tool_", "call> for you. <", "|im_end|>"):
+        second.say(piece)
+    second.end()
+    events = stream.rest()
+    names = [data.get("text") or data.get("tool") for _, data in events[1:-1]]
+    assert names == ["Let me", ". ", "list_tasks", "It wrote", " ", "<tool_call> for you."]
+    assert events[-1][1] == {**stream.as_json().json(), "degraded": False}
+    assert events[-1][1]["reply"] == "It wrote <tool_call> for you."
+
+
 @pytest.mark.parametrize("on_stream", ["refuse", "answer"])
 def test_stream__a_model_that_can_not_stream(sites, user, model, monkeypatch, on_stream):
     monkeypatch.setattr(model, "on_stream", on_stream)

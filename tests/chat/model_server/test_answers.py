@@ -49,7 +49,8 @@ def with_fields(choice: dict | None = None, message: dict | None = None, **top) 
         said(None, refusal="Done."),
         said(None, refusal="Done.", tool_calls=[None, 3, {}, {"function": {"name": None}}]),
         {"choices": [*said("")["choices"], *said()["choices"]]},
-        {"choices": [*said()["choices"], *called(call())["choices"]]},
+        {"choices": [*said()["choices"], *said("No.")["choices"]]},
+        {"choices": [*said()["choices"], None, *said(5)["choices"]]},
         {"choices": [{"delta": {"content": "Done."}}]},
         {"choices": [{"message": {"content": "Done."}}]},
     ],
@@ -109,6 +110,7 @@ def test_reads__what_cannot_be_used_names_the_field(server, caplog, answer, reas
     assert "secret" not in caplog.text
 
 
+BOTTLES = Call("add_task", {"title": "two\nbottles\t"})
 TWICE = json.dumps(json.dumps(MILK))
 
 
@@ -131,6 +133,40 @@ TWICE = json.dumps(json.dumps(MILK))
             for given in ("", None, "null", "{}", {}, " ")
         ),
         ([{"id": "1", "function": {"name": "list_tasks"}}], [Call("list_tasks", {})]),
+        # LiteLLM of Anthropic's models; servers that repeat the whole
+        ([call(arguments='{}{"title": "milk"}')], [ADD]),
+        ([call(arguments='{} {"title": "milk"}{}')], [ADD]),
+        ([call(arguments='{"title": "milk"}\n{"title": "milk"}')], [ADD]),
+        ([call(arguments='{"title": "milk"}' + TWICE)], [ADD]),
+        ([call("list_tasks", "{}{}")], [Call("list_tasks", {})]),
+        *(
+            ([call(arguments=given)], [Call("add_task", given)])
+            for given in (
+                '{"title": "milk"}{"title": "eggs"}',
+                '{"title": 1}{"title": true}',
+                '{"title": "milk", "title": "eggs"}',
+                '{"title": NaN}',
+                "{}" * 100,
+            )
+        ),
+        (
+            [call(arguments='{"title": "two\nbottles\t"}')],
+            [Call("add_task", {"title": "two\nbottles\t"})],
+        ),
+        *(
+            ([call(name)], [ADD])
+            for name in (
+                "functions.add_task:0",
+                "add_task<|channel|>commentary",
+                "add_task<|channel|>json",
+                "<|channel|>add_task",
+                " add_task\n",
+            )
+        ),
+        *(
+            ([call(name)], [Call(name, MILK)])
+            for name in ("add_task_now", "add_task or delete_task", "functions.add:0")
+        ),
         ([call("list_tasks", "[1]")], [Call("list_tasks", [1])]),
         ([call("list_tasks", '{"filter":')], [Call("list_tasks", '{"filter":')]),
         ([call("drop table!\x00", "{}")], [Call("drop table!\ufffd", {})]),
@@ -142,6 +178,35 @@ def test_reads__tool_calls_as_they_come(server, calls, expected):
     assert answered(tools) == "Done."
     assert tools.calls == expected
     assert server.roles == "sua" + "t" * len(expected)
+
+
+def choices(*answers: dict) -> dict:
+    return {"choices": [choice for answer in answers for choice in answer["choices"]]}
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        choices(said("I'll add that."), called(call())),
+        choices(called(call()), said("I'll add that.")),
+        choices(said("I'll add that."), said(None), called(call()), called(call("list_tasks"))),
+    ],
+)
+def test_reads__text_and_calls_of_different_choices(server, answer):
+    server.give(answer, said(), strict=True)
+    tools = Tools()
+    assert answered(tools) == "Done."
+    assert tools.calls == [ADD]
+    assert server.sent[-2]["content"] == "I'll add that."
+
+
+def test_reads__with_calls_of_a_later_choice_what_belongs_to_them(server):
+    calls = [call(extra_content={"s": 1})]
+    calling = said(None, tool_calls=calls, reasoning_content="hm")
+    server.give(choices(said("I'll add that.", reasoning_content="no"), calling), said())
+    assert answered() == "Done."
+    assert server.sent[-2]["reasoning_content"] == "hm"
+    assert server.sent[-2]["tool_calls"][0]["extra_content"] == {"s": 1}
 
 
 def test_reads__a_function_call_of_the_old_protocol(server):

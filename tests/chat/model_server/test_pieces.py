@@ -6,7 +6,7 @@ import pytest
 
 from chat.model_server.pieces import Pieces
 from chat.model_server.sse import Parser
-from chat.model_server.thoughts import without_thoughts
+from chat.model_server.thoughts import read_said
 
 FINAL = "<|channel|>final<|message|>"
 
@@ -87,8 +87,8 @@ def test_events__are_there_with_their_last_byte(end):
             "Write <think> first, and then\n</think>\nafter it",
             "Write <think> first, and then\n</think>\nafter it",
         ),
-        ("It ends with </think>, said the page.", "It ends with </think>, said the page."),
+        ("It ends with `</think>`, said the page.", "It ends with `</think>`, said the page."),
     ],
 )
 def test_thoughts__are_no_part_of_an_answer(text, expected):
-    assert without_thoughts(text).strip() == expected
+    assert read_said(text)[0].strip() == expected
