@@ -16,7 +16,13 @@ def whole_call(arguments, **more) -> dict:
     return delta(calls=[part(json.dumps(arguments), name="add_task", **more)])
 
 
+def parts(name="add_task", **more) -> list[dict]:
+    """A call in two parts, both of which have a name, or none."""
+    return [delta(calls=[part(text, name=name, **more)]) for text in TITLE]
+
+
 NAMED = {"id": "a", "name": "add_task"}
+TWICE = json.dumps(json.dumps(MILK))
 TITLE = ('{"title":', ' "milk"}')
 FUNCTION = {"name": "add_task", "arguments": '{"title": "milk"}'}
 EGG = {"title": "eggs"}
@@ -96,6 +102,35 @@ EGGS, LIST = Call("add_task", EGG), Call("list_tasks", {})
             [delta(""), {"choices": [{"message": {"tool_calls": [part(MILK, name="add_task")]}}]}],
             [ADD],
         ),
+        *(  # the end of a call names it once more, or all of it comes again
+            ([*whole, delta(calls=[part(end, index=0, **more)])], [ADD])
+            for whole in ([whole_call(MILK, index=0, id="a")], parts(index=0, id="a"))
+            for more in (NAMED, {"name": "add_task"}, {"id": "a"}, {})
+            for end in (*(("", None) if more else ()), json.dumps(MILK), MILK, TWICE)
+        ),
+        (  # one id at several indexes
+            [delta(calls=[part("", index=0, **NAMED)]), *parts(index=1, id="a")],
+            [ADD],
+        ),
+        (
+            [
+                delta(calls=[part("", index=0, **NAMED)]),
+                delta(calls=[part(TITLE[0], index=1, id="a")]),
+                delta(calls=[part(TITLE[1], index=1)]),
+            ],
+            [ADD],
+        ),
+        ([delta(calls=[part("", index=0, name="add_task")]), *parts(name=None, index=1)], [ADD]),
+        ([whole_call(MILK, index=0, id="a"), whole_call(EGG, index=1, id="a")], [ADD, EGGS]),
+        (  # one id for all, and their parts by turns
+            [
+                delta(calls=[part('{"filter":', index=0, id="a", name="list_tasks")]),
+                delta(calls=[part(TITLE[0], index=1, **NAMED)]),
+                delta(calls=[part(' "all"}', index=0, id="a")]),
+                delta(calls=[part(TITLE[1], index=1, id="a")]),
+            ],
+            [Call("list_tasks", {"filter": "all"}), ADD],
+        ),
     ],
 )
 @pytest.mark.usefixtures("both_ways")
@@ -104,6 +139,16 @@ def test_reads__calls_of_a_stream(server, events, expected):
     tools = Tools()
     assert answered(tools) == "Done."
     assert tools.calls == expected
+
+
+@pytest.mark.parametrize("more", [NAMED, {"name": None}])
+def test_reads__arguments_that_begin_empty_are_of_one_call(more):
+    pieces = Pieces()
+    for event in (delta(calls=[part("{}", index=0, **NAMED)]), *parts(index=0, **more)):
+        pieces.add(event)
+    (choice,) = pieces.document["choices"]
+    (call,) = choice["message"]["tool_calls"]
+    assert call["function"] == {"name": "add_task", "arguments": '{}{"title": "milk"}'}
 
 
 def test_reads__calls_of_another_choice_than_the_text():
