@@ -1,16 +1,20 @@
 """A streamed answer, put together from its events to what the server would have answered at once.
 
-Servers differ here, too: parts of calls come without an index, or with one index for several calls;
-arguments come as an object; events repeat the whole message.
+Servers differ here, too: events have other fields than the protocol knows, are cut off, or repeat
+the whole message.
 """
 
 import json
 from collections.abc import Iterable
+from contextlib import suppress
 from typing import Any
 
-from chat.model_server.answers import KEPT_OF_CALL, KEPT_OF_MESSAGE, BrokenOff, Unusable, read_text
+from chat.model_server.answers import KEPT_OF_MESSAGE, BrokenOff, Unusable, read_text
+from chat.model_server.call_parts import Calls, number
+from chat.model_server.details import joined
+from chat.model_server.endings import Ending
 from chat.model_server.refusals import Refused, check_for_error
-from chat.model_server.sse import DONE, Event, Parser, is_json
+from chat.model_server.sse import DONE, Event, Parser
 from chat.model_server.thoughts import Shown
 
 Json = dict[str, Any]
@@ -21,22 +25,16 @@ _NO_ENDINGS = ("null", "none")
 
 
 class Pieces:
-    """The first choice of a streamed answer.
+    """A streamed answer. Some servers put its calls into another choice than its text.
 
     Attributes:
-        is_whole: nothing of the answer is missing.
         is_over: nothing more comes.
     """
 
     def __init__(self) -> None:
-        self.is_whole = False
         self.is_over = False
-        self._message: Json = {}
-        self._calls: list[Json] = []
-        self._last_of: dict[object, Json] = {}  # by index, or by id; None: of all
-        self._ending: object = None
-        self._has_deltas = False  # with text
-        self._shown = Shown()
+        self._ending = Ending()
+        self._choices = {0: _Choice()}
 
     def take(self, event: Event) -> str:
         """Take an event in, and return what it adds to the text that is shown.
@@ -45,13 +43,13 @@ class Pieces:
             Refused: it tells of an error.
             Unusable: it is no event of a completion.
         """
-        if event.data == DONE:
-            self.is_whole = self.is_over = True
+        self.is_over = self.is_over or event.data == DONE
+        if self.is_over:
             return ""
         try:
             return self.add(_read(event))
         except (Refused, Unusable):
-            if not self.is_whole:
+            if not self._ending.is_certain:
                 raise
             self.is_over = True  # it came after the answer
             return ""
@@ -61,25 +59,60 @@ class Pieces:
         if not isinstance(event, dict):
             raise Unusable("an event of its stream is not an object")
         check_for_error(event)
-        shown = ""
-        for choice in _objects(event.get("choices")):
-            if _number(choice.get("index")):  # only one was asked for
-                continue
-            if (ending := choice.get("finish_reason")) and ending not in _NO_ENDINGS:
-                self._ending, self.is_whole = ending, True
-            delta, message = choice.get("delta"), choice.get("message")
-            if isinstance(delta, dict):
-                shown += self._add_delta(delta)
-                self._has_deltas = self._has_deltas or bool(self._message["content"])
-            if isinstance(message, dict):
-                shown += self._add_delta(self._what_is_new(message))
+        shown, says, ends = "", False, False
+        for given in _objects(event.get("choices")):
+            index = number(given.get("index")) or 0
+            choice = self._choices.setdefault(index, _Choice())
+            piece, says_more = choice.add(given)
+            shown += piece if index == 0 else ""
+            says, ends = says or says_more, ends or _ending(given) is not None
+        self._ending.note(says=says, ends=ends)
         return shown
+
+    @property
+    def patience_seconds(self) -> float | None:
+        """How long to wait for what follows; None: the answer is not whole."""
+        return 0 if self.is_over else self._ending.patience_seconds
+
+    @property
+    def is_whole(self) -> bool:
+        """Whether nothing is missing if the stream has come to its end."""
+        return self.is_over or self._ending.is_told
 
     @property
     def document(self) -> Json:
         """The completion that chat.model_server.answers reads."""
-        message = {**self._message, "tool_calls": self._calls}
-        return {"choices": [{"message": message, "finish_reason": self._ending}]}
+        return {"choices": [choice.whole for _, choice in sorted(self._choices.items())]}
+
+
+class _Choice:
+    """One of the choices of an answer."""
+
+    def __init__(self) -> None:
+        self._message: Json = {}
+        self._calls = Calls()
+        self._ending: object = None
+        self._has_deltas = False  # with text
+        self._shown = Shown()
+
+    @property
+    def whole(self) -> Json:
+        message = {**self._message, "tool_calls": self._calls.begun}
+        return {"message": message, "finish_reason": self._ending}
+
+    def add(self, given: Json) -> tuple[str, bool]:
+        """Return what an event adds to the text that is shown, and whether it says anything."""
+        self._ending = _ending(given) or self._ending
+        shown, says = "", False
+        if isinstance(delta := given.get("delta"), dict):
+            shown += self._add_delta(delta)
+            says = _says(delta)
+            self._has_deltas = self._has_deltas or bool(self._message["content"])
+        if isinstance(message := given.get("message"), dict):
+            delta = self._what_is_new(message)
+            shown += self._add_delta(delta)
+            says = says or _says(delta)
+        return shown, says
 
     def _what_is_new(self, message: Json) -> Json:
         """Return what a message adds, which has all that came so far or, without deltas, a part."""
@@ -89,59 +122,32 @@ class Pieces:
             text = text[len(before) :]
         elif self._has_deltas:
             text = ""
-        calls = {} if self._calls else message
+        calls = {} if self._calls.begun else message
         return {**{name: calls.get(name) for name in _CALLS}, "content": text}
 
     def _add_delta(self, delta: Json) -> str:
         for name in _BESIDE:
-            if isinstance(more := delta.get(name), str | list):
-                self._message[name] = _joined(self._message.get(name), more)
-        parts = _objects(delta.get("tool_calls")) or _objects(delta.get("function_call"))
-        for part in parts:
-            self._add_call(part)
+            if (more := delta.get(name)) and isinstance(more, str | list):
+                self._message[name] = joined(self._message.get(name), more)
+        for part in _objects(delta.get("tool_calls")) or _objects(delta.get("function_call")):
+            self._calls.add(part)
         piece = read_text(delta.get("content")) or ""
         self._message["content"] = self._message.get("content", "") + piece
         return self._shown.add(piece)
 
-    def _add_call(self, part: Json) -> None:
-        function = part["function"] if isinstance(part.get("function"), dict) else part
-        call = self._call_of(part, function)
-        for name in ("id", *KEPT_OF_CALL):
-            if part.get(name):
-                call.setdefault(name, part[name])
-        if function.get("name"):
-            call["function"].setdefault("name", function["name"])
-        arguments = function.get("arguments") or ""
-        if not isinstance(arguments, str):  # whole
-            arguments = json.dumps(arguments)
-        call["function"]["arguments"] += arguments
 
-    def _call_of(self, part: Json, function: Json) -> Json:
-        """Return the call that a part goes on with, or a new one that it begins."""
-        index, part_id = _number(part.get("index")), str(part.get("id") or "")
-        by_id = ("id", part_id) if part_id else None
-        call = self._last_of.get(by_id if index is None and by_id in self._last_of else index)
-        if call is not None and function.get("name") and "name" in call["function"]:
-            call = call if _goes_on(call, part_id, has_index=index is not None) else None
-        if call is None:
-            call = {"function": {"arguments": ""}}
-            self._calls.append(call)
-        self._last_of |= dict.fromkeys((index, by_id, None), call)
-        return call
+def _ending(choice: Json) -> object:
+    ending = choice.get("finish_reason")
+    return ending if ending and ending not in _NO_ENDINGS else None
 
 
-def _goes_on(call: Json, part_id: str, *, has_index: bool) -> bool:
-    """Whether a part that names a function goes on with this call: it may be the next one."""
-    arguments = call["function"]["arguments"]
-    if is_json(arguments):
-        return False
-    if part_id and part_id != str(call.get("id")):
-        return bool(arguments) and has_index  # some servers give each part an id of its own
-    return bool(part_id) or has_index
+def _says(delta: Json) -> bool:
+    """Whether there is anything in it: thoughts have many names."""
+    return any(value for name, value in delta.items() if name != "role")
 
 
 def _read(event: Event) -> object:
-    text = event.data.decode("utf-8", "surrogatepass")
+    text = event.data.decode("utf-8", "replace")
     try:
         document = json.loads(text)
     except (ValueError, RecursionError):
@@ -150,6 +156,8 @@ def _read(event: Event) -> object:
         if "{" not in text:  # a word that keeps the connection open
             return {}
         raise Unusable("an event of its stream is not JSON") from None
+    if isinstance(document, list) and len(document) == 1:  # Gemini, for errors
+        document = document[0]
     if event.name == b"error" and isinstance(document, dict):
         return {"error": document.get("error") or document}
     return document
@@ -162,28 +170,24 @@ def read_stream(body: bytes) -> Json:
         Refused, Unusable: it is none, or breaks off.
     """
     parser, pieces = Parser(), Pieces()
-    for event in (*parser.feed(body), *parser.close()):
+    for event in parser.feed(body):
         pieces.take(event)
-        if pieces.is_over:
-            break
+    last_words(parser, pieces)
     return whole_document(pieces)
 
 
+def last_words(parser: Parser, pieces: Pieces) -> str:
+    """Take in the event in which a stream ended; one that was cut off is none."""
+    with suppress(Unusable):
+        return "".join(map(pieces.take, parser.close()))
+    return ""
+
+
 def whole_document(pieces: Pieces) -> Json:
-    """Return the completion at the end of a stream. Unusable: it breaks off."""
+    """Return the completion at the end of a stream. BrokenOff: it is not whole."""
     if not pieces.is_whole:
         raise BrokenOff("its stream breaks off")
     return pieces.document
-
-
-def _joined(before: Any, more: Any) -> Any:
-    return before + more if type(before) is type(more) else more
-
-
-def _number(index: object) -> int | None:
-    if isinstance(index, str) and index.isdecimal():
-        return int(index)
-    return index if isinstance(index, int) else None
 
 
 def _objects(value: object) -> list[Json]:

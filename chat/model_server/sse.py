@@ -44,7 +44,7 @@ class Parser:
         return self._read(lines)
 
     def close(self) -> list[Event]:
-        """Return the event in which the stream ended, if there was one."""
+        """Return the event in which the stream ended, if there was one; it may be cut off."""
         return self._read([b"".join(self._line), b""])
 
     def _read(self, lines: list[bytes]) -> list[Event]:
@@ -76,9 +76,9 @@ class Parser:
 
 
 def is_json(data: bytes | bytearray | str) -> bool:
-    """Whether it is JSON, and whole."""
+    """Whether it is JSON, and whole; characters may be broken."""
     try:
-        json.loads(data)
+        json.loads(data if isinstance(data, str) else data.decode("utf-8-sig", "replace"))
     except (ValueError, RecursionError):
         return False
     return True

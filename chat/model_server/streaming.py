@@ -6,19 +6,19 @@ Whatever way the server answers, what is returned is the body of a completion th
 import asyncio
 import json
 from collections.abc import AsyncIterator
-from contextlib import suppress
 from typing import Any
 
 from chat.live.words import Words
+from chat.model_server.answers import BrokenOff
 from chat.model_server.connections import ModelServer
-from chat.model_server.pieces import Pieces, whole_document
+from chat.model_server.pieces import Pieces, last_words, whole_document
 from chat.model_server.refusals import Refused
 from chat.model_server.sse import Parser
 from chat.model_server.whole import ANSWER_MAX_BYTES, check_size, encoded, whole
 
 STREAM_MAX_BYTES = 16 * ANSWER_MAX_BYTES  # each word comes in some 200 bytes of JSON
 TOGETHER_SECONDS = 0.1
-END_SECONDS = 2.0  # after the answer, for the end of its stream
+TOGETHER_BYTES = 8_192  # half of what is read at once
 STREAMING_REFUSED = frozenset({400, 404, 405, 406, 415, 422, 501})
 
 _BEFORE_JSON = b"\xef\xbb\xbf \t\r\n"
@@ -85,7 +85,7 @@ async def _tell(server: ModelServer, body: bytes, headers: dict[str, str], words
                 break
         # By what it is: servers that don't know `stream` answer as ever, and some name it anyhow.
         if not first.lstrip(_BEFORE_JSON).startswith((b"{", b"[")):
-            return await _streamed(first, received, words)
+            return await read_events(first, received, words)
         plain = bytearray(first)
         async for chunk in received:
             plain += chunk
@@ -94,36 +94,60 @@ async def _tell(server: ModelServer, body: bytes, headers: dict[str, str], words
 
 
 async def _limited(chunks: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
+    """Yield the chunks. Unusable: they are too many, or break off."""
+    import aiohttp
+    import httpx2
+
     size = 0
-    async for chunk in chunks:
-        size += len(chunk)
-        check_size(size, STREAM_MAX_BYTES)
-        yield chunk
+    try:
+        async for chunk in chunks:
+            size += len(chunk)
+            check_size(size, STREAM_MAX_BYTES)
+            yield chunk
+    except (httpx2.HTTPError, aiohttp.ClientError) as error:
+        raise BrokenOff("its stream breaks off") from error
 
 
-async def _streamed(first: bytes, received: AsyncIterator[bytes], words: Words) -> bytes:
+async def read_events(first: bytes, received: AsyncIterator[bytes], words: Words) -> bytes:
+    """Tell the words of an event stream as they come, and return the body of the completion.
+
+    Raises:
+        Stopped, Refused, Unusable: see completion.
+    """
     parser, pieces = Parser(), Pieces()
-    chunk = first
-    while chunk:
-        words.add(*map(pieces.take, parser.feed(chunk)))
-        if pieces.is_over:
-            break
-        # Models say up to a hundred words a second. To be woken for each, and to wake those who
-        # follow, would cost more than the rest of the turn.
-        await asyncio.sleep(TOGETHER_SECONDS)
-        chunk = await _next(received, pieces)
-    else:
-        words.add(*map(pieces.take, parser.close()))
+    broken: BrokenOff | None = None
+    try:
+        async with asyncio.timeout(None) as waiting:
+            async for chunk in _gathered(first, received):
+                patience = pieces.patience_seconds
+                words.add(*map(pieces.take, parser.feed(chunk)))
+                if pieces.is_over:
+                    break
+                if pieces.patience_seconds != patience:  # comments don't make it longer
+                    waiting.reschedule(_from_now(pieces.patience_seconds))
+    except TimeoutError:
+        pass  # nothing has followed the answer
+    except BrokenOff as error:
+        broken = error
+    words.add(last_words(parser, pieces))
+    if broken and pieces.patience_seconds is None:
+        raise broken
     return json.dumps(whole_document(pieces)).encode()
 
 
-async def _next(received: AsyncIterator[bytes], pieces: Pieces) -> bytes:
-    """Return the next chunk, empty at the end; for what follows the answer nobody waits long."""
-    if not pieces.is_whole:
-        return await anext(received, b"")
-    import httpx2
+async def _gathered(first: bytes, received: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
+    """Yield the chunks; small ones not one by one.
 
-    with suppress(TimeoutError, httpx2.HTTPError):
-        async with asyncio.timeout(END_SECONDS):
-            return await anext(received, b"")
-    return b""
+    Models say up to a hundred words a second. To be woken for each, and to wake those who follow,
+    would cost more than the rest of the turn.
+    """
+    chunk = first
+    while chunk:
+        yield chunk
+        # After a large one the next may be there already.
+        await asyncio.sleep(TOGETHER_SECONDS if len(chunk) < TOGETHER_BYTES else 0)
+        chunk = await anext(received, b"")
+
+
+def _from_now(seconds: float | None) -> float | None:
+    return None if seconds is None else asyncio.get_running_loop().time() + seconds

@@ -32,7 +32,10 @@ def call(name: str = "add_task", arguments: Any = json.dumps(MILK), **more: Any)
 
 @dataclass(frozen=True)
 class Raw:
-    """An answer that is not JSON with status 200."""
+    """An answer that is not JSON with status 200.
+
+    `headers` may have another Content-Length than the body's; "" sends none.
+    """
 
     body: bytes = b""
     status: int = 200
@@ -139,8 +142,10 @@ def running(server: ModelServer, ssl_context: Any = None) -> Iterator[ModelServe
             answer = server.answer(self)
             with suppress(ConnectionError):  # of a client that reads no more of a long answer
                 self.send_response(answer.status)
-                for name, value in {**answer.headers, "Content-Length": len(answer.body)}.items():
-                    self.send_header(name, str(value))
+                length = {"Content-Length": str(len(answer.body))}
+                for name, value in {**length, **answer.headers}.items():
+                    if value:
+                        self.send_header(name, value)
                 self.end_headers()
                 self.wfile.write(answer.body)
 

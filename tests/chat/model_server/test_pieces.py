@@ -51,6 +51,7 @@ def test_events__an_endless_line_in_small_chunks_costs_little():
         (b"data: 1\ndata: 2\ndata: 3", [b"1", b"2", b"3"]),
         (b"data: {\ndata: 1}\n\ndata: 2\n\n", [b"{\n1}", b"2"]),
         (b"data: [DONE]", [b"[DONE]"]),
+        (b'data: "\xe9"\ndata: 2\n\n', [b'"\xe9"', b"2"]),
     ],
 )
 def test_events__however_they_are_cut(stream, expected):

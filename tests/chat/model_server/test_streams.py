@@ -6,117 +6,9 @@ import pytest
 
 from chat.errors import ModelFailed
 from chat.model_server.pieces import Pieces
-from chat.tools.toolbox import Call
-from tests.chat.model_server.dialogue import ADD, ASSISTANT, Tools, answered, entry
-from tests.chat.model_server.imitation import MILK, Raw, said
-
-
-def delta(content=None, ending=None, calls=(), **more) -> dict:
-    parts = {"content": content, "tool_calls": calls or None, **more}
-    return {"choices": [{"index": 0, "delta": parts, "finish_reason": ending}]}
-
-
-def part(arguments, **more) -> dict:
-    return {**more, "function": {"arguments": arguments, "name": more.pop("name", None)}}
-
-
-def streamed(*events: dict, end: bytes = b"data: [DONE]\n\n") -> Raw:
-    """A stream that nobody asked for."""
-    lines = b"".join(b"data: %b\r\n\r\n" % json.dumps(event).encode() for event in events)
-    return Raw(b": hello\n\n" + lines + end, headers={"Content-Type": "text/event-stream"})
-
-
-def whole_call(arguments, **more) -> dict:
-    return delta(calls=[part(json.dumps(arguments), name="add_task", **more)])
-
-
-TITLE = ('{"title":', ' "milk"}')
-FUNCTION = {"name": "add_task", "arguments": '{"title": "milk"}'}
-EGG = {"title": "eggs"}
-EGGS, LIST = Call("add_task", EGG), Call("list_tasks", {})
-
-
-@pytest.mark.parametrize(
-    ("events", "expected"),
-    [
-        (
-            [
-                delta(calls=[part(TITLE[0], index=0, id="a", name="add_task")]),
-                delta(calls=[part(TITLE[1], index=0)]),
-            ],
-            [ADD],
-        ),
-        (
-            [
-                delta(calls=[part(TITLE[0], id="a", name="add_task")]),
-                delta(calls=[part(TITLE[1], id="a", name="add_task")]),
-            ],
-            [ADD],
-        ),
-        (
-            [
-                delta(calls=[part(MILK, index=0, id="a", name="add_task")]),
-                delta(calls=[part({"title": "eggs"}, index=0, id="b", name="add_task")]),
-            ],
-            [ADD, EGGS],
-        ),
-        (
-            [
-                delta(calls=[part(MILK, name="add_task"), part("", name="list_tasks")]),
-                delta("", "tool_calls"),
-            ],
-            [ADD, Call("list_tasks", {})],
-        ),
-        (
-            [
-                delta(calls=[part("", index=0, name="add_task"), part(MILK, index=0)]),
-                delta(calls=[part("", index=1, name="add_task")]),
-                delta(calls=[part('{"title": "eggs"}', index=1)]),
-            ],
-            [ADD, EGGS],
-        ),
-        ([delta(function_call=FUNCTION)], [ADD]),
-        *(  # one index for all, with ids or without
-            ([whole_call(MILK, index=0, **more), whole_call(EGG, index=0, **more)], [ADD, EGGS])
-            for more in ({}, {"id": ""}, {"id": "same"})
-        ),
-        ([whole_call(MILK, index=0, id="a"), whole_call(MILK, index=0, id="a")], [ADD]),
-        ([whole_call(MILK, index="0"), whole_call(EGG, index="1")], [ADD, EGGS]),
-        (  # ids alone, and the parts of two calls by turns
-            [
-                delta(calls=[part(TITLE[0], id="a", name="add_task")]),
-                delta(calls=[part(TITLE[0], id="b", name="add_task")]),
-                delta(calls=[part(TITLE[1], id="a")]),
-                delta(calls=[part(' "eggs"}', id="b")]),
-            ],
-            [ADD, EGGS],
-        ),
-        (  # a new id for each part
-            [
-                delta(calls=[part(TITLE[0], index=0, id="a", name="add_task")]),
-                delta(calls=[part(TITLE[1], index=0, id="b", name="add_task")]),
-            ],
-            [ADD],
-        ),
-        ([delta(calls=[part("", index=0, id=n, name="list_tasks")]) for n in "ab"], [LIST, LIST]),
-        ([delta(calls=[{"index": 0, "name": "add_task", "arguments": MILK}])], [ADD]),
-        ([delta(calls=part(MILK, name="add_task"))], [ADD]),
-        (
-            [delta(calls=[part(MILK, index=0, name="add_task")], function_call=FUNCTION)],
-            [ADD],
-        ),
-        (
-            [delta(""), {"choices": [{"message": {"tool_calls": [part(MILK, name="add_task")]}}]}],
-            [ADD],
-        ),
-    ],
-)
-@pytest.mark.usefixtures("both_ways")
-def test_reads__calls_of_a_stream(server, events, expected):
-    server.give(streamed(*events), said(), strict=True)
-    tools = Tools()
-    assert answered(tools) == "Done."
-    assert tools.calls == expected
+from tests.chat.model_server.dialogue import ASSISTANT, answered, entry
+from tests.chat.model_server.events import STOP, delta, streamed
+from tests.chat.model_server.imitation import Raw, said
 
 
 @pytest.mark.parametrize(
@@ -129,6 +21,7 @@ def test_reads__calls_of_a_stream(server, events, expected):
         [delta("Done."), {"choices": [{"index": 0, "message": {"content": "Done."}}]}],
         [{"choices": [{"index": "0", "message": {"content": "Done."}}]}],
         [delta("Done."), {"choices": [{"index": 1, "delta": {"content": "No."}}]}],
+        [{"choices": [{"index": 1, "delta": {"content": "No."}}]}, delta("Done.")],
         # each with all so far; each with some more; the last with all, put a little differently
         [{"choices": [{"message": {"content": text}}]} for text in ("Do", "Done", "Done.")],
         [{"choices": [{"message": {"content": text}}]} for text in ("Do", "ne", ".")],
@@ -147,9 +40,6 @@ def test_reads__text_of_a_stream(server, events):
     assert answered() == "Done."
     pieces = Pieces()
     assert "".join(map(pieces.add, events)) == "Done."
-
-
-STOP = delta(None, "stop")
 
 
 @pytest.mark.usefixtures("both_ways")
@@ -196,6 +86,13 @@ def test_stream__text_may_hold_any_separator_of_lines(server):
 
 
 @pytest.mark.usefixtures("both_ways")
+@pytest.mark.parametrize("form", [b"data: %b\n\ndata: [DONE]\n\n", b"%b"])
+def test_stream__text_may_hold_broken_characters_as_in_a_whole_answer(server, form):
+    server.give(Raw(form % b'{"choices": [{"message": {"content": "caf\xe9 \xf0\x9f"}}]}'))
+    assert answered() == "caf\ufffd \ufffd"
+
+
+@pytest.mark.usefixtures("both_ways")
 @pytest.mark.parametrize(
     ("events", "reason"),
     [
@@ -205,6 +102,7 @@ def test_stream__text_may_hold_any_separator_of_lines(server):
         ([{"type": "error", "message": "busy"}], "HTTP 200 (error: busy)"),
         ([{"message": "busy", "code": 504}], "HTTP 504 (504: busy)"),
         ([{"choices": [{"error": {"message": "busy"}}]}], "HTTP 200 (busy)"),
+        ([[{"error": {"message": "busy", "code": 400}}]], "HTTP 400 (400: busy)"),
         ([delta(None, "error")], "HTTP 200 (finish_reason: error)"),
         ([delta(None, "null")], "its stream breaks off"),
         ([3], "not an object"),
