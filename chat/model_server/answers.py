@@ -9,7 +9,7 @@ from typing import Any
 
 from chat.conversations.json_values import check_value, clean_text
 from chat.model_server.calls import named_call
-from chat.model_server.thoughts import read_said
+from chat.model_server.text.thoughts import read_said
 from chat.tools.toolbox import Call
 
 Json = dict[str, Any]

@@ -20,7 +20,6 @@ from chat.model_server import streaming
 from chat.model_server.answers import Answer, BrokenOff, Unusable, read_completion, read_document
 from chat.model_server.connections import model_server
 from chat.model_server.instructions import tool_definitions
-from chat.model_server.pieces import read_stream
 from chat.model_server.refusals import (
     RETRY_PAUSE_SECONDS,
     NotConnected,
@@ -31,6 +30,7 @@ from chat.model_server.refusals import (
     failure_of,
     retry_pause,
 )
+from chat.model_server.stream.pieces import read_stream
 from common.telemetry import metrics
 from common.telemetry.request import onward_headers
 

@@ -11,9 +11,9 @@ from typing import Any
 from chat.live.words import Words
 from chat.model_server.answers import BrokenOff
 from chat.model_server.connections import ModelServer
-from chat.model_server.pieces import Pieces, last_words, whole_document
 from chat.model_server.refusals import Refused
-from chat.model_server.sse import Parser
+from chat.model_server.stream.pieces import Pieces, last_words, whole_document
+from chat.model_server.stream.sse import Parser
 from chat.model_server.whole import ANSWER_MAX_BYTES, check_size, encoded, whole
 
 STREAM_MAX_BYTES = 16 * ANSWER_MAX_BYTES  # each word comes in some 200 bytes of JSON

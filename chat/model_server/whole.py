@@ -10,7 +10,7 @@ from typing import Any
 from chat.model_server.answers import Unusable
 from chat.model_server.connections import ModelServer
 from chat.model_server.refusals import Refused
-from chat.model_server.sse import DONE, is_json
+from chat.model_server.stream.sse import DONE, is_json
 
 ANSWER_MAX_BYTES = 1_048_576
 

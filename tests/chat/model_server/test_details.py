@@ -2,7 +2,7 @@
 
 import pytest
 
-from chat.model_server.pieces import Pieces
+from chat.model_server.stream.pieces import Pieces
 
 SIGNED = [{"type": "thinking", "thinking": "The user", "signature": "abc"}]
 REDACTED = {"type": "redacted_thinking", "data": "x"}

@@ -9,9 +9,10 @@ import pytest
 from chat.errors import ModelFailed
 from chat.live.waiting import wait_for
 from chat.live.words import Words
-from chat.model_server import endings, streaming
-from chat.model_server.endings import DOUBT_SECONDS, END_SECONDS
-from chat.model_server.pieces import Pieces
+from chat.model_server import streaming
+from chat.model_server.stream import endings
+from chat.model_server.stream.endings import DOUBT_SECONDS, END_SECONDS
+from chat.model_server.stream.pieces import Pieces
 from chat.models import Turn
 from tests.chat.model_server.dialogue import ADD, Tools, answered
 from tests.chat.model_server.events import STOP, delta, part, streamed

@@ -4,9 +4,9 @@ import time
 
 import pytest
 
-from chat.model_server.pieces import Pieces
-from chat.model_server.sse import Parser
-from chat.model_server.thoughts import read_said
+from chat.model_server.stream.pieces import Pieces
+from chat.model_server.stream.sse import Parser
+from chat.model_server.text.thoughts import read_said
 
 FINAL = "<|channel|>final<|message|>"
 

@@ -5,7 +5,7 @@ import json
 import pytest
 
 from chat.model_server.answers import read_choice
-from chat.model_server.pieces import Pieces
+from chat.model_server.stream.pieces import Pieces
 from chat.tools.toolbox import Call
 from tests.chat.model_server.dialogue import ADD, Tools, answered
 from tests.chat.model_server.events import delta, part, streamed
@@ -72,6 +72,13 @@ EGGS, LIST = Call("add_task", EGG), Call("list_tasks", {})
         *(  # one index for all, with ids or without
             ([whole_call(MILK, index=0, **more), whole_call(EGG, index=0, **more)], [ADD, EGGS])
             for more in ({}, {"id": ""}, {"id": "same"})
+        ),
+        (  # a line break in a text, as it is
+            [
+                delta(calls=[part('{"title": "a\nb"}', index=0, name="add_task")]),
+                whole_call(EGG, index=0),
+            ],
+            [Call("add_task", {"title": "a\nb"}), EGGS],
         ),
         ([whole_call(MILK, index=0, id="a"), whole_call(MILK, index=0, id="a")], [ADD]),
         ([whole_call(MILK, index="0"), whole_call(EGG, index="1")], [ADD, EGGS]),

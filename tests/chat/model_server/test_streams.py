@@ -5,7 +5,7 @@ import json
 import pytest
 
 from chat.errors import ModelFailed
-from chat.model_server.pieces import Pieces
+from chat.model_server.stream.pieces import Pieces
 from tests.chat.model_server.dialogue import ASSISTANT, answered, entry
 from tests.chat.model_server.events import STOP, delta, streamed
 from tests.chat.model_server.imitation import Raw, said

@@ -5,7 +5,7 @@ import time
 
 import pytest
 
-from chat.model_server.thoughts import Shown, read_said
+from chat.model_server.text.thoughts import Shown, read_said
 from chat.tools.toolbox import Call
 from tests.chat.model_server.dialogue import ADD, Tools, answered
 from tests.chat.model_server.imitation import MILK, call, called, said

@@ -2,7 +2,7 @@
 
 import pytest
 
-from chat.model_server.thoughts import Shown, read_said
+from chat.model_server.text.thoughts import Shown, read_said
 
 START, FINAL = "<|start|>assistant", "<|channel|>final<|message|>"
 SENTENCE = "<\uff5cend\u2581of\u2581sentence\uff5c>"

@@ -8,7 +8,7 @@ import json
 from typing import Any, NamedTuple
 
 from chat.model_server.answers import KEPT_OF_CALL
-from chat.model_server.sse import is_json
+from chat.model_server.stream.sse import is_json
 
 Json = dict[str, Any]
 
@@ -93,7 +93,7 @@ def _object(arguments: str) -> Json | None:
     for _ in range(2):  # some servers encode them twice
         if isinstance(value, str):
             try:
-                value = json.loads(value)
+                value = json.loads(value, strict=False)
             except (ValueError, RecursionError):
                 return None
     return value if isinstance(value, dict) else None

@@ -11,7 +11,7 @@ from typing import Any
 
 from chat.model_server.calls import json_at, named_call
 from chat.model_server.instructions import tool_definitions
-from chat.model_server.marks import BAR, STOPS
+from chat.model_server.text.marks import BAR, STOPS
 from chat.tools.tasks import TOOLS
 from chat.tools.toolbox import Call
 from common import strict_json

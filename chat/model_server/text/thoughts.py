@@ -1,13 +1,13 @@
 """What a model says to its user, where its server leaves all that the model wrote in the text.
 
-That is, without what it thought, without the calls that it wrote (text_calls), and without the
+That is, without what it thought, without the calls that it wrote (written_calls), and without the
 marks that end its answer. Each kind of model has marks of its own. In code a mark means nothing.
 """
 
 from collections.abc import Callable
 
-from chat.model_server.markdown import Place
-from chat.model_server.marks import (
+from chat.model_server.text.markdown import Place
+from chat.model_server.text.marks import (
     CALLS,
     END_MAX_CHARACTERS,
     ENDS_OF_THOUGHTS,
@@ -16,7 +16,7 @@ from chat.model_server.marks import (
     THOUGHTS,
     Finder,
 )
-from chat.model_server.text_calls import is_plain, read_calls
+from chat.model_server.text.written_calls import is_plain, read_calls
 from chat.tools.toolbox import Call
 
 RUNS_MAX = 8  # of what looks like calls, so that a text full of marks costs little

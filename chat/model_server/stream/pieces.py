@@ -10,12 +10,12 @@ from contextlib import suppress
 from typing import Any
 
 from chat.model_server.answers import KEPT_OF_MESSAGE, BrokenOff, Unusable, read_text
-from chat.model_server.call_parts import Calls, number
-from chat.model_server.details import joined
-from chat.model_server.endings import Ending
 from chat.model_server.refusals import Refused, check_for_error
-from chat.model_server.sse import DONE, Event, Parser
-from chat.model_server.thoughts import Shown
+from chat.model_server.stream.call_parts import Calls, number
+from chat.model_server.stream.details import joined
+from chat.model_server.stream.endings import Ending
+from chat.model_server.stream.sse import DONE, Event, Parser
+from chat.model_server.text.thoughts import Shown
 
 Json = dict[str, Any]
 

@@ -76,9 +76,10 @@ class Parser:
 
 
 def is_json(data: bytes | bytearray | str) -> bool:
-    """Whether it is JSON, and whole; characters may be broken."""
+    """Whether it is JSON, and whole; characters may be broken, and line breaks as they are."""
+    text = data if isinstance(data, str) else data.decode("utf-8-sig", "replace")
     try:
-        json.loads(data if isinstance(data, str) else data.decode("utf-8-sig", "replace"))
+        json.loads(text, strict=False)
     except (ValueError, RecursionError):
         return False
     return True

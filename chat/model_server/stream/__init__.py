@@ -1,0 +1,1 @@
+"""Puts an answer that is streamed together from its events."""

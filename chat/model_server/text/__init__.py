@@ -1,0 +1,1 @@
+"""Reads what a model says in its text: words, thoughts, and calls."""
