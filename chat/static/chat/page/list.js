@@ -87,6 +87,14 @@ export async function more() {
 const linkTo = (id) =>
   byId("conversations").querySelector(`[data-conversation="${CSS.escape(id)}"]`);
 
+// Gives a conversation's entry the focus. Returns whether it has it: it may not be in the list, nor
+// the list in sight.
+export function focusOn(id) {
+  const link = linkTo(id);
+  link?.focus();
+  return link !== null && link === document.activeElement;
+}
+
 // The open conversation may be on no page of the list that is here.
 export const titleOf = (id) =>
   find(id)?.title || (isOpen(id) && current().title) || (id === null ? "New conversation" : "Untitled");

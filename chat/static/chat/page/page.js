@@ -70,14 +70,20 @@ session.whenItEnds((words) => {
 
 // --- The open conversation ------------------------------------------------------------------------
 
+// Shows what the address says. A conversation that is being deleted is not shown, as what is written
+// in it would be deleted, too.
 function go() {
-  const id = placeInAddress();
+  const asked = placeInAddress();
+  const isGoing = actions.isBeingDeleted(asked);
+  if (isGoing) history.replaceState(null, "", location.pathname);
+  const id = isGoing ? null : asked;
   composer.show(id);
   conversation.open(id);
   list.draw();
   drawTitle();
   drawComposer();
   sidebar.show(false);
+  if (isGoing) actions.remind(asked);
 }
 
 function goTo(id) {
