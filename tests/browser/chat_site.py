@@ -70,6 +70,11 @@ class Site:
 def begin(tab, model: TalkingModel, text: str) -> None:
     """Begin a conversation, to its first reply."""
     tab.button("New").click()
+    converse(tab, model, text)
+
+
+def converse(tab, model: TalkingModel, text: str) -> None:
+    """Say it, to the whole reply."""
     tab.say(text)
     asked = model.asked()
     asked.say(f"reply to {text}")
