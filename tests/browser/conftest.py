@@ -4,14 +4,20 @@ Screenshots go to the folder that SCREENSHOTS names, for people to look at; with
 """
 
 import os
+import re
 import shutil
 from collections.abc import Callable, Iterator
+from itertools import count
 from pathlib import Path
 
 import pytest
 from django.contrib.auth.models import User
 from django.test import Client
-from playwright.sync_api import Browser, BrowserContext, Page, sync_playwright
+from playwright.sync_api import Browser, BrowserContext, Page, Route, expect, sync_playwright
+
+from tests.browser.chat_page import ChatTab, OpenTab
+from tests.browser.chat_site import Site
+from tests.browser.stalling_proxy import StallingProxy
 
 # The first is Chromium without its windows: in it the tests take half as long.
 NAMES = ("chromium-headless-shell", "chromium", "chromium-browser", "google-chrome")
@@ -105,3 +111,73 @@ def take_screenshot(page: Page, name: str) -> None:
 def _is_problem(message) -> bool:
     """Errors of the console, but for the browser's own word on a status that a test expects."""
     return message.type == "error" and "Failed to load resource" not in message.text
+
+
+# --- The chat page ---
+
+numbers = count()
+
+
+@pytest.fixture(scope="module")
+def site(model, tmp_path_factory) -> Iterator[Site]:
+    site = Site(tmp_path_factory.mktemp("p"), model)
+    yield site
+    site.server.stop()
+    site.stop_valkey()
+
+
+@pytest.fixture
+def user() -> str:
+    """Of this test alone."""
+    return f"user{next(numbers)}"
+
+
+@pytest.fixture
+def open_tab(browser: Browser, site, width, user, request) -> Iterator[OpenTab]:
+    """Open a tab of one browser; it is logged in, but for `log_in=False`."""
+    across, down = WIDTHS[width]
+    context = browser.new_context(viewport={"width": across, "height": down})
+    context.set_default_timeout(20_000)
+    expect.set_options(timeout=20_000)
+    tabs: list[ChatTab] = []
+
+    def open_one(*, log_in: bool = True, url: str = site.server.url) -> ChatTab:
+        if log_in and not tabs:
+            where = {"domain": "127.0.0.1", "path": "/chat/session", "httpOnly": True}
+            cookie = {"name": "chat_refresh", "value": site.sessions[user], **where}
+            context.add_cookies([{**cookie, "sameSite": "Strict"}])
+        tab = ChatTab(context, url, user)
+        tabs.append(tab)
+        if log_in:
+            expect(tab.message).to_be_visible()
+        return tab
+
+    yield open_one
+    for tab in tabs:
+        name = re.sub(r"\W+", "-", request.node.name)
+        tab.screenshot(os.environ.get("SCREENSHOTS"), f"chat-{name}-{tabs.index(tab)}")
+        tab.check()
+    context.close()
+
+
+@pytest.fixture
+def hurry(open_tab, browser) -> Callable[..., None]:
+    """Lower a constant of the page's scripts: hurry("events", "SILENCE_SECONDS", 1)."""
+
+    def hurry(script: str, constant: str, seconds: float) -> None:
+        def answer(route: Route) -> None:
+            old = route.fetch().text()
+            new = re.sub(rf"\b{constant} = \d+;", f"{constant} = {seconds};", old)
+            assert new != old
+            route.fulfill(body=new, content_type="text/javascript")
+
+        browser.contexts[-1].route(f"**/{script}.js", answer)
+
+    return hurry
+
+
+@pytest.fixture
+def proxy(site) -> Iterator[StallingProxy]:
+    proxy = StallingProxy(site.server.url)
+    yield proxy
+    proxy.close()

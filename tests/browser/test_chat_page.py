@@ -2,161 +2,20 @@
 
 import json
 import os
-import re
 import sqlite3
-import subprocess
-import sys
-from collections.abc import Callable, Iterator
-from itertools import count
-from pathlib import Path
 
 import pytest
 import requests
-from playwright.sync_api import Browser, Route, expect
+from playwright.sync_api import Route, expect
 from redis import Redis
 
 from tests import servers
 from tests.browser.axe import axe_violations
-from tests.browser.chat_page import PASSWORD, ChatTab, OpenTab
-from tests.browser.conftest import WIDTHS
-from tests.browser.stalling_proxy import StallingProxy
-from tests.chat.api.talking_model import TalkingModel
-from tests.chat.calls import User, token
+from tests.browser.chat_site import begin, by_api, conversations
+from tests.chat.calls import token
 
 DESKTOP = pytest.mark.parametrize("width", ["desktop"], indirect=True)
 SCREENSHOTS = os.environ.get("SCREENSHOTS")
-# In one process: each costs the start of Django. Printed are the refresh tokens.
-PREPARE = f"""
-import json
-from django.contrib.auth.hashers import make_password
-from django.contrib.auth.models import User
-from django.core.management import call_command
-from chat.api.token_views import refresh_token
-from chat.models import Conversation
-call_command("migrate", verbosity=0)
-password = make_password({PASSWORD!r})
-names = ["many", *(f"user{{n}}" for n in range(40))]
-users = [User(username=name, password=password) for name in names]
-User.objects.bulk_create(users)
-Conversation.objects.bulk_create([
-    Conversation(user_id="many", conversation_id=str(n), id_is_integer=False, title=f"title {{n}}")
-    for n in range(260)
-])
-print(json.dumps({{user.username: refresh_token(user) for user in users}}))
-"""
-numbers = count()
-
-
-class Site:
-    """A server with its stores, and users: `sessions` has the refresh token of each."""
-
-    def __init__(self, folder: Path, model: TalkingModel) -> None:
-        self.folder, self.socket = folder, folder / "s"
-        environ = {
-            "DATA_DIR": str(folder),
-            "REDIS_URL": f"unix://{self.socket}",
-            "DATABASE_URL": f"sqlite:///{folder / 'db.sqlite3'}",
-            "OPENAI_BASE_URL": model.url,
-            "OPENAI_API_KEY": "key",
-            "CHAT_MAX_TURNS_PER_PROCESS": "6",
-            "CHAT_STORE_PAUSE_SECONDS": "0.1",
-        }
-        self.start_valkey()
-        output = subprocess.run(
-            [sys.executable, "manage.py", "shell", "-v", "0", "-c", PREPARE],
-            cwd=servers.ROOT,
-            env={**os.environ, **environ},
-            check=True,
-            stdout=subprocess.PIPE,
-            text=True,
-        ).stdout
-        self.sessions = json.loads(output.splitlines()[-1])  # after what migrations say
-        self.server = servers.granian(environ, folder / "log", workers=1, threads=12)
-
-    def start_valkey(self) -> None:
-        arguments = ("--port", "0", "--unixsocket", str(self.socket), "--appendonly", "yes")
-        self.valkey = servers.start_valkey(self.folder / "valkey", *arguments)
-
-    def stop_valkey(self) -> None:
-        self.valkey.terminate()
-        self.valkey.wait(10)
-
-
-def begin(tab, model: TalkingModel, text: str) -> None:
-    """Begin a conversation, to its first reply."""
-    tab.button("New").click()
-    tab.say(text)
-    asked = model.asked()
-    asked.say(f"reply to {text}")
-    asked.end()
-    tab.replies(f"reply to {text}")
-
-
-@pytest.fixture(scope="module")
-def site(model, tmp_path_factory) -> Iterator[Site]:
-    site = Site(tmp_path_factory.mktemp("p"), model)
-    yield site
-    site.server.stop()
-    site.stop_valkey()
-
-
-@pytest.fixture
-def user() -> str:
-    """Of this test alone."""
-    return f"user{next(numbers)}"
-
-
-@pytest.fixture
-def open_tab(browser: Browser, site, width, user, request) -> Iterator[OpenTab]:
-    """Open a tab of one browser; it is logged in, but for `log_in=False`."""
-    across, down = WIDTHS[width]
-    context = browser.new_context(viewport={"width": across, "height": down})
-    context.set_default_timeout(20_000)
-    expect.set_options(timeout=20_000)
-    tabs: list[ChatTab] = []
-
-    def open_one(*, log_in: bool = True, url: str = site.server.url) -> ChatTab:
-        if log_in and not tabs:
-            where = {"domain": "127.0.0.1", "path": "/chat/session", "httpOnly": True}
-            cookie = {"name": "chat_refresh", "value": site.sessions[user], **where}
-            context.add_cookies([{**cookie, "sameSite": "Strict"}])
-        tab = ChatTab(context, url, user)
-        tabs.append(tab)
-        if log_in:
-            expect(tab.message).to_be_visible()
-        return tab
-
-    yield open_one
-    for tab in tabs:
-        name = re.sub(r"\W+", "-", request.node.name)
-        tab.screenshot(SCREENSHOTS, f"chat-{name}-{tabs.index(tab)}")
-        tab.check()
-    context.close()
-
-
-@pytest.fixture
-def hurry(open_tab, browser) -> Callable[..., None]:
-    """Lower a constant of the page's scripts: hurry("events", "SILENCE_SECONDS", 1)."""
-
-    def hurry(script: str, constant: str, seconds: float) -> None:
-        def answer(route: Route) -> None:
-            old = route.fetch().text()
-            new = re.sub(rf"\b{constant} = \d+;", f"{constant} = {seconds};", old)
-            assert new != old
-            route.fulfill(body=new, content_type="text/javascript")
-
-        browser.contexts[-1].route(f"**/{script}.js", answer)
-
-    return hurry
-
-
-def by_api(site, user: str) -> User:
-    return User(site.server, user)
-
-
-def conversations(site, user: str) -> list[dict]:
-    api = by_api(site, user)
-    return api.session.get(f"{api.url}/conversations", timeout=20).json()["conversations"]
 
 
 # --- Log in and out ---
@@ -455,13 +314,6 @@ def test_model__fails_and_is_asked_again_by_the_same_key(open_tab, model, site, 
     asked.end()
     tab.replies("hello to you")
     assert [each["role"] for each in by_api(site, user).messages("1")] == ["user", "assistant"]
-
-
-@pytest.fixture
-def proxy(site) -> Iterator[StallingProxy]:
-    proxy = StallingProxy(site.server.url)
-    yield proxy
-    proxy.close()
 
 
 @DESKTOP

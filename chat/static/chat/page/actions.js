@@ -3,11 +3,16 @@
 import { current, load } from "./conversation.js";
 import { announce, byId, make, toast } from "./dom.js";
 import * as list from "./list.js";
-import { apiPath, call, user } from "./session.js";
+import { apiPath, call, keepAccess, user } from "./session.js";
 import { tell } from "./tabs.js";
 
 const UNDO_SECONDS = 7;
-const deletions = new Map(); // of conversations that are hidden: what sends the request at once
+const SLACK_SECONDS = 10; // for a request that is sent when that is over
+
+// Of conversations that are hidden, until the server has answered; by their paths, as the next user
+// may have the same ids.
+const deletions = new Map();
+const pathTo = (id) => apiPath("conversations", id);
 
 export function rename() {
   const { id } = current();
@@ -19,7 +24,7 @@ export function rename() {
     if (dialog.returnValue !== "save" || !title.value.trim()) return;
     try {
       const body = { title: title.value.trim() };
-      await call(apiPath("conversations", id), { method: "PATCH", body });
+      await call(pathTo(id), { method: "PATCH", body });
       announce("Renamed.");
       tell("changed");
     } catch (error) {
@@ -52,39 +57,63 @@ export async function download() {
 // page is left before. `leave` shows another one, `back` this one again.
 export function remove({ leave, back }) {
   const { id } = current();
-  const title = list.titleOf(id);
-  const path = apiPath("conversations", id);
+  const deletion = { id, title: list.titleOf(id), path: pathTo(id), toast: null, sent: null };
+  deletions.set(deletion.path, deletion);
   list.hide(id, true);
-  const shown = toast(`Deleted “${title}”.`, {
-    action: {
-      text: "Undo",
-      run: () => {
-        deletions.delete(id);
-        list.hide(id, false);
-        back(id);
-        announce("Not deleted.");
-      },
-    },
+  deletion.toast = toast(`Deleted “${deletion.title}”.`, {
+    action: { text: "Undo", run: () => undo(deletion, back) },
     seconds: UNDO_SECONDS,
-    whenOver: () => deletions.get(id)?.(),
+    whenOver: () => send(deletion),
   });
-  deletions.set(id, async () => {
-    deletions.delete(id);
-    shown.cancel();
-    try {
-      await call(path, { method: "DELETE", keepalive: true });
-      tell("changed");
-      await list.load();
-    } catch (error) {
-      // Whoever reads it when the user is gone may not know the title.
-      toast(user ? `“${title}” was not deleted: ${error.message}` : "A conversation was not deleted.");
-    } finally {
-      list.hide(id, false);
-    }
-  });
+  // If it is not renewed, the request says why.
+  keepAccess(UNDO_SECONDS + SLACK_SECONDS).catch(() => {});
   leave();
-  shown.element.querySelector("button").focus();
+  focusUndo(deletion);
+}
+
+const focusUndo = (deletion) => deletion.toast.element.querySelector("button").focus();
+
+function undo({ id, path }, back) {
+  deletions.delete(path);
+  list.hide(id, false);
+  back(id);
+  if (!list.focusOn(id)) byId("transcript").focus();
+  announce("Not deleted.");
+}
+
+// Sends the request, once.
+function send(deletion) {
+  deletion.toast.cancel();
+  deletion.sent ??= request(deletion);
+  return deletion.sent;
+}
+
+async function request({ id, title, path }) {
+  try {
+    await call(path, { method: "DELETE", keepalive: true });
+    tell("changed");
+    await list.load();
+  } catch (error) {
+    // Whoever reads it when the user is gone may not know the title.
+    toast(user ? `“${title}” was not deleted: ${error.message}` : "A conversation was not deleted.");
+  } finally {
+    deletions.delete(path);
+    list.hide(id, false);
+  }
+}
+
+export const isBeingDeleted = (id) => id !== null && deletions.has(pathTo(id));
+
+// Says of a conversation that is being deleted why it is not shown, and how to have it back.
+export function remind(id) {
+  const deletion = deletions.get(pathTo(id));
+  if (deletion.sent) {
+    toast(`“${deletion.title}” is being deleted.`);
+    return;
+  }
+  focusUndo(deletion);
+  announce(`“${deletion.title}” is deleted. Undo brings it back.`);
 }
 
 // Sends what is still waiting for an undo: the page is about to go.
-export const settle = () => Promise.all(Array.from(deletions.values(), (run) => run()));
+export const settle = () => Promise.all(Array.from(deletions.values(), send));

@@ -3,6 +3,7 @@
 
 import { byId, make, when } from "./dom.js";
 import { current, isOpen } from "./conversation.js";
+import { retries } from "./retries.js";
 import { apiPath, call, user } from "./session.js";
 
 const SEARCH_AFTER_MS = 250;
@@ -16,6 +17,7 @@ let timer = 0;
 let onLoaded = () => {};
 let newest = null; // the newest request
 const hidden = new Set(); // deleted, while that can be undone
+const retry = retries(load);
 
 export const find = (id) => conversations.find((each) => String(each.conversation_id) === String(id));
 
@@ -49,23 +51,48 @@ async function newestOnes(count) {
 export async function load() {
   if (!user) return;
   const asked = (newest = Symbol("request"));
-  byId("list-failure").textContent = "";
   try {
     const { found, after } = await newestOnes(wanted);
     if (asked !== newest) return;
     conversations = found;
     cursor = after;
+    retry.over();
+    say("");
   } catch (error) {
-    if (asked === newest) byId("list-failure").textContent = error.message;
+    if (asked !== newest) return;
+    retry.failed();
+    say(error.message);
   }
   draw();
   onLoaded();
 }
 
+// The same words again are not written again: screen readers would repeat them.
+function say(words) {
+  if (byId("list-failure").textContent !== words) byId("list-failure").textContent = words;
+}
+
 // Asks for all of them anew: meanwhile others may have come to the top, or the search be another.
-export function more() {
+export async function more() {
+  const last = byId("conversations").lastElementChild?.firstChild.dataset.conversation;
   wanted = conversations.length + PAGE;
-  return load();
+  await load();
+  // With the last page the button goes, and the focus that it had.
+  if (byId("more").hidden && [byId("more"), document.body].includes(document.activeElement)) {
+    const first = linkTo(last)?.parentElement.nextElementSibling;
+    first?.firstChild.focus();
+  }
+}
+
+const linkTo = (id) =>
+  byId("conversations").querySelector(`[data-conversation="${CSS.escape(id)}"]`);
+
+// Gives a conversation's entry the focus. Returns whether it has it: it may not be in the list, nor
+// the list in sight.
+export function focusOn(id) {
+  const link = linkTo(id);
+  link?.focus();
+  return link !== null && link === document.activeElement;
 }
 
 // The open conversation may be on no page of the list that is here.
@@ -76,9 +103,7 @@ export function draw() {
   const shown = conversations.filter((each) => !hidden.has(String(each.conversation_id)));
   const focused = document.activeElement?.dataset?.conversation;
   byId("conversations").replaceChildren(...shown.map(entry));
-  if (focused !== undefined) {
-    byId("conversations").querySelector(`[data-conversation="${CSS.escape(focused)}"]`)?.focus();
-  }
+  if (focused !== undefined) linkTo(focused)?.focus();
   byId("more").hidden = cursor === null;
   byId("no-conversations").hidden = shown.length > 0;
   byId("no-conversations").textContent = byId("search").value.trim()
@@ -102,6 +127,8 @@ export function searchSoon() {
 
 export function clear() {
   clearTimeout(timer);
+  retry.over();
+  say("");
   conversations = [];
   wanted = PAGE;
   cursor = newest = null;

@@ -5,6 +5,7 @@ import * as actions from "./actions.js";
 import * as composer from "./composer.js";
 import * as conversation from "./conversation.js";
 import { announce, byId, silence, toast } from "./dom.js";
+import * as entrance from "./entrance.js";
 import * as list from "./list.js";
 import * as sends from "./sends.js";
 import * as session from "./session.js";
@@ -16,19 +17,8 @@ const placeInAddress = () => new URLSearchParams(location.hash.slice(1)).get("c"
 
 // --- Log in and out -------------------------------------------------------------------------------
 
-function showLogIn(words = "") {
-  byId("app").hidden = true;
-  byId("starting").hidden = true;
-  byId("log-in").hidden = false;
-  byId("log-in-failure").textContent = words;
-  byId(byId("username").value ? "password" : "username").focus();
-}
-
 function begin() {
   storage.belongsTo(session.user);
-  byId("password").value = "";
-  byId("log-in").hidden = true;
-  byId("starting").hidden = true;
   byId("app").hidden = false;
   byId("user").textContent = session.user;
   composer.restore();
@@ -59,22 +49,6 @@ function forgetEverything() {
   history.replaceState(null, "", location.pathname);
 }
 
-async function logIn(event) {
-  event.preventDefault();
-  const submit = byId("log-in").querySelector("[type=submit]");
-  submit.disabled = true;
-  try {
-    await session.logIn(byId("username").value, byId("password").value);
-    tabs.tell("logged in");
-    begin();
-  } catch (error) {
-    showLogIn(error.message);
-    byId("password").select();
-  } finally {
-    submit.disabled = false;
-  }
-}
-
 async function logOut() {
   await actions.settle();
   try {
@@ -85,25 +59,31 @@ async function logOut() {
   }
   tabs.tell("logged out");
   forgetEverything();
-  showLogIn("You are logged out.");
+  entrance.showLogIn("You are logged out.");
 }
 
 // Drafts stay, and the message that was being sent: whoever logs in next is mostly the same user.
 session.whenItEnds((words) => {
   clearPage();
-  showLogIn(words);
+  entrance.showLogIn(words);
 });
 
 // --- The open conversation ------------------------------------------------------------------------
 
+// Shows what the address says. A conversation that is being deleted is not shown, as what is written
+// in it would be deleted, too.
 function go() {
-  const id = placeInAddress();
+  const asked = placeInAddress();
+  const isGoing = actions.isBeingDeleted(asked);
+  if (isGoing) history.replaceState(null, "", location.pathname);
+  const id = isGoing ? null : asked;
   composer.show(id);
   conversation.open(id);
   list.draw();
   drawTitle();
   drawComposer();
   sidebar.show(false);
+  if (isGoing) actions.remind(asked);
 }
 
 function goTo(id) {
@@ -190,9 +170,13 @@ async function stop() {
   }
 }
 
+function refresh() {
+  list.load();
+  conversation.load();
+}
+
 // --- Wiring ---------------------------------------------------------------------------------------
 
-byId("log-in").addEventListener("submit", logIn);
 byId("log-out").onclick = logOut;
 byId("compose").addEventListener("submit", submit);
 byId("stop").onclick = stop;
@@ -214,29 +198,27 @@ byId("message").onkeydown = (event) => {
 };
 // A link to a conversation fires one or both of them.
 for (const name of ["hashchange", "popstate"]) {
-  addEventListener(name, () => (conversation.isOpen(placeInAddress()) ? sidebar.show(false) : go()));
+  addEventListener(name, () => {
+    if (!session.user) return; // whoever logs in is shown what it leads to
+    if (conversation.isOpen(placeInAddress())) sidebar.show(false);
+    else go();
+  });
 }
 addEventListener("pagehide", actions.settle);
+addEventListener("online", () => session.user && !document.hidden && refresh());
 document.addEventListener("visibilitychange", () => {
   if (!document.hidden && session.user) list.load();
 });
 tabs.listen((what) => {
   if (what === "logged out") {
     forgetEverything();
-    showLogIn("You are logged out.");
+    entrance.showLogIn("You are logged out.");
   } else if (!session.user) {
-    session.resume().then(begin).catch(() => {}); // the log-in stays
+    entrance.enter();
   } else {
-    list.load();
-    conversation.load();
+    refresh();
   }
 });
 
-try {
-  await session.resume();
-  begin();
-} catch (error) {
-  // No session: then nothing of an earlier one may be left, as in a tab that a browser restores.
-  if (error.status === 401) storage.clear();
-  showLogIn(error.status === 401 ? "" : error.message);
-}
+entrance.whenEntered(begin);
+entrance.enter();

@@ -5,6 +5,7 @@ const SESSION = "/chat/session";
 const ANSWER_SECONDS_MAX = 30; // where a call says nothing else
 
 let access = "";
+let accessCameAt = 0; // by the clock of this device
 let renewing = null;
 let onEnd = () => {};
 
@@ -56,6 +57,7 @@ async function open(method, body) {
     return new Promise(() => {});
   }
   access = answer.access;
+  accessCameAt = Date.now();
   user = answer.user;
   return undefined;
 }
@@ -67,6 +69,15 @@ export const logIn = (username, password) => open("POST", { username, password }
 export function resume() {
   renewing ??= open("PATCH").finally(() => (renewing = null));
   return renewing;
+}
+
+// Renews the access token if it ends within so many seconds: a page that is being left can't.
+export async function keepAccess(seconds) {
+  const claims = access.split(".")[1].replaceAll("-", "+").replaceAll("_", "/");
+  // Both are the server's times: the clock of this device may be another.
+  const { iat, exp } = JSON.parse(atob(claims));
+  const lasts = Date.now() < accessCameAt + 1000 * (exp - iat - seconds);
+  if (!lasts) await resume();
 }
 
 export function forget() {
