@@ -5,6 +5,7 @@ the whole message.
 """
 
 import json
+from collections import defaultdict
 from collections.abc import Iterable
 from contextlib import suppress
 from typing import Any
@@ -34,7 +35,7 @@ class Pieces:
     def __init__(self) -> None:
         self.is_over = False
         self._ending = Ending()
-        self._choices = {0: _Choice()}
+        self._choices: defaultdict[int, _Choice] = defaultdict(_Choice)
 
     def take(self, event: Event) -> str:
         """Take an event in, and return what it adds to the text that is shown.
@@ -62,8 +63,7 @@ class Pieces:
         shown, says, ends = "", False, False
         for given in _objects(event.get("choices")):
             index = number(given.get("index")) or 0
-            choice = self._choices.setdefault(index, _Choice())
-            piece, says_more = choice.add(given)
+            piece, says_more = self._choices[index].add(given)
             shown += piece if index == 0 else ""
             says, ends = says or says_more, ends or _ending(given) is not None
         self._ending.note(says=says, ends=ends)
