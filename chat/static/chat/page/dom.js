@@ -27,6 +27,17 @@ export function when(text, options = {}) {
   return time.toLocaleString([], isToday ? hour : day);
 }
 
+// Letters of Hebrew, Arabic and all others that are written from the right; and the mark for them.
+const FROM_RIGHT = /[\u0590-\u08ff\u200f\ufb1d-\ufdff\ufe70-\ufefc\u{10800}-\u{10fff}\u{1e800}-\u{1efff}]/u;
+const DIRECTED = /[\p{L}\u200e\u200f]/u;
+
+// Returns the direction of the first letter: "rtl" or "ltr"; "" without one.
+export function directionOf(text) {
+  const [letter] = DIRECTED.exec(text) ?? [];
+  if (letter === undefined) return "";
+  return FROM_RIGHT.test(letter) ? "rtl" : "ltr";
+}
+
 let saying = 0;
 
 // Has a screen reader say it. It is cleared first, so that the same words are said twice.
