@@ -38,6 +38,13 @@ export function directionOf(text) {
   return FROM_RIGHT.test(letter) ? "rtl" : "ltr";
 }
 
+// Hides an element, or shows it. The focus goes on to `next`: with what is hidden it would be lost.
+export function hide(element, isHidden, next) {
+  const hadFocus = element.contains(document.activeElement);
+  element.hidden = isHidden;
+  if (isHidden && hadFocus) next.focus({ preventScroll: true });
+}
+
 let saying = 0;
 
 // Has a screen reader say it. It is cleared first, so that the same words are said twice.
@@ -74,15 +81,24 @@ export function toast(text, { action = null, seconds = 6, whenOver = () => {} } 
 }
 
 export async function copy(text) {
+  let isCopied = true;
   try {
     await navigator.clipboard.writeText(text);
   } catch {
-    // Over plain HTTP browsers have no clipboard but this one.
-    const area = make("textarea", { value: text, className: "offscreen" });
-    document.body.append(area);
-    area.select();
-    document.execCommand("copy");
-    area.remove();
+    isCopied = copyByCommand(text);
   }
-  toast("Copied.", { seconds: 2 });
+  if (isCopied) toast("Copied.", { seconds: 2 });
+  else toast("Not copied: the browser does not allow it.");
+}
+
+// Over plain HTTP browsers have no clipboard but this one.
+function copyByCommand(text) {
+  const focused = document.activeElement;
+  const area = make("textarea", { value: text, className: "offscreen" });
+  document.body.append(area);
+  area.select();
+  const isCopied = document.execCommand("copy");
+  area.remove();
+  focused?.focus({ preventScroll: true });
+  return isCopied;
 }
