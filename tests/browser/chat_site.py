@@ -21,7 +21,7 @@ from chat.api.token_views import refresh_token
 from chat.models import Conversation
 call_command("migrate", verbosity=0)
 password = make_password({PASSWORD!r})
-names = ["many", *(f"user{{n}}" for n in range(60))]
+names = ["many", *(f"user{{n}}" for n in range(100))]
 users = [User(username=name, password=password) for name in names]
 User.objects.bulk_create(users)
 Conversation.objects.bulk_create([

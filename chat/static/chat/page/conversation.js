@@ -1,6 +1,6 @@
 // The conversation that is open: its messages, asked for again as they change elsewhere.
 
-import { announce, byId } from "./dom.js";
+import { announce, byId, hide } from "./dom.js";
 import { items, messageId, show } from "./messages.js";
 import * as sends from "./sends.js";
 import { apiPath, call } from "./session.js";
@@ -97,6 +97,8 @@ function merge({ conversation_id: id, title, messages, next_cursor: cursor }) {
   for (const send of ofHere()) {
     const reply = messages.find((each) => each.turn_id === send.turnId && each.role === "assistant");
     if (reply === undefined) continue;
+    // One that is to stop is marked so at once; its words are stored a while later.
+    if (reply.status === "under way") continue;
     const isAnswered = Boolean(reply.content || reply.stopped);
     // Its stream may have gone silent; one that failed may have been answered since.
     if (isAnswered && sends.isUnderWay(send)) sends.settle(send, reply);
@@ -145,7 +147,7 @@ export function draw({ toEnd = false } = {}) {
   const wasAtEnd = pane.scrollHeight - pane.scrollTop - pane.clientHeight < 60;
   const shown = items(conversation.messages, ofHere());
   show(byId("messages"), shown, actions);
-  byId("earlier").hidden = conversation.earlier === null;
+  hide(byId("earlier"), conversation.earlier === null, pane);
   byId("empty").hidden = shown.length > 0 || !conversation.isLoaded || Boolean(conversation.failure);
   byId("loading").hidden = conversation.isLoaded || Boolean(conversation.failure);
   // The same words again are not written again: screen readers would repeat them.
@@ -153,7 +155,7 @@ export function draw({ toEnd = false } = {}) {
   if (failure.firstChild.textContent !== conversation.failure) {
     failure.firstChild.textContent = conversation.failure;
   }
-  failure.hidden = !conversation.failure;
+  hide(failure, !conversation.failure, byId("message"));
   byId("degraded").hidden = !(conversation.isDegraded || ofHere().some((send) => send.degraded));
   if (toEnd || wasAtEnd) pane.scrollTop = pane.scrollHeight;
 }

@@ -27,6 +27,24 @@ export function when(text, options = {}) {
   return time.toLocaleString([], isToday ? hour : day);
 }
 
+// Letters of Hebrew, Arabic and all others that are written from the right; and the mark for them.
+const FROM_RIGHT = /[\u0590-\u08ff\u200f\ufb1d-\ufdff\ufe70-\ufefc\u{10800}-\u{10fff}\u{1e800}-\u{1efff}]/u;
+const DIRECTED = /[\p{L}\u200e\u200f]/u;
+
+// Returns the direction of the first letter: "rtl" or "ltr"; "" without one.
+export function directionOf(text) {
+  const [letter] = DIRECTED.exec(text) ?? [];
+  if (letter === undefined) return "";
+  return FROM_RIGHT.test(letter) ? "rtl" : "ltr";
+}
+
+// Hides an element, or shows it. The focus goes on to `next`: with what is hidden it would be lost.
+export function hide(element, isHidden, next) {
+  const hadFocus = element.contains(document.activeElement);
+  element.hidden = isHidden;
+  if (isHidden && hadFocus) next.focus({ preventScroll: true });
+}
+
 let saying = 0;
 
 // Has a screen reader say it. It is cleared first, so that the same words are said twice.
@@ -63,15 +81,24 @@ export function toast(text, { action = null, seconds = 6, whenOver = () => {} } 
 }
 
 export async function copy(text) {
+  let isCopied = true;
   try {
     await navigator.clipboard.writeText(text);
   } catch {
-    // Over plain HTTP browsers have no clipboard but this one.
-    const area = make("textarea", { value: text, className: "offscreen" });
-    document.body.append(area);
-    area.select();
-    document.execCommand("copy");
-    area.remove();
+    isCopied = copyByCommand(text);
   }
-  toast("Copied.", { seconds: 2 });
+  if (isCopied) toast("Copied.", { seconds: 2 });
+  else toast("Not copied: the browser does not allow it.");
+}
+
+// Over plain HTTP browsers have no clipboard but this one.
+function copyByCommand(text) {
+  const focused = document.activeElement;
+  const area = make("textarea", { value: text, className: "offscreen" });
+  document.body.append(area);
+  area.select();
+  const isCopied = document.execCommand("copy");
+  area.remove();
+  focused?.focus({ preventScroll: true });
+  return isCopied;
 }

@@ -2,13 +2,14 @@
 // There are no images and no HTML, and links go to http and https alone: until somebody follows a
 // link, nothing of it makes the browser send a request.
 
-import { make } from "./dom.js";
+import { directionOf, make } from "./dom.js";
 import { inline } from "./inline.js";
 
 const DEPTH_MAX = 4; // of quotes and lists in each other
 const FENCE = /^(\s*)(```+(?=[^`]*$)|~~~+)/; // code that is in one line is none
 const HEADING = /^ {0,3}(#{1,6})\s+(.*)$/s;
 const RULE = /^ {0,3}([-*_])(?:\s*\1){2,}\s*$/;
+const NUMBER_MAX = 999; // that has room beside an item
 const QUOTE = /^ {0,3}> ?/;
 const ITEM = /^(\s*)([-*+]|\d{1,9}[.)])\s+(.*)$/s;
 const ESCAPED = "\uffff"; // a pipe that ends no cell; this is no character
@@ -42,7 +43,7 @@ function blocks(lines, depth) {
       at += 1;
       const code = takeWhile((each) => !closes(each, fence)).map((each) => without(fence[1].length, each));
       at += 1;
-      made.push(make("pre", { tabIndex: 0 }, make("code", {}, code.join("\n"))));
+      made.push(make("pre", { tabIndex: 0, dir: "ltr" }, make("code", {}, code.join("\n"))));
     } else if (heading) {
       at += 1;
       // The page's own headings are h1 to h3.
@@ -53,7 +54,7 @@ function blocks(lines, depth) {
       made.push(make("hr"));
     } else if (QUOTE.test(line) && depth < DEPTH_MAX) {
       const quoted = takeWhile((each) => QUOTE.test(each)).map((each) => each.replace(QUOTE, ""));
-      made.push(make("blockquote", {}, ...blocks(quoted, depth + 1)));
+      made.push(directed(make("blockquote", {}, ...blocks(quoted, depth + 1))));
     } else if (ITEM.test(line) && depth < DEPTH_MAX) {
       const { items, end } = takeItems(lines, at);
       at = end;
@@ -66,6 +67,19 @@ function blocks(lines, depth) {
     }
   }
   return made;
+}
+
+// Gives an element that has others in it the direction of its words. Code is no words: it is English in
+// all languages. A `dir` of "auto" would not look into elements with a `dir` of their own.
+function directed(element) {
+  const texts = document.createTreeWalker(element, NodeFilter.SHOW_TEXT);
+  let direction = "";
+  while (!direction && texts.nextNode()) {
+    const { data, parentElement } = texts.currentNode;
+    if (!parentElement.closest("code, .host")) direction = directionOf(data);
+  }
+  if (direction) element.dir = direction;
+  return element;
 }
 
 function beginsBlock(lines, at) {
@@ -135,10 +149,13 @@ function list(line, items, depth) {
     const [begin, ...rest] = blocks([text, ...inner.map((each) => without(width, each))], depth + 1);
     // The words beside the mark are no paragraph of their own, with space around it.
     const words = begin?.localName === "p" ? begin.childNodes : [begin ?? ""];
-    return make("li", { dir: "auto" }, ...words, ...rest);
+    // Its direction is the list's, so that all marks are on one side; that of its words is their own.
+    return make("li", {}, ...words, ...rest);
   });
-  const tag = isOrdered(first) ? "ol" : "ul";
-  return make(tag, { dir: "auto", ...(isOrdered(first) && { start: parseInt(first[2], 10) }) }, ...made);
+  if (!isOrdered(first)) return directed(make("ul", {}, ...made));
+  const start = parseInt(first[2], 10);
+  const isWide = start + made.length - 1 > NUMBER_MAX;
+  return directed(make("ol", { start, className: isWide ? "wide" : "" }, ...made));
 }
 
 function table([head, , ...rows]) {
@@ -149,8 +166,8 @@ function table([head, , ...rows]) {
     make("tr", {}, ...cells(line).map((cell) => make(tag, { dir: "auto" }, ...inline(cell.trim()))));
   const body = make("tbody", {}, ...rows.map((line) => row(line, "td")));
   // What is too wide scrolls, so a keyboard has to reach it.
-  return make(
+  return directed(make(
     "div", { className: "scrolls", tabIndex: 0, role: "group", "aria-label": "Table" },
     make("table", {}, make("thead", {}, row(head, "th")), body),
-  );
+  ));
 }

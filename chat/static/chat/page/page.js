@@ -4,7 +4,7 @@
 import * as actions from "./actions.js";
 import * as composer from "./composer.js";
 import * as conversation from "./conversation.js";
-import { announce, byId, silence, toast } from "./dom.js";
+import { announce, byId, hide, silence, toast } from "./dom.js";
 import * as entrance from "./entrance.js";
 import * as list from "./list.js";
 import * as sends from "./sends.js";
@@ -102,7 +102,7 @@ function drawTitle() {
 function drawComposer() {
   const send = conversation.underWay();
   byId("send").hidden = conversation.isAnswering();
-  byId("stop").hidden = send === undefined;
+  hide(byId("stop"), send === undefined, byId("message"));
   byId("stop").disabled = !send?.turnId || send.state === "stopping";
 }
 
@@ -192,7 +192,8 @@ byId("do-export").onclick = actions.download;
 byId("do-delete").onclick = () => actions.remove({ leave: () => goTo(null), back: goTo });
 byId("message").oninput = composer.save;
 byId("message").onkeydown = (event) => {
-  if (event.isComposing) return; // a character: then keys are the input method's own
+  // Then keys are the input method's own. The one that ends it Safari tells by its code alone.
+  if (event.isComposing || event.keyCode === 229) return;
   if (event.key === "Enter" && !event.shiftKey) submit(event);
   if (event.key === "Escape") stop();
 };
