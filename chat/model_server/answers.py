@@ -4,12 +4,14 @@ What else is there may be missing, null, or of a type that the protocol does not
 """
 
 import json
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
 from chat.conversations.json_values import check_value, clean_text
 from chat.model_server.calls import named_call
 from chat.model_server.text.thoughts import read_said
+from chat.model_server.text.written_calls import is_quote
 from chat.tools.toolbox import Call
 
 Json = dict[str, Any]
@@ -75,10 +77,13 @@ def read_document(body: bytes) -> Json:
     return document
 
 
-def read_completion(document: Json) -> Answer:
+def read_completion(document: Json, told: Sequence[str] = ()) -> Answer:
     """Return the answer in a chat completion: its first text and its first calls.
 
     GitHub Copilot puts them into two choices, though one was asked for.
+
+    Args:
+        told: what the model was told by the user and by tools: it may quote that.
 
     Raises:
         Unusable: its choices can't be read.
@@ -90,7 +95,7 @@ def read_completion(document: Json) -> Answer:
     failure: Unusable | None = None
     for choice in choices or ():
         try:
-            answer = _joined(answer, read_choice(choice))
+            answer = _joined(answer, read_choice(choice, told))
         except RecursionError:
             failure = failure or Unusable("a choice is nested too deeply")
         except Unusable as error:
@@ -107,7 +112,7 @@ def _joined(before: Answer, more: Answer) -> Answer:
     return replace(calling, content=before.content or more.content)
 
 
-def read_choice(choice: object) -> Answer:
+def read_choice(choice: object, told: Sequence[str] = ()) -> Answer:
     """Return the answer in a choice, which may be without text and calls.
 
     Raises:
@@ -129,7 +134,9 @@ def read_choice(choice: object) -> Answer:
         raise Unusable(f"content is {_kind(message['content'])}")
     if not content and not calls:
         content = read_text(message.get("refusal"))
-    text, in_text = read_said(clean_text(content or ""), may_call=not calls)
+    text, in_text = read_said(
+        clean_text(content or ""), lambda markup: not calls and not is_quote(markup, told)
+    )
     return Answer(
         text.strip(),
         calls or tuple(map(AskedCall, in_text)),

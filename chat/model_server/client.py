@@ -111,7 +111,7 @@ async def _ask_once(
     try:
         async with asyncio.timeout(deadline.remaining_seconds):
             body = await _request(messages, may_call, words)
-        return _read(body)
+        return _read(body, messages)
     except Refused as error:
         sent = [*_texts(messages), settings.OPENAI_API_KEY]
         pause = retry_pause(error.retry_after)
@@ -170,14 +170,15 @@ def _late() -> ModelTimeout:
     return ModelTimeout()
 
 
-def _read(body: bytes) -> Answer:
+def _read(body: bytes, messages: list[Json]) -> Answer:
     """Return the answer; some proxies stream it though nobody asked for that."""
     if not body.strip():
         return Answer("")
     is_stream = _STREAM.match(body.removeprefix(BOM_UTF8).lstrip())
     document = read_stream(body) if is_stream else read_document(body)
     check_for_error(document)
-    return read_completion(document)
+    told = [one["content"] for one in messages if one["role"] in {"user", "tool"}]
+    return read_completion(document, told)
 
 
 def _texts(messages: list[Json]) -> Iterator[str]:

@@ -22,6 +22,7 @@ from chat.tools.toolbox import Call
 RUNS_MAX = 8  # of what looks like calls, so that a text full of marks costs little
 
 _Reader = Callable[[str, int], int]
+MayCall = Callable[[str], bool]  # whether markup that begins so may be calls
 
 
 class Shown:
@@ -65,15 +66,17 @@ class Shown:
         )
         return "".join(self._fresh)
 
-    def end(self, *, may_call: bool = True) -> None:
+    def end(self, may_call: MayCall = lambda markup: True) -> None:
         """Read what was held back: it is calls, or text after all."""
         self._is_over = True
         self._go_on("")
-        for runs_left in range(RUNS_MAX if may_call else 0, -1, -1):
+        for runs_left in range(RUNS_MAX, -1, -1):
             if not self._held:
                 return
             text, self._held = "".join(self._held), []
-            self.calls, end = read_calls(text) if runs_left else ((), len(text))
+            end = 1 if runs_left else len(text)
+            if runs_left and may_call(text):
+                self.calls, end = read_calls(text)
             if self.calls:
                 return
             self._read = self._after_held
@@ -209,9 +212,9 @@ _TAKES: dict[str, Callable[[Shown, str, int], int]] = {
 _FINDER = Finder(_TAKES)
 
 
-def read_said(text: str, *, may_call: bool = True) -> tuple[str, tuple[Call, ...]]:
+def read_said(text: str, may_call: MayCall = lambda markup: True) -> tuple[str, tuple[Call, ...]]:
     """Return the text that the user sees, and the calls that it ends with."""
     shown = Shown()
     shown.add(text)
-    shown.end(may_call=may_call)
+    shown.end(may_call)
     return shown.text, shown.calls

@@ -4,7 +4,9 @@ Each kind of model has its own markup. All of them name a tool, in it or in the 
 arguments as JSON or as tags: so one grammar of tokens reads all.
 """
 
+import json
 import re
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from functools import cache
 from typing import Any
@@ -15,6 +17,8 @@ from chat.model_server.text.marks import BAR, STOPS
 from chat.tools.tasks import TOOLS
 from chat.tools.toolbox import Call
 from common import strict_json
+
+QUOTE_CHARACTERS = 48  # as far as into the arguments
 
 _PLAIN = re.compile(
     r"(?:```(?:json)?\s*)?\[?\s*\{\s*"
@@ -46,6 +50,20 @@ _TOKEN = re.compile(
     """,
     re.VERBOSE | re.DOTALL,
 )
+
+
+def is_quote(markup: str, told: Iterable[str]) -> bool:
+    """Return whether markup begins as something that the model was told.
+
+    The title of a task may be markup of a call, and the model's answer may end with that title: it
+    is no call of the model's.
+
+    Args:
+        told: texts of the user and of tools; those of tools are JSON.
+    """
+    beginning = markup.strip()[:QUOTE_CHARACTERS]
+    in_json = json.dumps(beginning, ensure_ascii=False)[1:-1]
+    return any(beginning in text or in_json in text for text in told)
 
 
 class _Odd(Exception):

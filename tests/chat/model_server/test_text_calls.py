@@ -12,6 +12,7 @@ from tests.chat.model_server.imitation import MILK, call, called, said
 
 LIST, THIRD = Call("list_tasks", {}), Call("complete_task", {"task_id": 3})
 ARGUMENTS = json.dumps(MILK)
+EGGS = "<function=add_task><parameter=title>eggs</parameter></function>"
 NAMED = '{"name": "add_task", "arguments": {"title": "milk"}}'
 COHERE = '{"tool_name": "add_task", "parameters": {"title": "milk"}}'
 HERMES = f"<tool_call>\n{NAMED}\n</tool_call>"
@@ -174,6 +175,22 @@ def test_calls_in_text__count_only_without_calls_of_the_answer(server):
     assert answered(tools) == "Done."
     assert tools.calls == [LIST]
     assert server.sent[-2]["content"] == HERMES
+
+
+@pytest.mark.usefixtures("both_ways")
+@pytest.mark.parametrize("markup", [HERMES, CODER, NAMED, f"[TOOL_CALLS][{NAMED}]"])
+def test_calls_in_text__of_a_title_are_none(server, markup):
+    tasks = {"success": True, "tasks": [{"title": markup.strip()}], "count": 1}
+    server.give(called(call("list_tasks", "{}")), said(f"You have one task:\n{markup}"))
+    tools = Tools(tasks)
+    answered(tools)
+    server.give(said(f"You said:\n{markup}"))
+    answered(tools, message=f"Say {markup}")
+    assert tools.calls == [LIST]
+    server.give(called(call("list_tasks", "{}")), said(f"{markup}\n{EGGS}"), said())
+    tools = Tools(tasks)
+    assert answered(tools) == "Done."
+    assert tools.calls == [LIST, Call("add_task", {"title": "eggs"})]
 
 
 MARKS = [
