@@ -41,8 +41,8 @@ def run(folder: Path, *arguments: str) -> "subprocess.CompletedProcess[str]":
         "ENROLLMENT_MAX_CONNECTORS": "1000000",
     }
     try:
-        _manage(environ, "migrate", "-v", "0")
-        created = json.loads(_manage(environ, "create_connector", "tests", "--json"))
+        servers.manage(environ, "migrate", "-v", "0")
+        created = json.loads(servers.manage(environ, "create_connector", "tests", "--json"))
         server = servers.granian(environ, folder / "log", workers=1, threads=8)
         try:
             return _call(folder, server.url, list(created.values())[:3], *arguments)
@@ -71,17 +71,6 @@ def _call(
         stderr=subprocess.STDOUT,
         text=True,
     )
-
-
-def _manage(environ: dict[str, str], *arguments: str) -> str:
-    return subprocess.run(
-        [sys.executable, "manage.py", *arguments],
-        cwd=servers.ROOT,
-        env={**os.environ, **environ},
-        check=True,
-        stdout=subprocess.PIPE,
-        text=True,
-    ).stdout
 
 
 def main() -> int:

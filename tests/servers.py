@@ -25,6 +25,18 @@ PORTS = range(20_000, 32_000)
 START_SECONDS_MAX = 60  # on a machine with much else to do
 
 
+def manage(environ: Mapping[str, str], *arguments: str) -> str:
+    """Run a command of manage.py, and return what it printed."""
+    return subprocess.run(
+        [sys.executable, "manage.py", *arguments],
+        cwd=ROOT,
+        env={**os.environ, **environ},
+        check=True,
+        stdout=subprocess.PIPE,
+        text=True,
+    ).stdout
+
+
 def _ports() -> Iterator[int]:
     """The ports of this test process, one after the other: no two are about to bind the same."""
     worker = int(os.environ.get("PYTEST_XDIST_WORKER", "gw0").removeprefix("gw"))

@@ -70,11 +70,15 @@ def read_document(body: bytes) -> Json:
         document = json.loads(text)
     except (ValueError, RecursionError):
         raise Unusable("its answer is not JSON") from None
-    if isinstance(document, list) and len(document) == 1:  # Gemini, for errors
-        document = document[0]
+    document = unwrapped(document)
     if not isinstance(document, dict):
         raise Unusable(f"its answer is {_kind(document)}")
     return document
+
+
+def unwrapped(document: Any) -> Any:
+    """Return what a list of one holds, as Gemini sends its errors; anything else as it is."""
+    return document[0] if isinstance(document, list) and len(document) == 1 else document
 
 
 def read_completion(document: Json, told: Sequence[str] = ()) -> Answer:
@@ -106,7 +110,7 @@ def read_completion(document: Json, told: Sequence[str] = ()) -> Answer:
 
 
 def _joined(before: Answer, more: Answer) -> Answer:
-    if not before.content and not before.calls:
+    if before.is_empty:
         return more
     calling = more if more.calls and not before.calls else before
     return replace(calling, content=before.content or more.content)

@@ -1,10 +1,9 @@
 """A server of the chat page with users of its own, and what tests do with it."""
 
 import json
-import os
-import subprocess
-import sys
 from pathlib import Path
+
+from redis import Redis
 
 from tests import servers
 from tests.browser.chat_page import PASSWORD
@@ -47,14 +46,7 @@ class Site:
             "CHAT_STORE_PAUSE_SECONDS": "0.1",
         }
         self.start_valkey()
-        output = subprocess.run(
-            [sys.executable, "manage.py", "shell", "-v", "0", "-c", PREPARE],
-            cwd=servers.ROOT,
-            env={**os.environ, **environ},
-            check=True,
-            stdout=subprocess.PIPE,
-            text=True,
-        ).stdout
+        output = servers.manage(environ, "shell", "-v", "0", "-c", PREPARE)
         self.sessions = json.loads(output.splitlines()[-1])  # after what migrations say
         self.server = servers.granian(environ, folder / "log", workers=1, threads=12)
 
@@ -89,3 +81,24 @@ def by_api(site, user: str) -> User:
 def conversations(site, user: str) -> list[dict]:
     api = by_api(site, user)
     return api.session.get(f"{api.url}/conversations", timeout=20).json()["conversations"]
+
+
+def keep(site, user: str, conversation: str, messages: int) -> None:
+    """Put a conversation into the store, with a message a minute."""
+    entries = [
+        {
+            "role": ("user", "assistant")[n % 2],
+            "content": f"message {n}",
+            "timestamp": f"2026-01-01T{n // 60:02}:{n % 60:02}:00Z",
+        }
+        for n in range(messages)
+    ]
+    state = {
+        "conversation_id": conversation,
+        "user_id": user,
+        "messages": entries,
+        "created_at": entries[0]["timestamp"],
+        "updated_at": entries[-1]["timestamp"],
+    }
+    with Redis(unix_socket_path=str(site.socket)) as redis:
+        redis.set(f"chat:{user}:{conversation}", json.dumps(state))

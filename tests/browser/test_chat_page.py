@@ -1,17 +1,15 @@
 """The chat page in a real Chromium, on a real granian, with a model that a test speaks for."""
 
-import json
 import os
 import sqlite3
 
 import pytest
 import requests
 from playwright.sync_api import Route, expect
-from redis import Redis
 
 from tests import servers
 from tests.browser.axe import axe_violations
-from tests.browser.chat_site import begin, by_api, conversations
+from tests.browser.chat_site import begin, by_api, conversations, keep
 from tests.chat.calls import token
 
 DESKTOP = pytest.mark.parametrize("width", ["desktop"], indirect=True)
@@ -495,23 +493,7 @@ def test_hostile_content__is_text(open_tab, model):
 
 
 def test_200_messages__come_in_pages(open_tab, site, user):
-    messages = [
-        {
-            "role": ("user", "assistant")[n % 2],
-            "content": f"message {n}",
-            "timestamp": f"2026-01-01T{n // 60:02}:{n % 60:02}:00Z",
-        }
-        for n in range(200)
-    ]
-    state = {
-        "conversation_id": "long",
-        "user_id": user,
-        "messages": messages,
-        "created_at": messages[0]["timestamp"],
-        "updated_at": messages[-1]["timestamp"],
-    }
-    with Redis(unix_socket_path=str(site.socket)) as redis:
-        redis.set(f"chat:{user}:long", json.dumps(state))
+    keep(site, user, "long", 200)
     tab = open_tab()
     tab.page.goto(f"{tab.url}/chat/#c=long")
     expect(tab.messages).to_have_count(50)

@@ -2,14 +2,13 @@
 the left, by keyboard, and more than may be sent.
 """
 
-import json
 import os
 
 import pytest
 from playwright.sync_api import Route, expect
-from redis import Redis
 
 from tests.browser.chat_page import ChatTab
+from tests.browser.chat_site import keep
 
 DESKTOP = pytest.mark.parametrize("width", ["desktop"], indirect=True)
 SCREENSHOTS = os.environ.get("SCREENSHOTS")
@@ -151,27 +150,6 @@ def test_marks_of_direction__stay_in_their_block(open_tab, model):
 
 
 # --- The focus ---
-
-
-def keep(site, user: str, conversation: str, messages: int) -> None:
-    """Put a conversation into the store."""
-    entries = [
-        {
-            "role": ("user", "assistant")[n % 2],
-            "content": f"message {n}",
-            "timestamp": f"2026-01-01T00:{n:02}:00Z",
-        }
-        for n in range(messages)
-    ]
-    state = {
-        "conversation_id": conversation,
-        "user_id": user,
-        "messages": entries,
-        "created_at": entries[0]["timestamp"],
-        "updated_at": entries[-1]["timestamp"],
-    }
-    with Redis(unix_socket_path=str(site.socket)) as redis:
-        redis.set(f"chat:{user}:{conversation}", json.dumps(state))
 
 
 @DESKTOP

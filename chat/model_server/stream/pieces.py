@@ -10,7 +10,7 @@ from collections.abc import Iterable
 from contextlib import suppress
 from typing import Any
 
-from chat.model_server.answers import KEPT_OF_MESSAGE, BrokenOff, Unusable, read_text
+from chat.model_server.answers import KEPT_OF_MESSAGE, BrokenOff, Unusable, read_text, unwrapped
 from chat.model_server.refusals import Refused, check_for_error
 from chat.model_server.stream.call_parts import Calls, number
 from chat.model_server.stream.details import joined
@@ -156,8 +156,7 @@ def _read(event: Event) -> object:
         if "{" not in text:  # a word that keeps the connection open
             return {}
         raise Unusable("an event of its stream is not JSON") from None
-    if isinstance(document, list) and len(document) == 1:  # Gemini, for errors
-        document = document[0]
+    document = unwrapped(document)
     if event.name == b"error" and isinstance(document, dict):
         return {"error": document.get("error") or document}
     return document

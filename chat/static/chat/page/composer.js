@@ -1,6 +1,6 @@
 // Where a message is written. A draft survives a reload: there is one for each conversation.
 
-import { byId, directionOf } from "./dom.js";
+import { byId, directionOf, write } from "./dom.js";
 import * as storage from "./storage.js";
 
 const CHARACTERS_MAX = 10_000; // as the API has it: characters, not UTF-16 units
@@ -76,10 +76,7 @@ function tooLong(text) {
     ? `The message has ${count} characters, and may have ${CHARACTERS_MAX}.` : "";
 }
 
-// The same words again are not written again: screen readers would repeat them.
-function sayTooLong(words) {
-  if (byId("too-long").textContent !== words) byId("too-long").textContent = words;
-}
+const sayTooLong = (words) => write(byId("too-long"), words);
 
 // The direction is set here: with a `dir` of "auto" a browser lays out a long text anew with each key,
 // in a time that grows with the square of its length.

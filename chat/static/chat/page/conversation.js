@@ -1,6 +1,6 @@
 // The conversation that is open: its messages, asked for again as they change elsewhere.
 
-import { announce, byId, hide } from "./dom.js";
+import { announce, byId, hide, write } from "./dom.js";
 import { items, messageId, show } from "./messages.js";
 import * as sends from "./sends.js";
 import { apiPath, call } from "./session.js";
@@ -150,11 +150,8 @@ export function draw({ toEnd = false } = {}) {
   hide(byId("earlier"), conversation.earlier === null, pane);
   byId("empty").hidden = shown.length > 0 || !conversation.isLoaded || Boolean(conversation.failure);
   byId("loading").hidden = conversation.isLoaded || Boolean(conversation.failure);
-  // The same words again are not written again: screen readers would repeat them.
   const failure = byId("failure");
-  if (failure.firstChild.textContent !== conversation.failure) {
-    failure.firstChild.textContent = conversation.failure;
-  }
+  write(failure.firstChild, conversation.failure);
   hide(failure, !conversation.failure, byId("message"));
   byId("degraded").hidden = !(conversation.isDegraded || ofHere().some((send) => send.degraded));
   if (toEnd || wasAtEnd) pane.scrollTop = pane.scrollHeight;

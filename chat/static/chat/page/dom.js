@@ -38,6 +38,11 @@ export function directionOf(text) {
   return FROM_RIGHT.test(letter) ? "rtl" : "ltr";
 }
 
+// Writes words into an element; not the same ones again, as screen readers would repeat them.
+export function write(element, words) {
+  if (element.textContent !== words) element.textContent = words;
+}
+
 // Hides an element, or shows it. The focus goes on to `next`: with what is hidden it would be lost.
 export function hide(element, isHidden, next) {
   const hadFocus = element.contains(document.activeElement);

@@ -1,6 +1,6 @@
 // The way in: going on with the session that the browser has, or the log-in.
 
-import { byId } from "./dom.js";
+import { byId, write } from "./dom.js";
 import { retries } from "./retries.js";
 import * as session from "./session.js";
 import * as storage from "./storage.js";
@@ -53,10 +53,7 @@ function failed(error) {
   retry.failed();
 }
 
-// The same words again are not written again: screen readers would repeat them.
-function say(words) {
-  if (byId("start-words").textContent !== words) byId("start-words").textContent = words;
-}
+const say = (words) => write(byId("start-words"), words);
 
 function open() {
   if (!isStarting() && byId("log-in").hidden) return; // asked twice at once

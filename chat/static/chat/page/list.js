@@ -1,7 +1,7 @@
 // The list of conversations, newest first, with its search. Titles are searched by the server:
 // only a page of them is here.
 
-import { byId, make, when } from "./dom.js";
+import { byId, make, when, write } from "./dom.js";
 import { current, isOpen } from "./conversation.js";
 import { retries } from "./retries.js";
 import { apiPath, call, user } from "./session.js";
@@ -67,10 +67,7 @@ export async function load() {
   onLoaded();
 }
 
-// The same words again are not written again: screen readers would repeat them.
-function say(words) {
-  if (byId("list-failure").textContent !== words) byId("list-failure").textContent = words;
-}
+const say = (words) => write(byId("list-failure"), words);
 
 // Asks for all of them anew: meanwhile others may have come to the top, or the search be another.
 export async function more() {
